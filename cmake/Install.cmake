@@ -1,0 +1,1 @@
+# Filled by lib/api's package export.

@@ -1,0 +1,22 @@
+// What a pattern's free names stand for in one call: captured tensors and runtime scalars, by name.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <variant>
+
+#include "flexjit/tensor.h"
+
+namespace flexjit {
+
+// A runtime scalar of the DSL's three types. A new value recompiles nothing.
+using Scalar = std::variant<std::int32_t, float, bool>;
+
+// Values for one call; cheap to copy (tensors are views). Not synchronised: share it between threads only while nobody writes.
+struct Bindings {
+  std::map<std::string, TensorView, std::less<>> buffers;
+  std::map<std::string, Scalar, std::less<>> params;
+};
+
+}  // namespace flexjit

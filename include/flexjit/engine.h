@@ -1,0 +1,68 @@
+// The engine owns the compiler's door, the kernel cache and the thread count.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "flexjit/attention.h"
+
+namespace flexjit {
+
+enum class Backend : std::uint8_t {
+  kCompiled,   // the compiled kernel
+  kReference,  // naive fp64 over the interpreter, for every feature; no compiler needed
+};
+
+struct EngineOptions {
+  int threads = 0;  // 0: OpenMP's default (all cores, or OMP_NUM_THREADS)
+  // kCompiled, unless the environment variable FLEXJIT_REFERENCE is set to something other than "" or "0".
+  Backend backend = default_backend();
+  // "host", or one of "x86-64", "x86-64-v2", "x86-64-v3" (AVX2 and FMA), "x86-64-v4" (AVX-512), "aarch64".
+  // A target that this machine cannot execute is an error at compile().
+  std::string target = "host";
+  std::size_t cache_bytes = std::size_t{64} << 20;  // machine code kept in memory, least recently used out first
+  std::string compiler_path;                        // of libflexjit-compiler; empty: beside libflexjit
+  std::function<void(std::string_view)> log;        // warnings that are not errors; may be called from several threads
+
+  FLEXJIT_API static Backend default_backend();
+};
+
+// Counters since the engine was made.
+struct EngineStats {
+  std::int64_t compiles = 0;     // kernels compiled
+  std::int64_t memory_hits = 0;  // found in the memory cache (or compiled meanwhile by another thread)
+  std::size_t cached_kernels = 0;
+  std::size_t cached_bytes = 0;
+};
+
+// Thread-safe: every member may be called from several threads at once. One key compiles once, however many threads ask.
+class FLEXJIT_API Engine {
+ public:
+  explicit Engine(EngineOptions options = {});
+  ~Engine();
+  Engine(Engine&&) noexcept;
+  Engine& operator=(Engine&&) noexcept;
+
+  // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`, `no-compiler`.
+  // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles.
+  Result<Attention> compile(const AttentionSpec& spec);
+
+  EngineStats stats() const;
+  void clear_cache();  // handles that are alive keep their code
+  const EngineOptions& options() const noexcept;
+
+  struct Impl;  // lib/api
+  Impl& impl() noexcept { return *impl_; }
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// A process-wide engine with default options, made on first use.
+FLEXJIT_API Engine& default_engine();
+
+}  // namespace flexjit

@@ -1,0 +1,20 @@
+// flexjit: attention from the text of a score_mod and a mask_mod, compiled once a pattern.
+//
+//   flexjit::AttentionSpec spec;
+//   spec.score_mod = "score + slope[h] * (kv_idx - q_idx)";       // ALiBi
+//   spec.mask_mod = "q_idx >= kv_idx && q_idx - kv_idx < window"; // sliding window
+//   flexjit::Bindings bind;
+//   bind.buffers["slope"] = flexjit::TensorView(slope.data(), flexjit::DType::kF32, {heads});
+//   bind.params["window"] = 256;
+//   spec.head_dim = 64;
+//   flexjit::Attention attention = flexjit::default_engine().compile(spec.declare(bind)).value();
+//   attention.run({.q = q, .k = k, .v = v, .out = out, .bindings = &bind}).value();
+#pragma once
+
+#include "flexjit/attention.h"
+#include "flexjit/bindings.h"
+#include "flexjit/block_mask.h"
+#include "flexjit/diagnostic.h"
+#include "flexjit/engine.h"
+#include "flexjit/result.h"
+#include "flexjit/tensor.h"

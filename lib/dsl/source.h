@@ -1,0 +1,26 @@
+// What the language front end is given: one *.flex file, or up to two expression strings with the types of their free names.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "flexjit/attention.h"
+
+namespace flexjit::dsl {
+
+struct SourceText {
+  std::string name;  // shown in diagnostics
+  std::string text;
+};
+
+// Exactly one form: `file`, or `score` and/or `mask` with their declarations.
+struct Source {
+  std::optional<SourceText> file;
+  std::optional<SourceText> score;
+  std::optional<SourceText> mask;
+  std::vector<BufferDeclaration> buffers;
+  std::vector<ParamDeclaration> params;
+};
+
+}  // namespace flexjit::dsl

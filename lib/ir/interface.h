@@ -1,0 +1,58 @@
+// What surrounds a Program but is no part of the kernel's identity: the names, declared extents and text positions that
+// binding, error messages and range proofs need.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "flexjit/bindings.h"
+#include "ir/program.h"
+
+namespace flexjit::ir {
+
+// A declared extent of a buffer dimension.
+struct Extent {
+  enum class Kind : std::uint8_t { kAny, kLiteral, kBuiltin, kParam };
+  Kind kind = Kind::kAny;
+  std::int64_t literal = 0;  // kLiteral
+  Op builtin = Op::kQLen;    // kBuiltin: QLen, KvLen, NumHeads, NumKvHeads or BatchSize
+  std::uint32_t param = 0;   // kParam: slot
+  bool operator==(const Extent&) const = default;
+};
+
+struct BufferInterface {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<Extent> extents;  // one a dimension
+};
+
+struct ParamInterface {
+  std::string name;
+  Scalar default_value;
+  bool has_default = false;  // without one, a call must bind it
+};
+
+// Where a captured read stands in the text.
+struct ReadSite {
+  std::uint32_t buffer = 0;
+  std::string source_name;
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+  std::uint32_t length = 0;
+  std::string snippet;
+};
+
+// Slots and sites are those of the Program it came with.
+struct Interface {
+  std::vector<BufferInterface> buffers;
+  std::vector<ParamInterface> params;
+  std::vector<ReadSite> sites;
+};
+
+struct Lowered {
+  Program program;
+  Interface interface;
+};
+
+}  // namespace flexjit::ir

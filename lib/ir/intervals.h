@@ -1,0 +1,72 @@
+// Program + a box of positions -> the range of every node over that box. Sound, never exact by promise: the true set of values
+// is inside the range. Booleans are three-valued. The block mask and the inspector are its users.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "ir/environment.h"
+#include "ir/interface.h"
+#include "ir/program.h"
+
+namespace flexjit::ir {
+
+// Ints are exact in double. A bool is lo, hi in {0, 1}: decided when lo == hi. An int that may wrap is the full int range.
+// `may_nan` only for floats; a range with lo > hi is a float that is always NaN.
+struct Range {
+  double lo = 0;
+  double hi = 0;
+  bool may_nan = false;
+
+  static Range point(double value) { return {value, value, false}; }
+  bool is_point() const { return lo == hi && !may_nan; }
+  bool operator==(const Range&) const = default;
+};
+
+inline constexpr double kIntMin = -2147483648.0;
+inline constexpr double kIntMax = 2147483647.0;
+inline constexpr Range kAnyInt{kIntMin, kIntMax, false};
+inline constexpr Range kAnyBool{0, 1, false};
+Range any_float();  // [-inf, inf], may be NaN
+Range any_of(Type type);
+
+// Inclusive bounds of the positions in question.
+struct Box {
+  std::int32_t b_lo = 0, b_hi = 0;
+  std::int32_t h_lo = 0, h_hi = 0;
+  std::int32_t q_lo = 0, q_hi = 0;
+  std::int32_t kv_lo = 0, kv_hi = 0;
+};
+
+// Answers for the values of a captured buffer over a box of indices. Indices outside the buffer read as 0.
+class BufferRanges {
+ public:
+  virtual ~BufferRanges() = default;
+  virtual Range range(std::uint32_t buffer, std::span<const Range> index) const = 0;
+};
+
+// Reusable so that a quadtree descent allocates nothing per box.
+class IntervalAnalysis {
+ public:
+  // `buffers` may be null: reads are then unknown. All arguments must outlive it.
+  IntervalAnalysis(const Program& program, const Environment& environment, const BufferRanges* buffers);
+
+  // Ranges of all nodes, by id; valid until the next call.
+  std::span<const Range> run(const Box& box);
+  // The mask's truth over the box: point(0) never allowed, point(1) always, else kAnyBool.
+  Range mask(const Box& box);
+
+ private:
+  Range eval(Id id, const Box& box) const;
+  const Program& program_;
+  const Environment& environment_;
+  const BufferRanges* buffers_;
+  std::vector<Range> ranges_;
+  std::vector<std::uint32_t> mask_nodes_;  // ascending ids that the mask reaches
+};
+
+// "%3 = add %1, %2 : float in [0, 5]" a line, for the inspector.
+std::string print_intervals(const Program& program, const Interface& interface, std::span<const Range> ranges);
+
+}  // namespace flexjit::ir

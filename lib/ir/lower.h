@@ -1,0 +1,14 @@
+// Checked AST -> expression IR. The only part of ir that knows the AST.
+#pragma once
+
+#include "dsl/source.h"
+#include "flexjit/result.h"
+#include "ir/interface.h"
+
+namespace flexjit::ir {
+
+// Text in either form -> parse -> check -> IR, with every diagnostic of the text at once. The result is not yet simplified.
+// `c ? a : b`, `where`, `&&` and `||` become guards of the reads on their conditional side.
+Result<Lowered> lower_source(const dsl::Source& source);
+
+}  // namespace flexjit::ir

@@ -1,0 +1,38 @@
+// Mask program + environment -> BlockMask, by quadtree descent with interval analysis; what intervals cannot decide is either
+// evaluated exactly or left partial.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "flexjit/block_mask.h"
+#include "ir/environment.h"
+#include "ir/interpreter.h"
+#include "ir/program.h"
+
+namespace flexjit::mask {
+
+enum class Undecided : std::uint8_t {
+  kEvaluate,     // any and all over every element: exact
+  kLeavePartial  // no element is evaluated: sound, for one call's scheduling
+};
+
+struct ClassifyRequest {
+  BlockMaskShape shape;  // batch and heads as wanted; reduced to 1 where the mask does not read them
+  Undecided undecided = Undecided::kEvaluate;
+};
+
+// The planes that a mask needs: batch or heads reduced to 1 when it reads neither b (h, kv_head) nor anything that depends on
+// them.
+BlockMaskShape broadcast_shape(const ir::Program& program, BlockMaskShape shape);
+
+struct Classified {
+  std::optional<BlockMask> mask;
+  std::optional<ir::ReadFault> fault;  // a read out of range while evaluating: no mask then
+  std::int64_t proved = 0;             // blocks decided by intervals
+  std::int64_t evaluated = 0;          // blocks decided by evaluating elements
+};
+
+Classified classify(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& request);
+
+}  // namespace flexjit::mask

@@ -1,0 +1,37 @@
+// The one door between libflexjit and libflexjit-compiler, the only library that links LLVM. libflexjit opens it with dlopen
+// when a key is in no cache.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "flexjit/result.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::plan {
+
+// Closed, position-independent machine code: no external symbol, no absolute relocation. The same bytes go to memory, to disk
+// and to an ahead-of-time file. Load at any address aligned to 4096 and mark read + execute.
+struct CodeImage {
+  std::vector<std::uint8_t> bytes;
+  std::uint64_t attend_offset = 0;  // AttendFn
+  std::uint64_t pack_offset = 0;    // PackFn
+  std::string key_text;             // canonical_text of the key it was compiled from
+  double compile_ms = 0;
+};
+
+enum class View : std::uint8_t { kLlvm, kAsm };
+
+struct CompilerDoor {
+  const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
+  Result<CodeImage> (*compile)(const KernelKey& key);
+  Result<std::string> (*inspect)(const KernelKey& key, View view);
+};
+
+// Both libraries of one build share it.
+inline constexpr const char* kBuildId = FLEXJIT_BUILD_ID;
+inline constexpr const char* kLlvmVersion = FLEXJIT_LLVM_VERSION;
+inline constexpr const char* kDoorSymbol = "flexjit_compiler_door";  // extern "C" const CompilerDoor* flexjit_compiler_door()
+
+}  // namespace flexjit::plan

@@ -1,0 +1,95 @@
+// The plain structs that compiled code reads and writes; their offsets are asserted here and used by codegen. Pointers are
+// the caller's; nothing here owns memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace flexjit::plan {
+
+// A (batch, heads, length, dim) tensor; strides in elements, innermost 1.
+struct TensorArg {
+  void* data;
+  std::int64_t stride_batch;
+  std::int64_t stride_head;
+  std::int64_t stride_row;
+};
+
+// A captured buffer; strides in elements.
+struct BufferArg {
+  const void* data;
+  std::int64_t extents[4];
+  std::int64_t strides[4];
+};
+
+// Written by compiled code when an unmasked lane reads outside a buffer; `raised` is cleared by the launcher.
+struct FaultArg {
+  std::int32_t raised;
+  std::uint32_t site;  // ReadInfo::site
+  std::int32_t dimension;
+  std::int32_t reserved;
+  std::int64_t index;
+};
+
+// Constant over one launch.
+struct LaunchArg {
+  TensorArg q, k, v, out;
+  float* lse;  // may be null
+  std::int64_t lse_stride_batch;
+  std::int64_t lse_stride_head;
+  std::int64_t lse_stride_row;
+  const BufferArg* buffers;     // by slot
+  const std::uint32_t* params;  // by slot: bits of the i32, f32 or bool (0/1)
+  std::int32_t batch_size;
+  std::int32_t num_heads;
+  std::int32_t num_kv_heads;
+  std::int32_t q_len;
+  std::int32_t kv_len;
+  float scale;
+};
+
+// Key columns to visit, ascending, [begin, end). `begin` is a multiple of the strip; so is `end` unless it is kv_len.
+// masked == 0: every pair is allowed and both bounds are multiples of the strip. masked == 1: the mask decides per element.
+struct SpanArg {
+  std::int32_t begin;
+  std::int32_t end;
+  std::int32_t masked;
+};
+
+// One work item: the rows [q_begin, q_begin + q_count) of one (b, h), q_count <= q_tile.
+struct TileArg {
+  const LaunchArg* launch;
+  std::int32_t b, h, kv_head;
+  std::int32_t q_begin, q_count;
+  std::int32_t span_count;
+  const SpanArg* spans;
+  const float* k_panels;  // packed K of (b, kv_head): [ceil(kv_len / strip)][head_dim][strip]
+  const float* v_rows;    // row-major V of (b, kv_head): the caller's rows, or packed rows of v_padded
+  std::int64_t v_stride;  // elements between two rows of v_rows
+  void* scratch;          // KernelLayout::scratch_bytes, 64-byte aligned
+  FaultArg* fault;
+};
+
+// One packing item: the strips that cover keys [kv_begin, kv_end) of (b, kv_head), kv_begin a multiple of the strip.
+struct PackArg {
+  const LaunchArg* launch;
+  std::int32_t b, kv_head;
+  std::int32_t kv_begin, kv_end;
+  float* k_panels;  // as in TileArg, whole (b, kv_head); columns past kv_len are filled with 0
+  float* v_rows;    // whole (b, kv_head), rows of v_padded padded with 0; null when V is read in place
+};
+
+using AttendFn = void (*)(const TileArg*);
+using PackFn = void (*)(const PackArg*);
+
+static_assert(offsetof(LaunchArg, k) == 32 && offsetof(LaunchArg, out) == 96 && offsetof(LaunchArg, lse) == 128);
+static_assert(offsetof(LaunchArg, buffers) == 160 && offsetof(LaunchArg, params) == 168);
+static_assert(offsetof(LaunchArg, batch_size) == 176 && offsetof(LaunchArg, scale) == 196 && sizeof(LaunchArg) == 200);
+static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
+static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
+static_assert(sizeof(SpanArg) == 12);
+static_assert(offsetof(TileArg, b) == 8 && offsetof(TileArg, span_count) == 28 && offsetof(TileArg, spans) == 32);
+static_assert(offsetof(TileArg, scratch) == 64 && offsetof(TileArg, fault) == 72 && sizeof(TileArg) == 80);
+static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, k_panels) == 24 && sizeof(PackArg) == 40);
+
+}  // namespace flexjit::plan

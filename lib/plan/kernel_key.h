@@ -1,0 +1,63 @@
+// KernelKey: the whole truth about one kernel. codegen reads nothing else, the cache compares nothing less. Lengths, batch,
+// heads, strides, scale and runtime scalars are never in it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "flexjit/tensor.h"
+#include "ir/program.h"
+#include "plan/target.h"
+
+namespace flexjit::plan {
+
+// Raised with every change of emitted code or of kernel_abi.h, so that no stored kernel outlives its meaning.
+inline constexpr std::uint32_t kCodegenVersion = 1;
+
+// Tiles in elements. A strip is the columns of one micro-tile, micro_vectors * lanes wide: the panel width of packed K.
+struct Tiling {
+  std::int32_t q_tile = 48;        // query rows that share one sweep over the keys; a multiple of micro_rows
+  std::int32_t kv_tile = 256;      // key columns between two softmax rescales; a multiple of the strip
+  std::int32_t micro_rows = 6;     // accumulator rows
+  std::int32_t micro_vectors = 4;  // accumulator vectors a row
+
+  bool operator==(const Tiling&) const = default;
+};
+
+struct KernelKey {
+  ir::Program program;
+  DType dtype = DType::kF32;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+  Tiling tiling;
+  Target target;
+  std::uint32_t codegen_version = kCodegenVersion;
+  std::string llvm_version;
+
+  bool operator==(const KernelKey&) const = default;
+};
+
+// Sizes that follow from the key and that the launcher needs.
+struct KernelLayout {
+  std::int32_t lanes = 0;
+  std::int32_t strip = 0;  // columns
+  std::int32_t q_tile = 0;
+  std::int32_t kv_tile = 0;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+  std::int32_t v_padded = 0;       // v_head_dim rounded up to lanes
+  bool packs_v = false;            // v_head_dim is no multiple of lanes: V is copied into rows of v_padded
+  std::int64_t scratch_bytes = 0;  // per thread, 64-byte aligned
+
+  // fp32 elements of packed K (and V, 0 if not packed) for one (batch, kv head).
+  std::int64_t k_elements(std::int32_t kv_len) const;
+  std::int64_t v_elements(std::int32_t kv_len) const;
+};
+
+KernelKey plan_kernel(ir::Program program, std::int32_t head_dim, std::int32_t v_head_dim, const Target& target);
+KernelLayout layout_of(const KernelKey& key);
+
+// One text with every field: hashed for look-up, stored beside code, shown by the inspector.
+std::string canonical_text(const KernelKey& key);
+
+}  // namespace flexjit::plan

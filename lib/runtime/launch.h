@@ -1,0 +1,28 @@
+// Compiled kernel + the caller's tensors -> the output: packing, cost-balanced scheduling of query tiles over threads, and
+// the collection of read faults. Knows no IR and no LLVM.
+#pragma once
+
+#include <optional>
+
+#include "flexjit/block_mask.h"
+#include "plan/kernel_abi.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::runtime {
+
+struct Kernel {
+  plan::AttendFn attend = nullptr;
+  plan::PackFn pack = nullptr;
+  plan::KernelLayout layout;
+};
+
+struct LaunchOutcome {
+  std::optional<plan::FaultArg> fault;  // of the first work item, in (b, h, q) order, that raised one
+  std::int64_t scores_visited = 0;
+};
+
+// Runs the whole launch on `threads` OpenMP threads. `mask` null: every pair is allowed. The mask's lengths must be those of
+// `launch`; its batch and heads 1 or those of `launch`. Deterministic for every thread count.
+LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, int threads);
+
+}  // namespace flexjit::runtime
