@@ -1,9 +1,12 @@
 # One target a folder. flexjit_folder(<folder> SOURCES ... [LINK ...]) makes the object library flexjit_<folder>; LLVM's
 # headers are given to no folder but those that ask with LLVM, so a layering violation does not compile.
 
-# Identifies one build: both shared libraries must carry the same value.
-string(TIMESTAMP FLEXJIT_CONFIGURED "%Y%m%d%H%M%S" UTC)
-set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}-${FLEXJIT_CONFIGURED}" CACHE INTERNAL "")
+# Identifies one build folder: both shared libraries must carry the same value. Made once, because every file sees it: a new value
+# at each configuration would recompile them all.
+if(NOT DEFINED CACHE{FLEXJIT_BUILD_ID})
+  string(TIMESTAMP FLEXJIT_CONFIGURED "%Y%m%d%H%M%S" UTC)
+  set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}-${FLEXJIT_CONFIGURED}" CACHE INTERNAL "")
+endif()
 
 add_library(flexjit_options INTERFACE)
 target_compile_options(flexjit_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wswitch -Werror=switch)
@@ -26,6 +29,5 @@ function(flexjit_folder folder)
     FLEXJIT_BUILD_ID="${FLEXJIT_BUILD_ID}" FLEXJIT_LLVM_VERSION="${LLVM_PACKAGE_VERSION}" FLEXJIT_VERSION="${PROJECT_VERSION}")
   if(ARG_LLVM)
     target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
-    target_compile_options(${target} PRIVATE -fno-rtti)
   endif()
 endfunction()

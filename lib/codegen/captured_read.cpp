@@ -1,0 +1,136 @@
+// Buffer + indices -> loads, and the widening of every element type to the IR's int, float or bool.
+#include "codegen/captured_read.h"
+
+#include "support/check.h"
+
+namespace flexjit::codegen {
+namespace {
+
+llvm::Type* storage_type(llvm::IRBuilder<>& ir, DType dtype) {
+  switch (dtype) {
+    case DType::kF32: return ir.getFloatTy();
+    case DType::kF64: return ir.getDoubleTy();
+    case DType::kF16:
+    case DType::kBF16: return ir.getInt16Ty();
+    case DType::kI64: return ir.getInt64Ty();
+    case DType::kI32: return ir.getInt32Ty();
+    case DType::kI8:
+    case DType::kU8:
+    case DType::kBool: return ir.getInt8Ty();
+  }
+  return nullptr;
+}
+
+// IEEE half in the low 16 bits of an int -> float: shifted into place, its exponent bias corrected by one multiplication,
+// which also normalises subnormals; infinities and NaN keep a full exponent.
+Float half_to_float(Emitter& e, Int bits) {
+  const Int shifted = e.shl(e.bit_and(bits, e.constant_int(0x7fff)), e.constant_int(13));
+  const Float scaled = e.mul(e.bits_as_float(shifted), e.constant(0x1p112F));
+  const Int exponent = e.bit_and(bits, e.constant_int(0x7c00));
+  const Bool special = e.compare(llvm::CmpInst::ICMP_EQ, exponent, e.constant_int(0x7c00));
+  const Int magnitude = e.select(special, e.bit_or(shifted, e.constant_int(0x7f800000)), e.bits_as_int(scaled));
+  const Int sign = e.shl(e.bit_and(bits, e.constant_int(0x8000)), e.constant_int(16));
+  return e.bits_as_float(e.bit_or(magnitude, sign));
+}
+
+llvm::Value* widen(Emitter& e, llvm::Value* raw, DType dtype) {
+  auto& ir = e.ir();
+  auto* i32 = e.shaped(ir.getInt32Ty(), raw);
+  switch (dtype) {
+    case DType::kF32:
+    case DType::kI32: return raw;
+    case DType::kF64: return ir.CreateFPTrunc(raw, e.shaped(ir.getFloatTy(), raw));
+    case DType::kF16: return half_to_float(e, Int{ir.CreateZExt(raw, i32)}).value;
+    case DType::kBF16: return e.bits_as_float(e.shl(Int{ir.CreateZExt(raw, i32)}, e.constant_int(16))).value;
+    case DType::kI64: return ir.CreateTrunc(raw, i32);
+    case DType::kI8: return ir.CreateSExt(raw, i32);
+    case DType::kU8: return ir.CreateZExt(raw, i32);
+    case DType::kBool: return ir.CreateIsNotNull(raw);
+  }
+  return nullptr;
+}
+
+bool has_gather(plan::Isa isa) { return isa == plan::Isa::kX86_64_V3 || isa == plan::Isa::kX86_64_V4; }
+
+}  // namespace
+
+CapturedReads::CapturedReads(Emitter& e) : e_(e) {
+  auto* type = e.ir().getInt64Ty();
+  zero_ = e.module().getGlobalVariable("zero", true);
+  if (zero_ == nullptr) {
+    zero_ = new llvm::GlobalVariable(e.module(), type, true, llvm::GlobalValue::PrivateLinkage, llvm::ConstantInt::get(type, 0),
+                                     "zero");
+  }
+}
+
+Bool CapturedReads::in_range(const BufferFields& buffer, llvm::ArrayRef<Int> index) {
+  Bool all;
+  for (std::size_t d = 0; d < index.size(); ++d) {
+    const Bool inside = e_.compare(llvm::CmpInst::ICMP_ULT, index[d], buffer.extents[d]);
+    all = all ? e_.logical_and(all, inside) : inside;
+  }
+  return all;
+}
+
+ElementAddress CapturedReads::address(const BufferFields& buffer, DType dtype, llvm::ArrayRef<Int> index, Bool allowed) {
+  auto& ir = e_.ir();
+  auto* element = storage_type(ir, dtype);
+  llvm::Value* base = buffer.data.value;
+  llvm::Value* offset = nullptr;  // vector part
+  for (std::size_t d = 0; d < index.size(); ++d) {
+    if (!Emitter::is_vector(index[d].value)) {
+      base = ir.CreateGEP(element, base, e_.mul(e_.widen(index[d]), buffer.strides[d]).value);
+      continue;
+    }
+    auto* wide = ir.CreateSExt(index[d].value, e_.shaped(ir.getInt64Ty(), index[d].value));
+    auto* scaled = ir.CreateMul(wide, e_.broadcast(buffer.strides[d]).value);
+    offset = offset == nullptr ? scaled : ir.CreateAdd(offset, scaled);
+  }
+  const bool vector_lanes = offset != nullptr || (allowed && Emitter::is_vector(allowed.value));
+  if (!vector_lanes) return {base, allowed};
+  if (offset == nullptr) offset = llvm::Constant::getNullValue(e_.shaped(ir.getInt64Ty(), allowed.value));
+  return {ir.CreateGEP(element, base, offset), allowed ? e_.broadcast(allowed) : allowed};
+}
+
+llvm::Value* CapturedReads::load(const ElementAddress& at, DType dtype, Index step) {
+  auto& ir = e_.ir();
+  auto* element = storage_type(ir, dtype);
+  ElementAddress moved = at;
+  if (step) {
+    llvm::Value* offset = Emitter::is_vector(at.pointer) ? e_.broadcast(step).value : step.value;
+    moved.pointer = ir.CreateGEP(element, at.pointer, offset);
+  }
+  if (Emitter::is_vector(at.pointer)) {
+    const bool native = has_gather(e_.isa()) && element->getScalarSizeInBits() == 32;
+    return widen(e_, native ? gather(moved, element) : load_lane_by_lane(moved, element), dtype);
+  }
+  if (moved.allowed) moved.pointer = ir.CreateSelect(moved.allowed.value, moved.pointer, zero_);
+  return widen(e_, ir.CreateAlignedLoad(element, moved.pointer, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
+}
+
+llvm::Value* CapturedReads::gather(const ElementAddress& at, llvm::Type* element) {
+  auto& ir = e_.ir();
+  auto* type = e_.shaped(element, at.pointer);
+  auto* everywhere = llvm::Constant::getAllOnesValue(e_.shaped(ir.getInt1Ty(), at.pointer));
+  return ir.CreateMaskedGather(type, at.pointer, llvm::Align(4), at.allowed ? at.allowed.value : everywhere,
+                               llvm::Constant::getNullValue(type));
+}
+
+llvm::Value* CapturedReads::load_lane_by_lane(const ElementAddress& at, llvm::Type* element) {
+  auto& ir = e_.ir();
+  auto* pointers = at.pointer;
+  if (at.allowed) {
+    auto* zeros = ir.CreateVectorSplat(static_cast<unsigned>(e_.lanes()), zero_);
+    pointers = ir.CreateSelect(at.allowed.value, pointers, zeros);
+  }
+  llvm::Value* result = llvm::PoisonValue::get(e_.shaped(element, at.pointer));
+  for (int lane = 0; lane < e_.lanes(); ++lane) {
+    const auto number = static_cast<std::uint64_t>(lane);
+    auto* pointer = ir.CreateExtractElement(pointers, number);
+    auto* loaded = ir.CreateAlignedLoad(element, pointer, llvm::Align(element->getScalarSizeInBits() / 8));
+    result = ir.CreateInsertElement(result, loaded, number);
+  }
+  return result;
+}
+
+}  // namespace flexjit::codegen

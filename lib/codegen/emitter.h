@@ -1,0 +1,143 @@
+// Typed emission over IRBuilder. Float, Int and Bool are an fp32, i32 or i1 that is either one scalar or one vector of the
+// kernel's lanes; an operation on a scalar and a vector broadcasts the scalar. Index is a 64-bit scalar. Functions return
+// values; only emit_* functions elsewhere, and the stores and control flow here, append effects.
+#pragma once
+
+#include <llvm/ADT/STLFunctionalExtras.h>
+#include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
+
+#include "plan/target.h"
+
+namespace flexjit::codegen {
+
+template <typename Tag>
+struct Typed {
+  llvm::Value* value = nullptr;
+  explicit operator bool() const { return value != nullptr; }
+};
+using Float = Typed<struct FloatTag>;
+using Int = Typed<struct IntTag>;
+using Bool = Typed<struct BoolTag>;
+using Index = Typed<struct IndexTag>;
+using Ptr = Typed<struct PtrTag>;
+
+using Values = llvm::SmallVector<llvm::Value*, 32>;
+
+// Whether a*b+c may round once. Off for index arithmetic, whose every rounding is defined (ops.def).
+enum class Contraction : std::uint8_t { kOff, kOn };
+
+enum class FloatOrder : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
+
+class Emitter {
+ public:
+  Emitter(llvm::Module& module, plan::Isa isa);
+
+  plan::Isa isa() const { return isa_; }
+  int lanes() const { return lanes_; }
+  llvm::IRBuilder<>& ir() { return builder_; }
+  llvm::Module& module() { return module_; }
+  bool has_fma() const { return isa_ == plan::Isa::kX86_64_V3 || isa_ == plan::Isa::kX86_64_V4 || isa_ == plan::Isa::kAArch64; }
+
+  // void name(ptr), visible, with the target's attributes; the builder stands in its entry block.
+  Ptr begin_function(llvm::StringRef name, llvm::StringRef argument);
+  void end_function();
+
+  Float constant(float value);
+  Int constant_int(std::int32_t value);
+  Bool constant_bool(bool value);
+  Index index(std::int64_t value);
+
+  static bool is_vector(llvm::Value* value) { return value->getType()->isVectorTy(); }
+  template <typename T>
+  T broadcast(T x) {
+    return is_vector(x.value) ? x : T{builder_.CreateVectorSplat(static_cast<unsigned>(lanes_), x.value)};
+  }
+  // The scalar type's vector type or itself: the type that has `shape`'s shape.
+  llvm::Type* shaped(llvm::Type* scalar, llvm::Value* shape);
+  Int lane_numbers();  // 0, 1, ..., lanes - 1
+
+  Float add(Float a, Float b);
+  Float sub(Float a, Float b);
+  Float mul(Float a, Float b);
+  Float div(Float a, Float b);
+  Float neg(Float a);
+  Float abs(Float a);
+  Float sqrt(Float a);
+  Float fma(Float a, Float b, Float c);  // a * b + c: one rounding where the target has FMA, two elsewhere
+  Float max(Float a, Float b);           // a > b ? a : b
+  Float min(Float a, Float b);           // a < b ? a : b
+  Bool compare(FloatOrder order, Float a, Float b);
+  Float select(Bool c, Float a, Float b);
+  Float reduce_add(Float vector);
+  Float reduce_max(Float vector);  // without NaN
+
+  Int add(Int a, Int b);
+  Int sub(Int a, Int b);
+  Int mul(Int a, Int b);
+  Int bit_and(Int a, Int b);
+  Int bit_or(Int a, Int b);
+  Int bit_xor(Int a, Int b);
+  Int shl(Int a, Int b);  // b in [0, 31]
+  Int shr(Int a, Int b);  // arithmetic, b in [0, 31]
+  Bool compare(llvm::CmpInst::Predicate predicate, Int a, Int b);
+  Int select(Bool c, Int a, Int b);
+
+  Bool logical_and(Bool a, Bool b);
+  Bool logical_or(Bool a, Bool b);
+  Bool logical_xor(Bool a, Bool b);
+  Bool logical_not(Bool a);
+  Bool select(Bool c, Bool a, Bool b);
+  Bool any(Bool vector);  // scalar
+
+  Float to_float(Int a);
+  Int to_int(Float a);  // toward zero; the caller keeps it inside int32
+  Int to_int(Bool a);   // 0 or 1
+  Float bits_as_float(Int a);
+  Int bits_as_int(Float a);
+
+  Index widen(Int scalar);
+  Int narrow(Index a);
+  Index add(Index a, Index b);
+  Index sub(Index a, Index b);
+  Index mul(Index a, Index b);
+  Index min(Index a, Index b);
+  Bool less(Index a, Index b);  // signed
+  Index round_up(Index a, std::int64_t multiple);
+
+  // Memory. Offsets count 4-byte elements unless they say bytes.
+  Ptr at(Ptr base, Index elements);
+  Ptr at_byte(Ptr base, std::int64_t bytes);
+  Float load(Ptr address, const char* name = "");
+  Float load_vector(Ptr address, int alignment = 4);
+  Int load_int(Ptr address, const char* name = "");
+  Int load_int_vector(Ptr address);
+  Index load_index(Ptr address, const char* name = "");
+  Ptr load_pointer(Ptr address, const char* name = "");
+  void store(llvm::Value* value, Ptr address, int alignment = 4);
+
+  // carried = init; for (i = lo; i < hi; i += step) carried = body(i, carried); returns the last carried.
+  Values for_range(llvm::StringRef name, Index lo, Index hi, Index step, const Values& init,
+                   llvm::function_ref<Values(Index, const Values&)> body);
+  void for_range(llvm::StringRef name, Index lo, Index hi, Index step, llvm::function_ref<void(Index)> body);
+  void if_then(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then);
+  void if_else(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise);
+
+  void set_contraction(Contraction contraction);
+
+ private:
+  template <typename T>
+  void match(T& a, T& b) {
+    if (is_vector(a.value) != is_vector(b.value)) {
+      a = broadcast(a);
+      b = broadcast(b);
+    }
+  }
+  llvm::Module& module_;
+  llvm::IRBuilder<> builder_;
+  plan::Isa isa_;
+  int lanes_;
+};
+
+}  // namespace flexjit::codegen

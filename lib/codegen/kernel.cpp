@@ -1,0 +1,26 @@
+// Puts the functions of a kernel into one module and gives them the target's attributes.
+#include "codegen/kernel.h"
+
+#include "codegen/forward.h"
+#include "codegen/pack.h"
+#include "codegen/target_names.h"
+
+namespace flexjit::codegen {
+
+std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key) {
+  auto module = std::make_unique<llvm::Module>("flexjit", context);
+  const TargetNames names = target_names(key.target);
+  module->setTargetTriple(llvm::Triple(names.triple));
+  module->setPICLevel(llvm::PICLevel::BigPIC);
+  Emitter emitter(*module, key.target.isa);
+  ForwardEmitter(emitter, key).emit();
+  emit_pack(emitter, key);
+  for (llvm::Function& function : *module) {
+    if (function.isDeclaration()) continue;
+    function.addFnAttr("target-cpu", names.cpu);
+    if (!key.target.tuning.empty()) function.addFnAttr("tune-cpu", key.target.tuning);
+  }
+  return module;
+}
+
+}  // namespace flexjit::codegen

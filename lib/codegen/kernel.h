@@ -1,0 +1,15 @@
+// KernelKey -> LLVM module. Reads nothing but the key; the same key gives the same text.
+#pragma once
+
+#include <llvm/IR/Module.h>
+
+#include <memory>
+
+#include "plan/kernel_key.h"
+
+namespace flexjit::codegen {
+
+// The module has two functions, `attend` and `pack` (kernel_abi.h), and refers to no symbol outside itself.
+std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key);
+
+}  // namespace flexjit::codegen

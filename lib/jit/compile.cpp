@@ -1,0 +1,98 @@
+// The phases of one compilation, and the two texts of the inspector that need LLVM.
+#include "jit/compile.h"
+
+#include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <chrono>
+
+#include "codegen/kernel.h"
+#include "jit/link_image.h"
+#include "jit/target_machine.h"
+#include "support/check.h"
+
+namespace flexjit::jit {
+namespace {
+
+Diagnostic internal_error(std::string message) {
+  Diagnostic diagnostic;
+  diagnostic.kind = "internal";
+  diagnostic.source_name = "compile";
+  diagnostic.message = std::move(message);
+  return diagnostic;
+}
+
+struct Emitted {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  std::unique_ptr<llvm::TargetMachine> machine;
+};
+
+Result<Emitted> emit(const plan::KernelKey& key) {
+  Emitted emitted;
+  auto machine = make_target_machine(key.target);
+  if (!machine) return machine.diagnostics();
+  emitted.machine = std::move(*machine);
+  emitted.context = std::make_unique<llvm::LLVMContext>();
+  emitted.module = codegen::emit_kernel(*emitted.context, key);
+  emitted.module->setDataLayout(emitted.machine->createDataLayout());
+  std::string problem;
+  llvm::raw_string_ostream out(problem);
+  if (llvm::verifyModule(*emitted.module, &out)) {
+    return internal_error("the emitted module is invalid: " + problem + "\n" + plan::canonical_text(key));
+  }
+  return emitted;
+}
+
+Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
+  llvm::SmallVector<char, 0> buffer;
+  llvm::raw_svector_ostream out(buffer);
+  llvm::legacy::PassManager passes;
+  if (emitted.machine->addPassesToEmitFile(passes, out, nullptr, type)) {
+    return internal_error("this target cannot emit the wanted file type");
+  }
+  passes.run(*emitted.module);
+  return buffer;
+}
+
+}  // namespace
+
+Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
+  const auto start = std::chrono::steady_clock::now();
+  auto emitted = emit(key);
+  if (!emitted) return emitted.diagnostics();
+  auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
+  if (!object) return object.diagnostics();
+  auto linked = link_image(llvm::MemoryBufferRef({object->data(), object->size()}, "kernel"));
+  if (!linked) return linked.diagnostics();
+  plan::CodeImage image;
+  image.bytes = std::move(linked->bytes);
+  image.attend_offset = linked->symbols.at("attend");
+  image.pack_offset = linked->symbols.at("pack");
+  image.key_text = plan::canonical_text(key);
+  image.compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return image;
+} catch (const support::InternalError& error) {
+  return internal_error(error.what());
+}
+
+Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
+  auto emitted = emit(key);
+  if (!emitted) return emitted.diagnostics();
+  if (view == plan::View::kLlvm) {
+    std::string text;
+    llvm::raw_string_ostream out(text);
+    emitted->module->print(out, nullptr);
+    return text;
+  }
+  auto assembly = generate(*emitted, llvm::CodeGenFileType::AssemblyFile);
+  if (!assembly) return assembly.diagnostics();
+  return std::string(assembly->data(), assembly->size());
+} catch (const support::InternalError& error) {
+  return internal_error(error.what());
+}
+
+}  // namespace flexjit::jit

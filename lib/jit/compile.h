@@ -1,0 +1,18 @@
+// KernelKey -> CodeImage: emit, verify, generate code, link flat. No IR pass pipeline: the emitter writes tiles as they should
+// run, and the optimiser would double the compile time for 2 %.
+#pragma once
+
+#include <string>
+
+#include "flexjit/result.h"
+#include "plan/compiler_door.h"
+
+namespace flexjit::jit {
+
+// Thread-safe: every call has a context and a target machine of its own.
+Result<plan::CodeImage> compile(const plan::KernelKey& key);
+
+// The module as LLVM IR or as the target's assembly.
+Result<std::string> inspect(const plan::KernelKey& key, plan::View view);
+
+}  // namespace flexjit::jit

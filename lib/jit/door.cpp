@@ -1,0 +1,10 @@
+// The only symbol that libflexjit-compiler exports.
+#include "flexjit/export.h"
+#include "jit/compile.h"
+
+extern "C" FLEXJIT_API const flexjit::plan::CompilerDoor* flexjit_compiler_door();
+
+const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect};
+  return &door;
+}

@@ -1,0 +1,53 @@
+// Registers the targets once; everything else is per machine.
+#include "jit/target_machine.h"
+
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/TargetOptions.h>
+
+#include <mutex>
+
+#include "codegen/target_names.h"
+
+namespace flexjit::jit {
+namespace {
+
+void initialize_once() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeAArch64TargetInfo();
+    LLVMInitializeAArch64Target();
+    LLVMInitializeAArch64TargetMC();
+    LLVMInitializeAArch64AsmPrinter();
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Target& target) {
+  initialize_once();
+  const codegen::TargetNames names = codegen::target_names(target);
+  const llvm::Triple triple(names.triple);
+  std::string problem;
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, problem);
+  std::unique_ptr<llvm::TargetMachine> machine;
+  if (found != nullptr) {
+    machine.reset(found->createTargetMachine(triple, names.cpu, "", llvm::TargetOptions(), llvm::Reloc::PIC_,
+                                             llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
+  }
+  if (machine == nullptr) {
+    Diagnostic diagnostic;
+    diagnostic.kind = "unsupported-target";
+    diagnostic.source_name = "compile";
+    diagnostic.message =
+        "this build of LLVM has no code generator for " + names.triple + (problem.empty() ? "" : ": " + problem);
+    return diagnostic;
+  }
+  return machine;
+}
+
+}  // namespace flexjit::jit

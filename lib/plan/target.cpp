@@ -1,0 +1,101 @@
+// The running CPU or a name -> Target. Uses the compiler's own CPU probes, so that a warm process never loads LLVM.
+#include "plan/target.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace flexjit::plan {
+namespace {
+
+constexpr std::array kIsas{Isa::kX86_64, Isa::kX86_64_V2, Isa::kX86_64_V3, Isa::kX86_64_V4, Isa::kAArch64};
+
+#if defined(__x86_64__)
+// AMD's families by CPUID; others keep LLVM's generic scheduling, which costs little on hand-scheduled tiles.
+std::string host_tuning() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(0, &a, &b, &c, &d) == 0 || b != signature_AMD_ebx) return "";
+  if (__get_cpuid(1, &a, &b, &c, &d) == 0) return "";
+  const unsigned family = ((a >> 8) & 0xf) + ((a >> 20) & 0xff);
+  const unsigned model = ((a >> 4) & 0xf) | ((a >> 12) & 0xf0);
+  if (family == 0x1a) return "znver5";
+  if (family == 0x19) return (model >= 0x10 && model <= 0x1f) || (model >= 0x60 && model <= 0xaf) ? "znver4" : "znver3";
+  if (family == 0x17) return model >= 0x30 ? "znver2" : "znver1";
+  return "";
+}
+#endif
+
+}  // namespace
+
+std::string_view name_of(Isa isa) {
+  switch (isa) {
+    case Isa::kX86_64: return "x86-64";
+    case Isa::kX86_64_V2: return "x86-64-v2";
+    case Isa::kX86_64_V3: return "x86-64-v3";
+    case Isa::kX86_64_V4: return "x86-64-v4";
+    case Isa::kAArch64: return "aarch64";
+  }
+  return "";
+}
+
+int lanes_of(Isa isa) {
+  switch (isa) {
+    case Isa::kX86_64_V4: return 16;
+    case Isa::kX86_64_V3: return 8;
+    case Isa::kX86_64:
+    case Isa::kX86_64_V2:
+    case Isa::kAArch64: return 4;
+  }
+  return 4;
+}
+
+int vector_registers_of(Isa isa) { return isa == Isa::kX86_64_V4 || isa == Isa::kAArch64 ? 32 : 16; }
+
+bool can_execute(Isa isa) {
+#if defined(__x86_64__)
+  switch (isa) {
+    case Isa::kX86_64: return true;
+    case Isa::kX86_64_V2: return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+    case Isa::kX86_64_V3:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    case Isa::kX86_64_V4:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case Isa::kAArch64: return false;
+  }
+  return false;
+#else
+  return isa == Isa::kAArch64;
+#endif
+}
+
+Target host_target() {
+#if defined(__x86_64__)
+  for (Isa isa : {Isa::kX86_64_V4, Isa::kX86_64_V3, Isa::kX86_64_V2}) {
+    if (can_execute(isa)) return {isa, host_tuning()};
+  }
+  return {Isa::kX86_64, host_tuning()};
+#else
+  return {Isa::kAArch64, ""};
+#endif
+}
+
+Result<Target> parse_target(std::string_view name) {
+  if (name == "host") return host_target();
+  std::string known = "host";
+  for (Isa isa : kIsas) {
+    if (name == name_of(isa)) return Target{isa, can_execute(isa) ? host_target().tuning : ""};
+    known += fmt::format(", {}", name_of(isa));
+  }
+  Diagnostic diagnostic;
+  diagnostic.kind = "unsupported-target";
+  diagnostic.source_name = "compile";
+  diagnostic.message = fmt::format("unknown target `{}`; the targets are {}", name, known);
+  return diagnostic;
+}
+
+}  // namespace flexjit::plan
