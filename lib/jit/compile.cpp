@@ -88,6 +88,7 @@ Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
     emitted->module->print(out, nullptr);
     return text;
   }
+  emitted->machine->Options.MCOptions.AsmVerbose = true;  // the loops of the template by name
   auto assembly = generate(*emitted, llvm::CodeGenFileType::AssemblyFile);
   if (!assembly) return assembly.diagnostics();
   return std::string(assembly->data(), assembly->size());

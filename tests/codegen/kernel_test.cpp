@@ -1,0 +1,111 @@
+// What must hold of every compiled kernel as an artefact: a function of its key alone, closed, free of calls, with accumulators
+// in registers.
+#include <gtest/gtest.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <algorithm>
+#include <sstream>
+#include <thread>
+
+#include "codegen/kernel.h"
+#include "jit/compile.h"
+#include "plan/kernel_abi.h"
+
+namespace flexjit::testing {
+namespace {
+
+using ir::Id;
+using ir::Op;
+
+const plan::Isa kIsas[] = {plan::Isa::kX86_64, plan::Isa::kX86_64_V2, plan::Isa::kX86_64_V3, plan::Isa::kX86_64_V4,
+                           plan::Isa::kAArch64};
+
+// slope[h] * (kv_idx - q_idx) under a causal mask, with tanh and every heavy function once.
+ir::Program busy_program() {
+  ir::ProgramBuilder b;
+  const std::uint32_t slope = b.add_buffer({DType::kF32, 1});
+  const Id read_operands[] = {b.const_bool(true), b.variable(Op::kHead)};
+  const Id distance = b.make(Op::kSub, {b.variable(Op::kKvIdx), b.variable(Op::kQIdx)});
+  Id score =
+      b.make(Op::kAdd, {b.variable(Op::kScore),
+                        b.make(Op::kMul, {b.read({slope, 0, true}, read_operands), b.make(Op::kIntToFloat, {distance})})});
+  for (Op op : {Op::kTanh, Op::kErf, Op::kSin, Op::kCos, Op::kExp, Op::kExp2, Op::kLog1p, Op::kFloor})
+    score = b.make(op, {score});
+  score = b.make(Op::kPow, {score, b.const_float(1.5F)});
+  const Id mask = b.make(Op::kGe, {b.variable(Op::kQIdx), b.variable(Op::kKvIdx)});
+  return std::move(b).finish(score, mask);
+}
+
+std::string text_of(const plan::KernelKey& key) {
+  llvm::LLVMContext context;
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  codegen::emit_kernel(context, key)->print(out, nullptr);
+  return text;
+}
+
+class Kernel : public ::testing::TestWithParam<plan::Isa> {
+ protected:
+  plan::Target target() const { return {GetParam(), ""}; }
+};
+
+TEST_P(Kernel, IsAFunctionOfItsKey) {
+  const plan::KernelKey key = plan::plan_kernel(busy_program(), 40, 24, target());
+  EXPECT_EQ(text_of(key), text_of(key));
+  const auto first = jit::compile(key).value();
+  const auto second = jit::compile(key).value();
+  EXPECT_EQ(first.bytes, second.bytes);
+  EXPECT_EQ(first.key_text, plan::canonical_text(key));
+}
+
+TEST_P(Kernel, CallsNothing) {
+  const plan::KernelKey key = plan::plan_kernel(busy_program(), 64, 64, target());
+  ASSERT_TRUE(jit::compile(key).has_value()) << render(jit::compile(key).diagnostics());
+  std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
+    EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
+  }
+}
+
+// The inner loops of the two products hold their accumulators in registers: no line between a loop's label and its backward
+// branch names the stack.
+TEST_P(Kernel, InnerLoopsDoNotSpill) {
+  ir::ProgramBuilder b;
+  const plan::KernelKey key = plan::plan_kernel(std::move(b).finish(Id{}, Id{}), 64, 64, target());
+  std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
+  bool inside = false;
+  int loops = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const bool begins_block = !line.empty() && (line[0] == '.' || line[0] == '#' || line[0] == '/');
+    if (begins_block) {
+      inside = line.ends_with("%qk") || line.ends_with("%pv");
+      loops += inside ? 1 : 0;
+    }
+    if (inside) {
+      const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
+      EXPECT_FALSE(stack) << line;
+    }
+  }
+  EXPECT_GE(loops, 2) << "the assembly no longer names the inner loops";
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Kernel, ::testing::ValuesIn(kIsas), [](const auto& info) {
+  std::string name(plan::name_of(info.param));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+});
+
+TEST(Compile, WorksFromSeveralThreadsAtOnce) {
+  const plan::KernelKey key = plan::plan_kernel(busy_program(), 16, 16, plan::host_target());
+  const auto expected = jit::compile(key).value();
+  std::vector<std::thread> threads;
+  std::vector<std::vector<std::uint8_t>> results(3);
+  for (auto& result : results) threads.emplace_back([&] { result = jit::compile(key).value().bytes; });
+  for (std::thread& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected.bytes);
+}
+
+}  // namespace
+}  // namespace flexjit::testing
