@@ -1,15 +1,25 @@
 # One target a folder. flexjit_folder(<folder> SOURCES ... [LINK ...]) makes the object library flexjit_<folder>; LLVM's
 # headers are given to no folder but those that ask with LLVM, so a layering violation does not compile.
 
-# Identifies one build folder: both shared libraries must carry the same value. Made once, because every file sees it: a new value
-# at each configuration would recompile them all.
-if(NOT DEFINED CACHE{FLEXJIT_BUILD_ID})
-  string(TIMESTAMP FLEXJIT_CONFIGURED "%Y%m%d%H%M%S" UTC)
-  set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}-${FLEXJIT_CONFIGURED}" CACHE INTERNAL "")
-endif()
+# Identifies what crosses the compiler's door: both shared libraries must carry the same value. It follows the headers that
+# define the crossing, so that reconfiguring rebuilds nothing.
+set(FLEXJIT_DOOR_HEADERS include/flexjit/result.h lib/ir/program.h lib/plan/kernel_abi.h lib/plan/kernel_key.h
+  lib/plan/compiler_door.h lib/plan/target.h)
+set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}")
+foreach(header ${FLEXJIT_DOOR_HEADERS})
+  file(SHA256 ${PROJECT_SOURCE_DIR}/${header} digest)
+  string(SHA256 FLEXJIT_BUILD_ID "${FLEXJIT_BUILD_ID}${digest}")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${header})
+endforeach()
+string(SUBSTRING ${FLEXJIT_BUILD_ID} 0 16 FLEXJIT_BUILD_ID)
+string(PREPEND FLEXJIT_BUILD_ID "${PROJECT_VERSION}-")
 
 add_library(flexjit_options INTERFACE)
 target_compile_options(flexjit_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wswitch -Werror=switch)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # GCC 12 warns of overlapping copies inside std::string's operator+ (GCC bug 105329).
+  target_compile_options(flexjit_options INTERFACE -Wno-restrict)
+endif()
 if(FLEXJIT_WERROR)
   target_compile_options(flexjit_options INTERFACE -Werror)
 endif()

@@ -18,29 +18,32 @@ namespace flexjit {
 
 // A free name of the expression-string form: the type and rank that will be bound to it. `*.flex` programs declare their own.
 struct BufferDeclaration {
-  std::string name;
+  std::string name{};
   DType dtype = DType::kF32;
   int rank = 1;  // 1 to 4
+  // As declared in a *.flex file, one a dimension: a number, the name of a builtin or param, or "?". Empty: undeclared; ignored
+  // in AttentionSpec::buffers.
+  std::vector<std::string> extents{};
 };
 struct ParamDeclaration {
-  std::string name;
+  std::string name{};
   Scalar default_value = std::int32_t{0};  // its alternative is the parameter's type
 };
 
 // The pattern. Either `program` (the text of a *.flex file) or the two expression strings; leave what you do not need empty.
 // S = scale * Q K^T -> score_mod -> mask_mod (to -inf) -> softmax -> O = P V; see docs/language.md.
 struct AttentionSpec {
-  std::string program;
-  std::string program_name = "program";    // shown in diagnostics, usually the file name
-  std::string score_mod;                   // e.g. "score + slope[h] * (kv_idx - q_idx)"
-  std::string mask_mod;                    // e.g. "q_idx >= kv_idx"
-  std::vector<BufferDeclaration> buffers;  // of the expression strings
-  std::vector<ParamDeclaration> params;    // of the expression strings
+  std::string program{};
+  std::string program_name = "program";      // shown in diagnostics, usually the file name
+  std::string score_mod{};                   // e.g. "score + slope[h] * (kv_idx - q_idx)"
+  std::string mask_mod{};                    // e.g. "q_idx >= kv_idx"
+  std::vector<BufferDeclaration> buffers{};  // of the expression strings
+  std::vector<ParamDeclaration> params{};    // of the expression strings
 
-  DType dtype = DType::kF32;    // of q, k, v and out
-  std::int32_t head_dim = 64;   // 1..512
-  std::int32_t v_head_dim = 0;  // 1..512; 0 = head_dim
-  std::optional<float> scale;   // default 1 / sqrt(head_dim); any float, 0 and negatives included
+  DType dtype = DType::kF32;     // of q, k, v and out
+  std::int32_t head_dim = 64;    // 1..512
+  std::int32_t v_head_dim = 0;   // 1..512; 0 = head_dim
+  std::optional<float> scale{};  // default 1 / sqrt(head_dim); any float, 0 and negatives included
 
   // Declares every name of `bindings` that is not yet declared, with its type and rank.
   FLEXJIT_API AttentionSpec& declare(const Bindings& bindings);
@@ -66,6 +69,12 @@ struct RunStats {
   std::int64_t scores_visited = 0;  // (q, kv) pairs that the kernel computed, all heads
 };
 
+// The query rows [q_begin, q_begin + q_count) of every batch entry and head that a reference run computes.
+struct ReferenceRows {
+  std::int32_t q_begin = 0;
+  std::int32_t q_count = -1;  // -1: all rows from q_begin on
+};
+
 struct BlockMaskOptions {
   std::int32_t batch = 1;  // planes to build; reduced to 1 when the mask does not read b (or h)
   std::int32_t heads = 1;
@@ -87,12 +96,17 @@ class FLEXJIT_API Attention {
   // lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
 
-  // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle.
-  Result<RunStats> run_reference(const RunArgs& args) const;
+  // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle. Only
+  // `rows` are computed and written; those past q_len are ignored.
+  Result<RunStats> run_reference(const RunArgs& args, const ReferenceRows& rows = {}) const;
 
   // The exact block mask of this pattern's mask at these lengths: any and all over every block. `bindings` as in run().
   // Without a mask every block is full.
   Result<BlockMask> create_block_mask(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
+
+  // How many (q_idx, kv_idx) pairs the mask allows, over all of options.batch and options.heads: exact, whatever the block
+  // sizes. Without a mask: batch * heads * q_len * kv_len.
+  Result<std::int64_t> count_allowed(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
 
   // Where the machine code came from when this handle was made, and how long its compilation took (0 for a cache hit).
   KernelSource kernel_source() const noexcept;

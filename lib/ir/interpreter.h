@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ir/environment.h"
+#include "ir/lanes.h"
 #include "ir/program.h"
 
 namespace flexjit::ir {
@@ -22,39 +23,41 @@ struct RowRange {
   std::int32_t count = 0;  // at most Interpreter::kMaxCount
 };
 
-// A read outside its buffer in a lane that counts.
+// A read outside its buffer in a lane that counts. For a Dot, `dimension` counts through the indices of a, then those of b.
 struct ReadFault {
   std::uint32_t site = 0;
   std::int32_t dimension = 0;
   std::int64_t index = 0;
 };
 
-// Holds scratch, so one per thread; the Program and Environment must outlive it.
+struct FirstFault;
+
+// Holds scratch, so one per thread; the Program and Environment must outlive it and stay as they were when it was made.
 class Interpreter {
  public:
   static constexpr std::int32_t kMaxCount = 256;
 
   Interpreter(const Program& program, const Environment& environment);
 
-  // allowed[i] = 1 where the mask holds at kv_begin + i. Without a mask all are 1.
+  // allowed[i] = 1 where the mask holds at kv_begin + i. Without a mask all are 1. The fault is that of the first lane.
   std::optional<ReadFault> eval_mask(const RowRange& row, std::span<std::uint8_t> allowed);
 
   // scores[i] = score_mod(scores[i]) where allowed[i]; other lanes are left alone and read nothing.
   std::optional<ReadFault> eval_score(const RowRange& row, std::span<const std::uint8_t> allowed, std::span<double> scores);
 
  private:
-  struct Lanes {  // one node's values; floats in f, ints and bools in i
-    std::vector<double> f;
-    std::vector<std::int32_t> i;
-  };
-  std::optional<ReadFault> eval(Id root, const RowRange& row, std::span<const std::uint8_t> active,
-                                std::span<const double> scores);
+  std::optional<ReadFault> eval(const std::vector<std::uint32_t>& order, const RowRange& row,
+                                std::span<const std::uint8_t> active, std::span<const double> scores);
+  void eval_node(Id id, const RowRange& row, std::span<const double> scores);
+  void eval_access(Id id, std::span<const std::uint8_t> active, FirstFault& fault);
+  void fill_constants();
+  bool constant_over_call(Op op) const;
 
   const Program& program_;
   const Environment& environment_;
   std::vector<Lanes> values_;
-  std::vector<bool> from_score_;          // depends on score: fp64
-  std::vector<bool> in_score_, in_mask_;  // reachable from each root
+  std::vector<Precision> precision_;                     // fp64 for what depends on score
+  std::vector<std::uint32_t> score_order_, mask_order_;  // ascending ids that each root needs, less what is constant
 };
 
 }  // namespace flexjit::ir

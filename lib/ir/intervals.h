@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,8 @@ class IntervalAnalysis {
 
  private:
   Range eval(Id id, const Box& box) const;
+  Range eval_variable(const Node& node, const Box& box) const;
+  Range eval_access(Id id) const;
   const Program& program_;
   const Environment& environment_;
   const BufferRanges* buffers_;

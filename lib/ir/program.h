@@ -3,6 +3,7 @@
 // A Program holds no names and no text positions: two spellings of one pattern are one Program, and one kernel.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <initializer_list>
@@ -147,11 +148,15 @@ class ProgramBuilder {
   Id dot(const DotInfo& info, std::span<const Id> operands);
 
   const Program& program() const { return program_; }
-  // Sets the roots and hands the program over. Nodes that no root reaches are dropped and the rest renumbered.
+  // Sets the roots and hands the program over. Nodes that no root reaches are dropped and the rest renumbered, operands
+  // before users, in the order of a depth-first walk from the score, then the mask.
   Program finish(Id score, Id mask) &&;
 
  private:
   Id append(Node node, std::span<const Id> operands);
+  void check_access(std::span<const Id> operands) const;
+  std::uint64_t payload_identity(const Node& node) const;
+  bool same_payload(const Node& a, const Node& b) const;
   Program program_;
   std::unordered_multimap<std::uint64_t, std::uint32_t> index_;
 };

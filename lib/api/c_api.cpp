@@ -1,0 +1,235 @@
+// c_api.h over the C++ API: each function converts its arguments, calls one member, and turns diagnostics into a flexjit_error.
+// No exception crosses this boundary.
+#include "flexjit/c_api.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "api/c_convert.h"
+#include "api/guard.h"
+#include "flexjit/flexjit.h"
+
+struct flexjit_engine {
+  flexjit::Engine engine;
+};
+struct flexjit_attention {
+  flexjit::Attention attention;
+};
+struct flexjit_block_mask {
+  flexjit::BlockMask mask;
+};
+struct flexjit_error {
+  flexjit::Diagnostics diagnostics;
+  std::string message;
+};
+
+namespace {
+
+using flexjit::Diagnostics;
+using flexjit::Status;
+using flexjit::Unit;
+using flexjit::api::Finding;
+using flexjit::api::Report;
+
+bool is_failure_of_the_machine(const flexjit::Diagnostic& diagnostic) {
+  static constexpr std::array kKinds{Finding::kNoCompiler, Finding::kSystem, Finding::kOutOfMemory, Finding::kInternal};
+  return std::ranges::any_of(kKinds, [&](Finding finding) { return flexjit::api::kind_of(finding) == diagnostic.kind; });
+}
+
+flexjit_status fail(Diagnostics diagnostics, flexjit_error** error) {
+  const bool machine = std::ranges::any_of(diagnostics, is_failure_of_the_machine);
+  if (error != nullptr) {
+    try {
+      std::string message = render(diagnostics);
+      *error = new flexjit_error{std::move(diagnostics), std::move(message)};
+    } catch (...) {
+      *error = nullptr;  // flexjit_error_message(NULL) says that memory ran out
+    }
+  }
+  return machine ? FLEXJIT_FAILED : FLEXJIT_INVALID;
+}
+
+// body(report) does the work when it found nothing to report.
+template <typename Body>
+flexjit_status call(const char* name, flexjit_error** error, const Body& body) {
+  if (error != nullptr) *error = nullptr;
+  const Status status = flexjit::api::guarded(name, [&]() -> Status {
+    Report report(name);
+    return body(report);
+  });
+  return status ? FLEXJIT_OK : fail(status.diagnostics(), error);
+}
+
+template <typename Pointer>
+void require(const Pointer* pointer, const char* name, Report& report) {
+  if (pointer == nullptr) report.add(Finding::kNullArgument, name);
+}
+
+using Run = flexjit::Result<flexjit::RunStats> (*)(const flexjit::Attention&, const flexjit::RunArgs&);
+
+Status run_with(Run run, const flexjit_attention* attention, const flexjit_run_args* given, flexjit_run_stats* stats,
+                Report& report) {
+  require(attention, "attention", report);
+  const auto args = flexjit::api::complete(given, "flexjit_run_args", flexjit_run_args_init, report);
+  if (!args) return report.take();
+  flexjit::RunArgs run_args = flexjit::api::to_run_args(*args, report);
+  const flexjit::Bindings bindings = flexjit::api::to_bindings(args->bindings, report);
+  if (!report.empty()) return report.take();
+  run_args.bindings = &bindings;
+  if (args->block_mask != nullptr) run_args.block_mask = &args->block_mask->mask;
+  const flexjit::Result<flexjit::RunStats> result = run(attention->attention, run_args);
+  if (!result) return result.diagnostics();
+  if (stats != nullptr) {
+    *stats = {result->blocks.empty, result->blocks.partial, result->blocks.full, result->scores_visited};
+  }
+  return Unit{};
+}
+
+}  // namespace
+
+const char* flexjit_version(void) { return FLEXJIT_VERSION; }
+
+void flexjit_engine_options_init(flexjit_engine_options* options) {
+  const std::size_t cache_bytes = flexjit::EngineOptions{.backend = flexjit::Backend::kCompiled}.cache_bytes;
+  *options = {sizeof(*options), 0, FLEXJIT_BACKEND_DEFAULT, "host", cache_bytes, ""};
+}
+
+void flexjit_spec_init(flexjit_spec* spec) {
+  *spec = {};
+  spec->struct_size = sizeof(*spec);
+  spec->head_dim = flexjit::AttentionSpec{}.head_dim;
+}
+
+void flexjit_run_args_init(flexjit_run_args* args) {
+  *args = {};
+  args->struct_size = sizeof(*args);
+}
+
+void flexjit_block_mask_options_init(flexjit_block_mask_options* options) {
+  const flexjit::BlockMaskOptions defaults;
+  *options = {sizeof(*options), defaults.batch,  defaults.heads,   defaults.kv_heads,
+              defaults.q_len,   defaults.kv_len, defaults.q_block, defaults.kv_block};
+}
+
+flexjit_tensor flexjit_dense_tensor(void* data, flexjit_dtype dtype, int32_t rank, const int64_t* shape) {
+  flexjit_tensor tensor = {data, dtype, rank, {}, {}};
+  int64_t step = 1;
+  for (int d = std::clamp<int>(rank, 0, flexjit::kMaxRank) - 1; d >= 0; --d) {
+    tensor.shape[d] = shape[d];
+    tensor.strides[d] = step;
+    step *= shape[d];
+  }
+  return tensor;
+}
+
+const char* flexjit_error_message(const flexjit_error* error) {
+  return error != nullptr ? error->message.c_str() : "not enough memory for the error message\n";
+}
+
+size_t flexjit_error_count(const flexjit_error* error) { return error != nullptr ? error->diagnostics.size() : 0; }
+
+const char* flexjit_error_kind(const flexjit_error* error, size_t index) {
+  return index < flexjit_error_count(error) ? error->diagnostics[index].kind.c_str() : nullptr;
+}
+
+void flexjit_error_free(flexjit_error* error) { delete error; }
+
+flexjit_status flexjit_engine_create(const flexjit_engine_options* options, flexjit_engine** engine, flexjit_error** error) {
+  return call("flexjit_engine_create", error, [&](Report& report) -> Status {
+    require(engine, "engine", report);
+    flexjit::EngineOptions converted;
+    if (options != nullptr) {
+      const auto full = flexjit::api::complete(options, "flexjit_engine_options", flexjit_engine_options_init, report);
+      if (full) converted = flexjit::api::to_options(*full, report);
+    }
+    if (!report.empty()) return report.take();
+    *engine = new flexjit_engine{flexjit::Engine(std::move(converted))};
+    return Unit{};
+  });
+}
+
+flexjit_status flexjit_engine_get_stats(const flexjit_engine* engine, flexjit_engine_stats* stats, flexjit_error** error) {
+  return call("flexjit_engine_get_stats", error, [&](Report& report) -> Status {
+    require(engine, "engine", report);
+    require(stats, "stats", report);
+    if (!report.empty()) return report.take();
+    const flexjit::EngineStats now = engine->engine.stats();
+    *stats = {now.compiles, now.memory_hits, now.cached_kernels, now.cached_bytes};
+    return Unit{};
+  });
+}
+
+void flexjit_engine_destroy(flexjit_engine* engine) { delete engine; }
+
+flexjit_status flexjit_compile(flexjit_engine* engine, const flexjit_spec* spec, flexjit_attention** attention,
+                               flexjit_error** error) {
+  return call("flexjit_compile", error, [&](Report& report) -> Status {
+    require(engine, "engine", report);
+    require(attention, "attention", report);
+    const auto full = flexjit::api::complete(spec, "flexjit_spec", flexjit_spec_init, report);
+    if (!full) return report.take();
+    const flexjit::AttentionSpec converted = flexjit::api::to_spec(*full, report);
+    if (!report.empty()) return report.take();
+    flexjit::Result<flexjit::Attention> compiled = engine->engine.compile(converted);
+    if (!compiled) return compiled.diagnostics();
+    *attention = new flexjit_attention{std::move(*compiled)};
+    return Unit{};
+  });
+}
+
+flexjit_status flexjit_attention_run(const flexjit_attention* attention, const flexjit_run_args* args, flexjit_run_stats* stats,
+                                     flexjit_error** error) {
+  const Run run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run(r); };
+  return call("flexjit_attention_run", error, [&](Report& report) { return run_with(run, attention, args, stats, report); });
+}
+
+flexjit_status flexjit_attention_run_reference(const flexjit_attention* attention, const flexjit_run_args* args,
+                                               flexjit_run_stats* stats, flexjit_error** error) {
+  const Run run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run_reference(r); };
+  return call("flexjit_attention_run_reference", error,
+              [&](Report& report) { return run_with(run, attention, args, stats, report); });
+}
+
+flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention) {
+  return static_cast<flexjit_kernel_source>(attention->attention.kernel_source());
+}
+
+double flexjit_attention_compile_ms(const flexjit_attention* attention) { return attention->attention.compile_ms(); }
+
+void flexjit_attention_destroy(flexjit_attention* attention) { delete attention; }
+
+flexjit_status flexjit_block_mask_create(const flexjit_attention* attention, const flexjit_block_mask_options* options,
+                                         const flexjit_bindings* bindings, flexjit_block_mask** mask, flexjit_error** error) {
+  return call("flexjit_block_mask_create", error, [&](Report& report) -> Status {
+    require(attention, "attention", report);
+    require(mask, "mask", report);
+    const auto full = flexjit::api::complete(options, "flexjit_block_mask_options", flexjit_block_mask_options_init, report);
+    const flexjit::Bindings bound = bindings != nullptr ? flexjit::api::to_bindings(*bindings, report) : flexjit::Bindings{};
+    if (!report.empty()) return report.take();
+    flexjit::Result<flexjit::BlockMask> made =
+        attention->attention.create_block_mask(flexjit::api::to_mask_options(*full), &bound);
+    if (!made) return made.diagnostics();
+    *mask = new flexjit_block_mask{std::move(*made)};
+    return Unit{};
+  });
+}
+
+flexjit_status flexjit_block_mask_get_info(const flexjit_block_mask* mask, flexjit_block_mask_info* info,
+                                           flexjit_error** error) {
+  return call("flexjit_block_mask_get_info", error, [&](Report& report) -> Status {
+    require(mask, "mask", report);
+    require(info, "info", report);
+    if (!report.empty()) return report.take();
+    const flexjit::BlockMaskShape& shape = mask->mask.shape();
+    const flexjit::BlockCounts counts = mask->mask.counts();
+    *info = {shape.batch,    shape.heads,  shape.q_len,    shape.kv_len, shape.q_block,
+             shape.kv_block, counts.empty, counts.partial, counts.full,  mask->mask.sparsity()};
+    return Unit{};
+  });
+}
+
+void flexjit_block_mask_destroy(flexjit_block_mask* mask) { delete mask; }

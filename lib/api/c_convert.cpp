@@ -1,0 +1,138 @@
+// One short conversion a struct.
+#include "api/c_convert.h"
+
+#include <algorithm>
+#include <span>
+#include <string>
+
+namespace flexjit::api {
+
+namespace {
+
+static_assert(FLEXJIT_F32 == static_cast<int>(DType::kF32) && FLEXJIT_F64 == static_cast<int>(DType::kF64));
+static_assert(FLEXJIT_F16 == static_cast<int>(DType::kF16) && FLEXJIT_BF16 == static_cast<int>(DType::kBF16));
+static_assert(FLEXJIT_I64 == static_cast<int>(DType::kI64) && FLEXJIT_I32 == static_cast<int>(DType::kI32));
+static_assert(FLEXJIT_I8 == static_cast<int>(DType::kI8) && FLEXJIT_U8 == static_cast<int>(DType::kU8));
+static_assert(FLEXJIT_BOOL == static_cast<int>(DType::kBool));
+
+// C callers can put any int into an enum; reading it as an int is what makes the check possible.
+template <typename Enum>
+int number_of(const Enum& value) {
+  static_assert(sizeof(Enum) == sizeof(int));
+  int number = 0;
+  std::memcpy(&number, &value, sizeof(number));
+  return number;
+}
+
+std::string text_of(const char* text) { return text != nullptr ? text : ""; }
+
+std::string name_or_report(const char* name, std::string_view what, Report& report) {
+  if (name == nullptr) report.add(Finding::kNullArgument, fmt::format("the name of a {}", what));
+  return text_of(name);
+}
+
+template <typename Element>
+std::span<const Element> elements(const Element* data, std::size_t count, std::string_view what, Report& report) {
+  if (data != nullptr) return {data, count};
+  if (count != 0) report.add(Finding::kNullArgument, what);
+  return {};
+}
+
+DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
+  const int number = number_of(dtype);
+  if (number >= FLEXJIT_F32 && number <= FLEXJIT_BOOL) return static_cast<DType>(number);
+  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number, "flexjit_dtype");
+  return DType::kF32;
+}
+
+Scalar to_scalar(const flexjit_param& param, Report& report) {
+  const int type = number_of(param.value.type);
+  if (type == FLEXJIT_INT) return param.value.value.i;
+  if (type == FLEXJIT_FLOAT) return param.value.value.f;
+  if (type == FLEXJIT_TRUTH) return param.value.value.b != 0;
+  report.add(Finding::kBadEnum, fmt::format("the type of param `{}`", text_of(param.name)), type, "flexjit_scalar_type");
+  return std::int32_t{0};
+}
+
+template <typename View>
+View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
+  View view;
+  view.data = tensor.data;
+  view.dtype = to_dtype(tensor.dtype, what, report);
+  view.rank = tensor.rank;
+  std::copy_n(tensor.shape, kMaxRank, view.shape.begin());
+  std::copy_n(tensor.strides, kMaxRank, view.strides.begin());
+  return view;
+}
+
+}  // namespace
+
+EngineOptions to_options(const flexjit_engine_options& options, Report& report) {
+  EngineOptions result;
+  result.threads = options.threads;
+  const int backend = number_of(options.backend);
+  if (backend == FLEXJIT_BACKEND_COMPILED) result.backend = Backend::kCompiled;
+  if (backend == FLEXJIT_BACKEND_REFERENCE) result.backend = Backend::kReference;
+  if (backend < FLEXJIT_BACKEND_DEFAULT || backend > FLEXJIT_BACKEND_REFERENCE) {
+    report.add(Finding::kBadEnum, "the backend", backend, "flexjit_backend");
+  }
+  if (options.target != nullptr) result.target = options.target;
+  result.cache_bytes = options.cache_bytes;
+  result.compiler_path = text_of(options.compiler_path);
+  return result;
+}
+
+AttentionSpec to_spec(const flexjit_spec& spec, Report& report) {
+  AttentionSpec result;
+  result.program = text_of(spec.program);
+  if (spec.program_name != nullptr) result.program_name = spec.program_name;
+  result.score_mod = text_of(spec.score_mod);
+  result.mask_mod = text_of(spec.mask_mod);
+  for (const flexjit_buffer_declaration& buffer : elements(spec.buffers, spec.buffer_count, "spec.buffers", report)) {
+    BufferDeclaration& declaration = result.buffers.emplace_back();
+    declaration.name = name_or_report(buffer.name, "buffer", report);
+    declaration.dtype = to_dtype(buffer.dtype, fmt::format("buffer `{}`", declaration.name), report);
+    declaration.rank = buffer.rank;
+  }
+  for (const flexjit_param& param : elements(spec.params, spec.param_count, "spec.params", report)) {
+    result.params.push_back({.name = name_or_report(param.name, "param", report), .default_value = to_scalar(param, report)});
+  }
+  result.dtype = to_dtype(spec.dtype, "the spec", report);
+  result.head_dim = spec.head_dim;
+  result.v_head_dim = spec.v_head_dim;
+  if (spec.has_scale != 0) result.scale = spec.scale;
+  return result;
+}
+
+Bindings to_bindings(const flexjit_bindings& bindings, Report& report) {
+  Bindings result;
+  for (const flexjit_buffer& buffer : elements(bindings.buffers, bindings.buffer_count, "bindings.buffers", report)) {
+    const std::string name = name_or_report(buffer.name, "buffer", report);
+    result.buffers[name] = to_view<TensorView>(buffer.tensor, fmt::format("buffer `{}`", name), report);
+  }
+  for (const flexjit_param& param : elements(bindings.params, bindings.param_count, "bindings.params", report)) {
+    result.params[name_or_report(param.name, "param", report)] = to_scalar(param, report);
+  }
+  return result;
+}
+
+RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
+  RunArgs result{.q = to_view<TensorView>(args.q, "q", report),
+                 .k = to_view<TensorView>(args.k, "k", report),
+                 .v = to_view<TensorView>(args.v, "v", report),
+                 .out = to_view<MutableTensorView>(args.out, "out", report)};
+  if (args.lse.data != nullptr) result.lse = to_view<MutableTensorView>(args.lse, "lse", report);
+  return result;
+}
+
+BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options) {
+  return {.batch = options.batch,
+          .heads = options.heads,
+          .kv_heads = options.kv_heads,
+          .q_len = options.q_len,
+          .kv_len = options.kv_len,
+          .q_block = options.q_block,
+          .kv_block = options.kv_block};
+}
+
+}  // namespace flexjit::api

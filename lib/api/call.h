@@ -1,0 +1,53 @@
+// What every entry of a compiled pattern shares: one call checked and bound, its launch arguments, and its faults as text.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "api/pattern.h"
+#include "api/validate.h"
+#include "flexjit/attention.h"
+#include "ir/interpreter.h"
+#include "plan/kernel_abi.h"
+
+namespace flexjit {
+
+struct Attention::Impl {
+  std::shared_ptr<const api::Pattern> pattern;
+  cache::SharedKernel kernel;  // null for the reference backend
+  KernelSource source = KernelSource::kReference;
+  double compile_ms = 0;
+  int threads = 0;  // as EngineOptions::threads
+};
+
+namespace api {
+
+// The tensors of a call that passed all checks.
+struct Call {
+  CallShape shape;
+  Bound bound;
+  const BlockMask* block_mask = nullptr;  // as given
+
+  // True when the output has no row, so that there is nothing to compute or to write.
+  bool has_no_rows() const { return shape.batch == 0 || shape.q_heads == 0 || shape.q_len == 0; }
+};
+
+Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
+
+// A call as compiled code reads it; `arg` refers into the vectors.
+struct Launch {
+  plan::LaunchArg arg{};
+  std::vector<plan::BufferArg> buffers;
+  std::vector<std::uint32_t> params;
+};
+Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);
+
+// Naive fp64 attention over the interpreter, on the rows [rows.q_begin, ...) of a checked call.
+Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call, const ReferenceRows& rows);
+
+// The `buffer-read` diagnostic of a read outside its buffer, at its place in the text.
+Diagnostic describe_fault(const Pattern& pattern, const std::vector<TensorView>& buffers, const ir::ReadFault& fault);
+
+}  // namespace api
+}  // namespace flexjit

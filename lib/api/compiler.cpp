@@ -1,0 +1,18 @@
+// A failed search for libflexjit-compiler -> one `no-compiler` finding with a line for each attempt.
+#include "api/compiler.h"
+
+#include <string>
+
+#include "api/report.h"
+
+namespace flexjit::api {
+
+Result<const plan::CompilerDoor*> open_compiler(cache::CompilerLoader& loader) {
+  const cache::OpenedCompiler opened = loader.open();
+  if (opened.door != nullptr) return opened.door;
+  std::string attempts;
+  for (const std::string& failure : opened.failures) attempts += "\n  " + failure;
+  return single_finding("compile", Finding::kNoCompiler, attempts);
+}
+
+}  // namespace flexjit::api

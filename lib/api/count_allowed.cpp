@@ -1,0 +1,109 @@
+// Attention::count_allowed: the exact number of pairs that a mask allows. Blocks that intervals decide are counted by their
+// area, the others element by element; a plane stands for all those that the mask does not tell apart.
+#include <algorithm>
+#include <array>
+
+#include "api/call.h"
+#include "api/guard.h"
+#include "ir/interpreter.h"
+#include "mask/classify.h"
+
+namespace flexjit {
+
+namespace {
+
+struct Span {
+  std::int32_t begin = 0;
+  std::int32_t end = 0;
+};
+
+// The positions of block `index`; the last block ends with the sequence.
+Span positions(std::int32_t index, std::int32_t block, std::int32_t length) {
+  const std::int64_t begin = std::int64_t{index} * block;
+  return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(std::min<std::int64_t>(begin + block, length))};
+}
+
+class Counter {
+ public:
+  Counter(const ir::Program& program, const ir::Environment& environment, const BlockMask& mask)
+      : interpreter_(program, environment), mask_(mask) {}
+
+  // All planes of the mask, each once. On a fault the count means nothing.
+  std::int64_t count() {
+    std::int64_t total = 0;
+    const BlockMaskShape& shape = mask_.shape();
+    for (std::int32_t b = 0; b < shape.batch; ++b) {
+      for (std::int32_t h = 0; h < shape.heads; ++h) {
+        for (std::int32_t q_block = 0; q_block < shape.q_blocks() && !fault_; ++q_block) total += count_row(b, h, q_block);
+      }
+    }
+    return total;
+  }
+
+  const std::optional<ir::ReadFault>& fault() const { return fault_; }
+
+ private:
+  std::int64_t count_row(std::int32_t b, std::int32_t h, std::int32_t q_block) {
+    const BlockMaskShape& shape = mask_.shape();
+    const Span queries = positions(q_block, shape.q_block, shape.q_len);
+    std::int64_t keys = 0;
+    for (std::int32_t block : mask_.full_kv_indices(b, h, q_block)) {
+      const Span span = positions(block, shape.kv_block, shape.kv_len);
+      keys += span.end - span.begin;
+    }
+    std::int64_t total = keys * (queries.end - queries.begin);
+    for (std::int32_t q_idx = queries.begin; q_idx < queries.end && !fault_; ++q_idx) {
+      for (std::int32_t block : mask_.kv_indices(b, h, q_block)) {
+        total += count_keys(b, h, q_idx, positions(block, shape.kv_block, shape.kv_len));
+      }
+    }
+    return total;
+  }
+
+  std::int64_t count_keys(std::int32_t b, std::int32_t h, std::int32_t q_idx, Span keys) {
+    std::int64_t total = 0;
+    while (keys.begin < keys.end && !fault_) {
+      const std::int32_t count = std::min(keys.end - keys.begin, ir::Interpreter::kMaxCount);
+      const std::span<std::uint8_t> allowed = std::span(storage_).first(static_cast<std::size_t>(count));
+      fault_ = interpreter_.eval_mask({.b = b, .h = h, .q_idx = q_idx, .kv_begin = keys.begin, .count = count}, allowed);
+      total += std::ranges::count(allowed, std::uint8_t{1});
+      keys.begin += count;
+    }
+    return total;
+  }
+
+  ir::Interpreter interpreter_;
+  const BlockMask& mask_;
+  std::array<std::uint8_t, ir::Interpreter::kMaxCount> storage_{};
+  std::optional<ir::ReadFault> fault_;
+};
+
+}  // namespace
+
+Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, const Bindings* bindings) const {
+  return api::guarded("count_allowed", [&]() -> Result<std::int64_t> {
+    const api::Pattern& pattern = *impl_->pattern;
+    api::Report report("count_allowed");
+    const std::optional<api::CallShape> shape = api::check_mask_options(options, report);
+    const api::Bound bound = api::bind_names(pattern.interface, bindings, shape, report);
+    if (!report.empty()) return report.take();
+    const std::int64_t planes = std::int64_t{options.batch} * options.heads;
+    if (!pattern.program.mask().valid()) return planes * options.q_len * options.kv_len;
+    const mask::ClassifyRequest request{.shape = {.batch = options.batch,
+                                                  .heads = options.heads,
+                                                  .q_len = options.q_len,
+                                                  .kv_len = options.kv_len,
+                                                  .q_block = options.q_block,
+                                                  .kv_block = options.kv_block},
+                                        .undecided = mask::Undecided::kLeavePartial};
+    const mask::Classified classified = mask::classify(pattern.program, bound.environment, request);
+    if (classified.fault) return api::describe_fault(pattern, bound.buffers, *classified.fault);
+    Counter counter(pattern.program, bound.environment, *classified.mask);
+    const std::int64_t counted = counter.count();
+    if (counter.fault()) return api::describe_fault(pattern, bound.buffers, *counter.fault());
+    const BlockMaskShape& made = classified.mask->shape();
+    return counted * (planes / (std::int64_t{made.batch} * made.heads));
+  });
+}
+
+}  // namespace flexjit

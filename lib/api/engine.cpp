@@ -1,0 +1,107 @@
+// Engine: spec -> pattern (remembered by spec) -> kernel (remembered by key) -> handle. The two maps are separate because many
+// specs share one kernel, and because a spec seen before must not be parsed again.
+#include "flexjit/engine.h"
+
+#include <cstdlib>
+#include <mutex>
+#include <string_view>
+#include <utility>
+
+#include "api/call.h"
+#include "api/compiler.h"
+#include "api/guard.h"
+#include "api/report.h"
+
+namespace flexjit {
+
+namespace {
+
+// A remembered pattern costs a few kilobytes; programs use a handful, and generated texts must not grow without bound.
+constexpr std::size_t kMaxPatterns = 1024;
+
+using SharedPattern = std::shared_ptr<const api::Pattern>;
+
+}  // namespace
+
+struct Engine::Impl {
+  explicit Impl(EngineOptions given)
+      : options(std::move(given)), kernels(options.cache_bytes), compiler(options.compiler_path), patterns(kMaxPatterns) {}
+
+  Result<Attention> compile(const AttentionSpec& spec);
+  Result<SharedPattern> find_or_prepare(const AttentionSpec& spec);
+
+  EngineOptions options;
+  cache::KernelCache kernels;
+  cache::CompilerLoader compiler;
+  std::mutex mutex;  // guards patterns
+  cache::LruMap<AttentionSpec, SharedPattern, api::SpecHash, api::SpecEqual> patterns;
+};
+
+Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec) {
+  {
+    std::lock_guard lock(mutex);
+    if (const SharedPattern* pattern = patterns.find(spec)) return *pattern;
+  }
+  Result<SharedPattern> pattern = api::prepare_pattern(spec, options);
+  if (pattern) {
+    std::lock_guard lock(mutex);
+    patterns.insert(spec, *pattern, 1);
+  }
+  return pattern;
+}
+
+Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
+  Result<SharedPattern> pattern = find_or_prepare(spec);
+  if (!pattern) return pattern.diagnostics();
+  auto handle = std::make_shared<Attention::Impl>();
+  handle->pattern = *pattern;
+  handle->threads = options.threads;
+  if (options.backend == Backend::kCompiled) {
+    const auto compile_key = [this](const plan::KernelKey& key) -> Result<plan::CodeImage> {
+      Result<const plan::CompilerDoor*> door = api::open_compiler(compiler);
+      if (!door) return door.diagnostics();
+      return (*door)->compile(key);
+    };
+    Result<cache::KernelCache::Found> found = kernels.find_or_compile((*pattern)->key, compile_key);
+    if (!found) return found.diagnostics();
+    handle->kernel = found->kernel;
+    handle->source = found->hit ? KernelSource::kMemory : KernelSource::kCompiled;
+    handle->compile_ms = found->hit ? 0 : found->kernel->compile_ms;
+  }
+  return Attention(std::move(handle));
+}
+
+Backend EngineOptions::default_backend() {
+  const char* value = std::getenv("FLEXJIT_REFERENCE");
+  const std::string_view text = value != nullptr ? value : "";
+  return text.empty() || text == "0" ? Backend::kCompiled : Backend::kReference;
+}
+
+Engine::Engine(EngineOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
+Engine::~Engine() = default;
+Engine::Engine(Engine&&) noexcept = default;
+Engine& Engine::operator=(Engine&&) noexcept = default;
+
+Result<Attention> Engine::compile(const AttentionSpec& spec) {
+  return api::guarded("compile", [&] { return impl_->compile(spec); });
+}
+
+EngineStats Engine::stats() const {
+  const cache::CacheStats stats = impl_->kernels.stats();
+  return {.compiles = stats.compiles, .memory_hits = stats.hits, .cached_kernels = stats.kernels, .cached_bytes = stats.bytes};
+}
+
+void Engine::clear_cache() {
+  impl_->kernels.clear();
+  std::lock_guard lock(impl_->mutex);
+  impl_->patterns.clear();
+}
+
+const EngineOptions& Engine::options() const noexcept { return impl_->options; }
+
+Engine& default_engine() {
+  static Engine engine;
+  return engine;
+}
+
+}  // namespace flexjit

@@ -1,0 +1,49 @@
+// AttentionSpec -> everything about it that no call changes: the lowered programs, the interface that binding needs, the key.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "cache/kernel_cache.h"
+#include "dsl/source.h"
+#include "flexjit/engine.h"
+#include "ir/interface.h"
+#include "ir/program.h"
+#include "plan/target.h"
+
+namespace flexjit::api {
+
+inline constexpr std::int32_t kMaxHeadDim = 512;
+
+struct Pattern {
+  ir::Program lowered;  // as the text says it, every read checked: what the reference interprets
+  ir::Program program;  // simplified, reads proved: what the kernel computes
+  ir::Interface interface;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+  float scale = 1;
+  cache::SharedKey key;  // null for the reference backend
+};
+
+// The spec's text in the form that the front end takes. The spec has at most one form.
+dsl::Source source_of(const AttentionSpec& spec);
+
+// lowered -> simplified, with the reads proved that can be.
+ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface);
+
+// EngineOptions::target, checked against this machine.
+Result<plan::Target> target_of(const EngineOptions& options);
+
+// Parses, checks, lowers, simplifies and plans. All diagnostics of the spec at once.
+Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options);
+
+// Equality and hash over every field of a spec, for the map from specs to patterns. A NaN scale equals itself.
+struct SpecEqual {
+  bool operator()(const AttentionSpec& a, const AttentionSpec& b) const;
+};
+struct SpecHash {
+  std::size_t operator()(const AttentionSpec& spec) const;
+};
+
+}  // namespace flexjit::api

@@ -1,0 +1,125 @@
+// Attention::run_reference and the reference backend: the lowered text, interpreted row by row, inside naive fp64 attention.
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+
+#include "api/call.h"
+#include "api/guard.h"
+#include "runtime/reference_attention.h"
+
+namespace flexjit {
+
+namespace api {
+
+namespace {
+
+// Applies the pattern to whole rows of scaled scores. Stops at the first read outside its buffer and keeps it.
+class RowPattern {
+ public:
+  RowPattern(const ir::Program& program, const Call& call)
+      : interpreter_(program, call.bound.environment), mask_(call.block_mask), kv_len_(call.shape.kv_len) {}
+
+  bool apply(const runtime::ReferenceRow& row, std::span<double> scores) {
+    for (std::int32_t begin = 0; begin < kv_len_;) {
+      const std::int32_t end = segment_end(begin);
+      const ir::RowRange range{.b = row.b, .h = row.h, .q_idx = row.q_idx, .kv_begin = begin, .count = end - begin};
+      const auto part = scores.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(range.count));
+      if (is_empty(range)) {
+        std::ranges::fill(part, kMasked);
+      } else if (!apply_segment(range, part)) {
+        return false;
+      }
+      begin = end;
+    }
+    return true;
+  }
+
+  const std::optional<ir::ReadFault>& fault() const { return fault_; }
+
+ private:
+  static constexpr double kMasked = -std::numeric_limits<double>::infinity();
+
+  // Segments end where the interpreter's rows or the given mask's blocks do.
+  std::int32_t segment_end(std::int32_t begin) const {
+    std::int64_t end = std::int64_t{begin} + ir::Interpreter::kMaxCount;
+    if (mask_ != nullptr) {
+      const std::int64_t block = mask_->shape().kv_block;
+      end = std::min(end, (begin / block + 1) * block);
+    }
+    return static_cast<std::int32_t>(std::min<std::int64_t>(end, kv_len_));
+  }
+
+  bool is_empty(const ir::RowRange& range) const {
+    if (mask_ == nullptr) return false;
+    const BlockMaskShape& shape = mask_->shape();
+    const std::int32_t q_block = range.q_idx / shape.q_block;
+    return mask_->kind(range.b, range.h, q_block, range.kv_begin / shape.kv_block) == BlockKind::kEmpty;
+  }
+
+  bool apply_segment(const ir::RowRange& range, std::span<double> scores) {
+    std::array<std::uint8_t, ir::Interpreter::kMaxCount> storage;
+    const std::span<std::uint8_t> allowed = std::span(storage).first(scores.size());
+    fault_ = interpreter_.eval_mask(range, allowed);
+    if (!fault_) fault_ = interpreter_.eval_score(range, allowed, scores);
+    if (fault_) return false;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (allowed[i] == 0) scores[i] = kMasked;
+    }
+    return true;
+  }
+
+  ir::Interpreter interpreter_;
+  const BlockMask* mask_;
+  std::int32_t kv_len_;
+  std::optional<ir::ReadFault> fault_;
+};
+
+struct RowBounds {
+  std::int32_t begin = 0;
+  std::int32_t count = 0;
+};
+
+RowBounds clamp_rows(const ReferenceRows& rows, std::int32_t q_len) {
+  const std::int32_t begin = std::clamp(rows.q_begin, 0, q_len);
+  const std::int32_t left = q_len - begin;
+  return {begin, rows.q_count < 0 ? left : std::min(rows.q_count, left)};
+}
+
+// The launch whose row 0 is `row` of this one.
+void skip_rows(plan::LaunchArg& launch, std::int32_t row) {
+  launch.q.data = static_cast<float*>(launch.q.data) + row * launch.q.stride_row;
+  launch.out.data = static_cast<float*>(launch.out.data) + row * launch.out.stride_row;
+  if (launch.lse != nullptr) launch.lse += row * launch.lse_stride_row;
+}
+
+}  // namespace
+
+Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call, const ReferenceRows& rows) {
+  const RowBounds bounds = clamp_rows(rows, call.shape.q_len);
+  Launch launch = make_launch(pattern, args, call);
+  skip_rows(launch.arg, bounds.begin);
+  launch.arg.q_len = bounds.count;
+  RowPattern apply(pattern.lowered, call);
+  const bool finished = runtime::reference_attention(launch.arg, pattern.head_dim, pattern.v_head_dim,
+                                                     [&](const runtime::ReferenceRow& row, std::span<double> scores) {
+                                                       return apply.apply({row.b, row.h, row.q_idx + bounds.begin}, scores);
+                                                     });
+  if (!finished) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
+  const std::int64_t planes = std::int64_t{call.shape.batch} * call.shape.q_heads;
+  return RunStats{.blocks = call.block_mask != nullptr ? call.block_mask->counts() : BlockCounts{},
+                  .scores_visited = planes * bounds.count * call.shape.kv_len};
+}
+
+}  // namespace api
+
+Result<RunStats> Attention::run_reference(const RunArgs& args, const ReferenceRows& rows) const {
+  return api::guarded("run", [&]() -> Result<RunStats> {
+    Result<api::Call> call = api::check_call(*impl_->pattern, args);
+    if (!call) return call.diagnostics();
+    if (call->has_no_rows()) return RunStats{};
+    return api::attend_by_reference(*impl_->pattern, args, *call, rows);
+  });
+}
+
+}  // namespace flexjit

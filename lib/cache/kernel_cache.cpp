@@ -1,0 +1,83 @@
+// Single flight: the first asker of a key registers a future and compiles outside the lock; the others wait for it.
+#include "cache/kernel_cache.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "support/check.h"
+
+namespace flexjit::cache {
+
+HashedKey::HashedKey(plan::KernelKey k) : key(std::move(k)), hash(std::hash<std::string>{}(plan::canonical_text(key))) {}
+
+SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image) {
+  FLEXJIT_CHECK(image.attend_offset < image.bytes.size() && image.pack_offset < image.bytes.size());
+  FLEXJIT_CHECK(image.key_text == plan::canonical_text(key), image.key_text);
+  CodeMemory code(image.bytes);
+  const runtime::Kernel kernel{.attend = code.function<plan::AttendFn>(image.attend_offset),
+                               .pack = code.function<plan::PackFn>(image.pack_offset),
+                               .layout = plan::layout_of(key)};
+  return std::make_shared<const LoadedKernel>(LoadedKernel{std::move(code), kernel, image.compile_ms});
+}
+
+Result<KernelCache::Found> KernelCache::find_or_compile(const SharedKey& key, const Compile& compile) {
+  std::promise<Outcome> promise;
+  std::optional<std::shared_future<Outcome>> other;
+  {
+    std::lock_guard lock(mutex_);
+    if (const SharedKernel* kernel = kernels_.find(key)) {
+      ++hits_;
+      return Found{*kernel, true};
+    }
+    for (const Flight& flight : flights_) {
+      if (KeyEqual{}(flight.key, key)) other = flight.outcome;
+    }
+    if (!other) flights_.push_back({key, promise.get_future().share()});
+  }
+  if (other) {
+    const Outcome& outcome = other->get();
+    if (!outcome) return outcome.diagnostics();
+    std::lock_guard lock(mutex_);
+    ++hits_;
+    return Found{*outcome, true};
+  }
+  try {
+    Outcome outcome = compile_and_keep(key, compile);
+    land(key);
+    promise.set_value(outcome);
+    if (!outcome) return outcome.diagnostics();
+    return Found{*outcome, false};
+  } catch (...) {
+    land(key);
+    promise.set_exception(std::current_exception());
+    throw;
+  }
+}
+
+KernelCache::Outcome KernelCache::compile_and_keep(const SharedKey& key, const Compile& compile) {
+  Result<plan::CodeImage> image = compile(key->key);
+  if (!image) return image.diagnostics();
+  SharedKernel kernel = load_image(key->key, *image);
+  std::lock_guard lock(mutex_);
+  ++compiles_;
+  kernels_.insert(key, kernel, kernel->code.bytes());
+  return kernel;
+}
+
+void KernelCache::land(const SharedKey& key) {
+  std::lock_guard lock(mutex_);
+  flights_.remove_if([&](const Flight& flight) { return flight.key == key; });
+}
+
+CacheStats KernelCache::stats() const {
+  std::lock_guard lock(mutex_);
+  return {.compiles = compiles_, .hits = hits_, .kernels = kernels_.size(), .bytes = kernels_.weight()};
+}
+
+void KernelCache::clear() {
+  std::lock_guard lock(mutex_);
+  kernels_.clear();
+}
+
+}  // namespace flexjit::cache

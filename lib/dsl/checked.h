@@ -1,0 +1,91 @@
+// What the checker hands to the lowering: a typed expression graph with every name resolved and every function inlined, plus
+// the declarations. It owns its texts and refers to nothing else. A `let` used twice is one node with two users.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dsl/ast.h"
+#include "dsl/vocabulary.h"
+#include "flexjit/bindings.h"
+#include "support/typed_id.h"
+
+namespace flexjit::dsl {
+
+using TypedId = support::TypedId<struct TypedTag>;
+
+enum class TypedKind : std::uint8_t {
+  kConst,     // payload: bits of the i32, f32 or bool (0/1)
+  kBuiltin,   // payload: Builtin
+  kParam,     // payload: slot
+  kRead,      // payload: buffer slot; operands: the indices
+  kDot,       // payload: index into Checked::dots; operands: the indices of a, then those of b
+  kOperator,  // op; && and || evaluate their right side only where the left side leaves it open
+  kSelect,    // condition, yes, no: only the chosen side is evaluated
+  kMember,    // x, elements: x equals one of them
+  kConvert,   // to `type`
+  kCall       // function, one of the rules kNumeric and kFloat
+};
+
+struct TypedNode {
+  TypedKind kind = TypedKind::kConst;
+  Type type = Type::kInt;
+  Operator op = Operator::kNone;
+  Function function = Function::kAbs;
+  bool reads = false;       // it or something below it reads a buffer
+  bool from_score = false;  // it or something below it is the score
+  std::uint16_t depth = 1;
+  std::uint32_t first_operand = 0;
+  std::uint32_t operand_count = 0;
+  std::uint32_t payload = 0;
+  std::optional<std::uint32_t> constant;  // its bits, where known
+  Span span;
+};
+
+struct DotRead {
+  std::uint32_t buffer_a = 0;
+  std::uint32_t buffer_b = 0;
+  std::uint32_t extent = 0;
+};
+
+struct CheckedExtent {
+  enum class Kind : std::uint8_t { kAny, kLiteral, kBuiltin, kParam };
+  Kind kind = Kind::kAny;
+  std::int32_t literal = 0;
+  Builtin builtin = Builtin::kQLen;
+  std::uint32_t param = 0;  // slot
+};
+
+struct CheckedBuffer {
+  std::string name;
+  DType dtype = DType::kF32;
+  std::vector<CheckedExtent> extents;
+};
+
+struct CheckedParam {
+  std::string name;
+  Type type = Type::kInt;
+  Scalar default_value;
+  bool has_default = false;
+};
+
+struct Checked {
+  std::vector<SourceText> texts;
+  std::vector<TypedNode> nodes;
+  std::vector<TypedId> operands;
+  std::vector<DotRead> dots;
+  std::vector<CheckedBuffer> buffers;  // by slot, in the order of declaration
+  std::vector<CheckedParam> params;
+  TypedId score;  // a number; invalid: the score is left as it is
+  TypedId mask;   // bool; invalid: everything is allowed
+
+  const TypedNode& node(TypedId id) const { return nodes[id.index]; }
+  std::span<const TypedId> operands_of(TypedId id) const {
+    return {operands.data() + node(id).first_operand, node(id).operand_count};
+  }
+};
+
+}  // namespace flexjit::dsl

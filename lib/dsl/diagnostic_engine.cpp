@@ -1,0 +1,86 @@
+// Kind + Span + arguments -> Diagnostic.
+#include "dsl/diagnostic_engine.h"
+
+#include <fmt/args.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+namespace flexjit::dsl {
+namespace {
+
+constexpr std::array kIds = {
+#define FLEXJIT_DIAGNOSTIC(kind, id, message) std::string_view(id),
+#include "dsl/diagnostics.def"
+#undef FLEXJIT_DIAGNOSTIC
+};
+
+constexpr std::array kMessages = {
+#define FLEXJIT_DIAGNOSTIC(kind, id, message) std::string_view(message),
+#include "dsl/diagnostics.def"
+#undef FLEXJIT_DIAGNOSTIC
+};
+
+Diagnostic make_diagnostic(Kind kind, std::initializer_list<std::string_view> arguments) {
+  fmt::dynamic_format_arg_store<fmt::format_context> store;
+  for (std::string_view argument : arguments) store.push_back(argument);
+  Diagnostic diagnostic;
+  diagnostic.kind = id_of(kind);
+  diagnostic.message = fmt::vformat(kMessages[static_cast<std::size_t>(kind)], store);
+  return diagnostic;
+}
+
+}  // namespace
+
+std::string_view id_of(Kind kind) { return kIds[static_cast<std::size_t>(kind)]; }
+std::span<const std::string_view> all_kind_ids() { return kIds; }
+
+void DiagnosticEngine::report(Kind kind, Span span, std::initializer_list<std::string_view> arguments) {
+  ++count_;
+  const auto same = [&](const Entry& entry) { return entry.kind == kind && entry.span == span; };
+  if (std::any_of(entries_.begin(), entries_.end(), same)) return;
+  if (entries_.size() >= kMaxErrors) {
+    overflow_ = true;
+    return;
+  }
+  const SourceText& text = texts_[span.text];
+  Location location = locate(text.text, span);
+  Diagnostic diagnostic = make_diagnostic(kind, arguments);
+  diagnostic.message += suffix_;
+  diagnostic.source_name = text.name;
+  diagnostic.line = location.line;
+  diagnostic.column = location.column;
+  diagnostic.length = location.length;
+  diagnostic.snippet = std::move(location.snippet);
+  entries_.push_back({kind, span, std::move(diagnostic)});
+}
+
+void DiagnosticEngine::report_without_place(Kind kind, std::string source_name,
+                                            std::initializer_list<std::string_view> arguments) {
+  ++count_;
+  if (entries_.size() >= kMaxErrors) {
+    overflow_ = true;
+    return;
+  }
+  Diagnostic diagnostic = make_diagnostic(kind, arguments);
+  diagnostic.source_name = std::move(source_name);
+  entries_.push_back({kind, Span{}, std::move(diagnostic)});
+}
+
+Diagnostics DiagnosticEngine::take() && {
+  std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.span.text, a.span.begin) < std::tie(b.span.text, b.span.begin);
+  });
+  Diagnostics result;
+  for (Entry& entry : entries_) result.push_back(std::move(entry.diagnostic));
+  if (overflow_) {
+    Diagnostic last = make_diagnostic(Kind::kTooManyErrors, {std::to_string(kMaxErrors)});
+    last.source_name = result.back().source_name;
+    result.push_back(std::move(last));
+  }
+  return result;
+}
+
+}  // namespace flexjit::dsl

@@ -1,0 +1,164 @@
+// One forward loop over the nodes: leaves take their range from the box, the environment or the captured buffers, all else from
+// its operands.
+#include "ir/intervals.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "ir/arithmetic.h"
+#include "ir/interval_arithmetic.h"
+#include "ir/passes.h"
+#include "support/check.h"
+
+namespace flexjit::ir {
+namespace {
+
+Range point_of(double value) {
+  if (std::isnan(value)) return {any_float().hi, any_float().lo, true};
+  return Range::point(value);
+}
+
+Range range_of_constant(const Program& program, Id id) {
+  switch (program.node(id).type) {
+    case Type::kInt: return point_of(program.const_int(id));
+    case Type::kFloat: return point_of(program.const_float(id));
+    case Type::kBool: return point_of(program.const_bool(id) ? 1 : 0);
+  }
+  return {};
+}
+
+Range range_of_scalar(const Scalar& value) {
+  return std::visit([](auto v) { return point_of(static_cast<double>(v)); }, value);
+}
+
+// What an operation on one operand twice is known to give; bounds alone would forget that both sides are equal.
+std::optional<Range> range_of_twice(Op op, Type type) {
+  if (type == Type::kFloat) return std::nullopt;  // NaN differs from itself
+  if (op == Op::kSub || op == Op::kXor || op == Op::kMod) return Range::point(0);
+  if (op == Op::kEq || op == Op::kLe || op == Op::kGe) return Range::point(1);
+  if (op == Op::kNe || op == Op::kLt || op == Op::kGt) return Range::point(0);
+  return std::nullopt;
+}
+
+// A captured int is one of 32 bits, whatever the answer about its buffer says.
+Range within_type(const Range& range, Type type) {
+  if (type == Type::kFloat) return rounded(range);
+  const Range any = any_of(type);
+  return range.lo < any.lo || range.hi > any.hi ? any : range;
+}
+
+}  // namespace
+
+Range any_of(Type type) {
+  switch (type) {
+    case Type::kInt: return kAnyInt;
+    case Type::kFloat: return any_float();
+    case Type::kBool: return kAnyBool;
+  }
+  return {};
+}
+
+IntervalAnalysis::IntervalAnalysis(const Program& program, const Environment& environment, const BufferRanges* buffers)
+    : program_(program), environment_(environment), buffers_(buffers), ranges_(program.size()) {
+  FLEXJIT_CHECK(environment.params.size() >= program.params().size());
+  std::vector<bool> in_mask(program.size());
+  if (program.mask().valid()) in_mask[program.mask().index] = true;
+  for (std::uint32_t i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
+    if (!in_mask[i]) continue;
+    for (Id operand : program.operands(Id{i})) in_mask[operand.index] = true;
+  }
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (in_mask[i]) mask_nodes_.push_back(i);
+  }
+}
+
+std::span<const Range> IntervalAnalysis::run(const Box& box) {
+  for (std::uint32_t i = 0; i < ranges_.size(); ++i) ranges_[i] = eval(Id{i}, box);
+  return ranges_;
+}
+
+Range IntervalAnalysis::mask(const Box& box) {
+  if (!program_.mask().valid()) return Range::point(1);
+  for (std::uint32_t i : mask_nodes_) ranges_[i] = eval(Id{i}, box);
+  return ranges_[program_.mask().index];
+}
+
+Range IntervalAnalysis::eval(Id id, const Box& box) const {
+  const Node& node = program_.node(id);
+  const TypeRule rule = type_rule(node.op);
+  if (rule == TypeRule::kConst) return range_of_constant(program_, id);
+  if (rule == TypeRule::kVariable) return eval_variable(node, box);
+  if (rule == TypeRule::kVariadic) return eval_access(id);
+  std::array<Range, 3> x;
+  const auto operands = program_.operands(id);
+  for (std::size_t i = 0; i < operands.size(); ++i) x[i] = ranges_[operands[i].index];
+  const Type type = program_.node(operands.back()).type;
+  if (operands.size() == 2 && operands[0] == operands[1]) {
+    if (const auto known = range_of_twice(node.op, type)) return *known;
+  }
+  return range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
+}
+
+Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
+  const auto group = std::max(1, environment_.num_heads / std::max(1, environment_.num_kv_heads));
+  auto between = [](std::int32_t lo, std::int32_t hi) { return Range{double(lo), double(hi), false}; };
+  if (node.op == Op::kScore) return any_float();
+  if (node.op == Op::kParam) return range_of_scalar(environment_.params[node.payload]);
+  if (node.op == Op::kBatch) return between(box.b_lo, box.b_hi);
+  if (node.op == Op::kHead) return between(box.h_lo, box.h_hi);
+  if (node.op == Op::kQIdx) return between(box.q_lo, box.q_hi);
+  if (node.op == Op::kKvIdx) return between(box.kv_lo, box.kv_hi);
+  if (node.op == Op::kKvHead) return between(box.h_lo / group, box.h_hi / group);
+  if (node.op == Op::kQLen) return point_of(environment_.q_len);
+  if (node.op == Op::kKvLen) return point_of(environment_.kv_len);
+  if (node.op == Op::kNumHeads) return point_of(environment_.num_heads);
+  if (node.op == Op::kNumKvHeads) return point_of(environment_.num_kv_heads);
+  FLEXJIT_CHECK(node.op == Op::kBatchSize, std::string(mnemonic(node.op)));
+  return point_of(environment_.batch_size);
+}
+
+Range IntervalAnalysis::eval_access(Id id) const {
+  const Node& node = program_.node(id);
+  const auto operands = program_.operands(id);
+  const Range& guard = ranges_[operands[0].index];
+  if (guard.hi == 0) return Range::point(0);
+  Range values = any_of(node.type);
+  if (node.op == Op::kRead && buffers_ != nullptr) {
+    std::array<Range, kMaxRank> index;
+    for (std::size_t d = 1; d < operands.size(); ++d) index[d - 1] = ranges_[operands[d].index];
+    values = within_type(buffers_->range(program_.read(id).buffer, {index.data(), operands.size() - 1}), node.type);
+  }
+  return guard.lo == 0 ? join(values, Range::point(0)) : values;
+}
+
+namespace {
+
+std::string describe(const Range& range, Type type) {
+  if (type == Type::kBool) return range.is_point() ? (range.lo != 0 ? "always true" : "always false") : "true or false";
+  if (is_empty(range)) return "always NaN";
+  return fmt::format("in [{}, {}]{}", range.lo, range.hi, range.may_nan ? " or NaN" : "");
+}
+
+}  // namespace
+
+std::string print_intervals(const Program& program, const Interface& interface, std::span<const Range> ranges) {
+  const std::string listing = print(program, interface);
+  std::string text;
+  std::uint32_t node = 0;
+  for (std::size_t begin = 0; begin < listing.size();) {
+    const std::size_t end = listing.find('\n', begin);
+    text.append(listing, begin, end - begin);
+    if (listing[begin] == '%') {
+      text += " " + describe(ranges[node], program.node(Id{node}).type);
+      ++node;
+    }
+    text += '\n';
+    begin = end + 1;
+  }
+  return text;
+}
+
+}  // namespace flexjit::ir

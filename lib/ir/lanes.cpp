@@ -1,0 +1,168 @@
+// One exhaustive switch gives every operation its meaning on ints and on floats. Floats are computed in fp64 and stored through
+// the rounding asked for; the composed operations // and % round after each of their steps, as a kernel in fp32 does.
+#include "ir/lanes.h"
+
+#include <cmath>
+#include <type_traits>
+
+#include "ir/arithmetic.h"
+#include "support/check.h"
+
+namespace flexjit::ir {
+namespace {
+
+template <typename Round>
+class Evaluator {
+ public:
+  Evaluator(const LaneOperation& operation, Lanes& out, int count)
+      : operation_(operation), operands_(operation.operands), out_(out), count_(count) {}
+
+  // One line an operation, so that the table can be read against ops.def; splitting it would hide the order.
+  void run() const {
+    switch (operation_.op) {
+      case Op::kNeg: return numeric(wrap_neg, [](double a) { return -a; });
+      case Op::kAdd: return numeric(wrap_add, [](double a, double b) { return a + b; });
+      case Op::kSub: return numeric(wrap_sub, [](double a, double b) { return a - b; });
+      case Op::kMul: return numeric(wrap_mul, [](double a, double b) { return a * b; });
+      case Op::kDiv: return floats([](double a, double b) { return a / b; });
+      case Op::kFloorDiv: return numeric(floor_div, [](double a, double b) { return std::floor(Round()(a / b)); });
+      case Op::kMod: return numeric(floor_mod, [](double a, double b) { return a - Round()(std::floor(Round()(a / b)) * b); });
+      case Op::kMin: return numeric([](auto a, auto b) { return a < b ? a : b; });
+      case Op::kMax: return numeric([](auto a, auto b) { return a > b ? a : b; });
+      case Op::kAbs: return numeric(wrap_abs, [](double a) { return std::fabs(a); });
+      case Op::kAnd: return ints([](int a, int b) { return a & b; });
+      case Op::kOr: return ints([](int a, int b) { return a | b; });
+      case Op::kXor: return ints([](int a, int b) { return a ^ b; });
+      case Op::kNot:
+        return operation_.operand_type == Type::kBool ? ints([](int a) { return a ^ 1; }) : ints([](int a) { return ~a; });
+      case Op::kShl: return ints(shift_left);
+      case Op::kShr: return ints(shift_right);
+      case Op::kEq: return compare([](auto a, auto b) { return a == b; });
+      case Op::kNe: return compare([](auto a, auto b) { return a != b; });
+      case Op::kLt: return compare([](auto a, auto b) { return a < b; });
+      case Op::kLe: return compare([](auto a, auto b) { return a <= b; });
+      case Op::kGt: return compare([](auto a, auto b) { return a > b; });
+      case Op::kGe: return compare([](auto a, auto b) { return a >= b; });
+      case Op::kSelect: return select();
+      case Op::kIntToFloat:
+        for (int l = 0; l < count_; ++l) out_.f[at(l)] = Round()(operands_[0]->i[at(l)]);
+        return;
+      case Op::kFloatToInt:
+        for (int l = 0; l < count_; ++l) out_.i[at(l)] = float_to_int(operands_[0]->f[at(l)]);
+        return;
+      case Op::kBoolToInt: return ints([](int a) { return a; });
+      case Op::kFloor: return floats([](double a) { return std::floor(a); });
+      case Op::kCeil: return floats([](double a) { return std::ceil(a); });
+      case Op::kRound: return floats([](double a) { return std::nearbyint(a); });
+      case Op::kSqrt: return floats([](double a) { return std::sqrt(a); });
+      case Op::kExp: return floats([](double a) { return std::exp(a); });
+      case Op::kExp2: return floats([](double a) { return std::exp2(a); });
+      case Op::kLog: return floats([](double a) { return std::log(a); });
+      case Op::kLog2: return floats([](double a) { return std::log2(a); });
+      case Op::kLog1p: return floats([](double a) { return std::log1p(a); });
+      case Op::kTanh: return floats([](double a) { return std::tanh(a); });
+      case Op::kErf: return floats([](double a) { return std::erf(a); });
+      case Op::kSin: return floats([](double a) { return std::sin(a); });
+      case Op::kCos: return floats([](double a) { return std::cos(a); });
+      case Op::kPow: return floats([](double a, double b) { return std::pow(a, b); });
+      case Op::kConst:
+      case Op::kScore:
+      case Op::kBatch:
+      case Op::kHead:
+      case Op::kQIdx:
+      case Op::kKvIdx:
+      case Op::kQLen:
+      case Op::kKvLen:
+      case Op::kNumHeads:
+      case Op::kNumKvHeads:
+      case Op::kKvHead:
+      case Op::kBatchSize:
+      case Op::kParam:
+      case Op::kRead:
+      case Op::kDot: break;
+    }
+    FLEXJIT_CHECK(false, std::string(mnemonic(operation_.op)) + " is not evaluated from its operands alone");
+  }
+
+ private:
+  static std::size_t at(int lane) { return static_cast<std::size_t>(lane); }
+
+  template <typename F>
+  void ints(F f) const {
+    const std::int32_t* a = operands_[0]->i.data();
+    std::int32_t* out = out_.i.data();
+    if constexpr (std::is_invocable_v<F, int>) {
+      for (int l = 0; l < count_; ++l) out[l] = f(a[l]);
+    } else {
+      const std::int32_t* b = operands_[1]->i.data();
+      for (int l = 0; l < count_; ++l) out[l] = f(a[l], b[l]);
+    }
+  }
+
+  template <typename F>
+  void floats(F f) const {
+    const double* a = operands_[0]->f.data();
+    double* out = out_.f.data();
+    if constexpr (std::is_invocable_v<F, double>) {
+      for (int l = 0; l < count_; ++l) out[l] = Round()(f(a[l]));
+    } else {
+      const double* b = operands_[1]->f.data();
+      for (int l = 0; l < count_; ++l) out[l] = Round()(f(a[l], b[l]));
+    }
+  }
+
+  template <typename I, typename F>
+  void numeric(I of_ints, F of_floats) const {
+    if (operation_.operand_type == Type::kFloat) {
+      floats(of_floats);
+    } else {
+      ints(of_ints);
+    }
+  }
+  template <typename F>
+  void numeric(F f) const {
+    numeric([f](int a, int b) { return f(a, b); }, [f](double a, double b) { return f(a, b); });
+  }
+
+  template <typename F>
+  void compare(F f) const {
+    std::int32_t* out = out_.i.data();
+    auto over = [&](const auto* a, const auto* b) {
+      for (int l = 0; l < count_; ++l) out[l] = f(a[l], b[l]) ? 1 : 0;
+    };
+    if (operation_.operand_type == Type::kFloat) {
+      over(operands_[0]->f.data(), operands_[1]->f.data());
+    } else {
+      over(operands_[0]->i.data(), operands_[1]->i.data());
+    }
+  }
+
+  void select() const {
+    const std::int32_t* condition = operands_[0]->i.data();
+    auto over = [&](const auto* a, const auto* b, auto* out) {
+      for (int l = 0; l < count_; ++l) out[l] = condition[l] != 0 ? a[l] : b[l];
+    };
+    if (operation_.operand_type == Type::kFloat) {
+      over(operands_[1]->f.data(), operands_[2]->f.data(), out_.f.data());
+    } else {
+      over(operands_[1]->i.data(), operands_[2]->i.data(), out_.i.data());
+    }
+  }
+
+  const LaneOperation& operation_;
+  const std::array<const Lanes*, 3>& operands_;
+  Lanes& out_;
+  int count_;
+};
+
+}  // namespace
+
+void evaluate(const LaneOperation& operation, Lanes& out, int count) {
+  if (operation.precision == Precision::kFp32) {
+    Evaluator<RoundToFp32>(operation, out, count).run();
+  } else {
+    Evaluator<KeepFp64>(operation, out, count).run();
+  }
+}
+
+}  // namespace flexjit::ir

@@ -1,0 +1,61 @@
+// Typed graph -> IR nodes, on demand from the roots.
+//
+// A read happens only where its value is needed: the sides of `? :` and where, and the right sides of && and ||, pass a guard
+// down. A value without reads is lowered once. One with reads is lowered once a guard, unless an instance under a weaker guard
+// exists; so that it does, the reads that a side needs unconditionally are lowered before the conditional ones in it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <tuple>
+#include <unordered_set>
+#include <vector>
+
+#include "dsl/checked.h"
+#include "ir/interface.h"
+#include "ir/lower_guards.h"
+
+namespace flexjit::ir {
+
+class ExpressionLowering {
+ public:
+  // All must outlive it. Buffers and params are already in `builder`; read sites are appended to `sites`.
+  ExpressionLowering(const dsl::Checked& checked, ProgramBuilder& builder, std::vector<ReadSite>& sites);
+
+  Id lower_root(dsl::TypedId root);
+  // The bound on IR nodes was reached; what was lowered since is meaningless.
+  bool exhausted() const { return exhausted_; }
+
+ private:
+  struct Instance {
+    GuardId guard;
+    Id id;
+  };
+
+  Id lower(dsl::TypedId id, GuardId guard);
+  Id lower_node(dsl::TypedId id, GuardId guard);
+  Id lower_operator_node(dsl::TypedId id, GuardId guard);
+  Id lower_select(dsl::TypedId id, GuardId guard);
+  Id lower_member(dsl::TypedId id, GuardId guard);
+  Id lower_read(dsl::TypedId id, GuardId guard);
+  Id lower_dot(dsl::TypedId id, GuardId guard);
+  Id lower_side(dsl::TypedId side, GuardId guard, Id condition, Outcome outcome);
+  std::vector<Id> lower_operands(dsl::TypedId id, GuardId guard);
+  Id lower_const(const dsl::TypedNode& node, std::uint32_t bits);
+
+  void settle_reads(dsl::TypedId root, GuardId guard);
+  void settle(dsl::TypedId id, GuardId guard, std::unordered_set<std::uint32_t>& met);
+  std::span<const dsl::TypedId> unconditional_operands(dsl::TypedId id) const;
+  std::uint32_t site_of(dsl::Span span, std::uint32_t buffer);
+
+  const dsl::Checked& checked_;
+  ProgramBuilder& builder_;
+  std::vector<ReadSite>& sites_;
+  Guards guards_;
+  std::vector<std::vector<Instance>> instances_;  // by typed node
+  std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>, std::uint32_t> known_sites_;
+  bool exhausted_ = false;
+};
+
+}  // namespace flexjit::ir

@@ -1,0 +1,43 @@
+// Rectangles of blocks of one kind -> the row lists of a BlockMask, plane after plane. A quadtree that visits lower keys first
+// meets every row's blocks in ascending order, so rows need no sorting and no array of one entry a block is ever made.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "flexjit/block_mask.h"
+
+namespace flexjit::mask {
+
+// Half-open ranges of block indices.
+struct BlockRect {
+  std::int32_t q_begin = 0, q_end = 0;
+  std::int32_t kv_begin = 0, kv_end = 0;
+
+  std::int64_t size() const { return std::int64_t{q_end - q_begin} * (kv_end - kv_begin); }
+};
+
+// The `shape` must be valid: block sizes of at least 1, nothing negative.
+class BlockMaskBuilder {
+ public:
+  explicit BlockMaskBuilder(const BlockMaskShape& shape);
+
+  // Within a plane, the rectangles that touch one row arrive in ascending kv order; blocks that no rectangle covers are empty.
+  void add(const BlockRect& rect, BlockKind kind);
+  // Ends the current plane. Called batch * heads times, head fastest.
+  void finish_plane();
+  BlockMask build() &&;
+
+ private:
+  struct Run {
+    std::int32_t begin, end;
+    BlockKind kind;
+  };
+  static void append_row(BlockMask::Lists& lists, std::span<const Run> runs, BlockKind kind);
+
+  BlockMask mask_;
+  std::vector<std::vector<Run>> rows_;  // of the current plane
+};
+
+}  // namespace flexjit::mask

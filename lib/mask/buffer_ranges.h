@@ -1,0 +1,58 @@
+// Captured buffers -> the range of their values over a box of indices, for interval analysis: what lets a document mask be
+// decided from document ids. Where one index varies, a tree of minima and maxima built once answers in logarithmic time;
+// small boxes are scanned; anything else is answered by the element type alone, which is always sound.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "ir/intervals.h"
+
+namespace flexjit::mask {
+
+// Not synchronised: trees are built on demand, so one object per thread. The buffers must not change while it lives.
+class BufferTable final : public ir::BufferRanges {
+ public:
+  static constexpr std::int64_t kScanLimit = 4096;                 // elements of a box that is read one by one
+  static constexpr std::int64_t kChunk = 32;                       // elements under one leaf of a tree
+  static constexpr std::size_t kNodeLimit = std::size_t{1} << 20;  // of all kept trees (24 MiB)
+
+  explicit BufferTable(std::span<const TensorView> buffers) : buffers_(buffers) {}
+
+  // `index`: one int range a dimension. Indices outside the buffer contribute the value 0.
+  ir::Range range(std::uint32_t buffer, std::span<const ir::Range> index) const override;
+  // At most kNodeLimit, or one line's when that alone is more.
+  std::size_t kept_nodes() const { return nodes_; }
+
+ private:
+  // Elements base, base + stride, ...; `count` of them, the whole of one dimension.
+  struct Line {
+    std::int64_t base = 0;
+    std::int64_t stride = 0;
+    std::int64_t count = 0;
+  };
+  // Inclusive bounds in each dimension.
+  struct IndexBox {
+    std::array<std::int64_t, kMaxRank> lo{};
+    std::array<std::int64_t, kMaxRank> hi{};
+  };
+  using LineKey = std::array<std::int64_t, 3>;  // buffer, dimension, base
+  using Tree = std::vector<ir::Range>;          // leaves in [size / 2, size), parent of i at i / 2
+
+  ir::Range scan(const TensorView& view, const IndexBox& box) const;
+  ir::Range query(const TensorView& view, const Line& line, const Tree& tree, std::int64_t lo, std::int64_t hi) const;
+  const Tree& tree_of(const TensorView& view, const LineKey& key, const Line& line) const;
+
+  std::span<const TensorView> buffers_;
+  mutable std::map<LineKey, Tree> trees_;
+  mutable std::size_t nodes_ = 0;
+};
+
+// The value of one element as the expression IR sees it: 64-bit ints keep their low 32 bits, doubles are rounded to float,
+// bools are 0 or 1. `offset` in elements.
+double element_value(const TensorView& view, std::int64_t offset);
+
+}  // namespace flexjit::mask

@@ -1,0 +1,167 @@
+// One launch: for each wave of (batch, kv head) pairs, pack K (and V where the kernel wants it), then let the threads take
+// query tiles. Each output row is computed by one item alone, so the bits do not depend on the number of threads.
+#include "runtime/launch.h"
+
+#include <algorithm>
+
+#include "runtime/parallel.h"
+#include "runtime/workspace.h"
+#include "support/check.h"
+
+namespace flexjit::runtime {
+
+namespace {
+
+constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;  // bytes of packed K and V in one wave
+constexpr std::int64_t kWaveItems = 1 << 16;                   // bounds the plan of a wave of many short pairs
+constexpr std::int64_t kPackColumns = 512;                     // key columns of one packing item, rounded up to strips
+constexpr std::int64_t kAlignedFloats = kAlignment / sizeof(float);
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+std::int64_t divide_up(std::int64_t value, std::int64_t divisor) { return (value + divisor - 1) / divisor; }
+
+struct Job {
+  const Kernel& kernel;
+  const plan::LaunchArg& launch;
+  WorkShape shape;
+  int threads;
+  Workspace& workspace;
+  std::int64_t k_floats = 0;      // of one pair's packed K
+  std::int64_t v_floats = 0;      // of one pair's packed V; 0: V is read in place
+  std::int64_t thread_bytes = 0;  // of one thread's scratch
+
+  float* k_panels(const Wave& wave, std::int64_t pair) const {
+    return reinterpret_cast<float*>(workspace.panels.data()) + (pair - wave.begin) * (k_floats + v_floats);
+  }
+};
+
+WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layout) {
+  return {.batch = launch.batch_size,
+          .q_heads = launch.num_heads,
+          .kv_heads = launch.num_kv_heads,
+          .q_len = launch.q_len,
+          .kv_len = launch.kv_len,
+          .q_tile = layout.q_tile,
+          .strip = layout.strip};
+}
+
+// As many pairs as the budget holds, but enough that every thread has an item, and never so many that the plan grows large.
+std::int64_t pairs_per_wave(const WorkShape& shape, std::int64_t pair_bytes, int threads) {
+  const std::int64_t items = shape.group() * shape.q_tiles();
+  const std::int64_t fitting = kPanelBudget / std::max<std::int64_t>(pair_bytes, 1);
+  const std::int64_t pairs = std::min(std::max(fitting, divide_up(threads, items)), kWaveItems / items);
+  return std::clamp<std::int64_t>(pairs, 1, shape.pairs());
+}
+
+bool serves(const BlockMaskShape& mask, const WorkShape& shape) {
+  return mask.q_len == shape.q_len && mask.kv_len == shape.kv_len && (mask.batch == 1 || mask.batch == shape.batch) &&
+         (mask.heads == 1 || mask.heads == shape.q_heads);
+}
+
+void pack_wave(const Job& job, const Wave& wave) {
+  const std::int64_t columns = round_up(kPackColumns, job.shape.strip);
+  const std::int64_t chunks = divide_up(job.shape.kv_len, columns);
+  parallel_for(job.threads, (wave.end - wave.begin) * chunks, [&](std::int64_t item, int) noexcept {
+    const std::int64_t pair = wave.begin + item / chunks, first = item % chunks * columns;
+    const Reach reach = job.workspace.schedule.reach(pair);
+    plan::PackArg arg{};
+    arg.launch = &job.launch;
+    arg.b = static_cast<std::int32_t>(pair / job.shape.kv_heads);
+    arg.kv_head = static_cast<std::int32_t>(pair % job.shape.kv_heads);
+    arg.kv_begin = static_cast<std::int32_t>(std::max<std::int64_t>(first, reach.begin));
+    arg.kv_end = static_cast<std::int32_t>(std::min<std::int64_t>(first + columns, reach.end));
+    arg.k_panels = job.k_panels(wave, pair);
+    arg.v_rows = job.v_floats == 0 ? nullptr : arg.k_panels + job.k_floats;
+    if (arg.kv_begin < arg.kv_end) job.kernel.pack(&arg);
+  });
+}
+
+plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
+  const std::span<const plan::SpanArg> spans = job.workspace.schedule.spans(item);
+  plan::TileArg tile{};
+  tile.launch = &job.launch;
+  tile.b = item.b;
+  tile.h = item.h;
+  tile.kv_head = item.h / job.shape.group();
+  tile.q_begin = item.q_begin;
+  tile.q_count = item.q_count;
+  tile.span_count = static_cast<std::int32_t>(spans.size());
+  tile.spans = spans.data();
+  float* panels = job.k_panels(wave, item.pair);
+  tile.k_panels = panels;
+  if (job.v_floats != 0) {
+    tile.v_rows = panels + job.k_floats;
+    tile.v_stride = job.kernel.layout.v_padded;
+  } else {
+    const plan::TensorArg& v = job.launch.v;
+    tile.v_rows = static_cast<const float*>(v.data) + item.b * v.stride_batch + tile.kv_head * v.stride_head;
+    tile.v_stride = v.stride_row;
+  }
+  return tile;
+}
+
+void attend_wave(const Job& job, const Wave& wave) {
+  const std::span<const Item> items = job.workspace.schedule.items();
+  parallel_for(job.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
+    const Item& item = items[static_cast<std::size_t>(i)];
+    ThreadRecord& record = job.workspace.records[static_cast<std::size_t>(thread)];
+    record.fault.raised = 0;
+    plan::TileArg tile = tile_of(job, wave, item);
+    tile.scratch = job.workspace.scratch.data() + thread * job.thread_bytes;
+    tile.fault = &record.fault;
+    job.kernel.attend(&tile);
+    record.scores_visited += item.q_count * columns_of({tile.spans, static_cast<std::size_t>(tile.span_count)});
+    if (record.fault.raised != 0 && (record.first_fault_item < 0 || item.index < record.first_fault_item)) {
+      record.first_fault = record.fault;
+      record.first_fault_item = item.index;
+    }
+  });
+}
+
+LaunchOutcome gather(std::span<const ThreadRecord> records) {
+  LaunchOutcome outcome;
+  std::int64_t first = -1;
+  for (const ThreadRecord& record : records) {
+    outcome.scores_visited += record.scores_visited;
+    if (record.first_fault_item < 0 || (first >= 0 && first < record.first_fault_item)) continue;
+    first = record.first_fault_item;
+    outcome.fault = record.first_fault;
+  }
+  return outcome;
+}
+
+WorkspacePool& pool() {
+  static WorkspacePool instance;
+  return instance;
+}
+
+}  // namespace
+
+LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, int threads) {
+  const WorkShape shape = shape_of(launch, kernel.layout);
+  if (shape.batch <= 0 || shape.q_heads <= 0 || shape.q_len <= 0) return {};
+  FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
+                shape.strip > 0);
+  FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
+  const WorkspacePool::Lease lease(pool());
+  Job job{.kernel = kernel, .launch = launch, .shape = shape, .threads = threads, .workspace = *lease};
+  job.k_floats = round_up(kernel.layout.k_elements(shape.kv_len), kAlignedFloats);
+  job.v_floats = kernel.layout.packs_v ? round_up(kernel.layout.v_elements(shape.kv_len), kAlignedFloats) : 0;
+  job.thread_bytes = round_up(kernel.layout.scratch_bytes, kAlignment);
+  const std::int64_t pair_bytes = (job.k_floats + job.v_floats) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);
+  job.workspace.panels.reserve(static_cast<std::size_t>(pair_bytes * wave_pairs));
+  job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * threads));
+  job.workspace.records.assign(static_cast<std::size_t>(threads), ThreadRecord{});
+  job.workspace.schedule.start(shape, mask);
+  for (std::int64_t begin = 0; begin < shape.pairs(); begin += wave_pairs) {
+    const Wave wave{begin, std::min(begin + wave_pairs, shape.pairs())};
+    job.workspace.schedule.plan(wave);
+    pack_wave(job, wave);
+    attend_wave(job, wave);
+  }
+  return gather(job.workspace.records);
+}
+
+}  // namespace flexjit::runtime

@@ -1,0 +1,130 @@
+// Plans a wave: the spans of every (mask plane, query tile) that it needs, made once and shared by all heads of one plane,
+// then one item a (b, h, tile).
+#include "runtime/schedule.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace flexjit::runtime {
+
+namespace {
+
+// In columns: what starting and finishing a tile costs beside its scores.
+constexpr std::int64_t kTileOverhead = 32;
+
+// A masked column costs about a quarter more than an allowed one; only the order of the tiles depends on it.
+std::int64_t cost_of(std::span<const plan::SpanArg> spans) {
+  std::int64_t quarters = 4 * kTileOverhead;
+  for (const plan::SpanArg& span : spans) quarters += (span.masked != 0 ? 5 : 4) * std::int64_t{span.end - span.begin};
+  return quarters;
+}
+
+template <typename T>
+std::size_t bytes_of(const std::vector<T>& values) {
+  return values.capacity() * sizeof(T);
+}
+
+}  // namespace
+
+std::int64_t columns_of(std::span<const plan::SpanArg> spans) {
+  std::int64_t columns = 0;
+  for (const plan::SpanArg& span : spans) columns += span.end - span.begin;
+  return columns;
+}
+
+void Schedule::start(const WorkShape& shape, const BlockMask* mask) {
+  shape_ = shape;
+  mask_ = mask;
+  maker_.start(mask, shape.kv_len, shape.strip);
+  planes_.clear();
+  spans_.clear();
+}
+
+void Schedule::plan(const Wave& wave) {
+  wave_ = wave;
+  make_spans();
+  items_.clear();
+  reaches_.assign(static_cast<std::size_t>(wave.end - wave.begin), Reach{});
+  pair_cost_.assign(reaches_.size(), 0);
+  for (std::int64_t pair = wave.begin; pair < wave.end; ++pair) add_items(pair);
+  order_items();
+}
+
+std::int64_t Schedule::plane_of(std::int32_t b, std::int32_t h) const {
+  if (mask_ == nullptr) return 0;
+  const BlockMaskShape& shape = mask_->shape();
+  return (shape.batch == 1 ? 0 : std::int64_t{b} * shape.heads) + (shape.heads == 1 ? 0 : h);
+}
+
+// The table of the wave before is kept when it holds the same planes, as it always does for a mask of one plane.
+void Schedule::make_spans() {
+  wanted_planes_.clear();
+  for (std::int64_t pair = wave_.begin; pair < wave_.end; ++pair) {
+    const auto b = static_cast<std::int32_t>(pair / shape_.kv_heads);
+    const auto first_head = static_cast<std::int32_t>(pair % shape_.kv_heads) * shape_.group();
+    for (std::int32_t h = first_head; h < first_head + shape_.group(); ++h) wanted_planes_.push_back(plane_of(b, h));
+  }
+  std::ranges::sort(wanted_planes_);
+  wanted_planes_.erase(std::unique(wanted_planes_.begin(), wanted_planes_.end()), wanted_planes_.end());
+  if (wanted_planes_ == planes_) return;
+  planes_.swap(wanted_planes_);
+  spans_.clear();
+  offsets_.assign(1, 0);
+  costs_.clear();
+  for (std::int64_t plane : planes_) {
+    for (std::int64_t tile = 0; tile < shape_.q_tiles(); ++tile) make_tile(plane, tile);
+  }
+}
+
+void Schedule::make_tile(std::int64_t plane, std::int64_t tile) {
+  TileRows rows;
+  if (mask_ != nullptr) {
+    rows.b = static_cast<std::int32_t>(plane / mask_->shape().heads);
+    rows.h = static_cast<std::int32_t>(plane % mask_->shape().heads);
+  }
+  rows.q_begin = static_cast<std::int32_t>(tile * shape_.q_tile);
+  rows.q_count = std::min(shape_.q_tile, shape_.q_len - rows.q_begin);
+  maker_.append(rows, spans_);
+  const std::size_t first = offsets_.back();
+  offsets_.push_back(spans_.size());
+  costs_.push_back(rows.q_count * cost_of(std::span(spans_).subspan(first)));
+}
+
+void Schedule::add_items(std::int64_t pair) {
+  const auto b = static_cast<std::int32_t>(pair / shape_.kv_heads);
+  const auto first_head = static_cast<std::int32_t>(pair % shape_.kv_heads) * shape_.group();
+  const auto local = static_cast<std::size_t>(pair - wave_.begin);
+  Reach& reach = reaches_[local];
+  for (std::int32_t h = first_head; h < first_head + shape_.group(); ++h) {
+    const auto slot = std::ranges::lower_bound(planes_, plane_of(b, h)) - planes_.begin();
+    for (std::int64_t tile = 0; tile < shape_.q_tiles(); ++tile) {
+      Item item{.index = (std::int64_t{b} * shape_.q_heads + h) * shape_.q_tiles() + tile, .pair = pair, .b = b, .h = h};
+      item.tile = static_cast<std::size_t>(slot * shape_.q_tiles() + tile);
+      item.cost = costs_[item.tile];
+      item.q_begin = static_cast<std::int32_t>(tile * shape_.q_tile);
+      item.q_count = std::min(shape_.q_tile, shape_.q_len - item.q_begin);
+      pair_cost_[local] = std::max(pair_cost_[local], item.cost);
+      if (const auto visited = spans(item); !visited.empty()) {
+        const bool first = reach.begin == reach.end;
+        reach.begin = first ? visited.front().begin : std::min(reach.begin, visited.front().begin);
+        reach.end = std::max(reach.end, visited.back().end);
+      }
+      items_.push_back(item);
+    }
+  }
+}
+
+void Schedule::order_items() {
+  auto rank = [&](const Item& item) {
+    return std::tuple(-pair_cost_[static_cast<std::size_t>(item.pair - wave_.begin)], item.pair, -item.cost, item.index);
+  };
+  std::ranges::sort(items_, {}, rank);
+}
+
+std::span<const plan::SpanArg> Schedule::spans(const Item& item) const {
+  return std::span(spans_).subspan(offsets_[item.tile], offsets_[item.tile + 1] - offsets_[item.tile]);
+}
+
+std::size_t Schedule::bytes() const { return bytes_of(spans_) + bytes_of(offsets_) + bytes_of(costs_) + bytes_of(items_); }
+
+}  // namespace flexjit::runtime

@@ -1,0 +1,49 @@
+// Rows of a block mask -> the key columns that a tile of queries visits, cut at the kernel's strips. The blocks of the mask
+// and the tiles of the kernel are independent; this is where they meet.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "flexjit/block_mask.h"
+#include "plan/kernel_abi.h"
+
+namespace flexjit::runtime {
+
+// Query rows [q_begin, q_begin + q_count) of one plane; at least one row.
+struct TileRows {
+  std::int32_t b = 0;
+  std::int32_t h = 0;
+  std::int32_t q_begin = 0;
+  std::int32_t q_count = 0;
+};
+
+// Appends spans as kernel_abi.h describes them, maximal: two that touch differ in `masked`. Reusable, so that a tile allocates
+// nothing after the first ones.
+class SpanMaker {
+ public:
+  // For the tiles to come. `mask` null: every pair is allowed. It must outlive them.
+  void start(const BlockMask* mask, std::int32_t kv_len, std::int32_t strip);
+  void append(const TileRows& rows, std::vector<plan::SpanArg>& spans);
+
+ private:
+  // A kv block that some row of the tile visits, and for how many rows of blocks it is full.
+  struct Cell {
+    std::int32_t block = 0;
+    std::int32_t full_rows = 0;
+  };
+  void collect_cells(const TileRows& rows);
+  void merge_cells(std::span<const std::int32_t> blocks, std::int32_t full_rows);
+  void append_columns(std::int64_t begin, std::int64_t end, bool all_allowed);
+  void append_strips(std::int64_t begin, std::int64_t end, std::int32_t masked);
+
+  const BlockMask* mask_ = nullptr;
+  std::int32_t kv_len_ = 0;
+  std::int32_t strip_ = 1;
+  std::vector<Cell> cells_, merged_;
+  std::vector<plan::SpanArg>* spans_ = nullptr;  // of the tile in progress
+  std::size_t first_span_ = 0;
+};
+
+}  // namespace flexjit::runtime

@@ -1,0 +1,81 @@
+// Memory that a launch needs beside the caller's tensors, reused from call to call: a second call of the same size allocates
+// nothing. Several launches may run at once; each leases a workspace of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "plan/kernel_abi.h"
+#include "runtime/schedule.h"
+
+namespace flexjit::runtime {
+
+inline constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
+
+// Uninitialised bytes at a 64-byte boundary; only grows, and growing forgets the contents.
+class AlignedBuffer {
+ public:
+  void reserve(std::size_t bytes);
+  void release() noexcept;
+  std::byte* data() const noexcept { return data_.get(); }
+  std::size_t bytes() const noexcept { return bytes_; }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const noexcept { ::operator delete(memory, std::align_val_t{kAlignment}); }
+  };
+  std::unique_ptr<std::byte, Free> data_;
+  std::size_t bytes_ = 0;
+};
+
+// What one thread collects; on its own cache lines, because threads write it in every item.
+struct alignas(kAlignment) ThreadRecord {
+  plan::FaultArg fault{};              // written by the kernel
+  plan::FaultArg first_fault{};        // of the lowest item so far
+  std::int64_t first_fault_item = -1;  // -1: none
+  std::int64_t scores_visited = 0;
+};
+
+struct Workspace {
+  AlignedBuffer panels;   // packed K and V of one wave
+  AlignedBuffer scratch;  // of all threads
+  std::vector<ThreadRecord> records;
+  Schedule schedule;
+};
+
+// Thread-safe.
+class WorkspacePool {
+ public:
+  // Returns its workspace to the pool when it goes.
+  class Lease {
+   public:
+    explicit Lease(WorkspacePool& pool) : pool_(pool), workspace_(pool.take()) {}
+    ~Lease() { pool_.put(std::move(workspace_)); }
+    Lease(const Lease&) = delete;
+    Lease& operator=(const Lease&) = delete;
+    Workspace& operator*() const { return *workspace_; }
+
+   private:
+    WorkspacePool& pool_;
+    std::unique_ptr<Workspace> workspace_;
+  };
+
+  WorkspacePool();
+  std::size_t idle() const;
+
+  static constexpr std::size_t kMaxIdle = 8;
+  static constexpr std::size_t kMaxIdleBytes = std::size_t{64} << 20;  // a larger workspace is freed when it comes back
+
+ private:
+  std::unique_ptr<Workspace> take();
+  void put(std::unique_ptr<Workspace> workspace) noexcept;
+
+  mutable std::mutex mutex_;
+  std::vector<std::unique_ptr<Workspace>> idle_;
+};
+
+}  // namespace flexjit::runtime
