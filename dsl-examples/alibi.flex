@@ -1,0 +1,4 @@
+# ALiBi: a penalty that grows with the distance, with a slope for each head.
+buffer slope : f32[num_heads]
+score = score + slope[h] * (kv_idx - q_idx)
+mask  = q_idx >= kv_idx

@@ -1,0 +1,6 @@
+# Score and mask together: ALiBi inside a causal window.
+param  window : int = 256
+buffer slope  : f32[num_heads]
+let d = q_idx - kv_idx
+score = score - slope[h] * d
+mask  = d >= 0 && d < window

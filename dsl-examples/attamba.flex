@@ -1,0 +1,4 @@
+# Attamba: the last key of each chunk stands for the chunk, and the nearest keys are seen directly.
+param chunk  : int = 8
+param window : int = 8
+mask = q_idx >= kv_idx && ((kv_idx + 1) % chunk == 0 || q_idx - kv_idx < window)

@@ -1,0 +1,4 @@
+# Packed documents, causal inside each: the mask of packed pre-training.
+buffer q_doc  : i32[q_len]
+buffer kv_doc : i32[kv_len]
+mask = q_doc[q_idx] == kv_doc[kv_idx] && q_idx >= kv_idx

@@ -1,0 +1,4 @@
+# FlashMask: causal, and for each key an interval of queries [hide_from, hide_to) that do not see it.
+buffer hide_from : i32[kv_len]
+buffer hide_to   : i32[kv_len]
+mask = kv_idx <= q_idx && !(hide_from[kv_idx] <= q_idx && q_idx < hide_to[kv_idx])

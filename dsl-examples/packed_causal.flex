@@ -1,0 +1,4 @@
+# Packed documents by offsets: document i holds the positions [start[i], start[i + 1]). One nested read instead of two id arrays.
+buffer doc   : i32[q_len]
+buffer start : i32[9]
+mask = kv_idx >= start[doc[q_idx]] && q_idx >= kv_idx

@@ -1,0 +1,3 @@
+# The first `prefix` positions see each other in both directions; the rest is causal.
+param prefix : int = 64
+mask = kv_idx < prefix || q_idx >= kv_idx

@@ -1,0 +1,3 @@
+# Causal with a window of the last `window` keys besides the query's own.
+param window : int = 256
+mask = q_idx >= kv_idx && q_idx - kv_idx <= window

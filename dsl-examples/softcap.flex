@@ -1,0 +1,4 @@
+# Gemma 2: scores squeezed smoothly into (-cap, cap).
+const cap : float = 30.0
+score = cap * tanh(score / cap)
+mask  = q_idx >= kv_idx

@@ -1,0 +1,4 @@
+# Sparse Transformer: the last `stride` keys, and before them every stride-th.
+param stride : int = 32
+let d = q_idx - kv_idx
+mask = d >= 0 && (d < stride || (d - stride) % stride == 0)

@@ -1,0 +1,56 @@
+// An owning, dense, row-major tensor: what .npy files become and what generated inputs are. The library itself owns no
+// tensors; it reads views of these.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "flexjit/result.h"
+#include "flexjit/tensor.h"
+
+namespace flexjit::tools {
+
+// Cache-line alignment, so that a measured run does not depend on where malloc happened to place its inputs.
+template <typename T>
+struct CacheLineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kAlignment{64};
+  CacheLineAllocator() = default;
+  template <typename U>
+  explicit CacheLineAllocator(const CacheLineAllocator<U>&) noexcept {}
+  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
+  void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, kAlignment); }
+  bool operator==(const CacheLineAllocator&) const = default;
+};
+
+struct Array {
+  DType dtype = DType::kF32;
+  std::vector<std::int64_t> shape;  // at most kMaxRank extents
+  std::vector<std::byte, CacheLineAllocator<std::byte>> bytes;
+
+  Array() = default;
+  Array(DType type, std::vector<std::int64_t> extents);  // zeros
+
+  std::int64_t count() const;
+  template <typename T>
+  T* as() {
+    return reinterpret_cast<T*>(bytes.data());
+  }
+  template <typename T>
+  const T* as() const {
+    return reinterpret_cast<const T*>(bytes.data());
+  }
+  TensorView view() const;
+};
+
+// "(2, 3)", for messages.
+std::string shape_text(const std::vector<std::int64_t>& shape);
+
+// The same values as `dtype`. Integers must fit, or the error names the first that does not; floats round to nearest. `name`
+// stands in the message. Error kind: `buffer-value`, or `buffer-dtype` for a float where an integer or bool is wanted.
+Result<Array> convert(const Array& array, DType dtype, const std::string& name);
+
+}  // namespace flexjit::tools

@@ -1,0 +1,30 @@
+// The free names of a compiled pattern + options -> bindings: parameters parsed by their declared type, buffers loaded from
+// .npy files or generated to fit their declared extents.
+#pragma once
+
+#include <deque>
+
+#include "array.h"
+#include "flexjit/attention.h"
+#include "flexjit/result.h"
+#include "options.h"
+#include "problem.h"
+
+namespace flexjit::tools {
+
+// Moves only: the views would otherwise point into the storage of the original.
+struct BoundNames {
+  BoundNames() = default;
+  BoundNames(BoundNames&&) = default;
+  BoundNames& operator=(BoundNames&&) = default;
+
+  Bindings bindings;
+  std::deque<Array> storage;           // what the views of `bindings` point into; a deque keeps them in place
+  std::vector<std::string> generated;  // "slope: f32 (8,)", for the report
+};
+
+// Every error at once: `unknown-name` for a --param or --buffer that the pattern does not declare, `param-value`,
+// `buffer-extent`, `buffer-value`, `buffer-dtype`, and those of read_npy.
+Result<BoundNames> bind_names(const Attention& attention, const RunOptions& options, const Sizes& sizes);
+
+}  // namespace flexjit::tools

@@ -1,0 +1,186 @@
+// `flexjit run`: inputs -> compile -> block mask -> timed runs -> verification -> files and report. The peak is measured before
+// and after the timed runs and the better one counts, so a busy moment cannot flatter the kernel.
+#include <fmt/format.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+
+#include "bind.h"
+#include "flexjit/engine.h"
+#include "npy.h"
+#include "options.h"
+#include "pattern.h"
+#include "peak.h"
+#include "progress.h"
+#include "report.h"
+#include "verify.h"
+
+namespace flexjit::tools {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double ms_since(Clock::time_point begin) { return std::chrono::duration<double, std::milli>(Clock::now() - begin).count(); }
+
+// What OpenMP would take: OMP_NUM_THREADS, else the processors that this process may use.
+int resolve_threads(int wanted) {
+  if (wanted > 0) return wanted;
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  if (const int given = text != nullptr ? std::atoi(text) : 0; given > 0) return given;
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+// One `flexjit run`, in the order of its members' making; each step returns what was wrong.
+class Run {
+ public:
+  explicit Run(const RunOptions& options) : options_(options) {}
+
+  int operator()() {
+    using Step = Diagnostics (Run::*)();
+    for (Step step : {&Run::load, &Run::compile, &Run::bind, &Run::make_mask, &Run::time_runs, &Run::verify_rows, &Run::write})
+      if (const Diagnostics errors = (this->*step)(); !errors.empty()) {
+        progress_.show("");
+        return report_errors(errors, options_.output);
+      }
+    progress_.show("");
+    print_report(report_, options_.output);
+    const bool correct = !report_.verification || report_.verification->correct;
+    return static_cast<int>(correct ? ExitCode::kFine : ExitCode::kFailed);
+  }
+
+ private:
+  Diagnostics load() {
+    Result<AttentionSpec> spec = load_pattern(options_.pattern);
+    if (!spec) return spec.diagnostics();
+    spec_ = std::move(*spec);
+    progress_.show("making inputs");
+    Result<Problem> problem = make_problem(options_);
+    if (!problem) return problem.diagnostics();
+    problem_ = std::move(*problem);
+    spec_.head_dim = static_cast<std::int32_t>(problem_.sizes.head_dim);
+    spec_.v_head_dim = static_cast<std::int32_t>(problem_.sizes.v_head_dim);
+    spec_.scale = options_.scale;
+    report_.pattern = spec_.program_name;
+    report_.target = options_.target;
+    report_.sizes = problem_.sizes;
+    report_.threads = resolve_threads(options_.threads);
+    return {};
+  }
+
+  Diagnostics compile() {
+    progress_.show("compiling");
+    EngineOptions engine;
+    engine.threads = report_.threads;
+    engine.target = options_.target;
+    engine.log = [](std::string_view warning) { fmt::print(stderr, "warning: {}\n", warning); };
+    if (options_.execution == Execution::kReference) engine.backend = Backend::kReference;
+    Result<Attention> attention = Engine(engine).compile(spec_);
+    if (!attention) return attention.diagnostics();
+    attention_ = std::move(*attention);
+    report_.kernel_source = attention_->kernel_source();
+    report_.compile_ms = attention_->compile_ms();
+    return {};
+  }
+
+  Diagnostics bind() {
+    Result<BoundNames> names = bind_names(*attention_, options_, problem_.sizes);
+    if (!names) return names.diagnostics();
+    names_ = std::move(*names);
+    report_.generated = names_.generated;
+    return {};
+  }
+
+  Diagnostics make_mask() {
+    progress_.show("building the block mask");
+    const Sizes& s = problem_.sizes;
+    const auto narrow = [](std::int64_t size) { return static_cast<std::int32_t>(size); };
+    const BlockMaskOptions options{.batch = narrow(s.batch),
+                                   .heads = narrow(s.heads),
+                                   .kv_heads = narrow(s.kv_heads),
+                                   .q_len = narrow(s.q_len),
+                                   .kv_len = narrow(s.kv_len)};
+    const auto begin = Clock::now();
+    Result<BlockMask> mask = attention_->create_block_mask(options, &names_.bindings);
+    if (!mask) return mask.diagnostics();
+    report_.mask_ms = ms_since(begin);
+    report_.sparsity = mask->sparsity();
+    mask_ = std::move(*mask);
+    progress_.show("counting allowed pairs");
+    const Result<std::int64_t> allowed = attention_->count_allowed(options, &names_.bindings);
+    if (!allowed) return allowed.diagnostics();
+    report_.allowed_pairs = *allowed;
+    return {};
+  }
+
+  // A mask of full blocks only means dense attention, which needs no mask.
+  RunArgs arguments() {
+    const BlockCounts blocks = mask_->counts();
+    return {.q = view_of(problem_.q, problem_.layout),
+            .k = view_of(problem_.k, problem_.layout),
+            .v = view_of(problem_.v, problem_.layout),
+            .out = mutable_view_of(out_, problem_.layout),
+            .lse = mutable_lse_view(lse_),
+            .bindings = &names_.bindings,
+            .block_mask = blocks.empty + blocks.partial > 0 ? &*mask_ : nullptr};
+  }
+
+  Diagnostics time_runs() {
+    out_ = problem_.make_output();
+    lse_ = problem_.make_lse();
+    const RunArgs args = arguments();
+    const bool reference = report_.kernel_source == KernelSource::kReference;
+    report_.repeat = reference ? 1 : options_.repeat;
+    progress_.show("measuring the FMA peak");
+    report_.peak_gflops = measure_peak_gflops(options_.target, report_.threads);
+    std::vector<double> times;
+    for (int i = reference ? 1 : 0; i <= report_.repeat; ++i) {  // run 0 warms up
+      progress_.show(i == 0 ? "warming up" : fmt::format("running: {} of {}", i, report_.repeat));
+      const auto begin = Clock::now();
+      const Result<RunStats> stats = attention_->run(args);
+      if (!stats) return stats.diagnostics();
+      if (i > 0) times.push_back(ms_since(begin));
+    }
+    std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
+    report_.run_ms = times[times.size() / 2];
+    report_.peak_gflops = std::max(report_.peak_gflops, measure_peak_gflops(options_.target, report_.threads));
+    return {};
+  }
+
+  Diagnostics verify_rows() {
+    const VerifyRequest request{*attention_, problem_, names_.bindings, out_, lse_, options_.verify_rows};
+    if (options_.verify_rows == 0 || problem_.sizes.q_len == 0) return {};
+    Result<Verification> verification = verify(request, progress_);
+    if (!verification) return verification.diagnostics();
+    report_.verification = *verification;
+    return {};
+  }
+
+  Diagnostics write() {
+    Diagnostics errors;
+    const auto save = [&errors](const std::string& path, const Array& array) {
+      if (path.empty()) return;
+      if (const Status status = write_npy(path, array); !status) errors = status.diagnostics();
+    };
+    save(options_.files.out, out_);
+    save(options_.files.lse, lse_);
+    return errors;
+  }
+
+  const RunOptions& options_;
+  Progress progress_;
+  AttentionSpec spec_;
+  Problem problem_;
+  std::optional<Attention> attention_;
+  BoundNames names_;
+  std::optional<BlockMask> mask_;
+  Array out_, lse_;
+  RunReport report_;
+};
+
+}  // namespace
+
+int run_command(const RunOptions& options) { return Run(options)(); }
+
+}  // namespace flexjit::tools

@@ -1,0 +1,160 @@
+// The flexjit command: options -> one of the commands. Every way out goes through ExitCode: CLI11's own codes and exceptions
+// are mapped, and with --json even a misspelt option is reported as JSON.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <limits>
+#include <new>
+#include <string_view>
+
+#include "failure.h"
+#include "options.h"
+#include "report.h"
+
+namespace flexjit::tools {
+namespace {
+
+constexpr const char* kTargets = "Instruction set: host, x86-64, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), aarch64";
+
+constexpr const char* kRunFooter =
+    R"(Inputs that no file gives are generated from --seed: q, k and v from N(0, 1); float buffers uniform in [0, 0.25); bool buffers one in
+eight true; int buffers by their last declared extent: q_len or kv_len gives segment ids 0..7 in equal runs, batch_size, num_heads or
+num_kv_heads gives values spread over (0, kv_len), anything else runs evenly from 0 to kv_len. An extent of ? becomes q_len + kv_len.
+
+Verification computes rows in fp64 by an interpreter that shares no code with the kernel. A row is correct when
+|out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|.
+
+Useful GFLOP/s count 2 (head_dim + v_head_dim) operations for each pair that the mask allows. The FMA peak is measured in the same run,
+with the same vector width and thread count.
+
+Exit codes: 0 fine; 1 the result is wrong or the run failed; 2 the input is at fault.
+
+Examples:
+  flexjit run causal.flex --q-len 4096 --heads 8 --threads 1
+  flexjit run alibi.flex --q q.npy --k k.npy --v v.npy --buffer slope=slope.npy --out out.npy --lse lse.npy
+  flexjit run -e 'param w : int = 256' -e 'mask = q_idx >= kv_idx && q_idx - kv_idx < w' --param w=64 --json)";
+
+void add_pattern(CLI::App& app, PatternOptions& pattern) {
+  app.add_option("FILE", pattern.file, "The pattern, a *.flex file");
+  app.add_option("-e,--expression", pattern.statements,
+                 "A statement of the pattern instead of FILE, e.g. 'mask = q_idx >= kv_idx'; repeatable")
+      ->allow_extra_args(false);
+}
+
+void add_json(CLI::App& app, Output& output) {
+  app.add_flag_callback("--json", [&output] { output = Output::kJson; }, "Print results and errors as JSON on stdout");
+}
+
+void add_sizes(CLI::App& app, SizeOptions& sizes) {
+  const CLI::Range count(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
+  const CLI::Range length(std::int64_t{0}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
+  const CLI::Range dim(std::int64_t{1}, std::int64_t{512});
+  app.add_option("--batch", sizes.batch, "Sequences (1)")->check(count)->group("Sizes");
+  app.add_option("--heads", sizes.heads, "Query heads (4)")->check(count)->group("Sizes");
+  app.add_option("--kv-heads", sizes.kv_heads, "Key/value heads (as --heads)")->check(count)->group("Sizes");
+  app.add_option("--q-len", sizes.q_len, "Queries (2048)")->check(length)->group("Sizes");
+  app.add_option("--kv-len", sizes.kv_len, "Keys (as --q-len)")->check(length)->group("Sizes");
+  app.add_option("--head-dim", sizes.head_dim, "Dimension of q and k (64)")->check(dim)->group("Sizes");
+  app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
+}
+
+void add_files(CLI::App& app, FileOptions& files) {
+  app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
+  app.add_option("--k", files.k, "Keys")->group("Files");
+  app.add_option("--v", files.v, "Values")->group("Files");
+  app.add_option("--buffer", files.buffers, "NAME=FILE: a captured buffer; repeatable")
+      ->allow_extra_args(false)
+      ->group("Files");
+  app.add_option("--out", files.out, "Write the output here")->group("Files");
+  app.add_option("--lse", files.lse, "Write the log-sum-exp here, (batch, heads, q_len)")->group("Files");
+  app.add_option("--layout", files.layout, "Of q, k, v and out: bhsd (default) or bshd")
+      ->transform(CLI::Transformer(std::map<std::string, Layout>{{"bhsd", Layout::kBhsd}, {"bshd", Layout::kBshd}}))
+      ->default_str("bhsd")
+      ->group("Files");
+}
+
+void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
+  CLI::App* command = app.add_subcommand("run", "Compile a pattern, run it, verify it against fp64 and measure it");
+  add_pattern(*command, run.pattern);
+  add_sizes(*command, run.sizes);
+  add_files(*command, run.files);
+  command->add_option("--param", run.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
+  command->add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
+  command->add_option("--seed", run.seed, "Of the generated inputs")->capture_default_str();
+  command->add_option("--threads", run.threads, "0: all processors, or OMP_NUM_THREADS")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  command->add_option("--target", run.target, kTargets)->capture_default_str();
+  command->add_option("--repeat", run.repeat, "Timed runs after one warm-up; the median counts")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  command->add_option("--verify-rows", run.verify_rows, "Query rows of each head to verify; 0: none (all when quick, else 64)")
+      ->check(CLI::Range(0, std::numeric_limits<int>::max()));
+  command->add_flag_callback(
+      "--reference", [&run] { run.execution = Execution::kReference; }, "Run the naive fp64 reference instead of a kernel");
+  add_json(*command, run.output);
+  command->footer(kRunFooter);
+  command->callback([&run, &exit_code] { exit_code = run_command(run); });
+}
+
+void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
+  CLI::App* command = app.add_subcommand("inspect", "Show what a pattern becomes on its way to machine code");
+  add_pattern(*command, inspect.pattern);
+  command->add_option("--view", inspect.view, "ast, ir, simplified, intervals, llvm or asm")
+      ->check(CLI::IsMember({"ast", "ir", "simplified", "intervals", "llvm", "asm"}))
+      ->capture_default_str();
+  command->add_option("--target", inspect.target, kTargets)->capture_default_str();
+  command->add_option("--head-dim", inspect.head_dim, "For llvm and asm")->check(CLI::Range(1, 512))->capture_default_str();
+  command->add_option("--v-head-dim", inspect.v_head_dim, "For llvm and asm (as --head-dim)")->check(CLI::Range(1, 512));
+  add_json(*command, inspect.output);
+  command->callback([&inspect, &exit_code] { exit_code = inspect_command(inspect); });
+}
+
+void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
+  CLI::App* command = app.add_subcommand("check", "Report everything that is wrong with a pattern's text");
+  add_pattern(*command, check.pattern);
+  add_json(*command, check.output);
+  command->callback([&check, &exit_code] { exit_code = check_command(check); });
+}
+
+int command_line(int argc, char** argv, Output& output) {
+  int exit_code = 0;
+  RunOptions run;
+  InspectOptions inspect;
+  CheckOptions check;
+  CLI::App app("Attention from the text of a pattern: compiled, run, verified and measured.", "flexjit");
+  app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
+  app.require_subcommand(1);
+  add_run(app, run, exit_code);
+  add_inspect(app, inspect, exit_code);
+  add_check(app, check, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (output == Output::kJson) return report_errors({failure("usage", "flexjit", error.what())}, output);
+    app.exit(error);
+    return static_cast<int>(ExitCode::kBadInput);
+  }
+  return exit_code;
+}
+
+int guarded(int argc, char** argv) {
+  // Looked for before parsing, because a parse error must already know.
+  Output output = std::any_of(argv, argv + argc, [](std::string_view argument) { return argument == "--json"; })
+                      ? Output::kJson
+                      : Output::kTable;
+  try {
+    return command_line(argc, argv, output);
+  } catch (const std::bad_alloc&) {
+    return report_errors({failure("out-of-memory", "flexjit", "not enough memory; use smaller sizes")}, output);
+  } catch (const std::exception& error) {
+    return report_errors({failure("internal", "flexjit", error.what())}, output);
+  }
+}
+
+}  // namespace
+}  // namespace flexjit::tools
+
+int main(int argc, char** argv) { return flexjit::tools::guarded(argc, argv); }

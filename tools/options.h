@@ -1,0 +1,66 @@
+// What the command line said, before anything is read or made.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace flexjit::tools {
+
+// A pattern is a *.flex file, or statements given with -e, one a line.
+struct PatternOptions {
+  std::string file;
+  std::vector<std::string> statements;
+};
+
+enum class Layout : std::uint8_t { kBhsd, kBshd };
+enum class Output : std::uint8_t { kTable, kJson };
+enum class Execution : std::uint8_t { kKernel, kReference };
+
+// Sizes that were not given follow from the files, then from each other, then from the defaults in problem.cpp.
+struct SizeOptions {
+  std::optional<std::int64_t> batch, heads, kv_heads, q_len, kv_len, head_dim, v_head_dim;
+};
+
+struct FileOptions {
+  std::string q, k, v, out, lse;
+  std::vector<std::string> buffers;  // NAME=FILE
+  Layout layout = Layout::kBhsd;
+};
+
+struct RunOptions {
+  PatternOptions pattern;
+  SizeOptions sizes;
+  FileOptions files;
+  std::vector<std::string> params;  // name=value
+  std::optional<float> scale;
+  std::uint64_t seed = 0;
+  int threads = 0;
+  std::string target = "host";
+  int repeat = 5;
+  std::optional<int> verify_rows;
+  Execution execution = Execution::kKernel;
+  Output output = Output::kTable;
+};
+
+struct InspectOptions {
+  PatternOptions pattern;
+  std::string view = "simplified";
+  std::string target = "host";
+  std::int64_t head_dim = 64;
+  std::int64_t v_head_dim = 0;
+  Output output = Output::kTable;
+};
+
+struct CheckOptions {
+  PatternOptions pattern;
+  Output output = Output::kTable;
+};
+
+// Each returns the process's exit code.
+int run_command(const RunOptions& options);
+int inspect_command(const InspectOptions& options);
+int check_command(const CheckOptions& options);
+
+}  // namespace flexjit::tools

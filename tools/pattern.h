@@ -1,0 +1,13 @@
+// A *.flex file or -e statements -> the text of an AttentionSpec.
+#pragma once
+
+#include "flexjit/attention.h"
+#include "flexjit/result.h"
+#include "options.h"
+
+namespace flexjit::tools {
+
+// Errors: `usage` for none or both forms, `unreadable-file`.
+Result<AttentionSpec> load_pattern(const PatternOptions& options);
+
+}  // namespace flexjit::tools

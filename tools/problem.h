@@ -1,0 +1,34 @@
+// Size options + .npy files -> consistent sizes and the three input tensors, loaded or generated.
+#pragma once
+
+#include <cstdint>
+
+#include "array.h"
+#include "flexjit/result.h"
+#include "options.h"
+
+namespace flexjit::tools {
+
+struct Sizes {
+  std::int64_t batch = 0, heads = 0, kv_heads = 0, q_len = 0, kv_len = 0, head_dim = 0, v_head_dim = 0;
+};
+
+struct Problem {
+  Sizes sizes;
+  Layout layout = Layout::kBhsd;
+  Array q, k, v;  // in `layout`
+
+  Array make_output() const;  // zeros, in `layout`
+  Array make_lse() const;     // (batch, heads, q_len)
+};
+
+// The (batch, heads, length, dim) view of an array in `layout`.
+TensorView view_of(const Array& array, Layout layout);
+MutableTensorView mutable_view_of(Array& array, Layout layout);
+// The (batch, heads, q_len) view of an array of that shape.
+MutableTensorView mutable_lse_view(Array& array);
+
+// Errors: those of read_npy, and `size-conflict` for two sources that disagree about a size, naming both.
+Result<Problem> make_problem(const RunOptions& options);
+
+}  // namespace flexjit::tools

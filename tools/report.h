@@ -1,0 +1,44 @@
+// Results and errors -> text: aligned lines for people, one JSON object for programs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "failure.h"
+#include "flexjit/attention.h"
+#include "options.h"
+#include "problem.h"
+#include "verify.h"
+
+namespace flexjit::tools {
+
+struct RunReport {
+  std::string pattern;
+  std::string target;
+  Sizes sizes;
+  int threads = 0;
+  int repeat = 0;
+  std::vector<std::string> generated;
+  KernelSource kernel_source = KernelSource::kCompiled;
+  double compile_ms = 0;
+  double mask_ms = 0;
+  double sparsity = 0;             // percent of the 128 x 128 blocks that are empty
+  std::int64_t allowed_pairs = 0;  // over all batch entries and heads
+  double run_ms = 0;
+  double peak_gflops = 0;
+  std::optional<Verification> verification;  // absent: not asked for, or no query rows
+
+  // 2 D for the score and 2 Dv for the output of every allowed pair; nothing else counts as useful.
+  double useful_gflops() const;
+  double percent_of_peak() const;
+};
+
+void print_report(const RunReport& report, Output output);
+
+// Table: rendered to stderr. JSON: {"errors": [...]} to stdout. Returns 1 where the machine or the run failed, 2 where the
+// input is at fault.
+int report_errors(const Diagnostics& diagnostics, Output output);
+
+}  // namespace flexjit::tools

@@ -1,0 +1,125 @@
+// A sample is a few runs of consecutive rows, the first and the last row of the tensor among them: tails and diagonals are
+// where kernels go wrong.
+#include "verify.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace flexjit::tools {
+namespace {
+
+constexpr double kQuickMultiplyAdds = 3e8;  // of the reference: well under a second
+constexpr std::int64_t kRunLength = 8;      // consecutive rows of a sample
+
+struct RowRun {
+  std::int64_t begin, count;
+};
+
+std::int64_t rows_to_check(const VerifyRequest& request) {
+  const Sizes& s = request.problem.sizes;
+  if (request.rows) return std::min<std::int64_t>(*request.rows, s.q_len);
+  const double work = static_cast<double>(s.batch * s.heads) * static_cast<double>(s.q_len) * static_cast<double>(s.kv_len) *
+                      static_cast<double>(s.head_dim + s.v_head_dim);
+  return work <= kQuickMultiplyAdds ? s.q_len : std::min<std::int64_t>(kSampledRows, s.q_len);
+}
+
+// `rows` of q_len rows in evenly spaced runs, from row 0 to the last row.
+std::vector<RowRun> spread(std::int64_t rows, std::int64_t q_len) {
+  if (rows == q_len) return {{0, q_len}};
+  const std::int64_t runs = (rows + kRunLength - 1) / kRunLength;
+  std::vector<RowRun> out;
+  for (std::int64_t r = 0; r < runs; ++r) {
+    const std::int64_t count = rows * (r + 1) / runs - rows * r / runs;
+    out.push_back({runs == 1 ? 0 : (q_len - count) * r / (runs - 1), count});
+  }
+  return out;
+}
+
+// NaN where only one side is NaN, so that it fails every comparison with a tolerance.
+double distance(double a, double b) {
+  if (a == b || (std::isnan(a) && std::isnan(b))) return 0;
+  return std::abs(a - b);
+}
+
+double largest_finite(const Array& array) {
+  double largest = 0;
+  for (std::int64_t i = 0, n = array.count(); i < n; ++i) {
+    const double x = std::abs(static_cast<double>(array.as<float>()[i]));
+    if (std::isfinite(x)) largest = std::max(largest, x);
+  }
+  return largest;
+}
+
+class Comparison {
+ public:
+  Comparison(const VerifyRequest& request, Array expected_out, Array expected_lse)
+      : request_(request),
+        expected_out_(std::move(expected_out)),
+        expected_lse_(std::move(expected_lse)),
+        largest_v_(largest_finite(request.problem.v)) {}
+
+  Array& expected_out() { return expected_out_; }
+  Array& expected_lse() { return expected_lse_; }
+
+  void compare(const RowRun& run, Verification& result) const {
+    const Sizes& s = request_.problem.sizes;
+    for (std::int64_t plane = 0; plane < s.batch * s.heads; ++plane)
+      for (std::int64_t row = run.begin; row < run.begin + run.count; ++row)
+        compare_row(plane / s.heads, plane % s.heads, row, result);
+    result.rows += run.count;
+  }
+
+ private:
+  void compare_row(std::int64_t b, std::int64_t h, std::int64_t row, Verification& result) const {
+    const Sizes& s = request_.problem.sizes;
+    const std::int64_t lse_at = (b * s.heads + h) * s.q_len + row;
+    const double lse = expected_lse_.as<float>()[lse_at];
+    const double size = std::isfinite(lse) ? std::abs(lse) : 0;
+    note(distance(request_.lse.as<float>()[lse_at], lse), 1e-5 + 1e-6 * size, result.max_lse_error, result.correct);
+
+    const TensorView view = view_of(expected_out_, request_.problem.layout);
+    const std::int64_t at = b * view.strides[0] + h * view.strides[1] + row * view.strides[2];
+    for (std::int64_t d = 0; d < s.v_head_dim; ++d) {
+      const double expected = expected_out_.as<float>()[at + d];
+      note(distance(request_.out.as<float>()[at + d], expected), 1e-5 * (1 + std::abs(expected)) + 2.4e-7 * size * largest_v_,
+           result.max_abs_error, result.correct);
+    }
+  }
+
+  static void note(double error, double tolerance, double& worst, bool& correct) {
+    if (!(error <= tolerance)) correct = false;
+    if (!(error <= worst) && !std::isnan(worst)) worst = error;
+  }
+
+  const VerifyRequest& request_;
+  Array expected_out_, expected_lse_;
+  double largest_v_;
+};
+
+}  // namespace
+
+Result<Verification> verify(const VerifyRequest& request, const Progress& progress) {
+  const Problem& problem = request.problem;
+  Comparison comparison(request, problem.make_output(), problem.make_lse());
+  RunArgs args{.q = view_of(problem.q, problem.layout),
+               .k = view_of(problem.k, problem.layout),
+               .v = view_of(problem.v, problem.layout),
+               .out = mutable_view_of(comparison.expected_out(), problem.layout),
+               .lse = mutable_lse_view(comparison.expected_lse()),
+               .bindings = &request.bindings};
+  Verification result;
+  const std::int64_t rows = rows_to_check(request);
+  if (rows == 0) return result;
+  for (const RowRun& run : spread(rows, problem.sizes.q_len)) {
+    progress.show(fmt::format("verifying rows: {} of {}", result.rows, rows));
+    const auto stats = request.attention.run_reference(
+        args, {.q_begin = static_cast<std::int32_t>(run.begin), .q_count = static_cast<std::int32_t>(run.count)});
+    if (!stats) return stats.diagnostics();
+    comparison.compare(run, result);
+  }
+  return result;
+}
+
+}  // namespace flexjit::tools
