@@ -15,7 +15,8 @@ string(SUBSTRING ${FLEXJIT_BUILD_ID} 0 16 FLEXJIT_BUILD_ID)
 string(PREPEND FLEXJIT_BUILD_ID "${PROJECT_VERSION}-")
 
 add_library(flexjit_options INTERFACE)
-target_compile_options(flexjit_options INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wswitch -Werror=switch)
+target_compile_options(flexjit_options INTERFACE -Wall -Wextra -Wshadow -Wswitch -Werror=switch
+  $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor;-Wold-style-cast>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # GCC 12 warns of overlapping copies inside std::string's operator+ (GCC bug 105329).
   target_compile_options(flexjit_options INTERFACE -Wno-restrict)

@@ -30,11 +30,18 @@ class Random {
   std::uint64_t state_;
 };
 
-std::int64_t integer_value(const BufferDeclaration& declaration, std::int64_t i, std::int64_t extent, std::int64_t kv_len) {
+// Element `column` of row `row`, where a row is the innermost dimension.
+struct Place {
+  std::int64_t row, rows, column, columns;
+};
+
+std::int64_t integer_value(const BufferDeclaration& declaration, const Place& at, std::int64_t kv_len) {
   const std::string last = declaration.extents.empty() ? "?" : declaration.extents.back();
-  if (last == "q_len" || last == "kv_len") return i * kSegments / std::max<std::int64_t>(extent, 1);
-  if (last == "batch_size" || last == "num_heads" || last == "num_kv_heads") return kv_len * (2 * i + 1) / (2 * extent);
-  return extent > 1 ? kv_len * i / (extent - 1) : 0;
+  if (last == "q_len" || last == "kv_len") return at.column * kSegments / at.columns;
+  if (last == "batch_size" || last == "num_heads" || last == "num_kv_heads")
+    return kv_len * (2 * at.column + 1) / (2 * at.columns);
+  const std::int64_t steps = std::max<std::int64_t>(at.columns - 1, 1);
+  return kv_len * (at.row * steps + at.column) / (at.rows * steps);
 }
 
 Array uniform_floats(const BufferDeclaration& declaration, std::vector<std::int64_t> shape, Random& random) {
@@ -64,9 +71,10 @@ Array buffer_array(const BufferDeclaration& declaration, std::vector<std::int64_
   const std::int64_t extent = shape.empty() ? 1 : shape.back();
   Array array(declaration.dtype, shape);
   const auto fill = [&](auto* out, std::int64_t limit) {
-    for (std::int64_t i = 0, n = array.count(); i < n; ++i)
-      out[i] = static_cast<std::remove_pointer_t<decltype(out)>>(
-          std::min(limit, integer_value(declaration, i % extent, extent, kv_len)));
+    for (std::int64_t i = 0, n = array.count(); i < n; ++i) {
+      const Place place{.row = i / extent, .rows = n / extent, .column = i % extent, .columns = extent};
+      out[i] = static_cast<std::remove_pointer_t<decltype(out)>>(std::min(limit, integer_value(declaration, place, kv_len)));
+    }
   };
   switch (declaration.dtype) {
     case DType::kF32:

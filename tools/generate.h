@@ -24,7 +24,8 @@ Array normal_array(std::vector<std::int64_t> shape, Stream stream);
 //   bool   one in eight is true: global tokens
 //   int    the last extent is q_len or kv_len: segment ids 0, 0, ... 7, 7 in equal runs (documents, images, sequences)
 //          batch_size, num_heads or num_kv_heads: spread over (0, kv_len) (lengths, windows)
-//          anything else: evenly from 0 to kv_len (offsets; with 9 entries, those of the segments above)
+//          anything else: evenly from 0 to kv_len (offsets; with 9 entries, those of the segments above); of a table with
+//          several rows, each its own part of that (spans)
 Array buffer_array(const BufferDeclaration& declaration, std::vector<std::int64_t> shape, std::int64_t kv_len, Stream stream);
 
 }  // namespace flexjit::tools

@@ -20,7 +20,7 @@ constexpr const char* kTargets = "Instruction set: host, x86-64, x86-64-v2, x86-
 constexpr const char* kRunFooter =
     R"(Inputs that no file gives are generated from --seed: q, k and v from N(0, 1); float buffers uniform in [0, 0.25); bool buffers one in
 eight true; int buffers by their last declared extent: q_len or kv_len gives segment ids 0..7 in equal runs, batch_size, num_heads or
-num_kv_heads gives values spread over (0, kv_len), anything else runs evenly from 0 to kv_len. An extent of ? becomes q_len + kv_len.
+num_kv_heads gives values spread over (0, kv_len), anything else runs evenly from 0 to kv_len, row by row. An extent of ? becomes q_len + kv_len.
 
 Verification computes rows in fp64 by an interpreter that shares no code with the kernel. A row is correct when
 |out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|.

@@ -3,10 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "flexjit/attention.h"
 
@@ -26,7 +24,6 @@ struct EngineOptions {
   std::string target = "host";
   std::size_t cache_bytes = std::size_t{64} << 20;  // machine code kept in memory, least recently used out first
   std::string compiler_path{};                      // of libflexjit-compiler; empty: beside libflexjit
-  std::function<void(std::string_view)> log{};      // warnings that are not errors; may be called from several threads
 
   FLEXJIT_API static Backend default_backend();
 };

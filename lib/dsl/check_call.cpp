@@ -20,6 +20,10 @@ TypedId Checker::check_call(ExprId id) {
   if (symbol != nullptr && symbol->kind == SymbolKind::kBroken) return {};
   if (const std::optional<Function> function = find_function(expr.name.text)) return check_builtin_call(id, *function);
 
+  if (symbol == nullptr && diagnostics_.full()) {
+    report(Kind::kUnknownFunction, expr.name.span, {});
+    return {};
+  }
   const std::string name = quoted(expr.name.text);
   const bool is_builtin = find_builtin(expr.name.text).has_value();
   if (symbol != nullptr || is_builtin) {

@@ -123,6 +123,7 @@ bool Checker::defined_later(std::string_view name) const {
 }
 
 void Checker::report_unknown_name(const Identifier& name) {
+  if (diagnostics_.full()) return report(Kind::kUnknownName, name.span, {});
   const std::string shown = quoted(name.text);
   if (find_function(name.text)) return report(Kind::kMissingCall, name.span, {shown, quoted(std::string(name.text) + "(...)")});
   if (defined_later(name.text)) return report(Kind::kUsedBeforeDefinition, name.span, {shown});

@@ -41,7 +41,7 @@ void DiagnosticEngine::report(Kind kind, Span span, std::initializer_list<std::s
   ++count_;
   const auto same = [&](const Entry& entry) { return entry.kind == kind && entry.span == span; };
   if (std::any_of(entries_.begin(), entries_.end(), same)) return;
-  if (entries_.size() >= kMaxErrors) {
+  if (full()) {
     overflow_ = true;
     return;
   }
@@ -54,25 +54,29 @@ void DiagnosticEngine::report(Kind kind, Span span, std::initializer_list<std::s
   diagnostic.column = location.column;
   diagnostic.length = location.length;
   diagnostic.snippet = std::move(location.snippet);
-  entries_.push_back({kind, span, std::move(diagnostic)});
+  insert({kind, span, std::move(diagnostic)});
+}
+
+void DiagnosticEngine::insert(Entry entry) {
+  const auto comes_before = [](const Entry& a, const Entry& b) {
+    return std::tie(a.span.text, a.span.begin) < std::tie(b.span.text, b.span.begin);
+  };
+  entries_.insert(std::upper_bound(entries_.begin(), entries_.end(), entry, comes_before), std::move(entry));
 }
 
 void DiagnosticEngine::report_without_place(Kind kind, std::string source_name,
                                             std::initializer_list<std::string_view> arguments) {
   ++count_;
-  if (entries_.size() >= kMaxErrors) {
+  if (full()) {
     overflow_ = true;
     return;
   }
   Diagnostic diagnostic = make_diagnostic(kind, arguments);
   diagnostic.source_name = std::move(source_name);
-  entries_.push_back({kind, Span{}, std::move(diagnostic)});
+  insert({kind, Span{}, std::move(diagnostic)});
 }
 
 Diagnostics DiagnosticEngine::take() && {
-  std::stable_sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
-    return std::tie(a.span.text, a.span.begin) < std::tie(b.span.text, b.span.begin);
-  });
   Diagnostics result;
   for (Entry& entry : entries_) result.push_back(std::move(entry.diagnostic));
   if (overflow_) {

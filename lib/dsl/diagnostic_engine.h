@@ -43,6 +43,8 @@ class DiagnosticEngine {
 
   // Reports so far, dropped ones included: what grew since then was in error.
   std::size_t count() const { return count_; }
+  // Further reports are counted only, so their arguments need no work.
+  bool full() const { return entries_.size() >= kMaxErrors; }
   Diagnostics take() &&;
 
  private:
@@ -51,8 +53,10 @@ class DiagnosticEngine {
     Span span;
     Diagnostic diagnostic;
   };
+  void insert(Entry entry);
+
   std::span<const SourceText> texts_;
-  std::vector<Entry> entries_;
+  std::vector<Entry> entries_;  // in the order of the texts
   std::string suffix_;
   std::size_t count_ = 0;
   bool overflow_ = false;

@@ -221,7 +221,9 @@ ExprId Parser::parse_postfix() {
   if (at(TokenKind::kInt) || at(TokenKind::kFloat)) return parse_number();
   if (at(TokenKind::kLeftParen)) return parse_parenthesised();
   if (at(TokenKind::kName) && !is_keyword(peek().text)) return parse_name();
-  return fail_expression(Kind::kExpectedExpression, peek().span, {describe(peek())});
+  const bool is_power = at(TokenKind::kStar) && at_ > 0 && tokens_[at_ - 1].kind == TokenKind::kStar;
+  const std::string hint = is_power ? "; a power is written `pow(a, b)`" : "";
+  return fail_expression(Kind::kExpectedExpression, peek().span, {describe(peek()) + hint});
 }
 
 ExprId Parser::parse_number() {

@@ -45,7 +45,7 @@ std::optional<Linear> Linear::plus(const Linear& other, std::int64_t factor) con
   auto key = [](const Term& term) { return std::tuple(term.op, term.param); };
   std::vector<Term> all = terms_;
   all.insert(all.end(), scaled->terms_.begin(), scaled->terms_.end());
-  std::ranges::stable_sort(all, {}, key);
+  std::ranges::sort(all, {}, key);
   for (const Term& term : all) {
     if (!sum.terms_.empty() && key(sum.terms_.back()) == key(term)) {
       sum.terms_.back().factor += term.factor;

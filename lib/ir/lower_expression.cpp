@@ -9,7 +9,12 @@
 namespace flexjit::ir {
 
 ExpressionLowering::ExpressionLowering(const dsl::Checked& checked, ProgramBuilder& builder, std::vector<ReadSite>& sites)
-    : checked_(checked), builder_(builder), sites_(sites), guards_(builder), instances_(checked.nodes.size()) {}
+    : checked_(checked),
+      builder_(builder),
+      sites_(sites),
+      guards_(builder),
+      needs_(unconditional_reads(checked)),
+      instances_(checked.nodes.size()) {}
 
 Id ExpressionLowering::lower_root(dsl::TypedId root) {
   settle_reads(root, Guards::kAlways);
@@ -112,24 +117,10 @@ Id ExpressionLowering::lower_dot(dsl::TypedId id, GuardId guard) {
   return builder_.dot({dot.buffer_a, dot.buffer_b, dot.extent, site, true}, operands);
 }
 
-// Lowers every read that `root` needs whatever its conditions say.
 void ExpressionLowering::settle_reads(dsl::TypedId root, GuardId guard) {
-  std::unordered_set<std::uint32_t> met;
-  settle(root, guard, met);
-}
-
-void ExpressionLowering::settle(dsl::TypedId id, GuardId guard, std::unordered_set<std::uint32_t>& met) {
-  const dsl::TypedNode& node = checked_.node(id);
-  if (!node.reads || exhausted_ || !met.insert(id.index).second) return;
-  for (dsl::TypedId operand : unconditional_operands(id)) settle(operand, guard, met);
-  if (node.kind == dsl::TypedKind::kRead || node.kind == dsl::TypedKind::kDot) lower(id, guard);
-}
-
-std::span<const dsl::TypedId> ExpressionLowering::unconditional_operands(dsl::TypedId id) const {
-  const dsl::TypedNode& node = checked_.node(id);
-  const bool short_circuits = node.op == dsl::Operator::kAnd || node.op == dsl::Operator::kOr;
-  const bool only_first = node.kind == dsl::TypedKind::kSelect || (node.kind == dsl::TypedKind::kOperator && short_circuits);
-  return only_first ? checked_.operands_of(id).first(1) : checked_.operands_of(id);
+  const Needs& needs = needs_[root.index];
+  if (!needs) return;
+  for (std::uint32_t read : *needs) lower({read}, guard);
 }
 
 std::uint32_t ExpressionLowering::site_of(dsl::Span span, std::uint32_t buffer) {

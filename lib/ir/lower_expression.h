@@ -7,14 +7,13 @@
 
 #include <cstdint>
 #include <map>
-#include <span>
 #include <tuple>
-#include <unordered_set>
 #include <vector>
 
 #include "dsl/checked.h"
 #include "ir/interface.h"
 #include "ir/lower_guards.h"
+#include "ir/lower_needs.h"
 
 namespace flexjit::ir {
 
@@ -45,14 +44,13 @@ class ExpressionLowering {
   Id lower_const(const dsl::TypedNode& node, std::uint32_t bits);
 
   void settle_reads(dsl::TypedId root, GuardId guard);
-  void settle(dsl::TypedId id, GuardId guard, std::unordered_set<std::uint32_t>& met);
-  std::span<const dsl::TypedId> unconditional_operands(dsl::TypedId id) const;
   std::uint32_t site_of(dsl::Span span, std::uint32_t buffer);
 
   const dsl::Checked& checked_;
   ProgramBuilder& builder_;
   std::vector<ReadSite>& sites_;
   Guards guards_;
+  std::vector<Needs> needs_;                      // by typed node
   std::vector<std::vector<Instance>> instances_;  // by typed node
   std::map<std::tuple<std::uint32_t, std::uint32_t, std::uint32_t>, std::uint32_t> known_sites_;
   bool exhausted_ = false;

@@ -1,0 +1,68 @@
+// What can be wrong with q, k, v, out and lse.
+#include "finding_cases.h"
+
+namespace flexjit::test {
+
+namespace {
+
+template <typename Pointer>
+Pointer one_byte_further(Pointer data) {
+  return static_cast<char*>(const_cast<void*>(static_cast<const void*>(data))) + 1;
+}
+
+std::vector<FindingCase> layout_cases() {
+  return {
+      broken("inner-stride",
+             "run: error: q has stride 2 in its last dimension; it must be 1, so copy the tensor into a contiguous one\n",
+             [](Sample& s) { s.args.q.strides[3] = 2; }),
+      broken("inner-stride",
+             "run: error: out has stride 200 in its last dimension; it must be 1, so copy the tensor into a contiguous one\n",
+             [](Sample& s) { s.args.out.strides[3] = 200; }),
+      broken("null-data", "run: error: v has no data; only a tensor with an extent of 0 may be null\n",
+             [](Sample& s) { s.args.v.data = nullptr; }),
+      broken("misaligned-data", "run: error: k starts at an address that is not a multiple of 4 bytes, the size of f32\n",
+             [](Sample& s) { s.args.k.data = one_byte_further(s.args.k.data); }),
+      broken("misaligned-data", "run: error: lse starts at an address that is not a multiple of 4 bytes, the size of f32\n",
+             [](Sample& s) { s.args.lse.data = one_byte_further(s.args.lse.data); }),
+      broken("overlapping-rows",
+             "run: error: the elements of out overlap in memory (an expanded or too small stride); results need a place of "
+             "their own\n",
+             [](Sample& s) { s.args.out.strides[0] = 0; }),
+      broken("overlapping-rows",
+             "run: error: the elements of lse overlap in memory (an expanded or too small stride); results need a place of "
+             "their own\n",
+             [](Sample& s) { s.args.lse.strides[1] = 2; }),
+  };
+}
+
+}  // namespace
+
+std::vector<FindingCase> tensor_cases() {
+  std::vector<FindingCase> cases = {
+      broken("tensor-dtype", "run: error: q is f64; this pattern takes f32\n", [](Sample& s) { s.args.q.dtype = DType::kF64; }),
+      broken("tensor-dtype", "run: error: lse is f16; this pattern takes f32\n",
+             [](Sample& s) { s.args.lse.dtype = DType::kF16; }),
+      broken("tensor-rank", "run: error: k has 3 dimensions; it must have 4: (batch, kv_heads, kv_len, head_dim)\n",
+             [](Sample& s) { s.args.k.rank = 3; }),
+      broken("tensor-rank", "run: error: lse has 9 dimensions; it must have 3: (batch, q_heads, q_len)\n",
+             [](Sample& s) { s.args.lse.rank = 9; }),
+      broken("tensor-shape", "run: error: k has head_dim 7, but the pattern has 8\n", [](Sample& s) { s.args.k.shape[3] = 7; }),
+      broken("tensor-shape", "run: error: v has batch 1, but q has 2\n", [](Sample& s) { s.args.v.shape[0] = 1; }),
+      broken("tensor-shape", "run: error: v has kv_len 6, but k has 5\n", [](Sample& s) { s.args.v.shape[2] = 6; }),
+      broken("tensor-shape", "run: error: v has kv_heads 4, but k has 2\n", [](Sample& s) { s.args.v.shape[1] = 4; }),
+      broken("tensor-shape", "run: error: out has v_head_dim 8, but the pattern has 4\n",
+             [](Sample& s) { s.args.out = MutableTensorView(s.q.data(), DType::kF32, {2, 4, 3, 8}); }),
+      broken("tensor-shape", "run: error: out has q_len 2, but q has 3\n", [](Sample& s) { s.args.out.shape[2] = 2; }),
+      broken("tensor-shape", "run: error: lse has q_heads 2, but q has 4\n", [](Sample& s) { s.args.lse.shape[1] = 2; }),
+      broken("negative-extent", "run: error: q has extent -1 in dimension 3; extents are 0 or more\n",
+             [](Sample& s) { s.args.q.shape[3] = -1; }),
+      broken("head-groups", "run: error: q has 4 heads, which is not a multiple of the 3 heads of k and v\n",
+             [](Sample& s) { s.args.k.shape[1] = s.args.v.shape[1] = 3; }),
+      broken("head-groups", "run: error: q has 4 heads, which is not a multiple of the 0 heads of k and v\n",
+             [](Sample& s) { s.args.k.shape[1] = s.args.v.shape[1] = 0; }),
+  };
+  for (FindingCase& one : layout_cases()) cases.push_back(std::move(one));
+  return cases;
+}
+
+}  // namespace flexjit::test

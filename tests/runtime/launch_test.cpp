@@ -1,0 +1,159 @@
+// The launcher against dense attention: shapes, groups, masks, threads, waves, faults, and what it packs.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <thread>
+
+#include "fake_kernel.h"
+
+namespace flexjit {
+namespace {
+
+using testing::Allowed;
+using testing::brute_force_mask;
+using testing::Dims;
+using testing::Problem;
+
+void expect_close(std::span<const float> actual, std::span<const double> expected) {
+  ASSERT_EQ(actual.size(), expected.size());
+  for (std::size_t i = 0; i < actual.size(); ++i) {
+    if (std::isinf(expected[i])) {
+      ASSERT_EQ(static_cast<double>(actual[i]), expected[i]) << "element " << i;
+    } else {
+      ASSERT_NEAR(static_cast<double>(actual[i]), expected[i], 1e-5 * std::max(1.0, std::abs(expected[i]))) << "element " << i;
+    }
+  }
+}
+
+void expect_exact(const Problem& problem) {
+  EXPECT_EQ(problem.state.broken_promises, 0);
+  expect_close(problem.out, problem.expected_out());
+  expect_close(problem.lse, problem.expected_lse());
+}
+
+// One thread is compared with dense attention, more threads bit for bit with one.
+void check_every_thread_count(const Dims& dims, bool packs_v, const Allowed& allowed, const BlockMask* mask) {
+  Problem first(dims, packs_v);
+  first.state.allowed = allowed;
+  const runtime::LaunchOutcome outcome = first.run(mask, 1);
+  EXPECT_FALSE(outcome.fault.has_value());
+  expect_exact(first);
+  for (int threads = 2; threads <= 4; ++threads) {
+    Problem other(dims, packs_v);
+    other.state.allowed = allowed;
+    EXPECT_EQ(other.run(mask, threads).scores_visited, outcome.scores_visited);
+    EXPECT_EQ(other.state.broken_promises, 0);
+    EXPECT_EQ(other.out, first.out) << threads << " threads";
+    EXPECT_EQ(other.lse, first.lse) << threads << " threads";
+  }
+}
+
+const std::vector<std::pair<int, int>> kLengths = {{1, 1}, {17, 33}, {5, 0}, {0, 5}, {0, 0}, {130, 197}, {1, 700}, {48, 64}};
+
+TEST(Launch, WithoutMaskEqualsDenseAttention) {
+  for (auto [q_len, kv_len] : kLengths) {
+    SCOPED_TRACE(std::to_string(q_len) + " x " + std::to_string(kv_len));
+    check_every_thread_count({2, 2, 2, q_len, kv_len, 8, 8}, false, [](int, int, int, int) { return true; }, nullptr);
+  }
+}
+
+TEST(Launch, WithoutMaskVisitsEveryPairOnce) {
+  Problem problem({2, 4, 2, 30, 100, 8, 8}, false);
+  EXPECT_EQ(problem.run(nullptr, 3).scores_visited, 2 * 4 * 30 * 100);
+  EXPECT_EQ(problem.state.attended_items, 2 * 4 * 3);
+}
+
+TEST(Launch, GroupsShareKeysAndValues) {
+  for (int kv_heads : {1, 2, 3, 6}) {
+    for (bool packs_v : {false, true}) {
+      check_every_thread_count({2, 6, kv_heads, 25, 90, 8, 11}, packs_v, [](int, int, int, int) { return true; }, nullptr);
+    }
+  }
+}
+
+TEST(Launch, CausalMaskOfOnePlaneServesAllHeads) {
+  const Allowed causal = [](int, int, int q, int kv) { return q >= kv; };
+  for (auto [q_len, kv_len] : kLengths) {
+    for (int block : {16, 24, 64}) {
+      const BlockMask mask = brute_force_mask({1, 1, q_len, kv_len, block, block}, causal);
+      check_every_thread_count({2, 4, 2, q_len, kv_len, 8, 8}, true, causal, &mask);
+    }
+  }
+}
+
+TEST(Launch, PlanesThatDifferByBatchAndHead) {
+  const Allowed window = [](int b, int h, int q, int kv) { return q >= kv && q - kv < 5 + 20 * h && kv % (b + 1) == 0; };
+  for (bool packs_v : {false, true}) {
+    const BlockMask mask = brute_force_mask({2, 4, 100, 110, 20, 40}, window);
+    check_every_thread_count({2, 4, 2, 100, 110, 8, 8}, packs_v, window, &mask);
+  }
+  const Allowed by_head = [](int, int h, int q, int kv) { return kv >= q + 10 * h; };
+  const BlockMask heads = brute_force_mask({1, 4, 100, 110, 32, 16}, by_head);
+  check_every_thread_count({3, 4, 4, 100, 110, 8, 8}, false, by_head, &heads);
+}
+
+TEST(Launch, NothingAllowedWritesZerosAndMinusInfinity) {
+  const Allowed nothing = [](int, int, int, int) { return false; };
+  const BlockMask mask = brute_force_mask({1, 1, 40, 50, 16, 16}, nothing);
+  check_every_thread_count({2, 2, 1, 40, 50, 8, 8}, true, nothing, &mask);
+  Problem problem({2, 2, 1, 40, 50, 8, 8}, true);
+  EXPECT_EQ(problem.run(&mask, 2).scores_visited, 0);
+  EXPECT_EQ(problem.state.packed_columns, 0);
+}
+
+TEST(Launch, NoHeadsOrBatchIsNoWork) { EXPECT_EQ(Problem({0, 2, 2, 4, 4, 8, 8}, false).run(nullptr, 2).scores_visited, 0); }
+
+TEST(Launch, PackedMemoryIsBoundedByWaves) {
+  // 20,000 keys x 64 x 4 bytes: three pairs fit 16 MiB, so the twelve pairs share three places.
+  Problem problem({3, 4, 4, 2, 20000, 64, 8}, false);
+  problem.run(nullptr, 2);
+  EXPECT_EQ(problem.state.panels.size(), 3U);
+  expect_exact(problem);
+}
+
+TEST(Launch, OnlyVisitedKeysArePacked) {
+  const Allowed recent = [](int, int, int, int kv) { return kv >= 4990; };
+  const BlockMask mask = brute_force_mask({1, 1, 1, 5000, 128, 128}, recent);
+  Problem problem({2, 4, 2, 1, 5000, 8, 8}, true);
+  problem.state.allowed = recent;
+  problem.run(&mask, 2);
+  expect_exact(problem);
+  EXPECT_EQ(problem.state.packed_columns, 2 * 2 * (5000 - 4992 + 128)) << "the last two mask blocks of each pair";
+}
+
+TEST(Launch, ReportsTheFaultOfTheFirstItem) {
+  for (int threads = 1; threads <= 4; ++threads) {
+    Problem problem({2, 3, 3, 100, 40, 8, 8}, false);
+    problem.state.faulty_items = {50, 13, 31};
+    const auto outcome = problem.run(nullptr, threads);
+    ASSERT_TRUE(outcome.fault.has_value());
+    EXPECT_EQ(outcome.fault->index, 13);
+    EXPECT_EQ(outcome.fault->site, 7U);
+    EXPECT_EQ(outcome.fault->dimension, 2);
+    problem.state.faulty_items.clear();
+    EXPECT_FALSE(problem.run(nullptr, threads).fault.has_value()) << "a fault must not survive its launch";
+    expect_exact(problem);
+  }
+}
+
+TEST(Launch, SeveralLaunchesAtOnce) {
+  const Dims dims{2, 4, 2, 90, 120, 8, 8};
+  Problem expected(dims, true);
+  expected.run(nullptr, 1);
+  std::vector<std::unique_ptr<Problem>> problems;
+  for (int i = 0; i < 6; ++i) problems.push_back(std::make_unique<Problem>(dims, true));
+  {
+    std::vector<std::jthread> callers;
+    for (auto& problem : problems) {
+      callers.emplace_back([&problem] {
+        for (int i = 0; i < 5; ++i) problem->run(nullptr, 2);
+      });
+    }
+  }
+  for (const auto& problem : problems) EXPECT_EQ(problem->out, expected.out);
+}
+
+}  // namespace
+}  // namespace flexjit

@@ -1,0 +1,131 @@
+// The reference against numbers worked out by hand or by another route, and its rules for masked, infinite and NaN scores.
+#include "runtime/reference_attention.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "fake_kernel.h"
+
+namespace flexjit {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr float kFloatInf = std::numeric_limits<float>::infinity();
+
+// One head of two keys with values (1, 10) and (3, 30); q.k = 0 and ln 3.
+struct TwoKeys {
+  float q[1] = {1};
+  float k[2] = {0, std::log(3.0F)};
+  float v[4] = {1, 10, 3, 30};
+  float out[2] = {7, 7};
+  float lse[1] = {7};
+
+  bool run(const runtime::ReferencePattern& pattern) {
+    plan::LaunchArg launch{};
+    launch.q = {q, 1, 1, 1};
+    launch.k = {k, 2, 2, 1};
+    launch.v = {v, 4, 4, 2};
+    launch.out = {out, 2, 2, 2};
+    launch.lse = lse;
+    launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
+    launch.kv_len = 2;
+    launch.scale = 1;
+    return runtime::reference_attention(launch, 1, 2, pattern);
+  }
+};
+
+TEST(ReferenceAttention, TwoKeysByHand) {
+  TwoKeys two;
+  ASSERT_TRUE(two.run([](const runtime::ReferenceRow&, std::span<double>) { return true; }));
+  EXPECT_NEAR(two.out[0], 0.25 * 1 + 0.75 * 3, 1e-6);
+  EXPECT_NEAR(two.out[1], 0.25 * 10 + 0.75 * 30, 1e-5);
+  EXPECT_NEAR(two.lse[0], std::log(4.0), 1e-6);
+}
+
+TEST(ReferenceAttention, MaskedKeyContributesNothing) {
+  TwoKeys two;
+  two.v[2] = std::numeric_limits<float>::quiet_NaN();
+  two.run([](const runtime::ReferenceRow&, std::span<double> scores) {
+    scores[1] = -kInf;
+    return true;
+  });
+  EXPECT_EQ(two.out[0], 1.0F);
+  EXPECT_EQ(two.out[1], 10.0F);
+  EXPECT_EQ(two.lse[0], 0.0F);
+}
+
+TEST(ReferenceAttention, AllMaskedIsZeroAndMinusInfinity) {
+  TwoKeys two;
+  two.run([](const runtime::ReferenceRow&, std::span<double> scores) {
+    scores[0] = scores[1] = -kInf;
+    return true;
+  });
+  EXPECT_EQ(two.out[0], 0.0F);
+  EXPECT_EQ(two.out[1], 0.0F);
+  EXPECT_EQ(two.lse[0], -kFloatInf);
+}
+
+TEST(ReferenceAttention, NanAndInfinityPropagate) {
+  for (double bad : {kInf, std::numeric_limits<double>::quiet_NaN()}) {
+    for (double other : {0.0, -kInf}) {
+      TwoKeys two;
+      two.run([&](const runtime::ReferenceRow&, std::span<double> scores) {
+        scores[0] = other;
+        scores[1] = bad;
+        return true;
+      });
+      EXPECT_TRUE(std::isnan(two.out[0])) << bad << " beside " << other;
+      EXPECT_TRUE(std::isnan(two.lse[0])) << bad << " beside " << other;
+    }
+  }
+}
+
+TEST(ReferenceAttention, LargeScoresDoNotOverflow) {
+  TwoKeys two;
+  two.run([](const runtime::ReferenceRow&, std::span<double> scores) {
+    scores[0] = -1e4;
+    scores[1] = 1e4;
+    return true;
+  });
+  EXPECT_EQ(two.out[0], 3.0F);
+  EXPECT_EQ(two.lse[0], 1e4F);
+}
+
+TEST(ReferenceAttention, StopsWhereThePatternFails) {
+  TwoKeys two;
+  EXPECT_FALSE(two.run([](const runtime::ReferenceRow&, std::span<double>) { return false; }));
+  EXPECT_EQ(two.out[0], 7.0F);
+}
+
+TEST(ReferenceAttention, GroupsStridesAndPositions) {
+  testing::Problem problem({2, 6, 2, 9, 21, 8, 5}, false);
+  problem.state.allowed = [](int b, int h, int q, int kv) { return (b + h + q + kv) % 3 != 0; };
+  // The output goes to a (batch, length, heads, dim) array and the lse to every second place.
+  std::vector<float> out(problem.out.size()), lse(2 * problem.lse.size());
+  problem.launch.out = {out.data(), 9 * 6 * 5, 5, 6 * 5};
+  problem.launch.lse = lse.data();
+  problem.launch.lse_stride_batch = 2 * 6 * 9;
+  problem.launch.lse_stride_head = 2 * 9;
+  problem.launch.lse_stride_row = 2;
+  ASSERT_TRUE(runtime::reference_attention(problem.launch, 8, 5, [&](const runtime::ReferenceRow& row, std::span<double> s) {
+    for (int kv = 0; kv < 21; ++kv) {
+      if (!problem.state.allowed(row.b, row.h, row.q_idx, kv)) s[static_cast<std::size_t>(kv)] = -kInf;
+    }
+    return true;
+  }));
+  const std::vector<double> expected = problem.expected_out(), expected_lse = problem.expected_lse();
+  for (int b = 0; b < 2; ++b) {
+    for (int h = 0; h < 6; ++h) {
+      for (int q = 0; q < 9; ++q) {
+        const auto row = static_cast<std::size_t>((b * 6 + h) * 9 + q), moved = static_cast<std::size_t>((b * 9 + q) * 6 + h);
+        EXPECT_NEAR(static_cast<double>(lse[2 * row]), expected_lse[row], 1e-6);
+        for (std::size_t d = 0; d < 5; ++d) EXPECT_NEAR(static_cast<double>(out[5 * moved + d]), expected[5 * row + d], 1e-6);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace flexjit

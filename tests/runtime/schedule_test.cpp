@@ -1,0 +1,109 @@
+// The plan of a wave: every tile once, in the promised order, with the spans and the reach that a second way finds.
+#include "runtime/schedule.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "../mask/brute_force.h"
+
+namespace flexjit::runtime {
+namespace {
+
+constexpr WorkShape kShape{.batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .strip = 8};
+
+std::vector<Item> all_items(Schedule& schedule, std::int64_t pairs_a_wave) {
+  std::vector<Item> items;
+  for (std::int64_t begin = 0; begin < kShape.pairs(); begin += pairs_a_wave) {
+    schedule.plan({begin, std::min(begin + pairs_a_wave, kShape.pairs())});
+    items.insert(items.end(), schedule.items().begin(), schedule.items().end());
+  }
+  return items;
+}
+
+BlockMask mask_by_head() {
+  const auto allowed = [](int, int h, int q, int kv) { return q >= kv && q - kv < 3 + 18 * h; };
+  return testing::brute_force_mask({1, 6, 100, 90, 20, 15}, allowed);
+}
+
+TEST(Schedule, EveryTileOfEveryHeadOnce) {
+  for (std::int64_t pairs_a_wave : {1, 2, 4, 6}) {
+    Schedule schedule;
+    schedule.start(kShape, nullptr);
+    std::vector<Item> items = all_items(schedule, pairs_a_wave);
+    std::ranges::sort(items, {}, &Item::index);
+    ASSERT_EQ(items.size(), 2U * 6 * 7);
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      const Item& item = items[i];
+      const int tile = static_cast<int>(i % 7);
+      EXPECT_EQ(item.index, static_cast<std::int64_t>(i));
+      EXPECT_EQ(item.b, static_cast<int>(i / 42));
+      EXPECT_EQ(item.h, static_cast<int>(i / 7 % 6));
+      EXPECT_EQ(item.pair, item.b * 3 + item.h / 2);
+      EXPECT_EQ(item.q_begin, tile * 16);
+      EXPECT_EQ(item.q_count, tile == 6 ? 4 : 16);
+    }
+  }
+}
+
+TEST(Schedule, PairAfterPairWithCostsFalling) {
+  const BlockMask mask =
+      testing::brute_force_mask({1, 6, 100, 90, 20, 15}, [](int, int h, int, int kv) { return kv < 15 * (h + 1); });
+  Schedule schedule;
+  schedule.start(kShape, &mask);
+  schedule.plan({0, 3});
+  const auto items = schedule.items();
+  // Later heads see more keys, so the last pair is the costliest and comes first.
+  EXPECT_EQ(items.front().pair, 2);
+  EXPECT_EQ(items.back().pair, 0);
+  for (std::size_t i = 1; i < items.size(); ++i) {
+    EXPECT_LE(items[i].pair, items[i - 1].pair);
+    if (items[i].pair == items[i - 1].pair) {
+      EXPECT_LE(items[i].cost, items[i - 1].cost);
+    }
+  }
+}
+
+TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
+  const BlockMask mask = mask_by_head();
+  SpanMaker maker;
+  maker.start(&mask, kShape.kv_len, kShape.strip);
+  Schedule schedule;
+  for (int round = 0; round < 2; ++round) {
+    schedule.start(kShape, &mask);
+    for (std::int64_t pair = 0; pair < kShape.pairs(); ++pair) {
+      schedule.plan({pair, pair + 1});
+      int least = kShape.kv_len, most = 0;
+      for (const Item& item : schedule.items()) {
+        std::vector<plan::SpanArg> expected;
+        maker.append({item.b, item.h, item.q_begin, item.q_count}, expected);
+        const auto same = [](const plan::SpanArg& a, const plan::SpanArg& b) {
+          return std::tuple(a.begin, a.end, a.masked) == std::tuple(b.begin, b.end, b.masked);
+        };
+        EXPECT_TRUE(std::ranges::equal(schedule.spans(item), expected, same)) << "item " << item.index;
+        for (const plan::SpanArg& span : expected) {
+          least = std::min(least, span.begin);
+          most = std::max(most, span.end);
+        }
+      }
+      EXPECT_EQ(schedule.reach(pair).begin, least);
+      EXPECT_EQ(schedule.reach(pair).end, most);
+    }
+  }
+}
+
+TEST(Schedule, AnotherMaskForgetsTheSpansOfTheLast) {
+  const BlockMask mask = mask_by_head();
+  Schedule schedule;
+  schedule.start(kShape, nullptr);
+  schedule.plan({0, 1});
+  const std::int64_t all = columns_of(schedule.spans(schedule.items().front()));
+  schedule.start(kShape, &mask);
+  schedule.plan({0, 1});
+  EXPECT_EQ(all, 90);
+  EXPECT_LT(columns_of(schedule.spans(schedule.items().front())), 90);
+}
+
+}  // namespace
+}  // namespace flexjit::runtime

@@ -1,0 +1,122 @@
+// Spans of random masks, tiles and strips against a look at every strip, and the worked cases that a reader can check.
+#include "runtime/spans.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <algorithm>
+#include <tuple>
+
+namespace flexjit {
+namespace {
+
+using Spans = std::vector<std::tuple<int, int, int>>;
+
+Spans spans_of(const BlockMask* mask, int kv_len, int strip, const runtime::TileRows& rows) {
+  runtime::SpanMaker maker;
+  maker.start(mask, kv_len, strip);
+  std::vector<plan::SpanArg> found = {{-8, -4, 0}};  // a tile before this one
+  maker.append(rows, found);
+  Spans result;
+  for (std::size_t i = 1; i < found.size(); ++i) result.emplace_back(found[i].begin, found[i].end, found[i].masked);
+  return result;
+}
+
+BlockMask mask_of(const BlockMaskShape& shape, const std::string& picture) {
+  std::vector<BlockKind> kinds;
+  for (char c : picture) kinds.push_back(c == '#' ? BlockKind::kFull : c == '+' ? BlockKind::kPartial : BlockKind::kEmpty);
+  return BlockMask::from_kinds(shape, kinds).value();
+}
+
+TEST(Spans, WithoutMaskOnlyTheRaggedStripIsMasked) {
+  EXPECT_EQ(spans_of(nullptr, 96, 32, {0, 0, 0, 5}), (Spans{{0, 96, 0}}));
+  EXPECT_EQ(spans_of(nullptr, 100, 32, {0, 0, 0, 5}), (Spans{{0, 96, 0}, {96, 100, 1}}));
+  EXPECT_EQ(spans_of(nullptr, 7, 32, {0, 0, 0, 5}), (Spans{{0, 7, 1}}));
+  EXPECT_EQ(spans_of(nullptr, 0, 32, {0, 0, 0, 5}), (Spans{}));
+}
+
+TEST(Spans, BlocksThatAreMultiplesOfTheStrip) {
+  const BlockMask mask = mask_of({1, 1, 64, 320, 64, 64}, "##+ #");
+  EXPECT_EQ(spans_of(&mask, 320, 32, {0, 0, 16, 16}), (Spans{{0, 128, 0}, {128, 192, 1}, {256, 320, 0}}));
+}
+
+TEST(Spans, BlocksThatCutAStrip) {
+  const BlockMask mask = mask_of({1, 1, 8, 60, 8, 12}, "## ##");
+  // Allowed are [0, 24) and [36, 60): the strips [16, 32), [32, 48) and the ragged [48, 60) are not allowed throughout.
+  EXPECT_EQ(spans_of(&mask, 60, 16, {0, 0, 0, 8}), (Spans{{0, 16, 0}, {16, 60, 1}}));
+}
+
+TEST(Spans, TileOverSeveralBlockRows) {
+  const BlockMask mask = mask_of({1, 1, 16, 64, 8, 16},
+                                 "#+ #"
+                                 "## +");
+  EXPECT_EQ(spans_of(&mask, 64, 16, {0, 0, 4, 8}), (Spans{{0, 16, 0}, {16, 32, 1}, {48, 64, 1}}));
+}
+
+TEST(Spans, EveryHeadHasItsOwnPlane) {
+  const BlockMask mask = mask_of({2, 2, 8, 32, 8, 16}, "# +  # +");
+  EXPECT_EQ(spans_of(&mask, 32, 16, {0, 1, 0, 8}), (Spans{{0, 16, 1}}));
+  EXPECT_EQ(spans_of(&mask, 32, 16, {1, 1, 0, 8}), (Spans{{16, 32, 1}}));
+}
+
+enum class Strip { kSkipped, kFull, kMasked };
+
+// A strip is full when it is whole and all its blocks are, in every block row of the tile; skipped when all are empty.
+std::vector<Strip> strips_by_looking(const BlockMask& mask, int strip, const runtime::TileRows& rows) {
+  const BlockMaskShape& shape = mask.shape();
+  std::vector<Strip> strips;
+  for (int begin = 0; begin < shape.kv_len; begin += strip) {
+    const int end = std::min(begin + strip, shape.kv_len);
+    bool all_full = begin + strip <= shape.kv_len, all_empty = true;
+    for (int q = rows.q_begin; q < rows.q_begin + rows.q_count; ++q) {
+      for (int kv = begin; kv < end; ++kv) {
+        const BlockKind kind = mask.kind(rows.b, rows.h, q / shape.q_block, kv / shape.kv_block);
+        all_full = all_full && kind == BlockKind::kFull;
+        all_empty = all_empty && kind == BlockKind::kEmpty;
+      }
+    }
+    strips.push_back(all_empty ? Strip::kSkipped : all_full ? Strip::kFull : Strip::kMasked);
+  }
+  return strips;
+}
+
+Spans joined(const std::vector<Strip>& strips, int strip, int kv_len) {
+  Spans spans;
+  for (std::size_t i = 0; i < strips.size(); ++i) {
+    if (strips[i] == Strip::kSkipped) continue;
+    const int begin = static_cast<int>(i) * strip, end = std::min(begin + strip, kv_len);
+    const int masked = strips[i] == Strip::kMasked ? 1 : 0;
+    if (!spans.empty() && std::get<1>(spans.back()) == begin && std::get<2>(spans.back()) == masked) {
+      std::get<1>(spans.back()) = end;
+    } else {
+      spans.emplace_back(begin, end, masked);
+    }
+  }
+  return spans;
+}
+
+RC_GTEST_PROP(Spans, EqualALookAtEveryStrip, ()) {
+  BlockMaskShape shape;
+  shape.batch = *rc::gen::inRange(1, 3);
+  shape.heads = *rc::gen::inRange(1, 3);
+  shape.q_len = *rc::gen::inRange(1, 60);
+  shape.kv_len = *rc::gen::inRange(1, 120);
+  shape.q_block = *rc::gen::inRange(1, 40);
+  shape.kv_block = *rc::gen::inRange(1, 40);
+  const auto size = static_cast<std::size_t>(shape.batch) * static_cast<std::size_t>(shape.heads) *
+                    static_cast<std::size_t>(shape.q_blocks()) * static_cast<std::size_t>(shape.kv_blocks());
+  const auto kinds = *rc::gen::container<std::vector<BlockKind>>(
+      size, rc::gen::element(BlockKind::kEmpty, BlockKind::kPartial, BlockKind::kFull, BlockKind::kFull));
+  const BlockMask mask = BlockMask::from_kinds(shape, kinds).value();
+  const int strip = *rc::gen::element(1, 4, 8, 16, 32, 48);
+  runtime::TileRows rows;
+  rows.b = *rc::gen::inRange(0, shape.batch);
+  rows.h = *rc::gen::inRange(0, shape.heads);
+  rows.q_begin = *rc::gen::inRange(0, shape.q_len);
+  rows.q_count = *rc::gen::inRange(1, shape.q_len - rows.q_begin + 1);
+  RC_ASSERT(spans_of(&mask, shape.kv_len, strip, rows) == joined(strips_by_looking(mask, strip, rows), strip, shape.kv_len));
+}
+
+}  // namespace
+}  // namespace flexjit
