@@ -144,6 +144,7 @@ TypedId Checker::check_member(ExprId id) {
   node.type = Type::kBool;
   node.span = ast_->expr(id).span;
   std::vector<TypedId> ids;
+  ids.reserve(operands.size());
   for (const Operand& operand : operands) ids.push_back(operand.id);
   return build_.add(node, ids);
 }

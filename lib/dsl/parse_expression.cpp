@@ -29,6 +29,7 @@ struct BinaryOperator {
   int precedence = 0;  // 0: not a binary operator
 };
 
+// Long because it is a table that names every kind of token, so that a new one cannot be forgotten.
 BinaryOperator binary_operator(const Token& token) {
   switch (token.kind) {
     case TokenKind::kName:

@@ -13,11 +13,11 @@ ExpressionLowering::ExpressionLowering(const dsl::Checked& checked, ProgramBuild
       builder_(builder),
       sites_(sites),
       guards_(builder),
-      needs_(unconditional_reads(checked)),
+      needs_(unconditional_needs(checked)),
       instances_(checked.nodes.size()) {}
 
 Id ExpressionLowering::lower_root(dsl::TypedId root) {
-  settle_reads(root, Guards::kAlways);
+  lower_needs(root, Guards::kAlways);
   return lower(root, Guards::kAlways);
 }
 
@@ -88,7 +88,7 @@ Id ExpressionLowering::lower_select(dsl::TypedId id, GuardId guard) {
 Id ExpressionLowering::lower_side(dsl::TypedId side, GuardId guard, Id condition, Outcome outcome) {
   if (exhausted_ || !checked_.node(side).reads) return lower(side, guard);
   const GuardId inner = guards_.also(guard, condition, outcome);
-  settle_reads(side, inner);
+  lower_needs(side, inner);
   return lower(side, inner);
 }
 
@@ -117,10 +117,11 @@ Id ExpressionLowering::lower_dot(dsl::TypedId id, GuardId guard) {
   return builder_.dot({dot.buffer_a, dot.buffer_b, dot.extent, site, true}, operands);
 }
 
-void ExpressionLowering::settle_reads(dsl::TypedId root, GuardId guard) {
+// Makes what `root` needs in any case available under `guard`, before anything is made under a stronger one.
+void ExpressionLowering::lower_needs(dsl::TypedId root, GuardId guard) {
   const Needs& needs = needs_[root.index];
   if (!needs) return;
-  for (std::uint32_t read : *needs) lower({read}, guard);
+  for (std::uint32_t node : *needs) lower({node}, guard);
 }
 
 std::uint32_t ExpressionLowering::site_of(dsl::Span span, std::uint32_t buffer) {

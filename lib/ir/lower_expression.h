@@ -2,7 +2,7 @@
 //
 // A read happens only where its value is needed: the sides of `? :` and where, and the right sides of && and ||, pass a guard
 // down. A value without reads is lowered once. One with reads is lowered once a guard, unless an instance under a weaker guard
-// exists; so that it does, the reads that a side needs unconditionally are lowered before the conditional ones in it.
+// exists; so that it does, what a side needs unconditionally is lowered first.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ class ExpressionLowering {
   std::vector<Id> lower_operands(dsl::TypedId id, GuardId guard);
   Id lower_const(const dsl::TypedNode& node, std::uint32_t bits);
 
-  void settle_reads(dsl::TypedId root, GuardId guard);
+  void lower_needs(dsl::TypedId root, GuardId guard);
   std::uint32_t site_of(dsl::Span span, std::uint32_t buffer);
 
   const dsl::Checked& checked_;

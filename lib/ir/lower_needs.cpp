@@ -26,9 +26,16 @@ bool short_circuits(const dsl::TypedNode& node) {
   return node.kind == dsl::TypedKind::kOperator && (node.op == dsl::Operator::kAnd || node.op == dsl::Operator::kOr);
 }
 
+std::vector<std::uint32_t> count_users(const dsl::Checked& checked) {
+  std::vector<std::uint32_t> users(checked.nodes.size());
+  for (dsl::TypedId operand : checked.operands) ++users[operand.index];
+  return users;
+}
+
 }  // namespace
 
-std::vector<Needs> unconditional_reads(const dsl::Checked& checked) {
+std::vector<Needs> unconditional_needs(const dsl::Checked& checked) {
+  const std::vector<std::uint32_t> users = count_users(checked);
   std::vector<Needs> needs(checked.nodes.size());
   for (std::uint32_t i = 0; i < needs.size(); ++i) {
     const dsl::TypedNode& node = checked.nodes[i];
@@ -42,7 +49,7 @@ std::vector<Needs> unconditional_reads(const dsl::Checked& checked) {
     } else {
       for (std::size_t operand = 0; operand < operands.size(); ++operand) needs[i] = both(needs[i], of(operand));
     }
-    if (node.kind == dsl::TypedKind::kRead || node.kind == dsl::TypedKind::kDot) {
+    if (node.kind == dsl::TypedKind::kRead || node.kind == dsl::TypedKind::kDot || users[i] > 1) {
       needs[i] = both(needs[i], std::make_shared<const std::vector<std::uint32_t>>(1, i));
     }
   }

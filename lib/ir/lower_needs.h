@@ -1,5 +1,6 @@
-// Which reads a value needs whatever its conditions turn out to be: those outside every conditional side, and those that both
-// sides of a conditional share. The lowering makes them first, so that the conditional uses find them.
+// What a value needs whatever its conditions turn out to be: the reads, and the values with reads that have several users, that
+// stand outside every conditional side or on both sides of a conditional. The lowering makes them first, so that the
+// conditional uses find them instead of making them once a guard, which would double at every step of a chain of lets.
 #pragma once
 
 #include <cstdint>
@@ -10,11 +11,11 @@
 
 namespace flexjit::ir {
 
-// Typed nodes of kind kRead and kDot, ascending, hence operands before users. Null: none. Shared, because most values need
-// exactly what one of their operands needs.
+// Typed nodes, ascending, hence operands before users. Null: none. Shared, because most values need exactly what one of their
+// operands needs.
 using Needs = std::shared_ptr<const std::vector<std::uint32_t>>;
 
 // By typed node.
-std::vector<Needs> unconditional_reads(const dsl::Checked& checked);
+std::vector<Needs> unconditional_needs(const dsl::Checked& checked);
 
 }  // namespace flexjit::ir

@@ -1,0 +1,2 @@
+def f(x) = x
+score = score + exp + f

@@ -1,0 +1,2 @@
+# only a let
+let a = 3

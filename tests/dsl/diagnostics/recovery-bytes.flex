@@ -1,0 +1,4 @@
+let x = "cafÃ©"
+score = score	+	qq
+# bad ÿ byte
+mask = true ÿ

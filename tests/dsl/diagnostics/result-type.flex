@@ -1,0 +1,2 @@
+score = q_idx >= kv_idx
+mask = q_idx - kv_idx

@@ -1,0 +1,2 @@
+buffer t : f32[num_heads, 4]
+score = score + t[h, :]

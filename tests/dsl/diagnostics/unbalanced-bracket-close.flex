@@ -1,0 +1,2 @@
+score = score + 1)
+mask = (q_idx >= kv_idx]

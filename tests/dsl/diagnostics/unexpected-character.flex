@@ -1,0 +1,3 @@
+score = score $ 2
+mask = kv_idx ≤ q_idx
+let a = h . b

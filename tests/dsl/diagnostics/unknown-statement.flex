@@ -1,0 +1,4 @@
+parm window : int
+window = 3
+(score)
+mask = true

@@ -1,0 +1,49 @@
+// Every diagnostic, whole: message, line and caret. UPDATE_GOLDEN=1 rewrites the expected texts; read the difference before you
+// keep it.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <set>
+
+#include "dsl/diagnostic_engine.h"
+#include "source_files.h"
+#include "sources.h"
+
+namespace flexjit::dsl_test {
+namespace {
+
+TEST(Diagnostics, EveryTextGivesExactlyTheExpectedErrors) {
+  for (const NamedSource& named : diagnostic_sources()) {
+    const Result<ir::Lowered> lowered = ir::lower_source(named.source);
+    ASSERT_FALSE(lowered.has_value()) << named.name << " has no error";
+    const std::string rendered = render(lowered.diagnostics());
+    const std::filesystem::path expected = diagnostics_folder() / (named.name + ".expected");
+    if (std::getenv("UPDATE_GOLDEN") != nullptr) std::ofstream(expected, std::ios::binary) << rendered;
+    EXPECT_EQ(rendered, read_text(expected)) << named.name;
+  }
+}
+
+TEST(Diagnostics, EveryKindHasAGoldenText) {
+  std::set<std::string> seen;
+  for (const NamedSource& named : diagnostic_sources()) {
+    const Result<ir::Lowered> lowered = ir::lower_source(named.source);
+    if (lowered) continue;
+    for (const Diagnostic& diagnostic : lowered.diagnostics()) seen.insert(diagnostic.kind);
+  }
+  for (std::string_view id : dsl::all_kind_ids()) EXPECT_TRUE(seen.contains(std::string(id))) << id;
+}
+
+// A text about one kind of mistake is named after it, and reports nothing else: no mistake causes a second report.
+TEST(Diagnostics, OneMistakeIsReportedOnce) {
+  for (const NamedSource& named : diagnostic_sources()) {
+    const Result<ir::Lowered> lowered = ir::lower_source(named.source);
+    if (lowered || named.name.starts_with("recovery") || named.name == "too-many-errors") continue;
+    for (const Diagnostic& diagnostic : lowered.diagnostics()) {
+      EXPECT_TRUE(named.name.starts_with(diagnostic.kind)) << named.name << " also reports " << diagnostic.kind;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace flexjit::dsl_test
