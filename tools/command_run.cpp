@@ -4,8 +4,10 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 
 #include "bind.h"
 #include "flexjit/engine.h"
@@ -26,8 +28,9 @@ double ms_since(Clock::time_point begin) { return std::chrono::duration<double, 
 // What OpenMP would take: OMP_NUM_THREADS, else the processors that this process may use.
 int resolve_threads(int wanted) {
   if (wanted > 0) return wanted;
-  const char* text = std::getenv("OMP_NUM_THREADS");
-  if (const int given = text != nullptr ? std::atoi(text) : 0; given > 0) return given;
+  int given = 0;
+  if (const char* text = std::getenv("OMP_NUM_THREADS")) std::from_chars(text, text + std::strlen(text), given);
+  if (given > 0) return given;
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
 }

@@ -91,8 +91,8 @@ TEST_P(Kernel, InnerLoopsDoNotSpill) {
   EXPECT_GE(loops, 2) << "the assembly no longer names the inner loops";
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Kernel, ::testing::ValuesIn(kIsas), [](const auto& info) {
-  std::string name(plan::name_of(info.param));
+INSTANTIATE_TEST_SUITE_P(All, Kernel, ::testing::ValuesIn(kIsas), [](const auto& test) {
+  std::string name(plan::name_of(test.param));
   std::replace(name.begin(), name.end(), '-', '_');
   return name;
 });

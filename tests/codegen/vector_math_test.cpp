@@ -87,9 +87,9 @@ TEST_P(VectorMath, StaysWithinItsStatedError) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VectorMath, ::testing::Combine(::testing::ValuesIn(kIsas), ::testing::ValuesIn(kCases)),
-                         [](const auto& info) {
+                         [](const auto& test) {
                            std::string name =
-                               std::string(plan::name_of(std::get<0>(info.param))) + "_" + std::get<1>(info.param).name;
+                               std::string(plan::name_of(std::get<0>(test.param))) + "_" + std::get<1>(test.param).name;
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });
@@ -225,8 +225,8 @@ TEST_P(PerIsa, FloatToIntSaturates) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, PerIsa, ::testing::ValuesIn(kIsas), [](const auto& info) {
-  std::string name(plan::name_of(info.param));
+INSTANTIATE_TEST_SUITE_P(All, PerIsa, ::testing::ValuesIn(kIsas), [](const auto& test) {
+  std::string name(plan::name_of(test.param));
   for (char& c : name) c = c == '-' ? '_' : c;
   return name;
 });

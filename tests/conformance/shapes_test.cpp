@@ -1,0 +1,213 @@
+// Sizes at and around every tile edge: head dims, lengths, grouped heads, and the views that are read in place.
+#include <algorithm>
+#include <cmath>
+
+#include "harness.h"
+
+namespace flexjit::conformance {
+namespace {
+
+constexpr const char* kProgram = "score = score + 0.02 * (kv_idx - q_idx) * (h + 1)\nmask = kv_idx <= q_idx + 20";
+
+class HeadDimTest : public testing::TestWithParam<std::int32_t> {};
+
+TEST_P(HeadDimTest, EqualAndDifferingValueDim) {
+  std::int32_t head_dim = GetParam();
+  Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 53, .kv_len = 83, .head_dim = head_dim};
+  expect_matches_reference(spec_of(kProgram, shape), shape, nullptr);
+  shape.v_head_dim = head_dim == 40 ? 72 : 40;
+  expect_matches_reference(spec_of(kProgram, shape), shape, nullptr);
+}
+
+INSTANTIATE_TEST_SUITE_P(Sizes, HeadDimTest,
+                         testing::Values(1, 2, 3, 8, 24, 32, 40, 59, 64, 80, 96, 111, 128, 160, 192, 256, 512));
+
+TEST(ValueDims, OddOnesBesideAWideHead) {
+  for (std::int32_t v_head_dim : {1, 7, 16, 17, 31, 65, 512}) {
+    Shape shape{.q_heads = 2, .kv_heads = 2, .q_len = 50, .kv_len = 70, .head_dim = 64, .v_head_dim = v_head_dim};
+    expect_matches_reference(spec_of(kProgram, shape), shape, nullptr);
+  }
+}
+
+TEST(Heads, EveryGroupRatio) {
+  for (auto [q_heads, kv_heads] : std::vector<std::pair<int, int>>{{1, 1}, {4, 4}, {8, 2}, {8, 1}, {12, 4}, {6, 3}, {7, 1}}) {
+    Shape shape{.batch = 2, .q_heads = q_heads, .kv_heads = kv_heads, .q_len = 50, .kv_len = 67, .head_dim = 16};
+    expect_matches_reference(spec_of("score = score + 0.1 * kv_head - 0.05 * h * num_kv_heads", shape), shape, nullptr);
+  }
+}
+
+TEST(Heads, GroupedEqualsExpanded) {
+  Shape grouped{.batch = 2, .q_heads = 6, .kv_heads = 2, .q_len = 49, .kv_len = 70, .head_dim = 32};
+  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, grouped));
+  Tensors a(grouped);
+  attention.run(a.args()).value();
+
+  Shape full = grouped;
+  full.kv_heads = 6;
+  Tensors b(full);
+  b.q = a.q;
+  std::size_t plane = static_cast<std::size_t>(grouped.kv_len * grouped.head_dim);
+  for (std::size_t batch = 0; batch < 2; ++batch)
+    for (std::size_t h = 0; h < 6; ++h) {
+      auto from = static_cast<std::ptrdiff_t>((batch * 2 + h / 3) * plane),
+           to = static_cast<std::ptrdiff_t>((batch * 6 + h) * plane);
+      std::copy_n(a.k.begin() + from, plane, b.k.begin() + to);
+      std::copy_n(a.v.begin() + from, plane, b.v.begin() + to);
+    }
+  attention.run(b.args()).value();
+  EXPECT_TRUE(outputs_identical(a, b));
+}
+
+TEST(Lengths, AroundTileEdges) {
+  for (std::int32_t length : {47, 48, 49, 63, 64, 65, 255, 256, 257}) {
+    Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = length, .kv_len = length, .head_dim = 24};
+    expect_matches_reference(spec_of("mask = q_idx >= kv_idx", shape), shape, nullptr);
+    shape.q_len = 10;
+    expect_matches_reference(spec_of("score = score + 0.01 * kv_idx", shape), shape, nullptr);
+    shape.q_len = length, shape.kv_len = 10;
+    expect_matches_reference(spec_of("score = score + 0.01 * kv_idx", shape), shape, nullptr);
+  }
+}
+
+TEST(Lengths, One) {
+  for (auto [q_len, kv_len] : std::vector<std::pair<int, int>>{{1, 1}, {1, 300}, {300, 1}, {2, 3}}) {
+    Shape shape{.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = q_len, .kv_len = kv_len, .head_dim = 16};
+    expect_matches_reference(spec_of("score = score - 0.1 * abs(q_idx - kv_idx)\nmask = kv_idx <= q_idx + 200", shape), shape,
+                             nullptr);
+  }
+}
+
+TEST(Lengths, NoKeys) {
+  for (const char* program : {"score = score", "mask = q_idx >= kv_idx"}) {
+    Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = 65, .kv_len = 0, .head_dim = 16};
+    Tensors t(shape);
+    compile_or_throw(engine_for("host"), spec_of(program, shape)).run(t.args()).value();
+    EXPECT_TRUE(std::all_of(t.out.begin(), t.out.end(), [](float value) { return value == 0.0F; }));
+    EXPECT_TRUE(std::all_of(t.lse.begin(), t.lse.end(), [](float value) { return value == -INFINITY; }));
+  }
+}
+
+TEST(Lengths, NoQueriesOrNothingAtAll) {
+  for (Shape shape :
+       {Shape{.q_len = 0, .kv_len = 70}, Shape{.q_len = 0, .kv_len = 0}, Shape{.batch = 0, .q_len = 5, .kv_len = 5}}) {
+    for (const char* program : {"score = score", "mask = q_idx >= kv_idx"}) {
+      Tensors t(shape);
+      EXPECT_TRUE(compile_or_throw(engine_for("host"), spec_of(program, shape)).run(t.args()).has_value()) << to_string(shape);
+    }
+  }
+}
+
+// A view of dense (batch, heads, length, dim) memory copied into one with other strides.
+template <typename View>
+View scattered(const View& dense, std::vector<float>& memory, std::array<std::int64_t, 4> strides) {
+  const float* from = static_cast<const float*>(dense.data);
+  std::int64_t needed = 1;
+  for (std::size_t d = 0; d < 4; ++d) needed += (dense.shape[d] - 1) * strides[d];
+  memory.assign(static_cast<std::size_t>(needed), -77.0F);
+  for (std::int64_t b = 0; b < dense.shape[0]; ++b)
+    for (std::int64_t h = 0; h < dense.shape[1]; ++h)
+      for (std::int64_t row = 0; row < dense.shape[2]; ++row)
+        for (std::int64_t d = 0; d < dense.shape[3]; ++d)
+          memory[static_cast<std::size_t>(b * strides[0] + h * strides[1] + row * strides[2] + d)] =
+              from[b * dense.strides[0] + h * dense.strides[1] + row * dense.strides[2] + d];
+  View view = dense;
+  view.data = memory.data();
+  view.strides = strides;
+  return view;
+}
+
+constexpr Shape kViewShape{
+    .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 61, .kv_len = 77, .head_dim = 24, .v_head_dim = 20};
+
+std::array<std::int64_t, 4> transposed(const std::array<std::int64_t, kMaxRank>& shape) {
+  return {shape[1] * shape[2] * shape[3], shape[3], shape[1] * shape[3], 1};
+}
+
+// Rows and heads with unused elements between them, as a slice of a larger tensor has.
+std::array<std::int64_t, 4> sliced(const std::array<std::int64_t, kMaxRank>& shape) {
+  std::int64_t row = shape[3] + 5, head = (shape[2] + 3) * row;
+  return {(shape[1] + 1) * head, head, row, 1};
+}
+
+using Strides = std::array<std::int64_t, 4> (*)(const std::array<std::int64_t, kMaxRank>&);
+
+void expect_same_bits_through(Strides strides) {
+  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
+  Tensors dense(kViewShape), viewed(kViewShape);
+  attention.run(dense.args()).value();
+
+  RunArgs args = viewed.args();
+  std::vector<float> q, k, v, out;
+  args.q = scattered(args.q, q, strides(args.q.shape));
+  args.k = scattered(args.k, k, strides(args.k.shape));
+  args.v = scattered(args.v, v, strides(args.v.shape));
+  MutableTensorView dense_out = args.out;
+  args.out = scattered(args.out, out, strides(args.out.shape));
+  attention.run(args).value();
+
+  std::vector<float> gathered;
+  MutableTensorView written = args.out;
+  written.shape = dense_out.shape;
+  auto* memory = static_cast<const float*>(written.data);
+  for (std::int64_t b = 0; b < 2; ++b)
+    for (std::int64_t h = 0; h < 4; ++h)
+      for (std::int64_t row = 0; row < 61; ++row)
+        for (std::int64_t d = 0; d < 20; ++d)
+          gathered.push_back(memory[b * written.strides[0] + h * written.strides[1] + row * written.strides[2] + d]);
+  viewed.out = gathered;
+  EXPECT_TRUE(outputs_identical(viewed, dense));
+  auto untouched = std::count(out.begin(), out.end(), -77.0F);
+  EXPECT_EQ(untouched, static_cast<std::ptrdiff_t>(out.size() - dense.out.size())) << "elements between the rows were written";
+}
+
+TEST(Views, TransposedHeadsAndLength) { expect_same_bits_through(transposed); }
+TEST(Views, Sliced) { expect_same_bits_through(sliced); }
+
+TEST(Views, ExpandedInputs) {
+  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
+  Tensors repeated(kViewShape), viewed(kViewShape);
+  auto repeat_first_plane = [](std::vector<float>& values, std::int32_t planes) {
+    std::size_t plane = values.size() / static_cast<std::size_t>(planes);
+    for (std::size_t i = plane; i < values.size(); ++i) values[i] = values[i % plane];
+  };
+  repeat_first_plane(repeated.k, 4);
+  repeat_first_plane(repeated.v, 4);
+  attention.run(repeated.args()).value();
+  RunArgs args = viewed.args();
+  args.k.strides[0] = args.k.strides[1] = args.v.strides[0] = args.v.strides[1] = 0;
+  attention.run(args).value();
+  EXPECT_TRUE(outputs_identical(viewed, repeated));
+}
+
+TEST(Views, BatchLengthHeadsDimHelper) {
+  std::vector<float> data(2 * 5 * 3 * 4);
+  TensorView view = bshd<const void*>(data.data(), DType::kF32, {2, 5, 3, 4});
+  EXPECT_EQ(view.shape, (std::array<std::int64_t, 4>{2, 3, 5, 4}));
+  EXPECT_EQ(view.strides, (std::array<std::int64_t, 4>{60, 4, 12, 1}));
+}
+
+TEST(Views, LseWithOtherStrides) {
+  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
+  Tensors dense(kViewShape), viewed(kViewShape);
+  attention.run(dense.args()).value();
+  RunArgs args = viewed.args();
+  args.lse.strides = {61 * 4, 1, 4, 0};  // (batch, length, heads)
+  attention.run(args).value();
+  for (std::size_t b = 0; b < 2; ++b)
+    for (std::size_t h = 0; h < 4; ++h)
+      for (std::size_t row = 0; row < 61; ++row)
+        EXPECT_EQ(viewed.lse[(b * 61 + row) * 4 + h], dense.lse[(b * 4 + h) * 61 + row]);
+}
+
+TEST(Views, LseIsOptional) {
+  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
+  Tensors with(kViewShape), without(kViewShape);
+  attention.run(with.args()).value();
+  RunArgs args = without.args();
+  args.lse = {};
+  attention.run(args).value();
+  EXPECT_TRUE(agrees(without.out, with.out, 0, 0));
+}
+
+}  // namespace
+}  // namespace flexjit::conformance
