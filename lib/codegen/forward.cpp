@@ -24,8 +24,8 @@ ForwardEmitter::ForwardEmitter(Emitter& e, const plan::KernelKey& key)
       register_epilogue_(hoisting_.score_cost <= kRegisterEpilogueCost && !hoisting_.checks_elements) {}
 
 // for (s = 0; s < tile->span_count; ++s)
-//   for (kv = spans[s].begin; kv < spans[s].end; kv += kv_tile)
-//     key_tile(kv, min(kv_tile, spans[s].end - kv), spans[s].masked);
+//   for (kv = spans[s].begin rounded down to a strip; kv < spans[s].end; kv += kv_tile)
+//     key_tile(spans[s], kv, min(kv_tile, spans[s].end - kv));
 void ForwardEmitter::emit() {
   item_.tile = e_.begin_function("attend", "tile");
   load_item();
@@ -38,13 +38,15 @@ void ForwardEmitter::emit() {
   const Ptr spans = e_.load_pointer(e_.at_byte(item_.tile, offsetof(TileArg, spans)), "spans");
   e_.for_range("span", e_.index(0), span_count, e_.index(1), [&](Index s) {
     const Ptr span = e_.at(spans, e_.mul(s, e_.index(sizeof(plan::SpanArg) / 4)));
-    const Index begin = e_.widen(e_.load_int(span, "span.begin"));
-    const Index end = e_.widen(e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, end)), "span.end"));
+    const Int begin = e_.load_int(span, "span.begin");
+    const Int end = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, end)), "span.end");
     const Int masked = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, masked)), "span.masked");
-    const Bool is_masked = e_.compare(llvm::CmpInst::ICMP_NE, masked, e_.constant_int(0));
+    const Span columns{begin, end, e_.compare(llvm::CmpInst::ICMP_NE, masked, e_.constant_int(0))};
+    const Int first = e_.bit_and(begin, e_.constant_int(-layout_.strip));
     const Index kv_tile = e_.index(key_.tiling.kv_tile);
-    e_.for_range("key_tile", begin, end, kv_tile,
-                 [&](Index kv) { emit_key_tile(kv, e_.min(kv_tile, e_.sub(end, kv)), is_masked); });
+    const Index last = e_.widen(end);
+    e_.for_range("key_tile", e_.widen(first), last, kv_tile,
+                 [&](Index kv) { emit_key_tile(columns, kv, e_.min(kv_tile, e_.sub(last, kv))); });
   });
   emit_output();
   e_.end_function();
@@ -75,10 +77,10 @@ void ForwardEmitter::load_item() {
 
 // for (column = 0; column < count; column += strip) strip(kv + column, column);
 // softmax over round_up(count, strip) columns; O = rescale * O + P V over count rows of V;
-void ForwardEmitter::emit_key_tile(Index kv, Index count, Bool masked) {
-  const Bool unmasked = e_.logical_and(e_.logical_not(masked), reads_fine_);
+void ForwardEmitter::emit_key_tile(const Span& span, Index kv, Index count) {
+  const Bool unmasked = e_.logical_and(e_.logical_not(span.masked), reads_fine_);
   e_.for_range("strip", e_.index(0), count, e_.index(layout_.strip),
-               [&](Index column) { emit_strip({e_.add(kv, column), column, unmasked}); });
+               [&](Index column) { emit_strip({e_.add(kv, column), column, span.begin, span.end, unmasked}); });
   emit_softmax(e_.round_up(count, layout_.strip));
   emit_value_product(kv, count);
 }

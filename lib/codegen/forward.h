@@ -39,12 +39,18 @@ class ForwardEmitter {
   struct Strip {
     Index kv;
     Index column;
-    Bool fast;  // no mask, no tail, no read to check: the register epilogue serves
+    Int begin, end;  // of the span: columns outside are not allowed
+    Bool fast;       // no mask, no tail, no read to check: the register epilogue serves
+  };
+  // [begin, end) as in SpanArg.
+  struct Span {
+    Int begin, end;
+    Bool masked;
   };
   using Accumulators = Values;  // micro_rows x micro_vectors, row-major
 
   void load_item();  // forward.cpp
-  void emit_key_tile(Index kv, Index count, Bool masked);
+  void emit_key_tile(const Span& span, Index kv, Index count);
   void emit_strip(Strip strip);
 
   void emit_query_rows();  // forward_state.cpp
@@ -62,7 +68,7 @@ class ForwardEmitter {
   void emit_masked_scores(const Strip& strip, Index row, Index offset);
   Scope row_scope(Index row);
   void load_column_values(Scope& scope, Index offset);
-  Bool emit_mask(Scope& scope, Bool tail);
+  Bool emit_mask(Scope& scope, Bool inside);
   void emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted);
   void emit_running_max(Index row, Float scores);
 

@@ -122,8 +122,8 @@ void ForwardEmitter::emit_masked_epilogue(const Strip& strip, Index row, const A
   });
 }
 
-// allowed = kv_idx < kv_len && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes first so that
-// masked lanes read nothing, and last so that nothing score_mod makes there survives.
+// allowed = span.begin <= kv_idx < span.end && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes
+// first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
 void ForwardEmitter::emit_masked_scores(const Strip& strip, Index row, Index offset) {
   Scope scope = row_scope(row);
   load_column_values(scope, offset);
@@ -133,7 +133,9 @@ void ForwardEmitter::emit_masked_scores(const Strip& strip, Index row, Index off
     if (key_.program.nodes()[i].op == Op::kScore) scope.value[i] = score.value;
   }
   const Int columns = e_.add(e_.narrow(e_.add(strip.kv, offset)), e_.lane_numbers());
-  const Bool allowed = emit_mask(scope, e_.compare(llvm::CmpInst::ICMP_SLT, columns, item_.launch.kv_len));
+  const Bool inside = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, columns, strip.begin),
+                                     e_.compare(llvm::CmpInst::ICMP_SLT, columns, strip.end));
+  const Bool allowed = emit_mask(scope, inside);
   if (const Id root = key_.program.score(); root.valid()) {
     scope.active = allowed;
     expressions_->evaluate(scope, plan::Level::kElement, hoisting_.in_score);
@@ -145,13 +147,13 @@ void ForwardEmitter::emit_masked_scores(const Strip& strip, Index row, Index off
   emit_running_max(row, score);
 }
 
-Bool ForwardEmitter::emit_mask(Scope& scope, Bool tail) {
+Bool ForwardEmitter::emit_mask(Scope& scope, Bool inside) {
   const Id root = key_.program.mask();
-  if (!root.valid()) return tail;
-  scope.active = tail;
+  if (!root.valid()) return inside;
+  scope.active = inside;
   expressions_->evaluate(scope, plan::Level::kElement, hoisting_.in_mask);
   emit_fault_checks(scope, hoisting_.in_mask, std::vector<bool>(key_.program.size(), false));
-  return e_.logical_and(tail, Bool{scope.value[root.index]});
+  return e_.logical_and(inside, Bool{scope.value[root.index]});
 }
 
 // for each checked read that is wanted and not unwanted: if (any active lane is out of range) report it

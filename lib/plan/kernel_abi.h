@@ -48,8 +48,8 @@ struct LaunchArg {
   float scale;
 };
 
-// Key columns to visit, ascending, [begin, end). `begin` is a multiple of the strip; so is `end` unless it is kv_len.
-// masked == 0: every pair is allowed and both bounds are multiples of the strip. masked == 1: the mask decides per element.
+// Key columns to visit, [begin, end), ascending and disjoint. masked == 0: every pair is allowed and both bounds are multiples
+// of the strip. masked == 1: the mask decides per element inside the bounds, which may lie anywhere.
 struct SpanArg {
   std::int32_t begin;
   std::int32_t end;

@@ -12,7 +12,7 @@
 namespace flexjit::plan {
 
 // Raised with every change of emitted code or of kernel_abi.h, so that no stored kernel outlives its meaning.
-inline constexpr std::uint32_t kCodegenVersion = 1;
+inline constexpr std::uint32_t kCodegenVersion = 2;
 
 // Tiles in elements. A strip is the columns of one micro-tile, micro_vectors * lanes wide: the panel width of packed K.
 struct Tiling {

@@ -36,13 +36,14 @@ struct Job {
   }
 };
 
-WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layout) {
+WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layout, const BlockMask* mask) {
   return {.batch = launch.batch_size,
           .q_heads = launch.num_heads,
           .kv_heads = launch.num_kv_heads,
           .q_len = launch.q_len,
           .kv_len = launch.kv_len,
           .q_tile = layout.q_tile,
+          .q_block = mask != nullptr ? mask->shape().q_block : layout.q_tile,
           .strip = layout.strip};
 }
 
@@ -139,7 +140,7 @@ WorkspacePool& pool() {
 }  // namespace
 
 LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, int threads) {
-  const WorkShape shape = shape_of(launch, kernel.layout);
+  const WorkShape shape = shape_of(launch, kernel.layout, mask);
   if (shape.batch <= 0 || shape.q_heads <= 0 || shape.q_len <= 0) return {};
   FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
                 shape.strip > 0);

@@ -26,6 +26,18 @@ std::size_t bytes_of(const std::vector<T>& values) {
 
 }  // namespace
 
+std::int64_t WorkShape::q_tiles() const {
+  const std::int64_t tiles = (std::int64_t{q_len} % q_block + q_tile - 1) / q_tile;
+  return q_len / q_block * tiles_per_block() + tiles;
+}
+
+QueryRows WorkShape::rows_of(std::int64_t tile) const {
+  const std::int64_t block = tile / tiles_per_block() * q_block;
+  const std::int64_t begin = block + tile % tiles_per_block() * q_tile;
+  const std::int64_t end = std::min({begin + q_tile, block + q_block, std::int64_t{q_len}});
+  return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end - begin)};
+}
+
 std::int64_t columns_of(std::span<const plan::SpanArg> spans) {
   std::int64_t columns = 0;
   for (const plan::SpanArg& span : spans) columns += span.end - span.begin;
@@ -67,7 +79,7 @@ void Schedule::make_spans() {
   std::ranges::sort(wanted_planes_);
   wanted_planes_.erase(std::unique(wanted_planes_.begin(), wanted_planes_.end()), wanted_planes_.end());
   if (wanted_planes_ == planes_) return;
-  planes_.swap(wanted_planes_);
+  planes_ = wanted_planes_;
   spans_.clear();
   offsets_.assign(1, 0);
   costs_.clear();
@@ -82,8 +94,9 @@ void Schedule::make_tile(std::int64_t plane, std::int64_t tile) {
     rows.b = static_cast<std::int32_t>(plane / mask_->shape().heads);
     rows.h = static_cast<std::int32_t>(plane % mask_->shape().heads);
   }
-  rows.q_begin = static_cast<std::int32_t>(tile * shape_.q_tile);
-  rows.q_count = std::min(shape_.q_tile, shape_.q_len - rows.q_begin);
+  const QueryRows queries = shape_.rows_of(tile);
+  rows.q_begin = queries.begin;
+  rows.q_count = queries.count;
   maker_.append(rows, spans_);
   const std::size_t first = offsets_.back();
   offsets_.push_back(spans_.size());
@@ -101,12 +114,14 @@ void Schedule::add_items(std::int64_t pair) {
       Item item{.index = (std::int64_t{b} * shape_.q_heads + h) * shape_.q_tiles() + tile, .pair = pair, .b = b, .h = h};
       item.tile = static_cast<std::size_t>(slot * shape_.q_tiles() + tile);
       item.cost = costs_[item.tile];
-      item.q_begin = static_cast<std::int32_t>(tile * shape_.q_tile);
-      item.q_count = std::min(shape_.q_tile, shape_.q_len - item.q_begin);
+      const QueryRows rows = shape_.rows_of(tile);
+      item.q_begin = rows.begin;
+      item.q_count = rows.count;
       pair_cost_[local] = std::max(pair_cost_[local], item.cost);
       if (const auto visited = spans(item); !visited.empty()) {
         const bool first = reach.begin == reach.end;
-        reach.begin = first ? visited.front().begin : std::min(reach.begin, visited.front().begin);
+        const std::int32_t strip_begin = visited.front().begin / shape_.strip * shape_.strip;
+        reach.begin = first ? strip_begin : std::min(reach.begin, strip_begin);
         reach.end = std::max(reach.end, visited.back().end);
       }
       items_.push_back(item);

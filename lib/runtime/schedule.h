@@ -13,7 +13,14 @@
 
 namespace flexjit::runtime {
 
-// What the order of work depends on; all counts at least 1 except kv_len.
+// Query rows [begin, begin + count).
+struct QueryRows {
+  std::int32_t begin = 0;
+  std::int32_t count = 0;
+};
+
+// What the order of work depends on; all counts at least 1 except kv_len. A query tile never crosses a row of mask blocks: a
+// block that is empty for some of its rows and not for others could not be left out.
 struct WorkShape {
   std::int32_t batch = 0;
   std::int32_t q_heads = 0;
@@ -21,9 +28,12 @@ struct WorkShape {
   std::int32_t q_len = 0;
   std::int32_t kv_len = 0;
   std::int32_t q_tile = 0;
+  std::int32_t q_block = 0;  // query rows of a mask block; q_tile without a mask
   std::int32_t strip = 0;
 
-  std::int64_t q_tiles() const { return (std::int64_t{q_len} + q_tile - 1) / q_tile; }
+  std::int64_t tiles_per_block() const { return (std::int64_t{q_block} + q_tile - 1) / q_tile; }
+  std::int64_t q_tiles() const;
+  QueryRows rows_of(std::int64_t tile) const;
   std::int32_t group() const { return q_heads / kv_heads; }  // query heads that share packed K and V
   std::int64_t pairs() const { return std::int64_t{batch} * kv_heads; }
 };
@@ -46,7 +56,7 @@ struct Item {
   std::int32_t q_count = 0;
 };
 
-// The key columns that any tile of a pair visits; begin == end: none.
+// The key columns that any tile of a pair visits, from the beginning of a strip; begin == end: none.
 struct Reach {
   std::int32_t begin = 0;
   std::int32_t end = 0;

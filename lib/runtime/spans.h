@@ -1,4 +1,4 @@
-// Rows of a block mask -> the key columns that a tile of queries visits, cut at the kernel's strips. The blocks of the mask
+// A row of a block mask -> the key columns that a tile of queries visits, cut at the kernel's strips. The blocks of the mask
 // and the tiles of the kernel are independent; this is where they meet.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace flexjit::runtime {
 
-// Query rows [q_begin, q_begin + q_count) of one plane; at least one row.
+// Query rows [q_begin, q_begin + q_count) of one plane; at least one row, all in one row of mask blocks.
 struct TileRows {
   std::int32_t b = 0;
   std::int32_t h = 0;
@@ -19,8 +19,8 @@ struct TileRows {
   std::int32_t q_count = 0;
 };
 
-// Appends spans as kernel_abi.h describes them, maximal: two that touch differ in `masked`. Reusable, so that a tile allocates
-// nothing after the first ones.
+// Appends spans as kernel_abi.h describes them, maximal: two that touch differ in `masked`. Exactly the columns of the blocks
+// that are not empty are in them. Keeps no memory of its own.
 class SpanMaker {
  public:
   // For the tiles to come. `mask` null: every pair is allowed. It must outlive them.
@@ -28,20 +28,12 @@ class SpanMaker {
   void append(const TileRows& rows, std::vector<plan::SpanArg>& spans);
 
  private:
-  // A kv block that some row of the tile visits, and for how many rows of blocks it is full.
-  struct Cell {
-    std::int32_t block = 0;
-    std::int32_t full_rows = 0;
-  };
-  void collect_cells(const TileRows& rows);
-  void merge_cells(std::span<const std::int32_t> blocks, std::int32_t full_rows);
-  void append_columns(std::int64_t begin, std::int64_t end, bool all_allowed);
-  void append_strips(std::int64_t begin, std::int64_t end, std::int32_t masked);
+  void append_run(std::int64_t begin, std::int64_t end, bool all_allowed);
+  void append_span(std::int64_t begin, std::int64_t end, std::int32_t masked);
 
   const BlockMask* mask_ = nullptr;
   std::int32_t kv_len_ = 0;
   std::int32_t strip_ = 1;
-  std::vector<Cell> cells_, merged_;
   std::vector<plan::SpanArg>* spans_ = nullptr;  // of the tile in progress
   std::size_t first_span_ = 0;
 };

@@ -11,7 +11,8 @@
 namespace flexjit::runtime {
 namespace {
 
-constexpr WorkShape kShape{.batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .strip = 8};
+constexpr WorkShape kShape{
+    .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 16, .strip = 8};
 
 std::vector<Item> all_items(Schedule& schedule, std::int64_t pairs_a_wave) {
   std::vector<Item> items;
@@ -21,6 +22,10 @@ std::vector<Item> all_items(Schedule& schedule, std::int64_t pairs_a_wave) {
   }
   return items;
 }
+
+// With a mask of 20-row blocks: tiles of 16 and 4 rows in turn.
+constexpr WorkShape kMaskedShape{
+    .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 20, .strip = 8};
 
 BlockMask mask_by_head() {
   const auto allowed = [](int, int h, int q, int kv) { return q >= kv && q - kv < 3 + 18 * h; };
@@ -47,11 +52,30 @@ TEST(Schedule, EveryTileOfEveryHeadOnce) {
   }
 }
 
+TEST(Schedule, TilesStopAtTheRowsOfMaskBlocks) {
+  EXPECT_EQ(kMaskedShape.q_tiles(), 10);
+  int next = 0;
+  for (std::int64_t tile = 0; tile < kMaskedShape.q_tiles(); ++tile) {
+    const QueryRows rows = kMaskedShape.rows_of(tile);
+    EXPECT_EQ(rows.begin, next);
+    EXPECT_EQ(rows.count, tile % 2 == 0 ? 16 : 4);
+    next = rows.begin + rows.count;
+  }
+  EXPECT_EQ(next, 100);
+  const WorkShape ragged{
+      .batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 45, .kv_len = 9, .q_tile = 16, .q_block = 40, .strip = 8};
+  EXPECT_EQ(ragged.q_tiles(), 4);
+  EXPECT_EQ(ragged.rows_of(2).begin, 32);
+  EXPECT_EQ(ragged.rows_of(2).count, 8);
+  EXPECT_EQ(ragged.rows_of(3).begin, 40);
+  EXPECT_EQ(ragged.rows_of(3).count, 5);
+}
+
 TEST(Schedule, PairAfterPairWithCostsFalling) {
   const BlockMask mask =
       testing::brute_force_mask({1, 6, 100, 90, 20, 15}, [](int, int h, int, int kv) { return kv < 15 * (h + 1); });
   Schedule schedule;
-  schedule.start(kShape, &mask);
+  schedule.start(kMaskedShape, &mask);
   schedule.plan({0, 3});
   const auto items = schedule.items();
   // Later heads see more keys, so the last pair is the costliest and comes first.
@@ -71,7 +95,7 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
   maker.start(&mask, kShape.kv_len, kShape.strip);
   Schedule schedule;
   for (int round = 0; round < 2; ++round) {
-    schedule.start(kShape, &mask);
+    schedule.start(kMaskedShape, &mask);
     for (std::int64_t pair = 0; pair < kShape.pairs(); ++pair) {
       schedule.plan({pair, pair + 1});
       int least = kShape.kv_len, most = 0;
@@ -83,7 +107,7 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
         };
         EXPECT_TRUE(std::ranges::equal(schedule.spans(item), expected, same)) << "item " << item.index;
         for (const plan::SpanArg& span : expected) {
-          least = std::min(least, span.begin);
+          least = std::min(least, span.begin / kShape.strip * kShape.strip);
           most = std::max(most, span.end);
         }
       }
