@@ -27,6 +27,10 @@ endif()
 if(FLEXJIT_SANITIZE)
   target_compile_options(flexjit_options INTERFACE -fsanitize=${FLEXJIT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(flexjit_options INTERFACE -fsanitize=${FLEXJIT_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+    # It reads a type signature in front of every function called through a pointer, and compiled kernels carry none.
+    target_compile_options(flexjit_options INTERFACE -fno-sanitize=function)
+  endif()
 endif()
 
 function(flexjit_folder folder)

@@ -35,9 +35,6 @@ class ExpressionEmitter {
   // Stores the first faulty lane's site, dimension and index into the FaultArg, unless an earlier fault is there.
   void emit_fault_report(const Scope& scope, ir::Id id, Bool faulty, Ptr fault);
 
-  bool is_checked(ir::Id id) const;
-  const ir::Program& program() const { return program_; }
-
  private:
   llvm::Value* node(Scope& scope, ir::Id id);
   llvm::Value* leaf(ir::Id id);

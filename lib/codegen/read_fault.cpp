@@ -12,11 +12,6 @@ using ir::Id;
 using ir::Op;
 using plan::FaultArg;
 
-bool ExpressionEmitter::is_checked(Id id) const {
-  const Op op = program_.node(id).op;
-  return (op == Op::kRead && program_.read(id).checked) || (op == Op::kDot && program_.dot(id).checked);
-}
-
 Bool ExpressionEmitter::faulty_lanes(const Scope& scope, Id id) {
   const Bool outside = e_.logical_not(Bool{scope.flag[id.index]});
   return scope.active ? e_.logical_and(outside, scope.active) : outside;
