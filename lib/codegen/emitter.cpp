@@ -5,8 +5,6 @@
 
 namespace flexjit::codegen {
 
-using llvm::Intrinsic::ID;
-
 Emitter::Emitter(llvm::Module& module, plan::Isa isa)
     : module_(module), builder_(module.getContext()), isa_(isa), lanes_(plan::lanes_of(isa)) {}
 

@@ -62,8 +62,7 @@ Float emit_exp2_fast(Emitter& e, Float x) {
   const Float bounded = e.select(underflow, lowest, x);
   const Float n = emit_round(e, bounded);
   const Float p = emit_polynomial(e, e.sub(bounded, n), kExp2Degree5);
-  // NaN: n is NaN, its conversion is whatever the machine gives, and p is NaN whose payload bits stay a NaN or are selected
-  // back.
+  // Of a NaN, p is already NaN; only the conversion to int must not see it.
   const Int exponent = e.shl(e.to_int(e.select(e.compare(FloatOrder::kEq, n, n), n, e.constant(0.0F))), e.constant_int(23));
   const Float scaled = e.bits_as_float(e.add(e.bits_as_int(p), exponent));
   return e.select(underflow, e.constant(0.0F), scaled);
