@@ -10,20 +10,13 @@
 #include <chrono>
 
 #include "codegen/kernel.h"
+#include "jit/internal_error.h"
 #include "jit/link_image.h"
 #include "jit/target_machine.h"
 #include "support/check.h"
 
 namespace flexjit::jit {
 namespace {
-
-Diagnostic internal_error(std::string message) {
-  Diagnostic diagnostic;
-  diagnostic.kind = "internal";
-  diagnostic.source_name = "compile";
-  diagnostic.message = std::move(message);
-  return diagnostic;
-}
 
 struct Emitted {
   std::unique_ptr<llvm::LLVMContext> context;

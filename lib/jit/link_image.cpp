@@ -9,6 +9,8 @@
 
 #include <optional>
 
+#include "jit/internal_error.h"
+
 namespace flexjit::jit {
 namespace {
 
@@ -18,13 +20,7 @@ namespace jl = llvm::jitlink;
 constexpr std::uint64_t kAssumedBase = 0x10000000;
 constexpr std::uint64_t kPage = 4096;
 
-Diagnostic link_error(std::string message) {
-  Diagnostic diagnostic;
-  diagnostic.kind = "internal";
-  diagnostic.source_name = "compile";
-  diagnostic.message = "linking the kernel failed: " + std::move(message);
-  return diagnostic;
-}
+Diagnostic link_error(const std::string& message) { return internal_error("linking the kernel failed: " + message); }
 
 bool is_absolute(const jl::LinkGraph& graph, jl::Edge::Kind kind) {
   if (graph.getTargetTriple().isAArch64()) return kind == jl::aarch64::Pointer64 || kind == jl::aarch64::Pointer32;
