@@ -40,10 +40,12 @@ struct AttentionSpec {
   std::vector<BufferDeclaration> buffers{};  // of the expression strings
   std::vector<ParamDeclaration> params{};    // of the expression strings
 
-  DType dtype = DType::kF32;     // of q, k, v and out
-  std::int32_t head_dim = 64;    // 1..512
-  std::int32_t v_head_dim = 0;   // 1..512; 0 = head_dim
-  std::optional<float> scale{};  // default 1 / sqrt(head_dim); any float, 0 and negatives included
+  DType dtype = DType::kF32;         // of q: f32, bf16, f16 or f64
+  std::optional<DType> kv_dtype{};   // of k and v; default: dtype. f32 queries may have bf16 or f16 keys and values
+  std::optional<DType> out_dtype{};  // default: dtype. bf16 and f16 queries may have an f32 output
+  std::int32_t head_dim = 64;        // 1..512
+  std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
+  std::optional<float> scale{};      // default 1 / sqrt(head_dim); any float, 0 and negatives included
 
   // Declares every name of `bindings` that is not yet declared, with its type and rank.
   FLEXJIT_API AttentionSpec& declare(const Bindings& bindings);

@@ -17,6 +17,10 @@ plan::TensorArg tensor_arg(const View& view) {
   return {const_cast<void*>(static_cast<const void*>(view.data)), view.strides[0], view.strides[1], view.strides[2]};
 }
 
+plan::RowArg row_arg(const MutableTensorView& view) {
+  return {static_cast<float*>(view.data), view.strides[0], view.strides[1], view.strides[2]};
+}
+
 plan::BufferArg buffer_arg(const TensorView& view) {
   plan::BufferArg arg{};
   arg.data = view.data;
@@ -68,10 +72,7 @@ Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call
                 .k = tensor_arg(args.k),
                 .v = tensor_arg(args.v),
                 .out = tensor_arg(args.out),
-                .lse = static_cast<float*>(args.lse.data),
-                .lse_stride_batch = args.lse.strides[0],
-                .lse_stride_head = args.lse.strides[1],
-                .lse_stride_row = args.lse.strides[2],
+                .lse = row_arg(args.lse),
                 .buffers = launch.buffers.data(),
                 .params = launch.params.data(),
                 .batch_size = call.shape.batch,

@@ -61,9 +61,8 @@ ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface)
 
 Result<plan::Target> target_of(const EngineOptions& options) {
   Result<plan::Target> target = plan::parse_target(options.target);
-  if (target && !plan::can_execute(target->isa)) {
-    return single_finding("compile", Finding::kUnsupportedTarget, plan::name_of(target->isa),
-                          plan::name_of(plan::host_target().isa));
+  if (target && !plan::can_execute(*target)) {
+    return single_finding("compile", Finding::kUnsupportedTarget, plan::name_of(*target), plan::name_of(plan::host_target()));
   }
   return target;
 }
@@ -90,8 +89,8 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->v_head_dim = v_head_dim_of(spec);
   pattern->scale = spec.scale.value_or(1.0F / std::sqrt(static_cast<float>(spec.head_dim)));
   if (options.backend == Backend::kCompiled) {
-    pattern->key = std::make_shared<const cache::HashedKey>(
-        plan::plan_kernel(pattern->program, pattern->head_dim, pattern->v_head_dim, target));
+    pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel(
+        {.program = pattern->program, .head_dim = pattern->head_dim, .v_head_dim = pattern->v_head_dim}, target));
   }
   return std::shared_ptr<const Pattern>(std::move(pattern));
 }

@@ -90,7 +90,7 @@ RowBounds clamp_rows(const ReferenceRows& rows, std::int32_t q_len) {
 void skip_rows(plan::LaunchArg& launch, std::int32_t row) {
   launch.q.data = static_cast<float*>(launch.q.data) + row * launch.q.stride_row;
   launch.out.data = static_cast<float*>(launch.out.data) + row * launch.out.stride_row;
-  if (launch.lse != nullptr) launch.lse += row * launch.lse_stride_row;
+  if (launch.lse.data != nullptr) launch.lse.data += row * launch.lse.stride_row;
 }
 
 }  // namespace

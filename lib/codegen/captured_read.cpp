@@ -1,54 +1,10 @@
-// Buffer + indices -> loads, and the widening of every element type to the IR's int, float or bool.
+// Buffer + indices -> loads of its elements as the IR's int, float or bool.
 #include "codegen/captured_read.h"
 
-#include "support/check.h"
+#include "codegen/storage.h"
 
 namespace flexjit::codegen {
 namespace {
-
-llvm::Type* storage_type(llvm::IRBuilder<>& ir, DType dtype) {
-  switch (dtype) {
-    case DType::kF32: return ir.getFloatTy();
-    case DType::kF64: return ir.getDoubleTy();
-    case DType::kF16:
-    case DType::kBF16: return ir.getInt16Ty();
-    case DType::kI64: return ir.getInt64Ty();
-    case DType::kI32: return ir.getInt32Ty();
-    case DType::kI8:
-    case DType::kU8:
-    case DType::kBool: return ir.getInt8Ty();
-  }
-  return nullptr;
-}
-
-// IEEE half in the low 16 bits of an int -> float: shifted into place, its exponent bias corrected by one multiplication,
-// which also normalises subnormals; infinities and NaN keep a full exponent.
-Float half_to_float(Emitter& e, Int bits) {
-  const Int shifted = e.shl(e.bit_and(bits, e.constant_int(0x7fff)), e.constant_int(13));
-  const Float scaled = e.mul(e.bits_as_float(shifted), e.constant(0x1p112F));
-  const Int exponent = e.bit_and(bits, e.constant_int(0x7c00));
-  const Bool special = e.compare(llvm::CmpInst::ICMP_EQ, exponent, e.constant_int(0x7c00));
-  const Int magnitude = e.select(special, e.bit_or(shifted, e.constant_int(0x7f800000)), e.bits_as_int(scaled));
-  const Int sign = e.shl(e.bit_and(bits, e.constant_int(0x8000)), e.constant_int(16));
-  return e.bits_as_float(e.bit_or(magnitude, sign));
-}
-
-llvm::Value* widen(Emitter& e, llvm::Value* raw, DType dtype) {
-  auto& ir = e.ir();
-  auto* i32 = e.shaped(ir.getInt32Ty(), raw);
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kI32: return raw;
-    case DType::kF64: return ir.CreateFPTrunc(raw, e.shaped(ir.getFloatTy(), raw));
-    case DType::kF16: return half_to_float(e, Int{ir.CreateZExt(raw, i32)}).value;
-    case DType::kBF16: return e.bits_as_float(e.shl(Int{ir.CreateZExt(raw, i32)}, e.constant_int(16))).value;
-    case DType::kI64: return ir.CreateTrunc(raw, i32);
-    case DType::kI8: return ir.CreateSExt(raw, i32);
-    case DType::kU8: return ir.CreateZExt(raw, i32);
-    case DType::kBool: return ir.CreateIsNotNull(raw);
-  }
-  return nullptr;
-}
 
 bool has_gather(plan::Isa isa) { return isa == plan::Isa::kX86_64_V3 || isa == plan::Isa::kX86_64_V4; }
 
@@ -74,7 +30,7 @@ Bool CapturedReads::in_range(const BufferFields& buffer, llvm::ArrayRef<Int> ind
 
 ElementAddress CapturedReads::address(const BufferFields& buffer, DType dtype, llvm::ArrayRef<Int> index, Bool allowed) {
   auto& ir = e_.ir();
-  auto* element = storage_type(ir, dtype);
+  auto* element = storage_type(e_, dtype);
   llvm::Value* base = buffer.data.value;
   llvm::Value* offset = nullptr;  // vector part
   for (std::size_t d = 0; d < index.size(); ++d) {
@@ -94,7 +50,7 @@ ElementAddress CapturedReads::address(const BufferFields& buffer, DType dtype, l
 
 llvm::Value* CapturedReads::load(const ElementAddress& at, DType dtype, Index step) {
   auto& ir = e_.ir();
-  auto* element = storage_type(ir, dtype);
+  auto* element = storage_type(e_, dtype);
   ElementAddress moved = at;
   if (step) {
     llvm::Value* offset = Emitter::is_vector(at.pointer) ? e_.broadcast(step).value : step.value;

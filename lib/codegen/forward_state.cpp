@@ -159,9 +159,9 @@ void ForwardEmitter::emit_log_sum_exp(Index row, Float max, Float sum) {
     const auto stride = [&](std::size_t offset) {
       return e_.load_index(e_.at_byte(launch, static_cast<std::int64_t>(offset)));
     };
-    const Index from_batch = e_.mul(item_.b, stride(offsetof(plan::LaunchArg, lse_stride_batch)));
-    const Index from_head = e_.mul(item_.h, stride(offsetof(plan::LaunchArg, lse_stride_head)));
-    const Index from_row = e_.mul(e_.add(item_.q_begin, row), stride(offsetof(plan::LaunchArg, lse_stride_row)));
+    const Index from_batch = e_.mul(item_.b, stride(offsetof(plan::LaunchArg, lse.stride_batch)));
+    const Index from_head = e_.mul(item_.h, stride(offsetof(plan::LaunchArg, lse.stride_head)));
+    const Index from_row = e_.mul(e_.add(item_.q_begin, row), stride(offsetof(plan::LaunchArg, lse.stride_row)));
     const Bool empty = e_.compare(FloatOrder::kEq, sum, e_.constant(0.0F));
     const Float value = e_.select(empty, e_.constant(-kInf), e_.add(max, emit_log(e_, sum)));
     e_.store(value.value, e_.at(lse, e_.add(from_batch, e_.add(from_head, from_row))));

@@ -18,6 +18,7 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
   for (llvm::Function& function : *module) {
     if (function.isDeclaration()) continue;
     function.addFnAttr("target-cpu", names.cpu);
+    if (!names.features.empty()) function.addFnAttr("target-features", names.features);
     if (!key.target.tuning.empty()) function.addFnAttr("tune-cpu", key.target.tuning);
   }
   return module;

@@ -36,7 +36,7 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Tar
   const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, problem);
   std::unique_ptr<llvm::TargetMachine> machine;
   if (found != nullptr) {
-    machine.reset(found->createTargetMachine(triple, names.cpu, "", llvm::TargetOptions(), llvm::Reloc::PIC_,
+    machine.reset(found->createTargetMachine(triple, names.cpu, names.features, llvm::TargetOptions(), llvm::Reloc::PIC_,
                                              llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
   }
   if (machine == nullptr) {

@@ -15,6 +15,14 @@ struct TensorArg {
   std::int64_t stride_row;
 };
 
+// One fp32 number a query row, (batch, heads, q_len); strides in elements. `data` may be null: not wanted.
+struct RowArg {
+  float* data;
+  std::int64_t stride_batch;
+  std::int64_t stride_head;
+  std::int64_t stride_row;
+};
+
 // A captured buffer; strides in elements.
 struct BufferArg {
   const void* data;
@@ -34,10 +42,9 @@ struct FaultArg {
 // Constant over one launch.
 struct LaunchArg {
   TensorArg q, k, v, out;
-  float* lse;  // may be null
-  std::int64_t lse_stride_batch;
-  std::int64_t lse_stride_head;
-  std::int64_t lse_stride_row;
+  RowArg lse;                   // ln sum exp
+  RowArg max_scores;            // the largest modified score that the mask allows, -inf for none
+  const float* sinks;           // by query head: a logit without a value, that takes part in every row's sum; null: none
   const BufferArg* buffers;     // by slot
   const std::uint32_t* params;  // by slot: bits of the i32, f32 or bool (0/1)
   std::int32_t batch_size;
@@ -63,8 +70,8 @@ struct TileArg {
   std::int32_t q_begin, q_count;
   std::int32_t span_count;
   const SpanArg* spans;
-  const float* k_panels;  // packed K of (b, kv_head): [ceil(kv_len / strip)][head_dim][strip]
-  const float* v_rows;    // row-major V of (b, kv_head): the caller's rows, or packed rows of v_padded
+  const void* k_panels;   // packed K of (b, kv_head), see KernelLayout
+  const void* v_rows;     // V of (b, kv_head): the caller's rows, or packed rows, see KernelLayout
   std::int64_t v_stride;  // elements between two rows of v_rows
   void* scratch;          // KernelLayout::scratch_bytes, 64-byte aligned
   FaultArg* fault;
@@ -75,16 +82,17 @@ struct PackArg {
   const LaunchArg* launch;
   std::int32_t b, kv_head;
   std::int32_t kv_begin, kv_end;
-  float* k_panels;  // as in TileArg, whole (b, kv_head); columns past kv_len are filled with 0
-  float* v_rows;    // whole (b, kv_head), rows of v_padded padded with 0; null when V is read in place
+  void* k_panels;  // as in TileArg, whole (b, kv_head); columns past kv_len are filled with 0
+  void* v_rows;    // whole (b, kv_head); null when V is read in place
 };
 
 using AttendFn = void (*)(const TileArg*);
 using PackFn = void (*)(const PackArg*);
 
 static_assert(offsetof(LaunchArg, k) == 32 && offsetof(LaunchArg, out) == 96 && offsetof(LaunchArg, lse) == 128);
-static_assert(offsetof(LaunchArg, buffers) == 160 && offsetof(LaunchArg, params) == 168);
-static_assert(offsetof(LaunchArg, batch_size) == 176 && offsetof(LaunchArg, scale) == 196 && sizeof(LaunchArg) == 200);
+static_assert(offsetof(LaunchArg, max_scores) == 160 && offsetof(LaunchArg, sinks) == 192);
+static_assert(offsetof(LaunchArg, buffers) == 200 && offsetof(LaunchArg, params) == 208);
+static_assert(offsetof(LaunchArg, batch_size) == 216 && offsetof(LaunchArg, scale) == 236 && sizeof(LaunchArg) == 240);
 static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
 static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 12);

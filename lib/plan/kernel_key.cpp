@@ -30,11 +30,22 @@ Tiling tiling_for(Isa isa) {
 
 }  // namespace
 
-KernelKey plan_kernel(ir::Program program, std::int32_t head_dim, std::int32_t v_head_dim, const Target& target) {
+std::string_view name_of(Nest nest) { return nest == Nest::kPrefill ? "prefill" : "decode"; }
+std::string_view name_of(Weights weights) { return weights == Weights::kSoftmax ? "softmax" : "sigmoid"; }
+
+Arithmetic arithmetic_of(const ElementTypes& types, const Target& target) {
+  if (types.q == DType::kF64) return Arithmetic::kF64;
+  return types.q == DType::kBF16 && types.kv == DType::kBF16 && target.bf16 ? Arithmetic::kBF16 : Arithmetic::kF32;
+}
+
+KernelKey plan_kernel(KernelRequest request, const Target& target) {
   KernelKey key;
-  key.program = std::move(program);
-  key.head_dim = head_dim;
-  key.v_head_dim = v_head_dim;
+  key.program = std::move(request.program);
+  key.nest = request.nest;
+  key.types = request.types;
+  key.weights = request.weights;
+  key.head_dim = request.head_dim;
+  key.v_head_dim = request.v_head_dim;
   key.tiling = tiling_for(target.isa);
   key.target = target;
   key.llvm_version = kLlvmVersion;
@@ -89,9 +100,10 @@ std::int64_t KernelLayout::v_elements(std::int32_t kv_len) const {
 
 std::string canonical_text(const KernelKey& key) {
   return fmt::format(
-      "flexjit kernel {}\nllvm {}\ntarget {} tune {}\ndtype {}\nhead_dim {} v_head_dim {}\n"
+      "flexjit kernel {}\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
       "tiling q {} kv {} micro {}x{}\n{}",
-      key.codegen_version, key.llvm_version, name_of(key.target.isa), key.target.tuning, flexjit::name_of(key.dtype),
+      key.codegen_version, key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest),
+      flexjit::name_of(key.types.q), flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights),
       key.head_dim, key.v_head_dim, key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
       ir::print(key.program));
 }

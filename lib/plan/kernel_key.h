@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "flexjit/tensor.h"
 #include "ir/program.h"
@@ -12,7 +13,7 @@
 namespace flexjit::plan {
 
 // Raised with every change of emitted code or of kernel_abi.h, so that no stored kernel outlives its meaning.
-inline constexpr std::uint32_t kCodegenVersion = 2;
+inline constexpr std::uint32_t kCodegenVersion = 3;
 
 // Tiles in elements. A strip is the columns of one micro-tile, micro_vectors * lanes wide: the panel width of packed K.
 struct Tiling {
@@ -24,9 +25,44 @@ struct Tiling {
   bool operator==(const Tiling&) const = default;
 };
 
+// Which loop nest: tiles of query rows over packed keys, or few query rows that stream K and V as they lie.
+enum class Nest : std::uint8_t { kPrefill, kDecode };
+std::string_view name_of(Nest nest);
+
+// What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V.
+enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
+std::string_view name_of(Weights weights);
+
+// Element types of the tensors: f32, bf16, f16 or f64. K and V share one.
+struct ElementTypes {
+  DType q = DType::kF32;
+  DType kv = DType::kF32;
+  DType out = DType::kF32;
+  bool operator==(const ElementTypes&) const = default;
+};
+
+// What a kernel computes with, which follows from the element types and the target.
+enum class Arithmetic : std::uint8_t {
+  kF32,   // fp32 products; bf16 and fp16 are widened when they are packed or read
+  kBF16,  // bf16 pairs multiplied into fp32 sums (vdpbf16ps); weights are rounded to bf16
+  kF64,
+};
+
+// What a pattern asks for; plan_kernel adds what the machine decides.
+struct KernelRequest {
+  ir::Program program;
+  Nest nest = Nest::kPrefill;
+  ElementTypes types;
+  Weights weights = Weights::kSoftmax;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+};
+
 struct KernelKey {
   ir::Program program;
-  DType dtype = DType::kF32;
+  Nest nest = Nest::kPrefill;
+  ElementTypes types;
+  Weights weights = Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
   Tiling tiling;
@@ -54,7 +90,8 @@ struct KernelLayout {
   std::int64_t v_elements(std::int32_t kv_len) const;
 };
 
-KernelKey plan_kernel(ir::Program program, std::int32_t head_dim, std::int32_t v_head_dim, const Target& target);
+KernelKey plan_kernel(KernelRequest request, const Target& target);
+Arithmetic arithmetic_of(const ElementTypes& types, const Target& target);
 KernelLayout layout_of(const KernelKey& key);
 
 // One text with every field: hashed for look-up, stored beside code, shown by the inspector.

@@ -29,6 +29,42 @@ std::string host_tuning() {
 }
 #endif
 
+#if defined(__x86_64__)
+// CPUID 7.1, EAX bit 5.
+bool host_has_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && ((a >> 5) & 1) != 0;
+}
+#endif
+
+bool can_execute_isa(Isa isa) {
+#if defined(__x86_64__)
+  switch (isa) {
+    case Isa::kX86_64: return true;
+    case Isa::kX86_64_V2: return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
+    case Isa::kX86_64_V3:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    case Isa::kX86_64_V4:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    case Isa::kAArch64: return false;
+  }
+  return false;
+#else
+  return isa == Isa::kAArch64;
+#endif
+}
+
+bool has_bf16() {
+#if defined(__x86_64__)
+  return host_has_bf16();
+#else
+  return false;
+#endif
+}
+
+constexpr std::string_view kBf16Suffix = "-bf16";
+
 }  // namespace
 
 std::string_view name_of(Isa isa) {
@@ -55,32 +91,18 @@ int lanes_of(Isa isa) {
 
 int vector_registers_of(Isa isa) { return isa == Isa::kX86_64_V4 || isa == Isa::kAArch64 ? 32 : 16; }
 
-bool can_execute(Isa isa) {
-#if defined(__x86_64__)
-  switch (isa) {
-    case Isa::kX86_64: return true;
-    case Isa::kX86_64_V2: return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
-    case Isa::kX86_64_V3:
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    case Isa::kX86_64_V4:
-      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-    case Isa::kAArch64: return false;
-  }
-  return false;
-#else
-  return isa == Isa::kAArch64;
-#endif
-}
+std::string name_of(const Target& target) { return fmt::format("{}{}", name_of(target.isa), target.bf16 ? kBf16Suffix : ""); }
+
+bool can_execute(const Target& target) { return can_execute_isa(target.isa) && (!target.bf16 || has_bf16()); }
 
 Target host_target() {
 #if defined(__x86_64__)
   for (Isa isa : {Isa::kX86_64_V4, Isa::kX86_64_V3, Isa::kX86_64_V2}) {
-    if (can_execute(isa)) return {isa, host_tuning()};
+    if (can_execute_isa(isa)) return {isa, host_tuning(), isa == Isa::kX86_64_V4 && has_bf16()};
   }
-  return {Isa::kX86_64, host_tuning()};
+  return {Isa::kX86_64, host_tuning(), false};
 #else
-  return {Isa::kAArch64, ""};
+  return {Isa::kAArch64, "", false};
 #endif
 }
 
@@ -88,8 +110,12 @@ Result<Target> parse_target(std::string_view name) {
   if (name == "host") return host_target();
   std::string known = "host";
   for (Isa isa : kIsas) {
-    if (name == name_of(isa)) return Target{isa, can_execute(isa) ? host_target().tuning : ""};
-    known += fmt::format(", {}", name_of(isa));
+    for (bool bf16 : {false, true}) {
+      if (bf16 && isa != Isa::kX86_64_V4) continue;
+      Target target{isa, can_execute_isa(isa) ? host_target().tuning : "", bf16};
+      if (name == name_of(target)) return target;
+      known += fmt::format(", {}", name_of(target));
+    }
   }
   Diagnostic diagnostic;
   diagnostic.kind = "unsupported-target";

@@ -73,7 +73,7 @@ void pack_wave(const Job& job, const Wave& wave) {
     arg.kv_begin = static_cast<std::int32_t>(std::max<std::int64_t>(first, reach.begin));
     arg.kv_end = static_cast<std::int32_t>(std::min<std::int64_t>(first + columns, reach.end));
     arg.k_panels = job.k_panels(wave, pair);
-    arg.v_rows = job.v_floats == 0 ? nullptr : arg.k_panels + job.k_floats;
+    arg.v_rows = job.v_floats == 0 ? nullptr : job.k_panels(wave, pair) + job.k_floats;
     if (arg.kv_begin < arg.kv_end) job.kernel.pack(&arg);
   });
 }

@@ -79,8 +79,8 @@ bool reference_attention(const plan::LaunchArg& launch, std::int32_t head_dim, s
         if (!pattern(row, scores)) return false;
         const double lse = softmax(scores);
         weighted_values(launch, row, scores, sums);
-        if (launch.lse == nullptr) continue;
-        launch.lse[row.b * launch.lse_stride_batch + row.h * launch.lse_stride_head + row.q_idx * launch.lse_stride_row] =
+        if (launch.lse.data == nullptr) continue;
+        launch.lse.data[row.b * launch.lse.stride_batch + row.h * launch.lse.stride_head + row.q_idx * launch.lse.stride_row] =
             static_cast<float>(lse);
       }
     }

@@ -8,7 +8,7 @@ namespace {
 
 // A target that this machine cannot execute: another architecture.
 std::string foreign_target() {
-  return std::string(plan::name_of(plan::can_execute(plan::Isa::kAArch64) ? plan::Isa::kX86_64 : plan::Isa::kAArch64));
+  return std::string(plan::name_of(plan::can_execute({plan::Isa::kAArch64, ""}) ? plan::Isa::kX86_64 : plan::Isa::kAArch64));
 }
 
 }  // namespace

@@ -22,7 +22,8 @@ using Answer = int (*)();
 
 SharedKey key_of(int head_dim) {
   ir::ProgramBuilder builder;
-  plan::KernelKey key = plan::plan_kernel(std::move(builder).finish({}, {}), head_dim, head_dim, plan::host_target());
+  plan::KernelKey key = plan::plan_kernel(
+      {.program = std::move(builder).finish({}, {}), .head_dim = head_dim, .v_head_dim = head_dim}, plan::host_target());
   return std::make_shared<const HashedKey>(std::move(key));
 }
 

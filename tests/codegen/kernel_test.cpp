@@ -51,7 +51,7 @@ class Kernel : public ::testing::TestWithParam<plan::Isa> {
 };
 
 TEST_P(Kernel, IsAFunctionOfItsKey) {
-  const plan::KernelKey key = plan::plan_kernel(busy_program(), 40, 24, target());
+  const plan::KernelKey key = plan::plan_kernel({.program = busy_program(), .head_dim = 40, .v_head_dim = 24}, target());
   EXPECT_EQ(text_of(key), text_of(key));
   const auto first = jit::compile(key).value();
   const auto second = jit::compile(key).value();
@@ -60,7 +60,7 @@ TEST_P(Kernel, IsAFunctionOfItsKey) {
 }
 
 TEST_P(Kernel, CallsNothing) {
-  const plan::KernelKey key = plan::plan_kernel(busy_program(), 64, 64, target());
+  const plan::KernelKey key = plan::plan_kernel({.program = busy_program(), .head_dim = 64, .v_head_dim = 64}, target());
   ASSERT_TRUE(jit::compile(key).has_value()) << render(jit::compile(key).diagnostics());
   std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
   for (std::string line; std::getline(lines, line);) {
@@ -73,7 +73,8 @@ TEST_P(Kernel, CallsNothing) {
 // branch names the stack.
 TEST_P(Kernel, InnerLoopsDoNotSpill) {
   ir::ProgramBuilder b;
-  const plan::KernelKey key = plan::plan_kernel(std::move(b).finish(Id{}, Id{}), 64, 64, target());
+  const plan::KernelKey key =
+      plan::plan_kernel({.program = std::move(b).finish(Id{}, Id{}), .head_dim = 64, .v_head_dim = 64}, target());
   std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
   bool inside = false;
   int loops = 0;
@@ -98,7 +99,8 @@ INSTANTIATE_TEST_SUITE_P(All, Kernel, ::testing::ValuesIn(kIsas), [](const auto&
 });
 
 TEST(Compile, WorksFromSeveralThreadsAtOnce) {
-  const plan::KernelKey key = plan::plan_kernel(busy_program(), 16, 16, plan::host_target());
+  const plan::KernelKey key =
+      plan::plan_kernel({.program = busy_program(), .head_dim = 16, .v_head_dim = 16}, plan::host_target());
   const auto expected = jit::compile(key).value();
   std::vector<std::thread> threads;
   std::vector<std::vector<std::uint8_t>> results(3);

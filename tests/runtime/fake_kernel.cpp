@@ -32,14 +32,14 @@ void pack(const plan::PackArg* arg) {
   state.packed_columns += arg->kv_end - arg->kv_begin;
   const int padded_end = (arg->kv_end + strip - 1) / strip * strip;
   for (int kv = arg->kv_begin; kv < padded_end; ++kv) {
-    float* column = arg->k_panels + std::int64_t{kv / strip} * head_dim * strip + kv % strip;
+    float* column = static_cast<float*>(arg->k_panels) + std::int64_t{kv / strip} * head_dim * strip + kv % strip;
     const float* k = static_cast<const float*>(launch.k.data) + arg->b * launch.k.stride_batch +
                      arg->kv_head * launch.k.stride_head + kv * launch.k.stride_row;
     for (int d = 0; d < head_dim; ++d) column[d * strip] = kv < launch.kv_len ? k[d] : 0.0F;
     if (arg->v_rows == nullptr || kv >= launch.kv_len) continue;
     const float* v = static_cast<const float*>(launch.v.data) + arg->b * launch.v.stride_batch +
                      arg->kv_head * launch.v.stride_head + kv * launch.v.stride_row;
-    float* row = arg->v_rows + std::int64_t{kv} * padded;
+    float* row = static_cast<float*>(arg->v_rows) + std::int64_t{kv} * padded;
     for (int d = 0; d < padded; ++d) row[d] = d < state.layout.v_head_dim ? v[d] : 0.0F;
   }
 }
@@ -72,7 +72,7 @@ void attend_row(const plan::TileArg& tile, int q_idx) {
   float highest = kMinusInf;
   for (int i = 0; i < tile.span_count; ++i) {
     for (int kv = tile.spans[i].begin; kv < tile.spans[i].end; ++kv) {
-      const float* column = tile.k_panels + std::int64_t{kv / strip} * head_dim * strip + kv % strip;
+      const float* column = static_cast<const float*>(tile.k_panels) + std::int64_t{kv / strip} * head_dim * strip + kv % strip;
       float dot = 0;
       for (int d = 0; d < head_dim; ++d) dot += q[d] * column[d * strip];
       const bool open = tile.spans[i].masked == 0 || state.allowed(tile.b, tile.h, q_idx, kv);
@@ -86,11 +86,12 @@ void attend_row(const plan::TileArg& tile, int q_idx) {
     for (int kv = tile.spans[i].begin; kv < tile.spans[i].end; ++kv) {
       const float weight = std::exp(scores[kv] - highest);
       sum += weight;
-      for (int d = 0; d < state.layout.v_head_dim; ++d) out[d] += weight * tile.v_rows[kv * tile.v_stride + d];
+      for (int d = 0; d < state.layout.v_head_dim; ++d)
+        out[d] += weight * static_cast<const float*>(tile.v_rows)[kv * tile.v_stride + d];
     }
   }
   for (int d = 0; d < state.layout.v_head_dim && sum > 0; ++d) out[d] /= sum;
-  launch.lse[tile.b * launch.lse_stride_batch + tile.h * launch.lse_stride_head + q_idx * launch.lse_stride_row] =
+  launch.lse.data[tile.b * launch.lse.stride_batch + tile.h * launch.lse.stride_head + q_idx * launch.lse.stride_row] =
       sum > 0 ? highest + std::log(sum) : kMinusInf;
 }
 
@@ -134,10 +135,10 @@ Problem::Problem(const Dims& size, bool packs_v, std::uint32_t seed) : dims(size
   launch.k = dense(k, dims.kv_heads, dims.kv_len, dims.head_dim);
   launch.v = dense(v, dims.kv_heads, dims.kv_len, dims.v_head_dim);
   launch.out = dense(out, dims.q_heads, dims.q_len, dims.v_head_dim);
-  launch.lse = lse.data();
-  launch.lse_stride_batch = std::int64_t{dims.q_heads} * dims.q_len;
-  launch.lse_stride_head = dims.q_len;
-  launch.lse_stride_row = 1;
+  launch.lse.data = lse.data();
+  launch.lse.stride_batch = std::int64_t{dims.q_heads} * dims.q_len;
+  launch.lse.stride_head = dims.q_len;
+  launch.lse.stride_row = 1;
   launch.params = reinterpret_cast<const std::uint32_t*>(&state);
   launch.batch_size = dims.batch;
   launch.num_heads = dims.q_heads;

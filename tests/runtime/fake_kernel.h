@@ -23,7 +23,7 @@ struct FakeState {
   std::atomic<std::int64_t> packed_columns{0};
   std::atomic<std::int64_t> attended_items{0};
   std::mutex mutex;
-  std::set<const float*> panels;  // distinct addresses of packed K
+  std::set<const void*> panels;  // distinct addresses of packed K
 };
 
 struct Dims {

@@ -28,7 +28,7 @@ struct TwoKeys {
     launch.k = {k, 2, 2, 1};
     launch.v = {v, 4, 4, 2};
     launch.out = {out, 2, 2, 2};
-    launch.lse = lse;
+    launch.lse.data = lse;
     launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
     launch.kv_len = 2;
     launch.scale = 1;
@@ -105,10 +105,10 @@ TEST(ReferenceAttention, GroupsStridesAndPositions) {
   // The output goes to a (batch, length, heads, dim) array and the lse to every second place.
   std::vector<float> out(problem.out.size()), lse(2 * problem.lse.size());
   problem.launch.out = {out.data(), 9 * 6 * 5, 5, 6 * 5};
-  problem.launch.lse = lse.data();
-  problem.launch.lse_stride_batch = 2 * 6 * 9;
-  problem.launch.lse_stride_head = 2 * 9;
-  problem.launch.lse_stride_row = 2;
+  problem.launch.lse.data = lse.data();
+  problem.launch.lse.stride_batch = 2 * 6 * 9;
+  problem.launch.lse.stride_head = 2 * 9;
+  problem.launch.lse.stride_row = 2;
   ASSERT_TRUE(runtime::reference_attention(problem.launch, 8, 5, [&](const runtime::ReferenceRow& row, std::span<double> s) {
     for (int kv = 0; kv < 21; ++kv) {
       if (!problem.state.allowed(row.b, row.h, row.q_idx, kv)) s[static_cast<std::size_t>(kv)] = -kInf;
