@@ -64,6 +64,28 @@ llvm::Value* CapturedReads::load(const ElementAddress& at, DType dtype, Index st
   return widen(e_, ir.CreateAlignedLoad(element, moved.pointer, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
 }
 
+llvm::Value* CapturedReads::load_side_by_side(const BufferFields& buffer, DType dtype, llvm::ArrayRef<Int> index) {
+  auto& ir = e_.ir();
+  auto* element = storage_type(e_, dtype);
+  llvm::Value* base = buffer.data.value;
+  for (std::size_t d = 0; d + 1 < index.size(); ++d) {
+    base = ir.CreateGEP(element, base, e_.mul(e_.widen(index[d]), buffer.strides[d]).value);
+  }
+  base = ir.CreateGEP(element, base, e_.widen(e_.first_lane(index.back())).value);
+  auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(e_.lanes()));
+  return widen(e_, ir.CreateAlignedLoad(type, base, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
+}
+
+// The consecutive numbers of the last index may wrap around; then the first is above the last.
+Bool CapturedReads::may_load_side_by_side(const BufferFields& buffer, llvm::ArrayRef<Int> index) {
+  const Int first = e_.first_lane(index.back());
+  const Int last = e_.add(first, e_.constant_int(e_.lanes() - 1));
+  Bool all = e_.logical_and(buffer.unit_stride, e_.compare(llvm::CmpInst::ICMP_ULE, first, last));
+  all = e_.logical_and(all, e_.compare(llvm::CmpInst::ICMP_ULT, last, buffer.extents.back()));
+  if (index.size() > 1) all = e_.logical_and(all, in_range(buffer, index.drop_back()));
+  return all;
+}
+
 llvm::Value* CapturedReads::gather(const ElementAddress& at, llvm::Type* element) {
   auto& ir = e_.ir();
   auto* type = e_.shaped(element, at.pointer);

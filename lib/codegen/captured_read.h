@@ -1,5 +1,5 @@
-// Reads of captured buffers: scalar loads where every index is the same for all lanes, else a gather. A lane that is
-// inactive, unguarded or out of range touches no memory of the buffer and gives 0.
+// Reads of captured buffers: a scalar load where every index is the same for all lanes, a vector load where lanes lie side by
+// side, else a gather. A lane that is inactive, unguarded or out of range touches no memory of the buffer and gives 0.
 #pragma once
 
 #include "codegen/launch_fields.h"
@@ -20,6 +20,12 @@ class CapturedReads {
   ElementAddress address(const BufferFields& buffer, DType dtype, llvm::ArrayRef<Int> index, Bool allowed);
   // The elements, `step` (a scalar; may be empty) elements further on, as the IR type of `dtype`.
   llvm::Value* load(const ElementAddress& at, DType dtype, Index step);
+
+  // One vector from buffer[index...], whose last index is a vector of consecutive numbers; every lane must be in range and
+  // the innermost stride 1.
+  llvm::Value* load_side_by_side(const BufferFields& buffer, DType dtype, llvm::ArrayRef<Int> index);
+  // That all lanes of such a read may be loaded.
+  Bool may_load_side_by_side(const BufferFields& buffer, llvm::ArrayRef<Int> index);
 
   // Every index inside its extent.
   Bool in_range(const BufferFields& buffer, llvm::ArrayRef<Int> index);

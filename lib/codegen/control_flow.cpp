@@ -81,4 +81,17 @@ void Emitter::if_else(llvm::StringRef name, Bool condition, llvm::function_ref<v
   builder_.SetInsertPoint(end);
 }
 
+llvm::Value* Emitter::choose(llvm::StringRef name, Bool condition, llvm::function_ref<llvm::Value*()> then,
+                             llvm::function_ref<llvm::Value*()> otherwise) {
+  llvm::SmallVector<std::pair<llvm::Value*, llvm::BasicBlock*>, 2> arms;
+  const auto arm = [&](llvm::function_ref<llvm::Value*()> value_of) {
+    llvm::Value* value = value_of();
+    arms.emplace_back(value, builder_.GetInsertBlock());
+  };
+  if_else(name, condition, [&] { arm(then); }, [&] { arm(otherwise); });
+  auto* phi = builder_.CreatePHI(arms.front().first->getType(), 2);
+  for (auto [value, block] : arms) phi->addIncoming(value, block);
+  return phi;
+}
+
 }  // namespace flexjit::codegen

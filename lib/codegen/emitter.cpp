@@ -5,8 +5,22 @@
 
 namespace flexjit::codegen {
 
-Emitter::Emitter(llvm::Module& module, plan::Isa isa)
-    : module_(module), builder_(module.getContext()), isa_(isa), lanes_(plan::lanes_of(isa)) {}
+Emitter::Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic)
+    : module_(module),
+      builder_(module.getContext()),
+      isa_(isa),
+      arithmetic_(arithmetic),
+      lanes_(plan::lanes_of(isa, arithmetic)) {}
+
+llvm::Type* Emitter::real_type() {
+  return arithmetic_ == plan::Arithmetic::kF64 ? builder_.getDoubleTy() : builder_.getFloatTy();
+}
+
+void Emitter::match_precision(Float& a, Float& b) {
+  if (is_double(a) == is_double(b)) return;
+  Float& narrower = is_double(a) ? b : a;
+  narrower = {builder_.CreateFPExt(narrower.value, shaped(builder_.getDoubleTy(), narrower.value))};
+}
 
 Ptr Emitter::begin_function(llvm::StringRef name, llvm::StringRef argument) {
   auto* type = llvm::FunctionType::get(builder_.getVoidTy(), {builder_.getPtrTy()}, false);
@@ -20,6 +34,7 @@ Ptr Emitter::begin_function(llvm::StringRef name, llvm::StringRef argument) {
 void Emitter::end_function() { builder_.CreateRetVoid(); }
 
 Float Emitter::constant(float value) { return {llvm::ConstantFP::get(builder_.getFloatTy(), static_cast<double>(value))}; }
+Float Emitter::real(double value) { return {llvm::ConstantFP::get(real_type(), value)}; }
 Int Emitter::constant_int(std::int32_t value) { return {builder_.getInt32(static_cast<std::uint32_t>(value))}; }
 Bool Emitter::constant_bool(bool value) { return {builder_.getInt1(value)}; }
 Index Emitter::index(std::int64_t value) { return {builder_.getInt64(static_cast<std::uint64_t>(value))}; }
@@ -34,6 +49,8 @@ Int Emitter::lane_numbers() {
   return {llvm::ConstantVector::get(numbers)};
 }
 
+Int Emitter::first_lane(Int vector) { return {builder_.CreateExtractElement(vector.value, std::uint64_t{0})}; }
+
 Float Emitter::add(Float a, Float b) { return match(a, b), Float{builder_.CreateFAdd(a.value, b.value)}; }
 Float Emitter::sub(Float a, Float b) { return match(a, b), Float{builder_.CreateFSub(a.value, b.value)}; }
 Float Emitter::mul(Float a, Float b) { return match(a, b), Float{builder_.CreateFMul(a.value, b.value)}; }
@@ -45,7 +62,7 @@ Float Emitter::sqrt(Float a) { return {builder_.CreateUnaryIntrinsic(llvm::Intri
 Float Emitter::fma(Float a, Float b, Float c) {
   match(a, b);
   match(a, c);
-  match(b, c);
+  match(a, b);
   if (!has_fma()) return add(mul(a, b), c);
   return {builder_.CreateIntrinsic(a.value->getType(), llvm::Intrinsic::fma, {a.value, b.value, c.value})};
 }
@@ -80,14 +97,18 @@ T select_of(Emitter& e, Bool c, T a, T b) {
 
 }  // namespace
 
-Float Emitter::select(Bool c, Float a, Float b) { return select_of(*this, c, a, b); }
+Float Emitter::select(Bool c, Float a, Float b) {
+  match_precision(a, b);
+  return select_of(*this, c, a, b);
+}
 Int Emitter::select(Bool c, Int a, Int b) { return select_of(*this, c, a, b); }
 Bool Emitter::select(Bool c, Bool a, Bool b) { return select_of(*this, c, a, b); }
 
 Float Emitter::reduce_add(Float vector) {
   llvm::FastMathFlags reassociate;
   reassociate.setAllowReassoc();
-  auto* call = builder_.CreateFAddReduce(llvm::ConstantFP::getNegativeZero(builder_.getFloatTy()), vector.value);
+  auto* zero = llvm::ConstantFP::getNegativeZero(vector.value->getType()->getScalarType());
+  auto* call = builder_.CreateFAddReduce(zero, vector.value);
   call->setFastMathFlags(reassociate);
   return {call};
 }
@@ -130,11 +151,19 @@ Float Emitter::bits_as_float(Int a) { return {builder_.CreateBitCast(a.value, sh
 Int Emitter::bits_as_int(Float a) { return {builder_.CreateBitCast(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 
 Index Emitter::widen(Int scalar) { return {builder_.CreateSExt(scalar.value, builder_.getInt64Ty())}; }
+Index Emitter::widen_bool(Bool scalar) { return {builder_.CreateZExt(scalar.value, builder_.getInt64Ty())}; }
 Int Emitter::narrow(Index a) { return {builder_.CreateTrunc(a.value, builder_.getInt32Ty())}; }
 Index Emitter::add(Index a, Index b) { return {builder_.CreateNSWAdd(a.value, b.value)}; }
 Index Emitter::sub(Index a, Index b) { return {builder_.CreateNSWSub(a.value, b.value)}; }
 Index Emitter::mul(Index a, Index b) { return {builder_.CreateNSWMul(a.value, b.value)}; }
 Index Emitter::min(Index a, Index b) { return {builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, a.value, b.value)}; }
+Index Emitter::max(Index a, Index b) { return {builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, a.value, b.value)}; }
+Index Emitter::select(Bool c, Index a, Index b) { return {builder_.CreateSelect(c.value, a.value, b.value)}; }
+Bool Emitter::equal(Index a, Index b) { return {builder_.CreateICmpEQ(a.value, b.value)}; }
+Index Emitter::bit_and(Index a, Index b) { return {builder_.CreateAnd(a.value, b.value)}; }
+Index Emitter::bit_or(Index a, Index b) { return {builder_.CreateOr(a.value, b.value)}; }
+Index Emitter::shl(Index a, Index b) { return {builder_.CreateShl(a.value, b.value)}; }
+Index Emitter::lshr(Index a, Index b) { return {builder_.CreateLShr(a.value, b.value)}; }
 Bool Emitter::less(Index a, Index b) { return {builder_.CreateICmpSLT(a.value, b.value)}; }
 
 Index Emitter::round_up(Index a, std::int64_t multiple) {
@@ -149,6 +178,21 @@ Ptr Emitter::at(Ptr base, Index elements) {
 
 Ptr Emitter::at_byte(Ptr base, std::int64_t bytes) {
   return {builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), base.value, static_cast<std::uint64_t>(bytes))};
+}
+
+Ptr Emitter::at_byte_offset(Ptr base, Index bytes) {
+  return {builder_.CreateInBoundsGEP(builder_.getInt8Ty(), base.value, bytes.value)};
+}
+
+Ptr Emitter::at_real(Ptr base, Index reals) { return {builder_.CreateInBoundsGEP(real_type(), base.value, reals.value)}; }
+
+Float Emitter::load_real(Ptr address) {
+  return {builder_.CreateAlignedLoad(real_type(), address.value, llvm::Align(static_cast<std::uint64_t>(real_bytes())))};
+}
+
+Float Emitter::load_reals(Ptr address, int alignment) {
+  auto* type = llvm::FixedVectorType::get(real_type(), static_cast<unsigned>(lanes_));
+  return {builder_.CreateAlignedLoad(type, address.value, llvm::Align(static_cast<std::uint64_t>(alignment)))};
 }
 
 Float Emitter::load(Ptr address, const char* name) {

@@ -1,6 +1,7 @@
-// Typed emission over IRBuilder. Float, Int and Bool are an fp32, i32 or i1 that is either one scalar or one vector of the
-// kernel's lanes; an operation on a scalar and a vector broadcasts the scalar. Index is a 64-bit scalar. Functions return
-// values; only emit_* functions elsewhere, and the stores and control flow here, append effects.
+// Typed emission over IRBuilder. Float, Int and Bool are an fp32 (or fp64), i32 or i1 that is either one scalar or one vector of
+// the kernel's lanes; an operation on a scalar and a vector broadcasts the scalar, one on fp32 and fp64 widens the fp32. A
+// "real" is a Float of the type that the kernel sums in: fp64 in fp64 kernels, else fp32. Index is a 64-bit scalar. Functions
+// return values; only emit_* functions elsewhere, and the stores and control flow here, append effects.
 #pragma once
 
 #include <llvm/ADT/STLFunctionalExtras.h>
@@ -8,6 +9,9 @@
 #include <llvm/IR/IRBuilder.h>
 #include <llvm/IR/Module.h>
 
+#include <bit>
+
+#include "plan/kernel_key.h"
 #include "plan/target.h"
 
 namespace flexjit::codegen {
@@ -32,10 +36,13 @@ enum class FloatOrder : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
 
 class Emitter {
  public:
-  Emitter(llvm::Module& module, plan::Isa isa);
+  Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic = plan::Arithmetic::kF32);
 
   plan::Isa isa() const { return isa_; }
+  plan::Arithmetic arithmetic() const { return arithmetic_; }
   int lanes() const { return lanes_; }
+  llvm::Type* real_type();
+  std::int64_t real_bytes() const { return arithmetic_ == plan::Arithmetic::kF64 ? 8 : 4; }
   llvm::IRBuilder<>& ir() { return builder_; }
   llvm::Module& module() { return module_; }
   bool has_fma() const { return isa_ == plan::Isa::kX86_64_V3 || isa_ == plan::Isa::kX86_64_V4 || isa_ == plan::Isa::kAArch64; }
@@ -45,9 +52,11 @@ class Emitter {
   void end_function();
 
   Float constant(float value);
+  Float real(double value);
   Int constant_int(std::int32_t value);
   Bool constant_bool(bool value);
   Index index(std::int64_t value);
+  static bool is_double(Float x) { return x.value->getType()->getScalarType()->isDoubleTy(); }
 
   static bool is_vector(llvm::Value* value) { return value->getType()->isVectorTy(); }
   template <typename T>
@@ -57,6 +66,7 @@ class Emitter {
   // The scalar type's vector type or itself: the type that has `shape`'s shape.
   llvm::Type* shaped(llvm::Type* scalar, llvm::Value* shape);
   Int lane_numbers();  // 0, 1, ..., lanes - 1
+  Int first_lane(Int vector);
 
   Float add(Float a, Float b);
   Float sub(Float a, Float b);
@@ -98,17 +108,30 @@ class Emitter {
   Int bits_as_int(Float a);
 
   Index widen(Int scalar);
+  Index widen_bool(Bool scalar);  // 0 or 1
   Int narrow(Index a);
   Index add(Index a, Index b);
   Index sub(Index a, Index b);
   Index mul(Index a, Index b);
   Index min(Index a, Index b);
+  Index max(Index a, Index b);
+  Index select(Bool c, Index a, Index b);
   Bool less(Index a, Index b);  // signed
+  Bool equal(Index a, Index b);
+  Index bit_and(Index a, Index b);
+  Index bit_or(Index a, Index b);
+  Index shl(Index a, Index b);
+  Index lshr(Index a, Index b);
   Index round_up(Index a, std::int64_t multiple);
+  Index panel_of(Index column) { return Index{builder_.CreateLShr(column.value, static_cast<unsigned>(std::countr_zero(static_cast<unsigned>(lanes_))))}; }
 
   // Memory. Offsets count 4-byte elements unless they say bytes.
   Ptr at(Ptr base, Index elements);
   Ptr at_byte(Ptr base, std::int64_t bytes);
+  Ptr at_byte_offset(Ptr base, Index bytes);
+  Ptr at_real(Ptr base, Index reals);
+  Float load_real(Ptr address);
+  Float load_reals(Ptr address, int alignment);  // one vector; alignment in bytes
   Float load(Ptr address, const char* name = "");
   Float load_vector(Ptr address, int alignment = 4);
   Int load_int(Ptr address, const char* name = "");
@@ -123,12 +146,17 @@ class Emitter {
   void for_range(llvm::StringRef name, Index lo, Index hi, Index step, llvm::function_ref<void(Index)> body);
   void if_then(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then);
   void if_else(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise);
+  // condition ? then() : otherwise(), of which only one runs.
+  llvm::Value* choose(llvm::StringRef name, Bool condition, llvm::function_ref<llvm::Value*()> then,
+                      llvm::function_ref<llvm::Value*()> otherwise);
 
   void set_contraction(Contraction contraction);
 
  private:
+  void match_precision(Float& a, Float& b);
   template <typename T>
   void match(T& a, T& b) {
+    if constexpr (std::is_same_v<T, Float>) match_precision(a, b);
     if (is_vector(a.value) != is_vector(b.value)) {
       a = broadcast(a);
       b = broadcast(b);
@@ -137,6 +165,7 @@ class Emitter {
   llvm::Module& module_;
   llvm::IRBuilder<> builder_;
   plan::Isa isa_;
+  plan::Arithmetic arithmetic_;
   int lanes_;
 };
 

@@ -47,6 +47,22 @@ void ExpressionEmitter::evaluate(Scope& scope, plan::Level level, const std::vec
   e_.set_contraction(Contraction::kOff);
 }
 
+void ExpressionEmitter::evaluate_along_diagonal(Scope& scope) {
+  e_.set_contraction(Contraction::kOff);
+  for (std::uint32_t i = 0; i < program_.size(); ++i) {
+    if (hoisting_.in_diagonal[i] && scope.value[i] == nullptr) scope.value[i] = node(scope, Id{i});
+  }
+}
+
+Bool ExpressionEmitter::unit_strides(plan::Level level) {
+  Bool all = e_.constant_bool(true);
+  for (std::uint32_t i = 0; i < program_.size(); ++i) {
+    if (hoisting_.level[i] != level || !hoisting_.contiguous[i]) continue;
+    all = e_.logical_and(all, buffers_[program_.read(Id{i}).buffer].unit_stride);
+  }
+  return all;
+}
+
 // One case a node kind; long because ops.def is.
 llvm::Value* ExpressionEmitter::node(Scope& scope, Id id) {
   switch (program_.node(id).op) {
@@ -158,8 +174,25 @@ llvm::Value* ExpressionEmitter::read(Scope& scope, Id id) {
   Bool allowed = allowed_lanes(scope, id, info.checked ? reads_.in_range(buffer, index) : Bool{});
   const bool varies = llvm::any_of(index, [](Int i) { return Emitter::is_vector(i.value); });
   // A scalar index that is in range may be read whatever the lanes; lanes past the lengths only matter where they move it.
-  if (varies && scope.active) allowed = allowed ? e_.logical_and(allowed, scope.active) : scope.active;
-  return reads_.load(reads_.address(buffer, dtype, index, allowed), dtype, Index{});
+  if (!varies) return reads_.load(reads_.address(buffer, dtype, index, allowed), dtype, Index{});
+  return read_lanes(scope, id, index, allowed);
+}
+
+// One vector load where the lanes lie side by side, all exist and all are in range; else only the allowed and active ones.
+llvm::Value* ExpressionEmitter::read_lanes(const Scope& scope, Id id, llvm::ArrayRef<Int> index, Bool allowed) {
+  const BufferFields& buffer = buffers_[program_.read(id).buffer];
+  const DType dtype = program_.buffers()[program_.read(id).buffer].dtype;
+  const auto lane_by_lane = [&] {
+    Bool lanes = allowed;
+    if (scope.active) lanes = lanes ? e_.logical_and(lanes, scope.active) : scope.active;
+    return reads_.load(reads_.address(buffer, dtype, index, lanes), dtype, Index{});
+  };
+  const Id guard = program_.operand(id, 0);
+  const bool guarded = program_.node(guard).op != Op::kConst || !program_.const_bool(guard);
+  if (!hoisting_.contiguous[id.index] || guarded || !Emitter::is_vector(index.back().value)) return lane_by_lane();
+  const auto at_once = [&] { return reads_.load_side_by_side(buffer, dtype, index); };
+  if (scope.whole && !program_.read(id).checked) return at_once();
+  return e_.choose("side_by_side", reads_.may_load_side_by_side(buffer, index), at_once, lane_by_lane);
 }
 
 // sum = 0; for (d = 0; d < extent; ++d) sum += a[..., d] * b[..., d]

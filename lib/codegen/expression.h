@@ -15,6 +15,7 @@ struct Scope {
   std::vector<llvm::Value*> value;  // by node; null: not known here
   std::vector<llvm::Value*> flag;   // by node: a checked read was in range (i1, scalar or vector)
   Bool active;                      // lanes that count; empty: all
+  bool whole = false;               // every lane exists, and contiguous reads have unit strides: nothing needs to be checked
 };
 
 // The (batch, head) of the work item.
@@ -30,6 +31,10 @@ class ExpressionEmitter {
   Scope uniform_scope(const ItemIndices& item);
   // Evaluates, in order, the nodes of `level` that are not yet known and that `wanted` (by node) asks for.
   void evaluate(Scope& scope, plan::Level level, const std::vector<bool>& wanted);
+  // The same for nodes of every level but the uniform.
+  void evaluate_along_diagonal(Scope& scope);
+  // Every contiguous read of `level` has a unit stride.
+  Bool unit_strides(plan::Level level);
   // Lanes (or the one scalar) whose checked read `id` is out of range in `scope` although active.
   Bool faulty_lanes(const Scope& scope, ir::Id id);
   // Stores the first faulty lane's site, dimension and index into the FaultArg, unless an earlier fault is there.
@@ -44,6 +49,7 @@ class ExpressionEmitter {
   llvm::Value* function(const Scope& scope, ir::Id id);
   llvm::Value* conversion(const Scope& scope, ir::Id id);
   llvm::Value* read(Scope& scope, ir::Id id);
+  llvm::Value* read_lanes(const Scope& scope, ir::Id id, llvm::ArrayRef<Int> index, Bool allowed);
   llvm::Value* dot(Scope& scope, ir::Id id);
   Bool allowed_lanes(Scope& scope, ir::Id id, Bool in_range);
   llvm::SmallVector<Int, 4> indices(const Scope& scope, ir::Id id, std::size_t first, std::size_t count) const;

@@ -1,39 +1,32 @@
-// The nest itself: work item -> spans -> key tiles -> strips.
+// The nest itself: work item -> spans -> key tiles -> micro-tiles.
 #include "codegen/forward.h"
 
 #include <cstddef>
 
+#include "codegen/storage.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
-namespace {
 
+using plan::Level;
 using plan::TileArg;
 
-// Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.
-constexpr std::int32_t kRegisterEpilogueCost = 8;
-
-}  // namespace
-
 ForwardEmitter::ForwardEmitter(Emitter& e, const plan::KernelKey& key)
-    : e_(e),
-      key_(key),
-      layout_(plan::layout_of(key)),
-      scratch_(plan::scratch_of(key)),
-      hoisting_(plan::hoist(key.program)),
-      register_epilogue_(hoisting_.score_cost <= kRegisterEpilogueCost && !hoisting_.checks_elements) {}
+    : e_(e), key_(key), layout_(plan::layout_of(key)), scratch_(plan::scratch_of(key)), hoisting_(plan::hoist(key.program)) {}
 
 // for (s = 0; s < tile->span_count; ++s)
-//   for (kv = spans[s].begin rounded down to a strip; kv < spans[s].end; kv += kv_tile)
-//     key_tile(spans[s], kv, min(kv_tile, spans[s].end - kv));
+//   for (kv = spans[s].begin rounded down to a panel; kv < spans[s].end; kv += kv_tile)
+//     key_tile(kv, min(kv_tile, spans[s].end - kv));
 void ForwardEmitter::emit() {
   item_.tile = e_.begin_function("attend", "tile");
   load_item();
   expressions_.emplace(e_, key_.program, hoisting_, item_.launch);
   uniform_ = expressions_->uniform_scope(item_.indices);
+  emit_units();
   emit_query_rows();
   emit_initial_state();
   emit_row_values();
+  emit_row_ranges();
   const Index span_count = e_.widen(e_.load_int(e_.at_byte(item_.tile, offsetof(TileArg, span_count)), "span_count"));
   const Ptr spans = e_.load_pointer(e_.at_byte(item_.tile, offsetof(TileArg, spans)), "spans");
   e_.for_range("span", e_.index(0), span_count, e_.index(1), [&](Index s) {
@@ -41,12 +34,15 @@ void ForwardEmitter::emit() {
     const Int begin = e_.load_int(span, "span.begin");
     const Int end = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, end)), "span.end");
     const Int masked = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, masked)), "span.masked");
-    const Span columns{begin, end, e_.compare(llvm::CmpInst::ICMP_NE, masked, e_.constant_int(0))};
-    const Int first = e_.bit_and(begin, e_.constant_int(-layout_.strip));
+    KeyTile tile{.begin = begin, .end = end, .masked = e_.compare(llvm::CmpInst::ICMP_NE, masked, e_.constant_int(0))};
+    const Int first = e_.bit_and(begin, e_.constant_int(-layout_.lanes));
     const Index kv_tile = e_.index(key_.tiling.kv_tile);
     const Index last = e_.widen(end);
-    e_.for_range("key_tile", e_.widen(first), last, kv_tile,
-                 [&](Index kv) { emit_key_tile(columns, kv, e_.min(kv_tile, e_.sub(last, kv))); });
+    e_.for_range("key_tile", e_.widen(first), last, kv_tile, [&](Index kv) {
+      tile.kv = kv;
+      tile.count = e_.min(kv_tile, e_.sub(last, kv));
+      emit_key_tile(tile);
+    });
   });
   emit_output();
   e_.end_function();
@@ -66,8 +62,8 @@ void ForwardEmitter::load_item() {
   item_.q_begin = e_.widen(int_at(offsetof(TileArg, q_begin), "q_begin"));
   item_.q_count = e_.widen(int_at(offsetof(TileArg, q_count), "q_count"));
   item_.rows = e_.round_up(item_.q_count, key_.tiling.micro_rows);
-  item_.q = load_rows(e_, launch, offsetof(plan::LaunchArg, q), item_.b, item_.h);
-  item_.out = load_rows(e_, launch, offsetof(plan::LaunchArg, out), item_.b, item_.h);
+  item_.q = load_rows(e_, launch, {offsetof(plan::LaunchArg, q), key_.types.q}, item_.b, item_.h);
+  item_.out = load_rows(e_, launch, {offsetof(plan::LaunchArg, out), key_.types.out}, item_.b, item_.h);
   item_.k_panels = e_.load_pointer(e_.at_byte(tile, offsetof(TileArg, k_panels)), "k_panels");
   item_.v_rows = e_.load_pointer(e_.at_byte(tile, offsetof(TileArg, v_rows)), "v_rows");
   item_.v_stride = e_.load_index(e_.at_byte(tile, offsetof(TileArg, v_stride)), "v_stride");
@@ -75,35 +71,81 @@ void ForwardEmitter::load_item() {
   scratch_base_ = e_.load_pointer(e_.at_byte(tile, offsetof(TileArg, scratch)), "scratch");
 }
 
-// for (column = 0; column < count; column += strip) strip(kv + column, column);
-// softmax over round_up(count, strip) columns; O = rescale * O + P V over count rows of V;
-void ForwardEmitter::emit_key_tile(const Span& span, Index kv, Index count) {
-  const Bool unmasked = e_.logical_and(e_.logical_not(span.masked), reads_fine_);
-  e_.for_range("strip", e_.index(0), count, e_.index(layout_.strip),
-               [&](Index column) { emit_strip({e_.add(kv, column), column, span.begin, span.end, unmasked}); });
-  emit_softmax(e_.round_up(count, layout_.strip));
-  emit_value_product(kv, count);
+// tables of the tile's columns and diagonals; which panels each group visits;
+// for (column = 0; column < count; column += strip) for each group: if it visits any panel of the strip: micro_tile;
+// softmax; O += P V
+void ForwardEmitter::emit_key_tile(KeyTile tile) {
+  const Bool columns_fine = emit_column_values(tile);
+  const Bool diagonals_fine = emit_diagonal_values(tile);
+  tile.fine = e_.logical_and(reads_fine_, e_.logical_and(columns_fine, diagonals_fine));
+  emit_visits(tile);
+  e_.for_range("strip", e_.index(0), tile.count, e_.index(layout_.strip), [&](Index column) {
+    const Index first_panel = e_.panel_of(column);
+    for_each_group("group", [&](Index group, Index row) {
+      const Index panels = e_.index((std::int64_t{1} << key_.tiling.micro_vectors) - 1);
+      const auto bits = [&](int field) { return e_.bit_and(e_.lshr(visit_field(group, field), first_panel), panels); };
+      const MicroTile micro{.column = column, .row = row, .visited = bits(0), .whole = bits(1)};
+      e_.if_then("visited", e_.logical_not(e_.equal(micro.visited, e_.index(0))), [&] { emit_score_tile(tile, micro); });
+    });
+  });
+  emit_softmax();
+  emit_value_product(tile);
 }
 
-// column values; for (row = 0; row < rows; row += micro_rows) score_tile(row);
-void ForwardEmitter::emit_strip(Strip strip) {
-  strip.fast = e_.logical_and(strip.fast, emit_column_values(strip.kv));
-  e_.for_range("rows", e_.index(0), item_.rows, e_.index(key_.tiling.micro_rows),
-               [&](Index row) { emit_score_tile(strip, row); });
+// for (row = 0, group = 0; row < rows; row += micro_rows, ++group)
+void ForwardEmitter::for_each_group(llvm::StringRef name, llvm::function_ref<void(Index group, Index row)> body) {
+  const Index rows_of_group = e_.index(key_.tiling.micro_rows);
+  e_.for_range(name, e_.index(0), item_.rows, rows_of_group, {e_.index(0).value}, [&](Index row, const Values& group) {
+    body(Index{group[0]}, row);
+    return Values{e_.add(Index{group[0]}, e_.index(1)).value};
+  });
 }
 
-Ptr ForwardEmitter::scratch_at(std::int64_t section, Index row, std::int64_t row_elements, Index column) {
-  return e_.at(e_.at_byte(scratch_base_, section), e_.add(e_.mul(row, e_.index(row_elements)), column));
+Ptr ForwardEmitter::real_at(std::int64_t section, Index row, std::int64_t row_reals, Index column) {
+  return e_.at_real(e_.at_byte(scratch_base_, section), e_.add(e_.mul(row, e_.index(row_reals)), column));
 }
 
-Ptr ForwardEmitter::row_value_at(std::int32_t slot, Index row) {
-  const std::int64_t section = scratch_.row_values + std::int64_t{4} * slot * key_.tiling.q_tile;
-  return e_.at(e_.at_byte(scratch_base_, section), row);
+Ptr ForwardEmitter::entry_at(std::int64_t section, std::int32_t slot, std::int64_t slot_entries, Index entry) {
+  return e_.at(e_.at_byte(scratch_base_, section + slot * slot_entries * 4), entry);
 }
 
-Ptr ForwardEmitter::column_value_at(std::int32_t slot, Index offset) {
-  const std::int64_t section = scratch_.column_values + std::int64_t{4} * slot * layout_.strip;
-  return e_.at(e_.at_byte(scratch_base_, section), offset);
+Ptr ForwardEmitter::value_at(Level level, std::int32_t slot, Index at) {
+  switch (level) {
+    case Level::kRow: return entry_at(scratch_.row_values, slot, key_.tiling.q_tile, at);
+    case Level::kColumn: return entry_at(scratch_.column_values, slot, key_.tiling.kv_tile, at);
+    case Level::kDiagonal: return entry_at(scratch_.diagonal_values, slot, scratch_.diagonals, at);
+    case Level::kUniform:
+    case Level::kElement: break;
+  }
+  return {};
+}
+
+llvm::Value* ForwardEmitter::to_entry(llvm::Value* value) {
+  if (!value->getType()->getScalarType()->isIntegerTy(1)) return value;
+  return e_.ir().CreateSExt(value, e_.shaped(e_.ir().getInt32Ty(), value));
+}
+
+llvm::Value* ForwardEmitter::from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape) {
+  const bool vector = bool_shape->isVectorTy();
+  if (type == ir::Type::kFloat) return vector ? e_.load_vector(address).value : e_.load(address).value;
+  const Int bits = vector ? e_.load_int_vector(address) : e_.load_int(address);
+  if (type == ir::Type::kInt) return bits.value;
+  return e_.compare(llvm::CmpInst::ICMP_NE, bits, e_.constant_int(0)).value;
+}
+
+// The stored values and flags of `level` at one entry (rows) or one vector of entries (columns, diagonals).
+void ForwardEmitter::load_values(Scope& scope, Level level, Index at) {
+  llvm::Type* shape = e_.ir().getInt1Ty();
+  if (level != Level::kRow) shape = llvm::FixedVectorType::get(shape, static_cast<unsigned>(e_.lanes()));
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+    if (hoisting_.level[i] != level) continue;
+    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
+      scope.value[i] = from_entry(value_at(level, slot, at), key_.program.nodes()[i].type, shape);
+    }
+    if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
+      scope.flag[i] = from_entry(value_at(level, slot, at), ir::Type::kBool, shape);
+    }
+  }
 }
 
 }  // namespace flexjit::codegen

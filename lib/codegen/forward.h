@@ -2,18 +2,20 @@
 //
 //   for span in spans:                         skip what the block mask proved empty
 //     for key tile of kv_tile columns:
-//       for strip of micro_vectors * lanes columns:
-//         for micro_rows rows of the query tile:   S = Q K^T in registers, score_mod and mask_mod in its epilogue, running max
-//       for row: P = exp(S - max), row sum, rescale factor
-//       for chunk of value dims, for micro_rows rows: O = rescale * O + P V in registers
+//       for group of micro_rows rows:          which panels of the tile have an allowed pair, which have only such
+//       for strip of micro_vectors panels, for group:   S = Q K^T in registers, score_mod and mask_mod in its epilogue, running max
+//       for group: P = exp(S - max), sums, rescale factors
+//       for chunk of value dims, for group:    O = rescale * O + P V in registers
 //
 // Each method appends the code of one level; the C pseudo-code of what it emits stands above it.
 #pragma once
 
 #include <optional>
 
+#include "codegen/cells.h"
 #include "codegen/emitter.h"
 #include "codegen/expression.h"
+#include "codegen/range.h"
 #include "plan/hoisting.h"
 #include "plan/kernel_key.h"
 #include "plan/scratch.h"
@@ -35,68 +37,101 @@ class ForwardEmitter {
     Ptr tile, k_panels, v_rows, fault;
     Index v_stride;
   };
-  // The key columns [kv, kv + strip) whose scores go to columns [column, column + strip) of S.
-  struct Strip {
-    Index kv;
-    Index column;
-    Int begin, end;  // of the span: columns outside are not allowed
-    Bool fast;       // no mask, no tail, no read to check: the register epilogue serves
+  // Scores in scratch are in units in which exp(score) is 2^(exponent * score): log2 units where no mod sees them, so that
+  // the softmax has no product to make. Sums of bf16 pairs are not yet scaled: the queries stay as they are.
+  struct Units {
+    Float exponent{};  // empty: 1
+    Float natural{};   // one unit in natural units; empty: 1
+    Float product{};   // what q k is multiplied with before score_mod; empty: 1
   };
-  // [begin, end) as in SpanArg.
-  struct Span {
-    Int begin, end;
-    Bool masked;
+  // The columns [kv, kv + count) and the bounds of their span: columns outside are not allowed.
+  struct KeyTile {
+    Index kv{}, count{};
+    Int begin{}, end{};
+    Bool masked{};  // the mask decides; else every column inside the bounds is allowed
+    Bool fine{};    // no read needs to be checked
   };
-  using Accumulators = Values;  // micro_rows x micro_vectors, row-major
+  // The columns [column, column + strip) of a key tile and the micro_rows rows from `row` on.
+  struct MicroTile {
+    Index column, row;
+    Index visited, whole;  // bits of its panels
+  };
+  using Accumulators = llvm::SmallVector<Float, 32>;  // micro_rows x vectors, row-major
 
   void load_item();  // forward.cpp
-  void emit_key_tile(const Span& span, Index kv, Index count);
-  void emit_strip(Strip strip);
+  void emit_key_tile(KeyTile tile);
 
   void emit_query_rows();  // forward_state.cpp
+  void emit_units();
   void emit_initial_state();
   void emit_row_values();
-  Bool emit_column_values(Index kv);
-  void emit_output();
-  void emit_output_row(Index row);
-  void emit_log_sum_exp(Index row, Float max, Float sum);
+  Bool emit_column_values(const KeyTile& tile);
+  Bool emit_diagonal_values(const KeyTile& tile);
+  Bool store_values(const Scope& scope, plan::Level level, Index at);
+  void emit_row_ranges();
+  void store_column_ranges(const Scope& scope, Index panel);
 
-  void emit_score_tile(const Strip& strip, Index row);  // score_tile.cpp
-  Accumulators emit_query_key_product(const Strip& strip, Index row);
-  void emit_register_epilogue(const Strip& strip, Index row, const Accumulators& scores);
-  void emit_masked_epilogue(const Strip& strip, Index row, const Accumulators& scores);
-  void emit_masked_scores(const Strip& strip, Index row, Index offset);
+  void emit_output();  // forward_output.cpp
+  void emit_output_row(Index row);
+  void emit_row_result(std::size_t offset, Index row, Float value);
+
+  void emit_visits(const KeyTile& tile);  // visits.cpp
+  void emit_masked_visit(const KeyTile& tile, Index group);
+  void store_visit(Index group, Index visited, Index whole);
+  void emit_holes(Index group, Index visited);
+  Choice panel_mask(const KeyTile& tile, Index group, Index panel);
+  Index visit_field(Index group, int field);
+
+  void emit_score_tile(const KeyTile& tile, const MicroTile& micro);  // score_tile.cpp
+  Accumulators emit_query_key_product(const KeyTile& tile, const MicroTile& micro, Index column, int vectors);
+  void store_scores(const MicroTile& micro, Index column, const Accumulators& scores);
+  void emit_narrow_products(const KeyTile& tile, const MicroTile& micro);
+
+  void emit_whole_epilogue(const KeyTile& tile, const MicroTile& micro, const Accumulators& scores);  // score_epilogue.cpp
+  void emit_whole_row(const Scope& of_row, const MicroTile& micro, Index row, llvm::ArrayRef<Float> scores);
+  void emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro);
+  void emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column);
+  Float modified_score(Scope& scope, Float product);
   Scope row_scope(Index row);
-  void load_column_values(Scope& scope, Index offset);
+  void load_column_values(Scope& scope, Index column);
+  void load_diagonal_values(Scope& scope, Index row, Index column);
   Bool emit_mask(Scope& scope, Bool inside);
   void emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted);
   void emit_running_max(Index row, Float scores);
 
-  void emit_softmax(Index columns);  // softmax.cpp
-  void emit_softmax_row(Index row, Index columns);
-  void emit_value_product(Index kv, Index count);  // value_tile.cpp
-  void emit_value_tile(Index kv, Index count, Index dim, int vectors);
-  void emit_value_rows(Index kv, Index count, Index dim, Index row, int vectors);
+  void emit_softmax();  // softmax.cpp
+  void emit_row_maxima(Index first_row);
+  void emit_weights_of_row(Index row, Index begin, Index end);
+  Float weight_of(Float score, Float base);
 
-  Ptr scratch_at(std::int64_t section, Index row, std::int64_t row_elements, Index column);
-  Ptr score_at(Index row, Index column) { return scratch_at(scratch_.s, row, scratch_.s_stride, column); }
-  Ptr row_value_at(std::int32_t slot, Index row);
-  Ptr column_value_at(std::int32_t slot, Index offset);
+  void emit_value_product(const KeyTile& tile);  // value_tile.cpp
+  void emit_value_tile(const KeyTile& tile, Index dim, int vectors);
+  void emit_value_rows(const KeyTile& tile, Index group, Index dim, int vectors);
+
+  Ptr real_at(std::int64_t section, Index row, std::int64_t row_reals, Index column);
+  Ptr score_at(Index row, Index column) { return real_at(scratch_.s, row, scratch_.s_stride, column); }
+  Ptr entry_at(std::int64_t section, std::int32_t slot, std::int64_t slot_entries, Index entry);
+  Ptr value_at(plan::Level level, std::int32_t slot, Index at);
   // A node's value as the 4 bytes of a table entry, and back.
   llvm::Value* to_entry(llvm::Value* value);
   llvm::Value* from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape);
+  void load_values(Scope& scope, plan::Level level, Index at);
+  int vector_bytes() const { return static_cast<int>(e_.lanes() * e_.real_bytes()); }
+  int groups() const { return key_.tiling.q_tile / key_.tiling.micro_rows; }
+  bool is_softmax() const { return key_.weights == plan::Weights::kSoftmax; }
+  void for_each_group(llvm::StringRef name, llvm::function_ref<void(Index group, Index row)> body);
 
   Emitter& e_;
   const plan::KernelKey& key_;
   const plan::KernelLayout layout_;
   const plan::ScratchLayout scratch_;
   const plan::Hoisting hoisting_;
-  const bool register_epilogue_;
   Item item_;
+  Units units_;
   Ptr scratch_base_;
   std::optional<ExpressionEmitter> expressions_;
   Scope uniform_;
-  Bool reads_fine_;  // every uniform and row read is in range
+  Bool reads_fine_;  // every uniform and row read is in range, every contiguous one has a unit stride
 };
 
 }  // namespace flexjit::codegen

@@ -1,9 +1,10 @@
-// What surrounds the key loop of a query tile: scaled queries, initial state, the tables of row and column values, the output.
+// What surrounds the key loop of a query tile: queries, initial state, and the tables of row, column and diagonal values.
 #include <cstddef>
 #include <limits>
+#include <numbers>
 
 #include "codegen/forward.h"
-#include "codegen/vector_math.h"
+#include "codegen/storage.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
@@ -11,8 +12,9 @@ namespace {
 
 using ir::Id;
 using ir::Op;
+using plan::Level;
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr double kInf = std::numeric_limits<double>::infinity();
 
 std::vector<bool> all_nodes(const ir::Program& program) { return std::vector<bool>(program.size(), true); }
 
@@ -25,147 +27,151 @@ Id find(const ir::Program& program, Op op) {
 
 }  // namespace
 
-// for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) scratch.q[r][d] = scale * q[q_begin + min(r, q_count - 1)][d];
+// With a mod, scores are in natural units: exponent = log2 e. Without, in log2 units: the queries are scaled by log2 e as well.
+// Pairs of bf16 would lose bits to scaled queries, so their sums are scaled instead: before the mod, or in the exponent, where
+// the factor must be positive and not 0 for masked scores to vanish; the sign of the scale goes into the queries.
+void ForwardEmitter::emit_units() {
+  const bool has_mod = key_.program.score().valid();
+  const Float scale = item_.launch.scale;
+  const Float log2_e = e_.real(std::numbers::log2e);
+  if (e_.arithmetic() == plan::Arithmetic::kBF16) {
+    const Float positive = e_.max(e_.abs(scale), e_.constant(std::numeric_limits<float>::min()));
+    if (has_mod) {
+      units_ = {.exponent = log2_e, .product = positive};
+    } else {
+      units_ = {.exponent = e_.mul(positive, log2_e), .natural = positive};
+    }
+  } else if (has_mod) {
+    units_ = {.exponent = log2_e};
+  } else {
+    units_ = {.natural = e_.real(std::numbers::ln2)};
+  }
+}
+
+// for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) scratch.q[r][d] = factor * q[q_begin + min(r, q_count - 1)][d];
 // The rows that pad the last micro-tile repeat the last real one, so that whatever they compute is as harmless.
 void ForwardEmitter::emit_query_rows() {
-  const std::int64_t whole = key_.head_dim / e_.lanes() * e_.lanes();
+  const bool pairs = e_.arithmetic() == plan::Arithmetic::kBF16;
+  Float factor = item_.launch.scale;
+  if (!key_.program.score().valid()) factor = e_.mul(factor, e_.real(std::numbers::log2e));
   const Index last = e_.sub(item_.q_count, e_.index(1));
   e_.for_range("load_q", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
     const Index source_row = e_.add(item_.q_begin, e_.min(r, last));
-    const Ptr source = e_.at(item_.q.data, e_.mul(source_row, item_.q.stride));
-    const Ptr target = scratch_at(scratch_.q, r, key_.head_dim, e_.index(0));
+    const Ptr source = at_element(e_, item_.q.data, e_.mul(source_row, item_.q.stride), key_.types.q);
+    const Ptr target = at_cell(e_, e_.at_byte(scratch_base_, scratch_.q), e_.mul(r, e_.index(layout_.k_depth)));
+    if (pairs) {
+      copy_pairs(e_, {source, target, key_.head_dim}, e_.compare(FloatOrder::kLt, item_.launch.scale, e_.constant(0.0F)));
+      return;
+    }
+    const std::int64_t whole = key_.head_dim / e_.lanes() * e_.lanes();
     e_.for_range("load_q.vector", e_.index(0), e_.index(whole), e_.index(e_.lanes()), [&](Index d) {
-      e_.store(e_.mul(e_.load_vector(e_.at(source, d)), item_.launch.scale).value, e_.at(target, d));
+      const Float q = load_elements(e_, at_element(e_, source, d, key_.types.q), key_.types.q);
+      e_.store(e_.mul(q, factor).value, e_.at_real(target, d));
     });
-    e_.for_range("load_q.tail", e_.index(whole), e_.index(key_.head_dim), e_.index(1),
-                 [&](Index d) { e_.store(e_.mul(e_.load(e_.at(source, d)), item_.launch.scale).value, e_.at(target, d)); });
+    e_.for_range("load_q.tail", e_.index(whole), e_.index(key_.head_dim), e_.index(1), [&](Index d) {
+      const Float q = load_element(e_, at_element(e_, source, d, key_.types.q), key_.types.q);
+      e_.store(e_.mul(q, factor).value, e_.at_real(target, d));
+    });
   });
 }
 
-// for (r = 0; r < rows; ++r) { row_max[r] = -inf; row_sum[r] = 0; max_lanes[r][*] = -inf; o[r][*] = 0; }
+// for (r = 0; r < q_tile; ++r) { row_max[r] = -inf; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; rescale[r] = 1; o[r][*] = 0; }
 void ForwardEmitter::emit_initial_state() {
-  const Float lowest = e_.constant(-kInf);
-  const Float zero = e_.constant(0.0F);
-  e_.for_range("reset", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
-    e_.store(lowest.value, scratch_at(scratch_.row_max, r, 1, e_.index(0)));
-    e_.store(zero.value, scratch_at(scratch_.row_sum, r, 1, e_.index(0)));
-    e_.store(e_.broadcast(lowest).value, scratch_at(scratch_.max_lanes, r, e_.lanes(), e_.index(0)), 4 * e_.lanes());
+  const Float lowest = e_.real(-kInf);
+  const Float zero = e_.real(0.0);
+  e_.for_range("reset", e_.index(0), e_.index(key_.tiling.q_tile), e_.index(1), [&](Index r) {
+    e_.store(lowest.value, real_at(scratch_.row_max, r, 1, e_.index(0)));
+    e_.store(e_.real(1.0).value, real_at(scratch_.rescale, r, 1, e_.index(0)));
+    e_.store(e_.broadcast(lowest).value, real_at(scratch_.max_lanes, r, e_.lanes(), e_.index(0)), vector_bytes());
+    e_.store(e_.broadcast(zero).value, real_at(scratch_.sum_lanes, r, e_.lanes(), e_.index(0)), vector_bytes());
     e_.for_range("reset.o", e_.index(0), e_.index(layout_.v_padded), e_.index(e_.lanes()), [&](Index d) {
-      e_.store(e_.broadcast(zero).value, scratch_at(scratch_.o, r, layout_.v_padded, d), 4 * e_.lanes());
+      e_.store(e_.broadcast(zero).value, real_at(scratch_.o, r, layout_.v_padded, d), vector_bytes());
     });
   });
 }
 
-llvm::Value* ForwardEmitter::to_entry(llvm::Value* value) {
-  if (!value->getType()->getScalarType()->isIntegerTy(1)) return value;
-  return e_.ir().CreateSExt(value, e_.shaped(e_.ir().getInt32Ty(), value));
+// Stores what `level` keeps of `scope` at entry `at`; returns that every checked read of the level is in range there.
+Bool ForwardEmitter::store_values(const Scope& scope, Level level, Index at) {
+  Bool fine = e_.constant_bool(true);
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+    if (hoisting_.level[i] != level) continue;
+    const auto store = [&](std::int32_t slot, llvm::Value* value) {
+      if (level != Level::kRow && !Emitter::is_vector(value)) {
+        value = e_.ir().CreateVectorSplat(static_cast<unsigned>(e_.lanes()), value);
+      }
+      e_.store(to_entry(value), value_at(level, slot, at));
+    };
+    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) store(slot, scope.value[i]);
+    if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
+      store(slot, scope.flag[i]);
+      fine = e_.logical_and(fine, e_.logical_not(e_.any(expressions_->faulty_lanes(scope, Id{i}))));
+    }
+  }
+  return fine;
 }
 
-llvm::Value* ForwardEmitter::from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape) {
-  const bool vector = bool_shape->isVectorTy();
-  if (type == ir::Type::kFloat) return vector ? e_.load_vector(address).value : e_.load(address).value;
-  const Int bits = vector ? e_.load_int_vector(address) : e_.load_int(address);
-  if (type == ir::Type::kInt) return bits.value;
-  return e_.compare(llvm::CmpInst::ICMP_NE, bits, e_.constant_int(0)).value;
-}
-
-// fine = uniform reads in range;
+// fine = uniform reads in range and contiguous;
 // for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; fine &= row reads in range; }
 void ForwardEmitter::emit_row_values() {
-  reads_fine_ = e_.constant_bool(true);
+  reads_fine_ = expressions_->unit_strides(Level::kElement);
   for (llvm::Value* flag : uniform_.flag) {
     if (flag != nullptr) reads_fine_ = e_.logical_and(reads_fine_, Bool{flag});
   }
   if (hoisting_.row_slots == 0) return;
   const Id q_idx = find(key_.program, Op::kQIdx);
   const Index last = e_.sub(item_.q_count, e_.index(1));
-  const Values fine = e_.for_range("row_values", e_.index(0), item_.rows, e_.index(1), {reads_fine_.value},
-                                   [&](Index r, const Values& carried) {
-                                     Scope scope = uniform_;
-                                     scope.value[q_idx.index] = e_.narrow(e_.add(item_.q_begin, e_.min(r, last))).value;
-                                     expressions_->evaluate(scope, plan::Level::kRow, all_nodes(key_.program));
-                                     Bool all{carried[0]};
-                                     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-                                       if (hoisting_.level[i] != plan::Level::kRow) continue;
-                                       if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-                                         e_.store(to_entry(scope.value[i]), row_value_at(slot, r));
-                                       if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-                                         e_.store(to_entry(scope.flag[i]), row_value_at(slot, r));
-                                         all = e_.logical_and(all, Bool{scope.flag[i]});
-                                       }
-                                     }
-                                     return Values{all.value};
-                                   });
+  const Values fine = e_.for_range(
+      "row_values", e_.index(0), item_.rows, e_.index(1), {reads_fine_.value}, [&](Index r, const Values& carried) {
+        Scope scope = uniform_;
+        scope.value[q_idx.index] = e_.narrow(e_.add(item_.q_begin, e_.min(r, last))).value;
+        expressions_->evaluate(scope, Level::kRow, all_nodes(key_.program));
+        return Values{e_.logical_and(Bool{carried[0]}, store_values(scope, Level::kRow, r)).value};
+      });
   reads_fine_ = Bool{fine[0]};
 }
 
-// for (o = 0; o < strip; o += lanes) { kv_idx = kv + o + lane; column_values[slot][o..] = ...; } returns column reads in range
-Bool ForwardEmitter::emit_column_values(Index kv) {
+// for (c = 0; c < count; c += lanes) { kv_idx = kv + c + lane; column_values[slot][c..] = ...; } returns column reads in range
+Bool ForwardEmitter::emit_column_values(const KeyTile& tile) {
   Bool fine = e_.constant_bool(true);
   if (hoisting_.column_slots == 0) return fine;
   const Id kv_idx = find(key_.program, Op::kKvIdx);
-  const Values all =
-      e_.for_range("column_values", e_.index(0), e_.index(layout_.strip), e_.index(e_.lanes()), {fine.value},
-                   [&](Index offset, const Values& carried) {
-                     Scope scope = uniform_;
-                     const Int columns = e_.add(e_.narrow(e_.add(kv, offset)), e_.lane_numbers());
-                     scope.value[kv_idx.index] = columns.value;
-                     scope.active = e_.compare(llvm::CmpInst::ICMP_SLT, columns, item_.launch.kv_len);
-                     expressions_->evaluate(scope, plan::Level::kColumn, all_nodes(key_.program));
-                     Bool so_far{carried[0]};
-                     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-                       if (hoisting_.level[i] != plan::Level::kColumn) continue;
-                       if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-                         e_.store(to_entry(scope.value[i]), column_value_at(slot, offset));
-                       if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-                         e_.store(to_entry(scope.flag[i]), column_value_at(slot, offset));
-                         so_far = e_.logical_and(so_far, e_.logical_not(e_.any(expressions_->faulty_lanes(scope, Id{i}))));
-                       }
-                     }
-                     return Values{so_far.value};
-                   });
+  const Values all = e_.for_range(
+      "column_values", e_.index(0), tile.count, e_.index(e_.lanes()), {fine.value}, [&](Index column, const Values& carried) {
+        Scope scope = uniform_;
+        const Int columns = e_.add(e_.narrow(e_.add(tile.kv, column)), e_.lane_numbers());
+        scope.value[kv_idx.index] = columns.value;
+        scope.active = e_.compare(llvm::CmpInst::ICMP_SLT, columns, item_.launch.kv_len);
+        expressions_->evaluate(scope, Level::kColumn, all_nodes(key_.program));
+        store_column_ranges(scope, e_.panel_of(column));
+        return Values{e_.logical_and(Bool{carried[0]}, store_values(scope, Level::kColumn, column)).value};
+      });
   return Bool{all[0]};
 }
 
-// for (r = 0; r < q_count; ++r) out[q_begin + r] = row_sum[r] == 0 ? 0 : o[r] / row_sum[r];
-void ForwardEmitter::emit_output() {
-  e_.for_range("store_out", e_.index(0), item_.q_count, e_.index(1), [&](Index r) { emit_output_row(r); });
-}
-
-void ForwardEmitter::emit_output_row(Index row) {
-  const Float sum = e_.load(scratch_at(scratch_.row_sum, row, 1, e_.index(0)));
-  const Float max = e_.load(scratch_at(scratch_.row_max, row, 1, e_.index(0)));
-  const Bool empty = e_.compare(FloatOrder::kEq, sum, e_.constant(0.0F));
-  const Float factor = e_.select(empty, e_.constant(0.0F), e_.div(e_.constant(1.0F), sum));
-  const Ptr target = e_.at(item_.out.data, e_.mul(e_.add(item_.q_begin, row), item_.out.stride));
-  const std::int64_t whole = key_.v_head_dim / e_.lanes() * e_.lanes();
-  e_.for_range("store_out.vector", e_.index(0), e_.index(whole), e_.index(e_.lanes()), [&](Index d) {
-    const Float o = e_.load_vector(scratch_at(scratch_.o, row, layout_.v_padded, d), 4 * e_.lanes());
-    e_.store(e_.mul(o, factor).value, e_.at(target, d));
-  });
-  e_.for_range("store_out.tail", e_.index(whole), e_.index(key_.v_head_dim), e_.index(1), [&](Index d) {
-    const Float o = e_.load(scratch_at(scratch_.o, row, layout_.v_padded, d));
-    e_.store(e_.mul(o, factor).value, e_.at(target, d));
-  });
-  emit_log_sum_exp(row, max, sum);
-}
-
-// if (launch->lse) lse[b][h][q_begin + row] = sum == 0 ? -inf : max + ln(sum);
-void ForwardEmitter::emit_log_sum_exp(Index row, Float max, Float sum) {
-  const Ptr launch = item_.launch.launch;
-  const Ptr lse = e_.load_pointer(e_.at_byte(launch, offsetof(plan::LaunchArg, lse)), "lse");
-  const Bool wanted{e_.ir().CreateIsNotNull(lse.value)};
-  e_.if_then("store_lse", wanted, [&] {
-    const auto stride = [&](std::size_t offset) {
-      return e_.load_index(e_.at_byte(launch, static_cast<std::int64_t>(offset)));
-    };
-    const Index from_batch = e_.mul(item_.b, stride(offsetof(plan::LaunchArg, lse.stride_batch)));
-    const Index from_head = e_.mul(item_.h, stride(offsetof(plan::LaunchArg, lse.stride_head)));
-    const Index from_row = e_.mul(e_.add(item_.q_begin, row), stride(offsetof(plan::LaunchArg, lse.stride_row)));
-    const Bool empty = e_.compare(FloatOrder::kEq, sum, e_.constant(0.0F));
-    const Float value = e_.select(empty, e_.constant(-kInf), e_.add(max, emit_log(e_, sum)));
-    e_.store(value.value, e_.at(lse, e_.add(from_batch, e_.add(from_head, from_row))));
-  });
+// for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..] = ...; }
+// Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it alone.
+// Only differences that occur between the span's columns and the tile's rows are read.
+Bool ForwardEmitter::emit_diagonal_values(const KeyTile& tile) {
+  Bool fine = e_.constant_bool(true);
+  if (hoisting_.diagonal_slots == 0) return fine;
+  const Id q_idx = find(key_.program, Op::kQIdx);
+  const Id kv_idx = find(key_.program, Op::kKvIdx);
+  const Int query = e_.narrow(item_.q_begin);
+  const Index first_key = e_.sub(tile.kv, e_.index(key_.tiling.q_tile - 1));
+  const Index used = e_.add(tile.count, e_.index(key_.tiling.q_tile - 1));
+  const Int least = e_.sub(tile.begin, e_.narrow(e_.sub(item_.q_count, e_.index(1))));
+  const Values all = e_.for_range(
+      "diagonal_values", e_.index(0), used, e_.index(e_.lanes()), {fine.value}, [&](Index t, const Values& carried) {
+        Scope scope = uniform_;
+        const Int keys = e_.add(e_.narrow(e_.add(first_key, t)), e_.lane_numbers());
+        scope.value[q_idx.index] = query.value;
+        scope.value[kv_idx.index] = keys.value;
+        scope.active = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, keys, least),
+                                      e_.compare(llvm::CmpInst::ICMP_SLT, keys, tile.end));
+        expressions_->evaluate_along_diagonal(scope);
+        return Values{e_.logical_and(Bool{carried[0]}, store_values(scope, Level::kDiagonal, t)).value};
+      });
+  return Bool{all[0]};
 }
 
 }  // namespace flexjit::codegen

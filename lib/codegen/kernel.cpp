@@ -12,7 +12,7 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
   const TargetNames names = target_names(key.target);
   module->setTargetTriple(llvm::Triple(names.triple));
   module->setPICLevel(llvm::PICLevel::BigPIC);
-  Emitter emitter(*module, key.target.isa);
+  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target));
   ForwardEmitter(emitter, key).emit();
   emit_pack(emitter, key);
   for (llvm::Function& function : *module) {

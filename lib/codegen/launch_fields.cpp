@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "codegen/storage.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
@@ -25,12 +26,12 @@ LaunchFields load_launch(Emitter& e, Ptr launch) {
           .scale = e.load(e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
 }
 
-Rows load_rows(Emitter& e, Ptr launch, std::size_t offset, Index b, Index head) {
-  const Ptr tensor = e.at_byte(launch, static_cast<std::int64_t>(offset));
+Rows load_rows(Emitter& e, Ptr launch, TensorField field, Index b, Index head) {
+  const Ptr tensor = e.at_byte(launch, static_cast<std::int64_t>(field.offset));
   const Index from_batch = e.mul(b, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_batch))));
   const Index from_head = e.mul(head, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_head))));
   const Ptr data = e.load_pointer(tensor);
-  return {e.at(data, e.add(from_batch, from_head)), e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_row)))};
+  return {at_element(e, data, e.add(from_batch, from_head), field.dtype), e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_row)))};
 }
 
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program) {
@@ -48,6 +49,7 @@ std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program
       out.extents.push_back(e.narrow(e.min(extent, e.index(std::numeric_limits<std::int32_t>::max()))));
       out.strides.push_back(e.load_index(e.at_byte(buffer, static_cast<std::int64_t>(offsetof(BufferArg, strides)) + at)));
     }
+    out.unit_stride = e.equal(out.strides.back(), e.index(1));
   }
   return fields;
 }

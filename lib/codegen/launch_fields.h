@@ -26,11 +26,16 @@ struct BufferFields {
   Ptr data;
   llvm::SmallVector<Index, 4> strides;
   llvm::SmallVector<Int, 4> extents;  // at most INT_MAX: any int index is compared with it unsigned
+  Bool unit_stride;                   // of the innermost dimension
 };
 
 LaunchFields load_launch(Emitter& e, Ptr launch);
-// The tensor whose TensorArg lies `offset` bytes into the launch, at plane (b, head).
-Rows load_rows(Emitter& e, Ptr launch, std::size_t offset, Index b, Index head);
+// The tensor of `dtype` elements whose TensorArg lies `offset` bytes into the launch, at plane (b, head).
+struct TensorField {
+  std::size_t offset;
+  DType dtype;
+};
+Rows load_rows(Emitter& e, Ptr launch, TensorField tensor, Index b, Index head);
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);
 // The bits of the runtime scalar in `slot` as a Float, Int or Bool.
 llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type);

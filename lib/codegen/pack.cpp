@@ -1,10 +1,13 @@
-// K rows (kv, head_dim) -> panels [strip of kv][head_dim][strip], through lanes x lanes register transposes; V rows -> rows
-// padded with zeros to whole vectors.
+// K rows (kv, head_dim) -> panels [panel of kv][k_depth][lanes] of cells, through lanes x lanes register transposes; V rows ->
+// rows of cells padded with zeros to whole vectors. Other element types are widened on the way, pairs of bf16 stay as they are.
 #include "codegen/pack.h"
 
 #include <cstddef>
 
+#include "codegen/cells.h"
+#include "codegen/lane_transpose.h"
 #include "codegen/launch_fields.h"
+#include "codegen/storage.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
@@ -12,118 +15,176 @@ namespace {
 
 using plan::PackArg;
 
-struct Pack {
-  Index kv_begin, kv_end, kv_len;
-  Rows k, v;
-  Ptr k_panels, v_rows;
+class Packer {
+ public:
+  Packer(Emitter& e, const plan::KernelKey& key)
+      : e_(e), key_(key), layout_(plan::layout_of(key)), pairs_(e.arithmetic() == plan::Arithmetic::kBF16) {}
+  void emit();
+
+ private:
+  void load_arguments(Ptr arg);
+  void emit_whole_panel(Ptr source, Ptr panel);
+  void emit_ragged_panel(Ptr source, Ptr panel, Index count);
+  void emit_value_rows();
+  void emit_value_row(Index row);
+  Ptr row_of(const Rows& rows, Index row) { return at_element(e_, rows.data, e_.mul(row, rows.stride), key_.types.kv); }
+  // The cells d, d + 1, ... of one key; one cell.
+  llvm::Value* load_key_cells(Ptr key, Index d);
+  llvm::Value* load_key_cell(Ptr key, Index d);
+  llvm::Value* zero_cell();
+  void store_cell(llvm::Value* cell, Ptr address) { e_.store(cell, address); }
+  // `lanes` value dims, or one, of the row (or pair of rows) `row`.
+  llvm::Value* load_value_cells(Index row, Index d);
+  llvm::Value* load_value_cell(Index row, Index d);
+  llvm::Value* paired(llvm::Value* first, llvm::Value* second);
+  Index second_row(Index row) { return e_.min(e_.add(row, e_.index(1)), e_.sub(kv_len_, e_.index(1))); }
+
+  Emitter& e_;
+  const plan::KernelKey& key_;
+  const plan::KernelLayout layout_;
+  const bool pairs_;
+  Index kv_begin_, kv_end_, kv_len_;
+  Rows k_, v_;
+  Ptr k_panels_, v_rows_;
 };
 
-Pack load_pack(Emitter& e, Ptr arg) {
-  const Ptr launch = e.load_pointer(e.at_byte(arg, offsetof(PackArg, launch)));
+void Packer::load_arguments(Ptr arg) {
+  const Ptr launch = e_.load_pointer(e_.at_byte(arg, offsetof(PackArg, launch)));
   const auto index_at = [&](std::size_t offset) {
-    return e.widen(e.load_int(e.at_byte(arg, static_cast<std::int64_t>(offset))));
+    return e_.widen(e_.load_int(e_.at_byte(arg, static_cast<std::int64_t>(offset))));
   };
   const Index b = index_at(offsetof(PackArg, b));
   const Index head = index_at(offsetof(PackArg, kv_head));
-  return {.kv_begin = index_at(offsetof(PackArg, kv_begin)),
-          .kv_end = index_at(offsetof(PackArg, kv_end)),
-          .kv_len = e.widen(e.load_int(e.at_byte(launch, offsetof(plan::LaunchArg, kv_len)))),
-          .k = load_rows(e, launch, offsetof(plan::LaunchArg, k), b, head),
-          .v = load_rows(e, launch, offsetof(plan::LaunchArg, v), b, head),
-          .k_panels = e.load_pointer(e.at_byte(arg, offsetof(PackArg, k_panels))),
-          .v_rows = e.load_pointer(e.at_byte(arg, offsetof(PackArg, v_rows)))};
+  kv_begin_ = index_at(offsetof(PackArg, kv_begin));
+  kv_end_ = index_at(offsetof(PackArg, kv_end));
+  kv_len_ = e_.widen(e_.load_int(e_.at_byte(launch, offsetof(plan::LaunchArg, kv_len))));
+  k_ = load_rows(e_, launch, {offsetof(plan::LaunchArg, k), key_.types.kv}, b, head);
+  v_ = load_rows(e_, launch, {offsetof(plan::LaunchArg, v), key_.types.kv}, b, head);
+  k_panels_ = e_.load_pointer(e_.at_byte(arg, offsetof(PackArg, k_panels)));
+  v_rows_ = e_.load_pointer(e_.at_byte(arg, offsetof(PackArg, v_rows)));
 }
 
-// rows[i][l] -> rows[l][i] in log2(lanes) butterfly steps: step w swaps the w-th bit of row and lane number.
-void transpose(Emitter& e, llvm::SmallVectorImpl<llvm::Value*>& rows) {
-  const int lanes = e.lanes();
-  for (int w = 1; w < lanes; w *= 2) {
-    llvm::SmallVector<int, 16> low;
-    llvm::SmallVector<int, 16> high;
-    for (int l = 0; l < lanes; ++l) {
-      low.push_back((l & w) == 0 ? l : lanes + l - w);
-      high.push_back((l & w) == 0 ? l + w : lanes + l);
+// for (kv = kv_begin; kv < kv_end; kv += lanes) kv + lanes <= kv_len ? whole_panel(kv) : ragged_panel(kv); then the rows of V
+void Packer::emit() {
+  load_arguments(e_.begin_function("pack", "arg"));
+  e_.for_range("pack.panel", kv_begin_, kv_end_, e_.index(layout_.lanes), [&](Index kv) {
+    const Ptr source = row_of(k_, kv);
+    const Ptr panel = at_cell(e_, k_panels_, e_.mul(kv, e_.index(layout_.k_depth)));
+    const Index left = e_.sub(kv_len_, kv);
+    e_.if_else(
+        "pack.is_ragged", e_.less(left, e_.index(layout_.lanes)), [&] { emit_ragged_panel(source, panel, left); },
+        [&] { emit_whole_panel(source, panel); });
+  });
+  if (layout_.packs_v) emit_value_rows();
+  e_.end_function();
+}
+
+llvm::Value* Packer::load_key_cells(Ptr key, Index d) {
+  if (!pairs_) return load_elements(e_, at_element(e_, key, d, key_.types.kv), key_.types.kv).value;
+  auto* vector = llvm::FixedVectorType::get(e_.ir().getInt32Ty(), static_cast<unsigned>(e_.lanes()));
+  return e_.ir().CreateAlignedLoad(vector, at_cell(e_, key, d).value, llvm::Align(2));
+}
+
+llvm::Value* Packer::load_key_cell(Ptr key, Index d) {
+  if (!pairs_) return load_element(e_, at_element(e_, key, d, key_.types.kv), key_.types.kv).value;
+  const auto half = [&](Index dim) {
+    return e_.ir().CreateAlignedLoad(e_.ir().getInt16Ty(), at_element(e_, key, dim, DType::kBF16).value, llvm::Align(2));
+  };
+  const Index dim = e_.mul(d, e_.index(2));
+  if (key_.head_dim % 2 == 0) return paired(half(dim), half(e_.add(dim, e_.index(1))));
+  // The last cell of an odd head dim has no second half; the first is read in its place and dropped.
+  const Index next = e_.min(e_.add(dim, e_.index(1)), e_.index(key_.head_dim - 1));
+  const Bool exists = e_.less(dim, e_.index(key_.head_dim - 1));
+  return paired(half(dim), e_.ir().CreateSelect(exists.value, half(next), e_.ir().getInt16(0)));
+}
+
+llvm::Value* Packer::zero_cell() {
+  return llvm::Constant::getNullValue(pairs_ ? e_.ir().getInt32Ty() : e_.real_type());
+}
+
+// first | second << 16
+llvm::Value* Packer::paired(llvm::Value* first, llvm::Value* second) {
+  auto& ir = e_.ir();
+  auto* type = e_.shaped(ir.getInt32Ty(), first);
+  return e_.bit_or(Int{ir.CreateZExt(first, type)}, e_.shl(Int{ir.CreateZExt(second, type)}, e_.constant_int(16))).value;
+}
+
+// for (d = 0; d < k_depth; d += lanes) transpose lanes keys x lanes cells; the last cells one by one
+void Packer::emit_whole_panel(Ptr source, Ptr panel) {
+  const std::int64_t in_memory = pairs_ ? key_.head_dim / 2 : key_.head_dim;
+  const std::int64_t whole = in_memory / e_.lanes() * e_.lanes();
+  const auto key_at = [&](Index i) { return at_element(e_, source, e_.mul(i, k_.stride), key_.types.kv); };
+  const auto cell_at = [&](Index d, Index key) { return at_cell(e_, panel, e_.add(e_.mul(d, e_.index(e_.lanes())), key)); };
+  e_.for_range("pack.dims", e_.index(0), e_.index(whole), e_.index(e_.lanes()), [&](Index d) {
+    llvm::SmallVector<llvm::Value*, 16> rows;
+    for (int i = 0; i < e_.lanes(); ++i) rows.push_back(load_key_cells(key_at(e_.index(i)), d));
+    transpose(e_, rows);
+    for (int i = 0; i < e_.lanes(); ++i) {
+      e_.store(rows[static_cast<std::size_t>(i)], cell_at(e_.add(d, e_.index(i)), e_.index(0)),
+               e_.lanes() * layout_.cell_bytes);
     }
-    for (int i = 0; i < lanes; ++i) {
-      if ((i & w) != 0) continue;
-      llvm::Value*& a = rows[static_cast<std::size_t>(i)];
-      llvm::Value*& b = rows[static_cast<std::size_t>(i + w)];
-      auto* first = e.ir().CreateShuffleVector(a, b, low);
-      b = e.ir().CreateShuffleVector(a, b, high);
-      a = first;
-    }
-  }
+  });
+  e_.for_range("pack.tail_dims", e_.index(whole), e_.index(layout_.k_depth), e_.index(1), [&](Index d) {
+    e_.for_range("pack.tail_dim", e_.index(0), e_.index(e_.lanes()), e_.index(1),
+                 [&](Index i) { store_cell(load_key_cell(key_at(i), d), cell_at(d, i)); });
+  });
 }
 
-// A whole strip: for (c = 0; c < strip; c += lanes) for (d = 0; d < head_dim; d += lanes) transpose; the last dims one by one.
-void emit_whole_strip(Emitter& e, const plan::KernelKey& key, Ptr source, Index stride, Ptr panel) {
-  const std::int64_t strip = plan::layout_of(key).strip;
-  const std::int64_t whole = key.head_dim / e.lanes() * e.lanes();
-  e.for_range("pack.columns", e.index(0), e.index(strip), e.index(e.lanes()), [&](Index c) {
-    const Ptr first = e.at(source, e.mul(c, stride));
-    e.for_range("pack.dims", e.index(0), e.index(whole), e.index(e.lanes()), [&](Index d) {
-      llvm::SmallVector<llvm::Value*, 16> rows;
-      for (int i = 0; i < e.lanes(); ++i) {
-        rows.push_back(e.load_vector(e.at(first, e.add(e.mul(stride, e.index(i)), d))).value);
-      }
-      transpose(e, rows);
-      for (int i = 0; i < e.lanes(); ++i) {
-        const Index dim = e.add(d, e.index(i));
-        e.store(rows[static_cast<std::size_t>(i)], e.at(panel, e.add(e.mul(dim, e.index(strip)), c)), 4 * e.lanes());
-      }
+// The panel that kv_len cuts: for (d) for (i) panel[d][i] = i < count ? key[i][d] : 0;
+void Packer::emit_ragged_panel(Ptr source, Ptr panel, Index count) {
+  e_.for_range("pack.ragged", e_.index(0), e_.index(layout_.k_depth), e_.index(1), [&](Index d) {
+    const Ptr row = at_cell(e_, panel, e_.mul(d, e_.index(e_.lanes())));
+    e_.for_range("pack.copy", e_.index(0), count, e_.index(1), [&](Index i) {
+      const Ptr key = at_element(e_, source, e_.mul(i, k_.stride), key_.types.kv);
+      store_cell(load_key_cell(key, d), at_cell(e_, row, i));
     });
-  });
-  e.for_range("pack.tail_dims", e.index(whole), e.index(key.head_dim), e.index(1), [&](Index d) {
-    e.for_range("pack.tail_dim", e.index(0), e.index(strip), e.index(1), [&](Index c) {
-      e.store(e.load(e.at(source, e.add(e.mul(c, stride), d))).value, e.at(panel, e.add(e.mul(d, e.index(strip)), c)));
-    });
+    e_.for_range("pack.zero", count, e_.index(e_.lanes()), e_.index(1),
+                 [&](Index i) { store_cell(zero_cell(), at_cell(e_, row, i)); });
   });
 }
 
-// The strip that kv_len cuts: for (d) for (c) panel[d][c] = c < count ? source[c][d] : 0;
-void emit_ragged_strip(Emitter& e, const plan::KernelKey& key, Ptr source, Index stride, Ptr panel, Index count) {
-  const std::int64_t strip = plan::layout_of(key).strip;
-  e.for_range("pack.ragged", e.index(0), e.index(key.head_dim), e.index(1), [&](Index d) {
-    const Ptr row = e.at(panel, e.mul(d, e.index(strip)));
-    e.for_range("pack.copy", e.index(0), count, e.index(1),
-                [&](Index c) { e.store(e.load(e.at(source, e.add(e.mul(c, stride), d))).value, e.at(row, c)); });
-    e.for_range("pack.zero", count, e.index(strip), e.index(1),
-                [&](Index c) { e.store(e.constant(0.0F).value, e.at(row, c)); });
-  });
+// for (row = kv_begin; row < min(kv_end, kv_len); row += v_group) value_row(row)
+void Packer::emit_value_rows() {
+  e_.for_range("pack.v", kv_begin_, e_.min(kv_end_, kv_len_), e_.index(layout_.v_group),
+               [&](Index row) { emit_value_row(row); });
 }
 
-// for (row = kv_begin; row < min(kv_end, kv_len); ++row) v_rows[row][d] = d < v_head_dim ? v[row][d] : 0;
-void emit_value_rows(Emitter& e, const plan::KernelKey& key, const Pack& pack) {
-  const std::int64_t padded = plan::layout_of(key).v_padded;
-  const std::int64_t whole = key.v_head_dim / e.lanes() * e.lanes();
-  e.for_range("pack.v", pack.kv_begin, e.min(pack.kv_end, pack.kv_len), e.index(1), [&](Index row) {
-    const Ptr source = e.at(pack.v.data, e.mul(row, pack.v.stride));
-    const Ptr target = e.at(pack.v_rows, e.mul(row, e.index(padded)));
-    e.for_range("pack.v.vector", e.index(0), e.index(whole), e.index(e.lanes()),
-                [&](Index d) { e.store(e.load_vector(e.at(source, d)).value, e.at(target, d)); });
-    e.for_range("pack.v.tail", e.index(whole), e.index(key.v_head_dim), e.index(1),
-                [&](Index d) { e.store(e.load(e.at(source, d)).value, e.at(target, d)); });
-    e.for_range("pack.v.zero", e.index(key.v_head_dim), e.index(padded), e.index(1),
-                [&](Index d) { e.store(e.constant(0.0F).value, e.at(target, d)); });
-  });
+// v_rows[row / v_group][d] = d < v_head_dim ? v[row][d], beside it v[row + 1][d] or 0 : 0
+void Packer::emit_value_row(Index row) {
+  const std::int64_t whole = key_.v_head_dim / e_.lanes() * e_.lanes();
+  const Index cell_row{e_.ir().CreateLShr(row.value, layout_.v_group - 1)};
+  const Ptr target = at_cell(e_, v_rows_, e_.mul(cell_row, e_.index(layout_.v_padded)));
+  e_.for_range("pack.v.vector", e_.index(0), e_.index(whole), e_.index(e_.lanes()),
+               [&](Index d) { e_.store(load_value_cells(row, d), at_cell(e_, target, d)); });
+  e_.for_range("pack.v.tail", e_.index(whole), e_.index(key_.v_head_dim), e_.index(1),
+               [&](Index d) { store_cell(load_value_cell(row, d), at_cell(e_, target, d)); });
+  e_.for_range("pack.v.zero", e_.index(key_.v_head_dim), e_.index(layout_.v_padded), e_.index(1),
+               [&](Index d) { store_cell(zero_cell(), at_cell(e_, target, d)); });
+}
+
+llvm::Value* Packer::load_value_cells(Index row, Index d) {
+  if (!pairs_) return load_elements(e_, at_element(e_, row_of(v_, row), d, key_.types.kv), key_.types.kv).value;
+  auto& ir = e_.ir();
+  auto* vector = llvm::FixedVectorType::get(ir.getInt16Ty(), static_cast<unsigned>(e_.lanes()));
+  const auto half = [&](Index r) {
+    return ir.CreateAlignedLoad(vector, at_element(e_, row_of(v_, r), d, DType::kBF16).value, llvm::Align(2));
+  };
+  const Bool exists = e_.less(e_.add(row, e_.index(1)), kv_len_);
+  return paired(half(row), ir.CreateSelect(exists.value, half(second_row(row)), llvm::Constant::getNullValue(vector)));
+}
+
+llvm::Value* Packer::load_value_cell(Index row, Index d) {
+  if (!pairs_) return load_element(e_, at_element(e_, row_of(v_, row), d, key_.types.kv), key_.types.kv).value;
+  auto& ir = e_.ir();
+  const auto half = [&](Index r) {
+    return ir.CreateAlignedLoad(ir.getInt16Ty(), at_element(e_, row_of(v_, r), d, DType::kBF16).value, llvm::Align(2));
+  };
+  const Bool exists = e_.less(e_.add(row, e_.index(1)), kv_len_);
+  return paired(half(row), ir.CreateSelect(exists.value, half(second_row(row)), ir.getInt16(0)));
 }
 
 }  // namespace
 
-void emit_pack(Emitter& e, const plan::KernelKey& key) {
-  const plan::KernelLayout layout = plan::layout_of(key);
-  const Pack pack = load_pack(e, e.begin_function("pack", "arg"));
-  e.for_range("pack.strip", pack.kv_begin, pack.kv_end, e.index(layout.strip), [&](Index kv) {
-    const Ptr source = e.at(pack.k.data, e.mul(kv, pack.k.stride));
-    const Ptr panel = e.at(pack.k_panels, e.mul(kv, e.index(key.head_dim)));
-    const Index left = e.sub(pack.kv_len, kv);
-    e.if_else(
-        "pack.is_ragged", e.less(left, e.index(layout.strip)),
-        [&] { emit_ragged_strip(e, key, source, pack.k.stride, panel, left); },
-        [&] { emit_whole_strip(e, key, source, pack.k.stride, panel); });
-  });
-  if (layout.packs_v) emit_value_rows(e, key, pack);
-  e.end_function();
-}
+void emit_pack(Emitter& e, const plan::KernelKey& key) { Packer(e, key).emit(); }
 
 }  // namespace flexjit::codegen

@@ -1,167 +1,96 @@
-// One micro-tile of scores: micro_rows x (micro_vectors * lanes) of Q K^T in registers, and what happens to it before the
-// softmax. The register epilogue serves unmasked tiles of cheap mods; the masked epilogue, a loop over stored scores, serves
-// masks, tails, checked reads and mods whose unrolled copies would cost more than they save.
-#include <limits>
-
+// One micro-tile of scores: micro_rows x strip of Q K^T in registers. A strip in which a group visits few panels is computed
+// panel by panel, so that narrow windows and the edges of documents waste little.
 #include "codegen/forward.h"
 
 namespace flexjit::codegen {
+namespace {
 
-using ir::Id;
-using ir::Op;
-
-void ForwardEmitter::emit_score_tile(const Strip& strip, Index row) {
-  const Accumulators scores = emit_query_key_product(strip, row);
-  if (!register_epilogue_) return emit_masked_epilogue(strip, row, scores);
-  e_.if_else(
-      "epilogue.fast", strip.fast, [&] { emit_register_epilogue(strip, row, scores); },
-      [&] { emit_masked_epilogue(strip, row, scores); });
+// For each set of visited panels, as a bit: whether at least three quarters of the strip are visited.
+std::int64_t wide_sets(int vectors) {
+  std::int64_t sets = 0;
+  for (unsigned set = 0; set < 1U << static_cast<unsigned>(vectors); ++set) {
+    if (4 * std::popcount(set) >= 3 * vectors) sets |= std::int64_t{1} << set;
+  }
+  return sets;
 }
 
-//            strip (micro_vectors vectors)
-//          +----+----+----+----+
-//   row 0  |    |    |    |    |     acc[r][j] += q[row + r][d] * k_panel[d][j]
-//   row 1  |    |    |    |    |     for (d = 0; d < head_dim; ++d)
-//   ...    +----+----+----+----+
-// A panel of packed K holds head_dim rows of one strip; the panel of column kv begins at element kv * head_dim.
-ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const Strip& strip, Index row) {
-  const int rows = key_.tiling.micro_rows;
+}  // namespace
+
+// if (wide) { acc = q k over the strip; if (whole) return whole_epilogue(acc); S = acc; }
+// else for each visited panel: S = q k
+// masked_epilogue
+void ForwardEmitter::emit_score_tile(const KeyTile& tile, const MicroTile& micro) {
   const int vectors = key_.tiling.micro_vectors;
-  const Ptr panel = e_.at(item_.k_panels, e_.mul(strip.kv, e_.index(key_.head_dim)));
-  const Ptr queries = scratch_at(scratch_.q, row, key_.head_dim, e_.index(0));
-  const Values zeros(static_cast<std::size_t>(rows * vectors), e_.broadcast(e_.constant(0.0F)).value);
-  return e_.for_range("qk", e_.index(0), e_.index(key_.head_dim), e_.index(1), zeros, [&](Index d, const Values& acc) {
-    const Ptr keys = e_.at(panel, e_.mul(d, e_.index(layout_.strip)));
-    llvm::SmallVector<Float, 8> k;
-    for (int j = 0; j < vectors; ++j) k.push_back(e_.load_vector(e_.at(keys, e_.index(j * e_.lanes())), 4 * e_.lanes()));
+  const Index all = e_.index((std::int64_t{1} << vectors) - 1);
+  const Bool is_whole = e_.equal(micro.whole, all);
+  const Index wide = e_.bit_and(e_.lshr(e_.index(wide_sets(vectors)), micro.visited), e_.index(1));
+  e_.if_else(
+      "wide", e_.equal(wide, e_.index(1)),
+      [&] {
+        const Accumulators scores = emit_query_key_product(tile, micro, micro.column, vectors);
+        e_.if_else(
+            "whole", is_whole, [&] { emit_whole_epilogue(tile, micro, scores); },
+            [&] { store_scores(micro, micro.column, scores); });
+      },
+      [&] { emit_narrow_products(tile, micro); });
+  e_.if_then("partial", e_.logical_not(is_whole), [&] {
+    // A wide product has left scores in every panel; those that are not visited become -inf like any masked score.
+    MicroTile stored = micro;
+    stored.visited = e_.select(e_.equal(wide, e_.index(1)), all, micro.visited);
+    emit_masked_epilogue(tile, stored);
+  });
+}
+
+void ForwardEmitter::emit_narrow_products(const KeyTile& tile, const MicroTile& micro) {
+  e_.for_range("narrow", e_.index(0), e_.index(key_.tiling.micro_vectors), e_.index(1), [&](Index panel) {
+    const Index bit = e_.bit_and(e_.lshr(micro.visited, panel), e_.index(1));
+    e_.if_then("narrow.visited", e_.equal(bit, e_.index(1)), [&] {
+      const Index column = e_.add(micro.column, e_.mul(panel, e_.index(e_.lanes())));
+      store_scores(micro, column, emit_query_key_product(tile, micro, column, 1));
+    });
+  });
+}
+
+//            vectors panels
+//          +----+----+----+----+
+//   row 0  |    |    |    |    |     acc[r][j] += q[row + r][d] * k_panel[j][d]
+//   row 1  |    |    |    |    |     for (d = 0; d < k_depth; ++d)
+//   ...    +----+----+----+----+
+// A panel of packed K holds k_depth vectors; the panel of column kv begins at cell kv * k_depth.
+ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const KeyTile& tile, const MicroTile& micro, Index column,
+                                                                    int vectors) {
+  const int rows = key_.tiling.micro_rows;
+  const Index depth = e_.index(layout_.k_depth);
+  const Ptr panels = at_cell(e_, item_.k_panels, e_.mul(e_.add(tile.kv, column), depth));
+  const Ptr queries = at_cell(e_, e_.at_byte(scratch_base_, scratch_.q), e_.mul(micro.row, depth));
+  const Values zeros(static_cast<std::size_t>(rows * vectors), e_.broadcast(e_.real(0.0)).value);
+  const char* name = vectors == 1 ? "qk_narrow" : "qk";
+  const Values sums = e_.for_range(name, e_.index(0), depth, e_.index(1), zeros, [&](Index d, const Values& acc) {
+    const Ptr keys = at_cell(e_, panels, e_.mul(d, e_.index(e_.lanes())));
+    llvm::SmallVector<Cells, 8> k;
+    for (int j = 0; j < vectors; ++j) {
+      k.push_back(load_cells(e_, at_cell(e_, keys, e_.index(std::int64_t{j} * e_.lanes() * layout_.k_depth)), vector_bytes()));
+    }
     Values next;
     for (int r = 0; r < rows; ++r) {
-      const Float q = e_.broadcast(e_.load(e_.at(e_.at(queries, d), e_.index(std::int64_t{r} * key_.head_dim))));
-      for (int j = 0; j < vectors; ++j)
-        next.push_back(e_.fma(q, k[static_cast<std::size_t>(j)], Float{acc[next.size()]}).value);
+      const Cells q = broadcast_cell(e_, at_cell(e_, at_cell(e_, queries, d), e_.index(std::int64_t{r} * layout_.k_depth)));
+      for (int j = 0; j < vectors; ++j) {
+        next.push_back(multiply_add(e_, q, k[static_cast<std::size_t>(j)], Float{acc[next.size()]}).value);
+      }
     }
     return next;
   });
+  Accumulators scores;
+  for (llvm::Value* sum : sums) scores.push_back(Float{sum});
+  return scores;
 }
 
-// The uniform values and those of one query row.
-Scope ForwardEmitter::row_scope(Index row) {
-  Scope scope = uniform_;
-  auto* scalar = e_.ir().getInt1Ty();
-  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (hoisting_.level[i] != plan::Level::kRow) continue;
-    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
-      scope.value[i] = from_entry(row_value_at(slot, row), key_.program.nodes()[i].type, scalar);
-    }
-    if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-      scope.flag[i] = from_entry(row_value_at(slot, row), ir::Type::kBool, scalar);
-    }
-  }
-  return scope;
-}
-
-void ForwardEmitter::load_column_values(Scope& scope, Index offset) {
-  auto* vector = llvm::FixedVectorType::get(e_.ir().getInt1Ty(), static_cast<unsigned>(e_.lanes()));
-  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (hoisting_.level[i] != plan::Level::kColumn) continue;
-    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
-      scope.value[i] = from_entry(column_value_at(slot, offset), key_.program.nodes()[i].type, vector);
-    }
-    if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-      scope.flag[i] = from_entry(column_value_at(slot, offset), ir::Type::kBool, vector);
-    }
-  }
-}
-
-// max_lanes[row] = max(scores, max_lanes[row]), NaN ignored
-void ForwardEmitter::emit_running_max(Index row, Float scores) {
-  const Ptr address = scratch_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0));
-  e_.store(e_.max(scores, e_.load_vector(address, 4 * e_.lanes())).value, address, 4 * e_.lanes());
-}
-
-// for each r, j, unrolled: s = score_mod(acc[r][j]); S[row + r][column + j] = s; then the row's running maximum
-void ForwardEmitter::emit_register_epilogue(const Strip& strip, Index row, const Accumulators& scores) {
-  const Id root = key_.program.score();
-  std::size_t next = 0;
-  for (int r = 0; r < key_.tiling.micro_rows; ++r) {
-    const Index this_row = e_.add(row, e_.index(r));
-    const Scope of_row = row_scope(this_row);
-    Float max;
-    for (int j = 0; j < key_.tiling.micro_vectors; ++j) {
-      const Index offset = e_.index(j * e_.lanes());
-      Float score{scores[next++]};
-      if (root.valid()) {
-        Scope scope = of_row;
-        load_column_values(scope, offset);
-        for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-          if (key_.program.nodes()[i].op == Op::kScore) scope.value[i] = score.value;
-        }
-        expressions_->evaluate(scope, plan::Level::kElement, hoisting_.in_score);
-        score = e_.broadcast(Float{scope.value[root.index]});
-      }
-      e_.store(score.value, score_at(this_row, e_.add(strip.column, offset)), 4 * e_.lanes());
-      max = max ? e_.max(score, max) : score;
-    }
-    emit_running_max(this_row, max);
-  }
-}
-
-// S[row + r][column + j] = acc[r][j], unrolled;
-// for (r = 0; r < micro_rows; ++r) for (offset = 0; offset < strip; offset += lanes) masked_scores(row + r, offset);
-void ForwardEmitter::emit_masked_epilogue(const Strip& strip, Index row, const Accumulators& scores) {
-  std::size_t next = 0;
-  for (int r = 0; r < key_.tiling.micro_rows; ++r) {
-    for (int j = 0; j < key_.tiling.micro_vectors; ++j) {
-      const Index column = e_.add(strip.column, e_.index(j * e_.lanes()));
-      e_.store(scores[next++], score_at(e_.add(row, e_.index(r)), column), 4 * e_.lanes());
-    }
-  }
-  e_.for_range("epilogue.row", row, e_.add(row, e_.index(key_.tiling.micro_rows)), e_.index(1), [&](Index r) {
-    e_.for_range("epilogue.vector", e_.index(0), e_.index(layout_.strip), e_.index(e_.lanes()),
-                 [&](Index offset) { emit_masked_scores(strip, r, offset); });
-  });
-}
-
-// allowed = span.begin <= kv_idx < span.end && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes
-// first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
-void ForwardEmitter::emit_masked_scores(const Strip& strip, Index row, Index offset) {
-  Scope scope = row_scope(row);
-  load_column_values(scope, offset);
-  const Ptr address = score_at(row, e_.add(strip.column, offset));
-  Float score = e_.load_vector(address, 4 * e_.lanes());
-  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (key_.program.nodes()[i].op == Op::kScore) scope.value[i] = score.value;
-  }
-  const Int columns = e_.add(e_.narrow(e_.add(strip.kv, offset)), e_.lane_numbers());
-  const Bool inside = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, columns, strip.begin),
-                                     e_.compare(llvm::CmpInst::ICMP_SLT, columns, strip.end));
-  const Bool allowed = emit_mask(scope, inside);
-  if (const Id root = key_.program.score(); root.valid()) {
-    scope.active = allowed;
-    expressions_->evaluate(scope, plan::Level::kElement, hoisting_.in_score);
-    emit_fault_checks(scope, hoisting_.in_score, hoisting_.in_mask);
-    score = Float{scope.value[root.index]};
-  }
-  score = e_.select(allowed, score, e_.constant(-std::numeric_limits<float>::infinity()));
-  e_.store(score.value, address, 4 * e_.lanes());
-  emit_running_max(row, score);
-}
-
-Bool ForwardEmitter::emit_mask(Scope& scope, Bool inside) {
-  const Id root = key_.program.mask();
-  if (!root.valid()) return inside;
-  scope.active = inside;
-  expressions_->evaluate(scope, plan::Level::kElement, hoisting_.in_mask);
-  emit_fault_checks(scope, hoisting_.in_mask, std::vector<bool>(key_.program.size(), false));
-  return e_.logical_and(inside, Bool{scope.value[root.index]});
-}
-
-// for each checked read that is wanted and not unwanted: if (any active lane is out of range) report it
-void ForwardEmitter::emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted) {
-  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (!wanted[i] || unwanted[i] || scope.flag[i] == nullptr) continue;
-    const Bool faulty = expressions_->faulty_lanes(scope, Id{i});
-    e_.if_then("fault", e_.any(faulty), [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
+void ForwardEmitter::store_scores(const MicroTile& micro, Index column, const Accumulators& scores) {
+  const int vectors = static_cast<int>(scores.size()) / key_.tiling.micro_rows;
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const auto r = static_cast<std::int64_t>(i) / vectors, j = static_cast<std::int64_t>(i) % vectors;
+    const Index at = e_.add(column, e_.index(j * e_.lanes()));
+    e_.store(scores[i].value, score_at(e_.add(micro.row, e_.index(r)), at), vector_bytes());
   }
 }
 

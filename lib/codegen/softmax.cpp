@@ -1,55 +1,87 @@
-// Online softmax over one key tile, row by row: the maximum so far, the weights, their sum, and how much the older output and
-// sum must shrink. Everything is relative to the running maximum, in natural units; exp is 2^(x log2 e).
+// Online softmax over one key tile: the maxima so far, how much the older output and sums must shrink, then the weights, row by
+// row and only over the panels that a group of rows visits. Everything is relative to the running maximum.
 #include <limits>
 
 #include "codegen/forward.h"
+#include "codegen/lane_transpose.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
-namespace {
 
-constexpr float kLog2E = 1.44269504088896F;
-
-}  // namespace
-
-void ForwardEmitter::emit_softmax(Index columns) {
-  e_.for_range("softmax", e_.index(0), item_.rows, e_.index(1), [&](Index row) { emit_softmax_row(row, columns); });
+// for (r = 0; r < rows; r += lanes) row_maxima(r);                                 softmax weights only
+// for each group: for (r = row; r < row + micro_rows; ++r) weights_of_row(r, visit.begin, visit.end);
+void ForwardEmitter::emit_softmax() {
+  if (is_softmax()) {
+    e_.for_range("maxima", e_.index(0), item_.rows, e_.index(e_.lanes()), [&](Index row) { emit_row_maxima(row); });
+  }
+  for_each_group("softmax", [&](Index group, Index row) {
+    const Index begin = visit_field(group, 2), end = visit_field(group, 3);
+    e_.for_range("softmax.row", row, e_.add(row, e_.index(key_.tiling.micro_rows)), e_.index(1),
+                 [&](Index r) { emit_weights_of_row(r, begin, end); });
+  });
 }
 
-// max = reduce(max_lanes[row]); base = max == -inf ? 0 : max;   a row without any key keeps weights 2^(-inf) = 0
-// rescale[row] = exp(row_max[row] - base); row_max[row] = max;
-// for (c = 0; c < columns; c += strip) S[row][c..] = exp(S[row][c..] - base), summed lane by lane;
-// row_sum[row] = rescale[row] * row_sum[row] + reduce(sum);
-void ForwardEmitter::emit_softmax_row(Index row, Index columns) {
-  const Ptr max_at = scratch_at(scratch_.row_max, row, 1, e_.index(0));
-  const Ptr sum_at = scratch_at(scratch_.row_sum, row, 1, e_.index(0));
-  const Float max = e_.reduce_max(e_.load_vector(scratch_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), 4 * e_.lanes()));
-  const Float lowest = e_.constant(-std::numeric_limits<float>::infinity());
-  const Float base = e_.select(e_.compare(FloatOrder::kEq, max, lowest), e_.constant(0.0F), max);
-  const Float log2_e = e_.constant(kLog2E);
-  const Float base2 = e_.broadcast(e_.mul(base, e_.constant(-kLog2E)));
-  const Float drop = e_.broadcast(e_.mul(e_.sub(e_.load(max_at), base), log2_e));
-  const Float rescale{e_.ir().CreateExtractElement(emit_exp2_fast(e_, drop).value, std::uint64_t{0})};
-  e_.store(max.value, max_at);
-  e_.store(rescale.value, scratch_at(scratch_.rescale, row, 1, e_.index(0)));
+// For lanes rows at once: max = reduce(max_lanes[r]); shift = max == -inf ? 0 : max;   a row without any key keeps weights 2^(-inf) = 0
+// rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -exponent * shift;
+void ForwardEmitter::emit_row_maxima(Index first_row) {
+  llvm::SmallVector<Float, 16> lanes_of_rows;
+  for (int i = 0; i < e_.lanes(); ++i) {
+    const Index row = e_.add(first_row, e_.index(i));
+    lanes_of_rows.push_back(e_.load_reals(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), vector_bytes()));
+  }
+  const Float max = reduce_each(e_, lanes_of_rows, [&](Float a, Float b) { return e_.max(a, b); });
+  const auto at = [&](std::int64_t section) { return real_at(section, first_row, 1, e_.index(0)); };
+  const Float lowest = e_.real(-std::numeric_limits<double>::infinity());
+  const Float shift = e_.select(e_.compare(FloatOrder::kEq, max, lowest), e_.real(0.0), max);
+  const auto in_log2 = [&](Float x) { return units_.exponent ? e_.mul(x, units_.exponent) : x; };
+  const Float old = e_.load_reals(at(scratch_.row_max), static_cast<int>(e_.real_bytes()));
+  const auto store = [&](Float value, std::int64_t section) {
+    e_.store(value.value, at(section), static_cast<int>(e_.real_bytes()));
+  };
+  store(emit_exp2_fast(e_, in_log2(e_.sub(old, shift))), scratch_.rescale);
+  store(max, scratch_.row_max);
+  store(in_log2(e_.neg(shift)), scratch_.base);
+}
 
+// Softmax: 2^(exponent * score + base). Sigmoid: 1 / (1 + e^-score).
+Float ForwardEmitter::weight_of(Float score, Float base) {
+  if (is_softmax()) {
+    const Float x = units_.exponent ? e_.fma(score, units_.exponent, base) : e_.add(score, base);
+    return emit_exp2_fast(e_, x);
+  }
+  const Float x = units_.exponent ? e_.mul(score, e_.neg(units_.exponent)) : e_.neg(score);
+  const Float one = e_.real(1.0);
+  return e_.div(one, e_.add(one, emit_exp2(e_, x)));
+}
+
+// for (c = begin; c < end; c += strip, then lanes) S[row][c..] = weight_of(S[row][c..]), summed lane by lane;
+// sum_lanes[row] = rescale[row] * sum_lanes[row] + sums
+void ForwardEmitter::emit_weights_of_row(Index row, Index begin, Index end) {
   const int vectors = key_.tiling.micro_vectors;
-  const Values zeros(static_cast<std::size_t>(vectors), e_.broadcast(e_.constant(0.0F)).value);
-  const Values sums =
-      e_.for_range("exp", e_.index(0), columns, e_.index(layout_.strip), zeros, [&](Index c, const Values& sum) {
-        Values next;
-        for (int j = 0; j < vectors; ++j) {
-          const Ptr address = score_at(row, e_.add(c, e_.index(j * e_.lanes())));
-          const Float s = e_.load_vector(address, 4 * e_.lanes());
-          const Float p = emit_exp2_fast(e_, e_.fma(s, log2_e, base2));
-          e_.store(p.value, address, 4 * e_.lanes());
-          next.push_back(e_.add(Float{sum[static_cast<std::size_t>(j)]}, p).value);
-        }
-        return next;
-      });
+  const Float base = is_softmax() ? e_.broadcast(e_.load_real(real_at(scratch_.base, row, 1, e_.index(0)))) : Float{};
+  const Ptr weights = score_at(row, e_.index(0));
+  const auto pass = [&](Index column, const Values& sums) {
+    Values next;
+    llvm::SmallVector<Float, 8> p;
+    for (std::size_t j = 0; j < sums.size(); ++j) {
+      const Index c = e_.add(column, e_.index(static_cast<std::int64_t>(j) * e_.lanes()));
+      p.push_back(weight_of(e_.load_reals(score_at(row, c), vector_bytes()), base));
+      next.push_back(e_.add(Float{sums[j]}, p.back()).value);
+    }
+    store_as_cells(e_, p, e_.at_byte_offset(weights, e_.mul(column, e_.index(e_.real_bytes() / layout_.v_group))));
+    return next;
+  };
+  const Values zeros(static_cast<std::size_t>(vectors), e_.broadcast(e_.real(0.0)).value);
+  const Index in_strips = e_.bit_and(e_.sub(end, begin), e_.index(-layout_.strip));
+  const Index after_strips = e_.add(begin, in_strips);
+  const Values sums = e_.for_range("exp", begin, after_strips, e_.index(layout_.strip), zeros, pass);
   Float total{sums[0]};
   for (int j = 1; j < vectors; ++j) total = e_.add(total, Float{sums[static_cast<std::size_t>(j)]});
-  e_.store(e_.add(e_.mul(e_.load(sum_at), rescale), e_.reduce_add(total)).value, sum_at);
+  total = Float{e_.for_range("exp.panel", after_strips, end, e_.index(e_.lanes()), {total.value}, pass)[0]};
+  const Ptr sum_at = real_at(scratch_.sum_lanes, row, e_.lanes(), e_.index(0));
+  const Float old = e_.load_reals(sum_at, vector_bytes());
+  const Float rescale = e_.load_real(real_at(scratch_.rescale, row, 1, e_.index(0)));
+  e_.store(e_.fma(old, rescale, total).value, sum_at, vector_bytes());
 }
 
 }  // namespace flexjit::codegen

@@ -95,21 +95,27 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
 llvm::Value* narrow(Emitter& e, Float value, DType dtype) {
   auto& ir = e.ir();
   auto* i16 = e.shaped(ir.getInt16Ty(), value.value);
-  if (dtype == DType::kF64) return ir.CreateFPExt(value.value, e.shaped(ir.getDoubleTy(), value.value));
+  if (dtype == DType::kF64) return value.value;  // only fp64 kernels have fp64 tensors
   if (dtype == DType::kBF16) return ir.CreateTrunc(float_to_bf16(e, value).value, i16);
   if (dtype != DType::kF16) return value.value;
   if (!has_half_conversions(e.isa())) return ir.CreateTrunc(float_to_half(e, value).value, i16);
   return ir.CreateBitCast(ir.CreateFPTrunc(value.value, half_type(e, value.value)), i16);
 }
 
-Float load_element(Emitter& e, Ptr address, DType dtype) {
-  const llvm::Align alignment(size_of(dtype));
-  return {widen(e, e.ir().CreateAlignedLoad(storage_type(e, dtype), address.value, alignment), dtype)};
+namespace {
+
+Float load_real(Emitter& e, llvm::Type* type, Ptr address, DType dtype) {
+  auto* stored = e.ir().CreateAlignedLoad(type, address.value, llvm::Align(size_of(dtype)));
+  return {dtype == DType::kF64 ? stored : widen(e, stored, dtype)};
 }
+
+}  // namespace
+
+Float load_element(Emitter& e, Ptr address, DType dtype) { return load_real(e, storage_type(e, dtype), address, dtype); }
 
 Float load_elements(Emitter& e, Ptr address, DType dtype) {
   auto* type = llvm::FixedVectorType::get(storage_type(e, dtype), static_cast<unsigned>(e.lanes()));
-  return {widen(e, e.ir().CreateAlignedLoad(type, address.value, llvm::Align(size_of(dtype))), dtype)};
+  return load_real(e, type, address, dtype);
 }
 
 void store_elements(Emitter& e, Float value, Ptr address, DType dtype) {

@@ -12,10 +12,10 @@ Ptr at_element(Emitter& e, Ptr base, Index elements, DType dtype);
 
 // A stored scalar or vector -> the value that it stands for: fp32 (fp64 loses bits), int32 or bool. Exact but for fp64 and i64.
 llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype);
-// fp32 -> f32, bf16, f16 or f64 as stored, to nearest even; NaN stays NaN.
+// A real -> f32, bf16, f16 or f64 as stored, to nearest even; NaN stays NaN.
 llvm::Value* narrow(Emitter& e, Float value, DType dtype);
 
-// Tensor elements (f32, bf16, f16 or f64) as fp32; unaligned.
+// Tensor elements (f32, bf16, f16 or f64) as reals; unaligned.
 Float load_element(Emitter& e, Ptr address, DType dtype);
 Float load_elements(Emitter& e, Ptr address, DType dtype);  // one vector of lanes
 // One scalar or one vector, whichever `value` is; unaligned.

@@ -1,5 +1,7 @@
-// One forward loop for the levels, one backward loop for reachability, one for what crosses from a loop into the next.
+// Forward loops for slopes and levels, backward loops for reachability, one for what crosses from a loop into the next.
 #include "plan/hoisting.h"
+
+#include <algorithm>
 
 namespace flexjit::plan {
 namespace {
@@ -13,16 +15,46 @@ Level join(Level a, Level b) {
   return Level::kElement;
 }
 
-std::vector<Level> levels_of(const ir::Program& program) {
-  std::vector<Level> level(program.size(), Level::kUniform);
-  for (std::uint32_t i = 0; i < program.size(); ++i) {
-    const Op op = program.nodes()[i].op;
-    if (op == Op::kScore) level[i] = Level::kElement;
-    if (op == Op::kQIdx) level[i] = Level::kRow;
-    if (op == Op::kKvIdx) level[i] = Level::kColumn;
-    for (Id operand : program.operands(Id{i})) level[i] = join(level[i], level[operand.index]);
+bool is_const(const ir::Program& program, Id id) { return program.node(id).op == Op::kConst; }
+
+Slopes slopes_of(const ir::Program& program, Id id, const std::vector<Slopes>& slopes) {
+  const auto operands = program.operands(id);
+  const auto slope = [&](std::size_t i) { return slopes[operands[i].index]; };
+  const auto wrap = [](std::int64_t value) { return static_cast<std::int32_t>(value); };
+  const auto sum = [&](Slopes a, Slopes b, std::int64_t factor) -> Slopes {
+    return {a.known && b.known, wrap(a.q + factor * b.q), wrap(a.kv + factor * b.kv)};
+  };
+  if (program.node(id).type != ir::Type::kInt) return {};
+  const Op op = program.node(id).op;
+  if (op == Op::kQIdx) return {true, 1, 0};
+  if (op == Op::kKvIdx) return {true, 0, 1};
+  if (op == Op::kAdd) return sum(slope(0), slope(1), 1);
+  if (op == Op::kSub) return sum(slope(0), slope(1), -1);
+  if (op == Op::kNeg) return sum({true, 0, 0}, slope(0), -1);
+  if (op != Op::kMul) return {};
+  for (std::size_t i : {0U, 1U}) {
+    if (is_const(program, operands[i])) return sum({true, 0, 0}, slope(1 - i), program.const_int(operands[i]));
   }
-  return level;
+  return {};
+}
+
+// By what a node varies with; a linear node may tie both indices to their difference.
+void classify(const ir::Program& program, Hoisting& hoisting) {
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const Id id{i};
+    const Op op = program.node(id).op;
+    Level level = op == Op::kScore ? Level::kElement : Level::kUniform;
+    for (Id operand : program.operands(id)) level = join(level, hoisting.level[operand.index]);
+    Slopes slopes = slopes_of(program, id, hoisting.slopes);
+    if (level == Level::kUniform && op != Op::kQIdx && op != Op::kKvIdx && program.node(id).type == ir::Type::kInt) {
+      slopes = {true, 0, 0};
+    }
+    if (op == Op::kQIdx) level = Level::kRow;
+    if (op == Op::kKvIdx) level = Level::kColumn;
+    if (slopes.known && level == Level::kElement && slopes.q == -slopes.kv) level = Level::kDiagonal;
+    hoisting.level[i] = level;
+    hoisting.slopes[i] = slopes;
+  }
 }
 
 std::vector<bool> reached_from(const ir::Program& program, Id root) {
@@ -42,6 +74,7 @@ bool is_checked(const ir::Program& program, Id id) {
 }
 
 // A node is stored when something outside its own loop needs it: an element-level user, a root, or the report of a bad index.
+// A diagonal node evaluates its operands anew, along the diagonal.
 std::vector<bool> crossing_nodes(const ir::Program& program, const std::vector<Level>& level) {
   std::vector<bool> crossing(program.size(), false);
   for (std::uint32_t i = 0; i < program.size(); ++i) {
@@ -115,6 +148,89 @@ std::int32_t cost_of(Op op) {
   return 0;
 }
 
+constexpr std::int32_t kLoadCost = 2;
+
+// A diagonal is worth a table where computing it anew costs more than this many instructions; a load costs about two.
+constexpr std::int32_t kDiagonalCost = 3;
+
+// Diagonal nodes that are cheaper to compute than to load become element nodes, and so does what only they use.
+void drop_cheap_diagonals(const ir::Program& program, Hoisting& hoisting) {
+  std::vector<std::int32_t> cost(program.size(), 0);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (hoisting.level[i] != Level::kDiagonal) continue;
+    cost[i] = cost_of(program.nodes()[i].op);
+    for (Id operand : program.operands(Id{i})) cost[i] = std::min(cost[i] + cost[operand.index], 1000);
+  }
+  const std::vector<bool> crossing = crossing_nodes(program, hoisting.level);
+  std::vector<bool> kept(program.size(), false);
+  for (std::uint32_t i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
+    if (hoisting.level[i] != Level::kDiagonal) continue;
+    kept[i] = kept[i] || (crossing[i] && cost[i] >= kDiagonalCost) || is_checked(program, Id{i});
+    if (!kept[i]) continue;
+    for (Id operand : program.operands(Id{i})) kept[operand.index] = true;
+  }
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (hoisting.level[i] == Level::kDiagonal && !kept[i]) hoisting.level[i] = Level::kElement;
+  }
+}
+
+bool same_for_all_lanes(Level level) { return level == Level::kUniform || level == Level::kRow; }
+
+bool is_contiguous(const ir::Program& program, const Hoisting& hoisting, Id id) {
+  if (program.node(id).op != Op::kRead) return false;
+  const auto indices = program.operands(id).subspan(1);
+  for (Id index : indices.first(indices.size() - 1)) {
+    if (!same_for_all_lanes(hoisting.level[index.index])) return false;
+  }
+  const Slopes& last = hoisting.slopes[indices.back().index];
+  return last.known && last.kv == 1;
+}
+
+std::vector<bool> under_diagonals(const ir::Program& program, const std::vector<Level>& level) {
+  std::vector<bool> under(program.size(), false);
+  for (std::uint32_t i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
+    under[i] = under[i] || level[i] == Level::kDiagonal;
+    if (!under[i]) continue;
+    for (Id operand : program.operands(Id{i})) under[operand.index] = true;
+  }
+  return under;
+}
+
+// The range of a linear node follows from the indices; those of the rest are taken from what was computed.
+bool needs_range(const ir::Program& program, const Hoisting& hoisting, std::uint32_t node) {
+  return hoisting.in_mask[node] && program.nodes()[node].type != ir::Type::kFloat && !hoisting.slopes[node].known;
+}
+
+void assign_slots(const ir::Program& program, Hoisting& hoisting) {
+  const std::vector<bool> crossing = crossing_nodes(program, hoisting.level);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const bool checked = is_checked(program, Id{i});
+    const auto take = [&](std::int32_t& slots) {
+      if (crossing[i]) hoisting.value_slot[i] = slots++;
+      if (checked) hoisting.flag_slot[i] = slots++;
+    };
+    const bool ranged = crossing[i] && needs_range(program, hoisting, i);
+    switch (hoisting.level[i]) {
+      case Level::kUniform: break;
+      case Level::kRow:
+        take(hoisting.row_slots);
+        if (ranged) hoisting.range_slot[i] = hoisting.row_range_slots++;
+        break;
+      case Level::kColumn:
+        take(hoisting.column_slots);
+        if (ranged) hoisting.range_slot[i] = hoisting.column_range_slots++;
+        break;
+      case Level::kDiagonal: take(hoisting.diagonal_slots); break;
+      case Level::kElement:
+        if (hoisting.in_score[i]) {
+          hoisting.score_cost += hoisting.contiguous[i] ? kLoadCost : cost_of(program.nodes()[i].op);
+        }
+        hoisting.checks_elements = hoisting.checks_elements || checked;
+        break;
+    }
+  }
+}
+
 }  // namespace
 
 std::string_view name_of(Level level) {
@@ -122,6 +238,7 @@ std::string_view name_of(Level level) {
     case Level::kUniform: return "uniform";
     case Level::kRow: return "row";
     case Level::kColumn: return "column";
+    case Level::kDiagonal: return "diagonal";
     case Level::kElement: return "element";
   }
   return "";
@@ -129,24 +246,19 @@ std::string_view name_of(Level level) {
 
 Hoisting hoist(const ir::Program& program) {
   Hoisting hoisting;
-  hoisting.level = levels_of(program);
-  hoisting.in_mask = reached_from(program, program.mask());
-  hoisting.in_score = reached_from(program, program.score());
+  hoisting.level.assign(program.size(), Level::kUniform);
+  hoisting.slopes.assign(program.size(), Slopes{});
   hoisting.value_slot.assign(program.size(), Hoisting::kNoSlot);
   hoisting.flag_slot.assign(program.size(), Hoisting::kNoSlot);
-  const std::vector<bool> crossing = crossing_nodes(program, hoisting.level);
-  for (std::uint32_t i = 0; i < program.size(); ++i) {
-    const Id id{i};
-    const bool checked = is_checked(program, id);
-    if (hoisting.level[i] == Level::kElement) {
-      if (hoisting.in_score[i]) hoisting.score_cost += cost_of(program.node(id).op);
-      hoisting.checks_elements = hoisting.checks_elements || checked;
-    } else if (hoisting.level[i] != Level::kUniform) {
-      std::int32_t& slots = hoisting.level[i] == Level::kRow ? hoisting.row_slots : hoisting.column_slots;
-      if (crossing[i]) hoisting.value_slot[i] = slots++;
-      if (checked) hoisting.flag_slot[i] = slots++;
-    }
-  }
+  hoisting.range_slot.assign(program.size(), Hoisting::kNoSlot);
+  hoisting.in_mask = reached_from(program, program.mask());
+  hoisting.in_score = reached_from(program, program.score());
+  classify(program, hoisting);
+  drop_cheap_diagonals(program, hoisting);
+  hoisting.contiguous.assign(program.size(), false);
+  for (std::uint32_t i = 0; i < program.size(); ++i) hoisting.contiguous[i] = is_contiguous(program, hoisting, Id{i});
+  hoisting.in_diagonal = under_diagonals(program, hoisting.level);
+  assign_slots(program, hoisting);
   return hoisting;
 }
 

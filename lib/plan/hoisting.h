@@ -1,4 +1,5 @@
-// Program -> at which loop each node is computed: once a work item, once a query row, once a key column, or per score.
+// Program -> at which loop each node is computed: once a work item, once a query row, once a key column, once a diagonal
+// (kv_idx - q_idx) of a tile, or per score.
 #pragma once
 
 #include <cstdint>
@@ -9,22 +10,41 @@
 
 namespace flexjit::plan {
 
-enum class Level : std::uint8_t { kUniform, kRow, kColumn, kElement };
+enum class Level : std::uint8_t { kUniform, kRow, kColumn, kDiagonal, kElement };
 std::string_view name_of(Level level);
+
+// An int node as q * q_idx + kv * kv_idx + something uniform, in wrapping arithmetic.
+struct Slopes {
+  bool known = false;
+  std::int32_t q = 0;
+  std::int32_t kv = 0;
+};
 
 struct Hoisting {
   static constexpr std::int32_t kNoSlot = -1;
 
   std::vector<Level> level;  // by node
-  // Slots in the row and column tables of the scratch, kNoSlot where a node is not stored. `flag` slots hold whether a
-  // checked read was in range.
+  std::vector<Slopes> slopes;  // by node
+  // Slots in the row, column and diagonal tables of the scratch, kNoSlot where a node is not stored. `flag` slots hold
+  // whether a checked read was in range.
   std::vector<std::int32_t> value_slot;
   std::vector<std::int32_t> flag_slot;
   std::int32_t row_slots = 0;
   std::int32_t column_slots = 0;
+  std::int32_t diagonal_slots = 0;
+  // By node: slot in the tables of least and greatest values, by group of rows or panel of columns; for stored int and bool
+  // nodes of the mask whose range does not follow from the indices.
+  std::vector<std::int32_t> range_slot;
+  std::int32_t row_range_slots = 0;
+  std::int32_t column_range_slots = 0;
+
+  // By node: a read whose lanes lie side by side where its buffer's innermost stride is 1: its last index is kv_idx plus
+  // something that is the same for all lanes, and so are its other indices.
+  std::vector<bool> contiguous;
 
   std::vector<bool> in_mask;     // by node: the mask root reaches it
   std::vector<bool> in_score;    // by node: the score root reaches it
+  std::vector<bool> in_diagonal;  // by node: a diagonal node reaches it, or is it
   std::int32_t score_cost = 0;   // vector instructions a score, roughly, of the element-level part of the score
   bool checks_elements = false;  // an element-level read is not proved in range
 };

@@ -56,7 +56,7 @@ struct LaunchArg {
 };
 
 // Key columns to visit, [begin, end), ascending and disjoint. masked == 0: every pair is allowed and both bounds are multiples
-// of the strip. masked == 1: the mask decides per element inside the bounds, which may lie anywhere.
+// of the panel. masked == 1: the mask decides per element inside the bounds, which may lie anywhere.
 struct SpanArg {
   std::int32_t begin;
   std::int32_t end;
@@ -77,7 +77,7 @@ struct TileArg {
   FaultArg* fault;
 };
 
-// One packing item: the strips that cover keys [kv_begin, kv_end) of (b, kv_head), kv_begin a multiple of the strip.
+// One packing item: the panels that cover keys [kv_begin, kv_end) of (b, kv_head), kv_begin a multiple of the panel.
 struct PackArg {
   const LaunchArg* launch;
   std::int32_t b, kv_head;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "ir/passes.h"
 #include "plan/compiler_door.h"
 #include "plan/hoisting.h"
@@ -12,26 +14,58 @@ namespace flexjit::plan {
 namespace {
 
 constexpr std::int64_t kCacheLine = 64;
+constexpr std::int32_t kQTile = 48;  // divides by every micro_rows and by every number of lanes
+// A tile has at most 64 panels, even of 4 lanes: which of them are visited is kept in the bits of one integer.
+constexpr std::int64_t kMaxKvTile = 256;
+constexpr std::int64_t kMinKvTile = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
+struct MicroTile {
+  std::int32_t rows;
+  std::int32_t vectors;
+};
+
 // Accumulators fill the register file but for one row of B vectors and a broadcast: 24 + 4 + 1 of 32, 12 + 2 + 1 of 16.
 // Without FMA (baseline) a product needs one more register.
-Tiling tiling_for(Isa isa) {
+MicroTile micro_tile_for(Isa isa) {
   switch (isa) {
-    case Isa::kX86_64_V4: return {.q_tile = 48, .kv_tile = 256, .micro_rows = 6, .micro_vectors = 4};
-    case Isa::kX86_64_V3: return {.q_tile = 48, .kv_tile = 256, .micro_rows = 6, .micro_vectors = 2};
+    case Isa::kX86_64_V4: return {6, 4};
+    case Isa::kX86_64_V3: return {6, 2};
     case Isa::kX86_64:
-    case Isa::kX86_64_V2: return {.q_tile = 48, .kv_tile = 256, .micro_rows = 4, .micro_vectors = 2};
-    case Isa::kAArch64: return {.q_tile = 48, .kv_tile = 256, .micro_rows = 4, .micro_vectors = 4};
+    case Isa::kX86_64_V2: return {4, 2};
+    case Isa::kAArch64: return {4, 4};
   }
   return {};
+}
+
+// The longest tile of keys whose K, V and scores take half of the second-level cache: the more keys between two rescales of
+// the output, the less they cost.
+std::int32_t kv_tile_for(const KernelKey& key, std::int64_t lanes, std::int64_t strip) {
+  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
+  const std::int64_t cell = key.types.q == DType::kF64 ? 8 : (pairs ? 2 : 4);
+  const std::int64_t real = key.types.q == DType::kF64 ? 8 : 4;
+  const std::int64_t column_bytes = (key.head_dim + key.v_head_dim) * cell + kQTile * real;
+  const std::int64_t fitting = caches_of(key.target).l2 / 2 / column_bytes;
+  std::int64_t tile = std::min(kMaxKvTile, 64 * lanes);
+  while (tile > kMinKvTile && tile > fitting) tile /= 2;
+  return static_cast<std::int32_t>(round_up(tile, strip));
+}
+
+Tiling tiling_for(const KernelKey& key) {
+  const MicroTile micro = micro_tile_for(key.target.isa);
+  Tiling tiling{.q_tile = kQTile, .micro_rows = micro.rows, .micro_vectors = micro.vectors};
+  const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key.types, key.target));
+  tiling.kv_tile = kv_tile_for(key, lanes, micro.vectors * lanes);
+  return tiling;
 }
 
 }  // namespace
 
 std::string_view name_of(Nest nest) { return nest == Nest::kPrefill ? "prefill" : "decode"; }
 std::string_view name_of(Weights weights) { return weights == Weights::kSoftmax ? "softmax" : "sigmoid"; }
+
+int lanes_of(Isa isa, Arithmetic arithmetic) { return lanes_of(isa) / (arithmetic == Arithmetic::kF64 ? 2 : 1); }
 
 Arithmetic arithmetic_of(const ElementTypes& types, const Target& target) {
   if (types.q == DType::kF64) return Arithmetic::kF64;
@@ -46,56 +80,77 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.weights = request.weights;
   key.head_dim = request.head_dim;
   key.v_head_dim = request.v_head_dim;
-  key.tiling = tiling_for(target.isa);
   key.target = target;
+  key.tiling = tiling_for(key);
   key.llvm_version = kLlvmVersion;
   return key;
 }
 
 ScratchLayout scratch_of(const KernelKey& key) {
-  const std::int64_t lanes = lanes_of(key.target.isa);
+  const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
+  const std::int64_t real = arithmetic == Arithmetic::kF64 ? 8 : 4;
+  const std::int64_t lanes = lanes_of(key.target.isa, arithmetic);
   const std::int64_t rows = key.tiling.q_tile;
+  const std::int64_t groups = rows / key.tiling.micro_rows;
+  const std::int64_t panels = key.tiling.kv_tile / lanes;
   const Hoisting hoisting = hoist(key.program);
   ScratchLayout scratch;
   // One line of padding keeps the rows of S from sharing one cache set.
-  scratch.s_stride = key.tiling.kv_tile + kCacheLine / 4;
+  scratch.s_stride = key.tiling.kv_tile + kCacheLine / real;
+  scratch.diagonals = round_up(rows + key.tiling.kv_tile, lanes);
   std::int64_t end = 0;
-  const auto place = [&end](std::int64_t elements) {
+  const auto place = [&end](std::int64_t bytes) {
     const std::int64_t at = end;
-    end += round_up(elements * 4, kCacheLine);
+    end += round_up(bytes, kCacheLine);
     return at;
   };
-  scratch.q = place(rows * key.head_dim);
-  scratch.s = place(rows * scratch.s_stride);
-  scratch.o = place(rows * round_up(key.v_head_dim, lanes));
-  scratch.max_lanes = place(rows * lanes);
-  scratch.row_max = place(rows);
-  scratch.row_sum = place(rows);
-  scratch.rescale = place(rows);
-  scratch.row_values = place(hoisting.row_slots * rows);
-  scratch.column_values = place(hoisting.column_slots * lanes * key.tiling.micro_vectors);
+  scratch.q = place(rows * k_depth_of(key) * real);
+  scratch.s = place(rows * scratch.s_stride * real);
+  scratch.o = place(rows * round_up(key.v_head_dim, lanes) * real);
+  scratch.max_lanes = place(rows * lanes * real);
+  scratch.sum_lanes = place(rows * lanes * real);
+  scratch.row_max = place(rows * real);
+  scratch.base = place(rows * real);
+  scratch.rescale = place(rows * real);
+  scratch.row_values = place(hoisting.row_slots * rows * 4);
+  scratch.column_values = place(hoisting.column_slots * key.tiling.kv_tile * 4);
+  scratch.diagonal_values = place(hoisting.diagonal_slots * scratch.diagonals * 4);
+  scratch.row_ranges = place(hoisting.row_range_slots * groups * 8);
+  scratch.column_ranges = place(hoisting.column_range_slots * panels * 8);
+  scratch.visits = place(groups * kVisitBytes);
   scratch.bytes = end;
   return scratch;
 }
 
+std::int32_t k_depth_of(const KernelKey& key) {
+  return arithmetic_of(key.types, key.target) == Arithmetic::kBF16 ? (key.head_dim + 1) / 2 : key.head_dim;
+}
+
 KernelLayout layout_of(const KernelKey& key) {
+  const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
   KernelLayout layout;
-  layout.lanes = lanes_of(key.target.isa);
+  layout.lanes = lanes_of(key.target.isa, arithmetic);
   layout.strip = key.tiling.micro_vectors * layout.lanes;
   layout.q_tile = key.tiling.q_tile;
   layout.kv_tile = key.tiling.kv_tile;
   layout.head_dim = key.head_dim;
   layout.v_head_dim = key.v_head_dim;
+  layout.cell_bytes = arithmetic == Arithmetic::kF64 ? 8 : 4;
+  layout.k_depth = k_depth_of(key);
+  layout.v_group = arithmetic == Arithmetic::kBF16 ? 2 : 1;
   layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, layout.lanes));
-  layout.packs_v = layout.v_padded != key.v_head_dim;
+  const DType in_place = arithmetic == Arithmetic::kF64 ? DType::kF64 : DType::kF32;
+  layout.packs_v = layout.v_padded != key.v_head_dim || key.types.kv != in_place;
   layout.scratch_bytes = scratch_of(key).bytes;
   return layout;
 }
 
-std::int64_t KernelLayout::k_elements(std::int32_t kv_len) const { return round_up(kv_len, strip) * head_dim; }
+std::int64_t KernelLayout::k_bytes(std::int32_t kv_len) const {
+  return (round_up(kv_len, lanes) + strip - lanes) * k_depth * cell_bytes;
+}
 
-std::int64_t KernelLayout::v_elements(std::int32_t kv_len) const {
-  return packs_v ? static_cast<std::int64_t>(kv_len) * v_padded : 0;
+std::int64_t KernelLayout::v_bytes(std::int32_t kv_len) const {
+  return packs_v ? round_up(kv_len, v_group) / v_group * v_padded * cell_bytes : 0;
 }
 
 std::string canonical_text(const KernelKey& key) {

@@ -15,9 +15,9 @@ namespace flexjit::plan {
 // Raised with every change of emitted code or of kernel_abi.h, so that no stored kernel outlives its meaning.
 inline constexpr std::uint32_t kCodegenVersion = 3;
 
-// Tiles in elements. A strip is the columns of one micro-tile, micro_vectors * lanes wide: the panel width of packed K.
+// Tiles in elements. A panel is one vector of key columns; a strip is the columns of one micro-tile, micro_vectors panels.
 struct Tiling {
-  std::int32_t q_tile = 48;        // query rows that share one sweep over the keys; a multiple of micro_rows
+  std::int32_t q_tile = 48;        // query rows that share one sweep over the keys; a multiple of micro_rows and of the lanes
   std::int32_t kv_tile = 256;      // key columns between two softmax rescales; a multiple of the strip
   std::int32_t micro_rows = 6;     // accumulator rows
   std::int32_t micro_vectors = 4;  // accumulator vectors a row
@@ -48,6 +48,9 @@ enum class Arithmetic : std::uint8_t {
   kF64,
 };
 
+// Lanes of one vector of the numbers that are summed: fp32, or half as many fp64.
+int lanes_of(Isa isa, Arithmetic arithmetic);
+
 // What a pattern asks for; plan_kernel adds what the machine decides.
 struct KernelRequest {
   ir::Program program;
@@ -73,21 +76,26 @@ struct KernelKey {
   bool operator==(const KernelKey&) const = default;
 };
 
-// Sizes that follow from the key and that the launcher needs.
+// Sizes that follow from the key and that the launcher needs. What is multiplied lies in cells: an fp32, an fp64, or a pair of
+// bf16 that vdpbf16ps takes at once. Packed K is [panel][k_depth][lanes] cells, a pair being two head dims of one key; packed V
+// is [kv_len / v_group][v_padded] cells, a pair being one value dim of two keys.
 struct KernelLayout {
-  std::int32_t lanes = 0;
-  std::int32_t strip = 0;  // columns
+  std::int32_t lanes = 0;  // key columns of a panel
+  std::int32_t strip = 0;  // key columns of a micro-tile
   std::int32_t q_tile = 0;
   std::int32_t kv_tile = 0;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
+  std::int32_t cell_bytes = 4;
+  std::int32_t k_depth = 0;        // cells of one key: head_dim, or its half rounded up
+  std::int32_t v_group = 1;        // keys of one cell of V
   std::int32_t v_padded = 0;       // v_head_dim rounded up to lanes
-  bool packs_v = false;            // v_head_dim is no multiple of lanes: V is copied into rows of v_padded
+  bool packs_v = false;            // V does not lie in memory as the products want it: other element type or ragged rows
   std::int64_t scratch_bytes = 0;  // per thread, 64-byte aligned
 
-  // fp32 elements of packed K (and V, 0 if not packed) for one (batch, kv head).
-  std::int64_t k_elements(std::int32_t kv_len) const;
-  std::int64_t v_elements(std::int32_t kv_len) const;
+  // Bytes of packed K (and V, 0 if not packed) for one (batch, kv head). K has room for the last strip to overrun.
+  std::int64_t k_bytes(std::int32_t kv_len) const;
+  std::int64_t v_bytes(std::int32_t kv_len) const;
 };
 
 KernelKey plan_kernel(KernelRequest request, const Target& target);

@@ -2,6 +2,7 @@
 #include "plan/target.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -94,6 +95,14 @@ int vector_registers_of(Isa isa) { return isa == Isa::kX86_64_V4 || isa == Isa::
 std::string name_of(const Target& target) { return fmt::format("{}{}", name_of(target.isa), target.bf16 ? kBf16Suffix : ""); }
 
 bool can_execute(const Target& target) { return can_execute_isa(target.isa) && (!target.bf16 || has_bf16()); }
+
+Caches caches_of(const Target& target) {
+  Caches caches;
+  if (!can_execute(target)) return caches;
+  if (const long l1 = sysconf(_SC_LEVEL1_DCACHE_SIZE); l1 > 0) caches.l1 = l1;
+  if (const long l2 = sysconf(_SC_LEVEL2_CACHE_SIZE); l2 > 0) caches.l2 = l2;
+  return caches;
+}
 
 Target host_target() {
 #if defined(__x86_64__)

@@ -24,6 +24,14 @@ std::string name_of(const Target& target);  // the same, "x86-64-v4-bf16" with B
 int lanes_of(Isa isa);                      // fp32 lanes of a vector register
 int vector_registers_of(Isa isa);
 
+// Data caches of one core, in bytes.
+struct Caches {
+  std::int64_t l1 = std::int64_t{32} << 10;
+  std::int64_t l2 = std::int64_t{512} << 10;
+};
+// The running machine's for a target that it can execute, else these modest ones.
+Caches caches_of(const Target& target);
+
 // The best Isa of the running machine, and its tuning.
 Target host_target();
 bool can_execute(const Target& target);

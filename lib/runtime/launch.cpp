@@ -14,8 +14,7 @@ namespace {
 
 constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;  // bytes of packed K and V in one wave
 constexpr std::int64_t kWaveItems = 1 << 16;                   // bounds the plan of a wave of many short pairs
-constexpr std::int64_t kPackColumns = 512;                     // key columns of one packing item, rounded up to strips
-constexpr std::int64_t kAlignedFloats = kAlignment / sizeof(float);
+constexpr std::int64_t kPackColumns = 512;                     // key columns of one packing item, rounded up to panels
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -27,12 +26,15 @@ struct Job {
   WorkShape shape;
   int threads;
   Workspace& workspace;
-  std::int64_t k_floats = 0;      // of one pair's packed K
-  std::int64_t v_floats = 0;      // of one pair's packed V; 0: V is read in place
+  std::int64_t k_bytes = 0;       // of one pair's packed K
+  std::int64_t v_bytes = 0;       // of one pair's packed V; 0: V is read in place
   std::int64_t thread_bytes = 0;  // of one thread's scratch
 
-  float* k_panels(const Wave& wave, std::int64_t pair) const {
-    return reinterpret_cast<float*>(workspace.panels.data()) + (pair - wave.begin) * (k_floats + v_floats);
+  std::byte* k_panels(const Wave& wave, std::int64_t pair) const {
+    return workspace.panels.data() + (pair - wave.begin) * (k_bytes + v_bytes);
+  }
+  std::byte* v_rows(const Wave& wave, std::int64_t pair) const {
+    return v_bytes == 0 ? nullptr : k_panels(wave, pair) + k_bytes;
   }
 };
 
@@ -44,7 +46,7 @@ WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layo
           .kv_len = launch.kv_len,
           .q_tile = layout.q_tile,
           .q_block = mask != nullptr ? mask->shape().q_block : layout.q_tile,
-          .strip = layout.strip};
+          .panel = layout.lanes};
 }
 
 // As many pairs as the budget holds, but enough that every thread has an item, and never so many that the plan grows large.
@@ -61,7 +63,7 @@ bool serves(const BlockMaskShape& mask, const WorkShape& shape) {
 }
 
 void pack_wave(const Job& job, const Wave& wave) {
-  const std::int64_t columns = round_up(kPackColumns, job.shape.strip);
+  const std::int64_t columns = round_up(kPackColumns, job.shape.panel);
   const std::int64_t chunks = divide_up(job.shape.kv_len, columns);
   parallel_for(job.threads, (wave.end - wave.begin) * chunks, [&](std::int64_t item, int) noexcept {
     const std::int64_t pair = wave.begin + item / chunks, first = item % chunks * columns;
@@ -73,7 +75,7 @@ void pack_wave(const Job& job, const Wave& wave) {
     arg.kv_begin = static_cast<std::int32_t>(std::max<std::int64_t>(first, reach.begin));
     arg.kv_end = static_cast<std::int32_t>(std::min<std::int64_t>(first + columns, reach.end));
     arg.k_panels = job.k_panels(wave, pair);
-    arg.v_rows = job.v_floats == 0 ? nullptr : job.k_panels(wave, pair) + job.k_floats;
+    arg.v_rows = job.v_rows(wave, pair);
     if (arg.kv_begin < arg.kv_end) job.kernel.pack(&arg);
   });
 }
@@ -89,14 +91,14 @@ plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
   tile.q_count = item.q_count;
   tile.span_count = static_cast<std::int32_t>(spans.size());
   tile.spans = spans.data();
-  float* panels = job.k_panels(wave, item.pair);
-  tile.k_panels = panels;
-  if (job.v_floats != 0) {
-    tile.v_rows = panels + job.k_floats;
+  tile.k_panels = job.k_panels(wave, item.pair);
+  if (job.v_bytes != 0) {
+    tile.v_rows = job.v_rows(wave, item.pair);
     tile.v_stride = job.kernel.layout.v_padded;
   } else {
     const plan::TensorArg& v = job.launch.v;
-    tile.v_rows = static_cast<const float*>(v.data) + item.b * v.stride_batch + tile.kv_head * v.stride_head;
+    const std::int64_t elements = item.b * v.stride_batch + tile.kv_head * v.stride_head;
+    tile.v_rows = static_cast<const std::byte*>(v.data) + elements * job.kernel.layout.cell_bytes;
     tile.v_stride = v.stride_row;
   }
   return tile;
@@ -143,14 +145,14 @@ LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const 
   const WorkShape shape = shape_of(launch, kernel.layout, mask);
   if (shape.batch <= 0 || shape.q_heads <= 0 || shape.q_len <= 0) return {};
   FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
-                shape.strip > 0);
+                shape.panel > 0);
   FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
   const WorkspacePool::Lease lease(pool());
   Job job{.kernel = kernel, .launch = launch, .shape = shape, .threads = threads, .workspace = *lease};
-  job.k_floats = round_up(kernel.layout.k_elements(shape.kv_len), kAlignedFloats);
-  job.v_floats = kernel.layout.packs_v ? round_up(kernel.layout.v_elements(shape.kv_len), kAlignedFloats) : 0;
+  job.k_bytes = round_up(kernel.layout.k_bytes(shape.kv_len), kAlignment);
+  job.v_bytes = round_up(kernel.layout.v_bytes(shape.kv_len), kAlignment);
   job.thread_bytes = round_up(kernel.layout.scratch_bytes, kAlignment);
-  const std::int64_t pair_bytes = (job.k_floats + job.v_floats) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t pair_bytes = job.k_bytes + job.v_bytes;
   const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);
   job.workspace.panels.reserve(static_cast<std::size_t>(pair_bytes * wave_pairs));
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * threads));

@@ -47,7 +47,7 @@ std::int64_t columns_of(std::span<const plan::SpanArg> spans) {
 void Schedule::start(const WorkShape& shape, const BlockMask* mask) {
   shape_ = shape;
   mask_ = mask;
-  maker_.start(mask, shape.kv_len, shape.strip);
+  maker_.start(mask, shape.kv_len, shape.panel);
   planes_.clear();
   spans_.clear();
 }
@@ -120,8 +120,8 @@ void Schedule::add_items(std::int64_t pair) {
       pair_cost_[local] = std::max(pair_cost_[local], item.cost);
       if (const auto visited = spans(item); !visited.empty()) {
         const bool first = reach.begin == reach.end;
-        const std::int32_t strip_begin = visited.front().begin / shape_.strip * shape_.strip;
-        reach.begin = first ? strip_begin : std::min(reach.begin, strip_begin);
+        const std::int32_t panel_begin = visited.front().begin / shape_.panel * shape_.panel;
+        reach.begin = first ? panel_begin : std::min(reach.begin, panel_begin);
         reach.end = std::max(reach.end, visited.back().end);
       }
       items_.push_back(item);

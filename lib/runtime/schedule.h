@@ -29,7 +29,7 @@ struct WorkShape {
   std::int32_t kv_len = 0;
   std::int32_t q_tile = 0;
   std::int32_t q_block = 0;  // query rows of a mask block; q_tile without a mask
-  std::int32_t strip = 0;
+  std::int32_t panel = 0;
 
   std::int64_t tiles_per_block() const { return (std::int64_t{q_block} + q_tile - 1) / q_tile; }
   std::int64_t q_tiles() const;
@@ -56,7 +56,7 @@ struct Item {
   std::int32_t q_count = 0;
 };
 
-// The key columns that any tile of a pair visits, from the beginning of a strip; begin == end: none.
+// The key columns that any tile of a pair visits, from the beginning of a panel; begin == end: none.
 struct Reach {
   std::int32_t begin = 0;
   std::int32_t end = 0;

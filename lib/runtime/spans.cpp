@@ -1,15 +1,15 @@
 // The partial and the full blocks of one block row, merged in ascending order, joined to runs of columns that are all allowed
-// or not. The whole strips of an allowed run need no mask; its ragged ends and every other run are masked, with exact bounds.
+// or not. The whole panels of an allowed run need no mask; its ragged ends and every other run are masked, with exact bounds.
 #include "runtime/spans.h"
 
 #include <algorithm>
 
 namespace flexjit::runtime {
 
-void SpanMaker::start(const BlockMask* mask, std::int32_t kv_len, std::int32_t strip) {
+void SpanMaker::start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel) {
   mask_ = mask;
   kv_len_ = kv_len;
-  strip_ = strip;
+  panel_ = panel;
 }
 
 void SpanMaker::append(const TileRows& rows, std::vector<plan::SpanArg>& spans) {
@@ -36,7 +36,7 @@ void SpanMaker::append(const TileRows& rows, std::vector<plan::SpanArg>& spans) 
 }
 
 void SpanMaker::append_run(std::int64_t begin, std::int64_t end, bool all_allowed) {
-  const std::int64_t inner_begin = (begin + strip_ - 1) / strip_ * strip_, inner_end = end / strip_ * strip_;
+  const std::int64_t inner_begin = (begin + panel_ - 1) / panel_ * panel_, inner_end = end / panel_ * panel_;
   if (!all_allowed || inner_begin >= inner_end) {
     append_span(begin, end, 1);
     return;

@@ -1,4 +1,4 @@
-// A row of a block mask -> the key columns that a tile of queries visits, cut at the kernel's strips. The blocks of the mask
+// A row of a block mask -> the key columns that a tile of queries visits, cut at the kernel's panels. The blocks of the mask
 // and the tiles of the kernel are independent; this is where they meet.
 #pragma once
 
@@ -24,7 +24,7 @@ struct TileRows {
 class SpanMaker {
  public:
   // For the tiles to come. `mask` null: every pair is allowed. It must outlive them.
-  void start(const BlockMask* mask, std::int32_t kv_len, std::int32_t strip);
+  void start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel);
   void append(const TileRows& rows, std::vector<plan::SpanArg>& spans);
 
  private:
@@ -33,7 +33,7 @@ class SpanMaker {
 
   const BlockMask* mask_ = nullptr;
   std::int32_t kv_len_ = 0;
-  std::int32_t strip_ = 1;
+  std::int32_t panel_ = 1;
   std::vector<plan::SpanArg>* spans_ = nullptr;  // of the tile in progress
   std::size_t first_span_ = 0;
 };

@@ -25,17 +25,17 @@ bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(poin
 void pack(const plan::PackArg* arg) {
   const plan::LaunchArg& launch = *arg->launch;
   FakeState& state = state_of(launch);
-  const int strip = state.layout.strip, head_dim = state.layout.head_dim, padded = state.layout.v_padded;
-  expect(state, arg->kv_begin % strip == 0 && arg->kv_begin < arg->kv_end && arg->kv_end <= launch.kv_len);
+  const int panel = state.layout.lanes, head_dim = state.layout.head_dim, padded = state.layout.v_padded;
+  expect(state, arg->kv_begin % panel == 0 && arg->kv_begin < arg->kv_end && arg->kv_end <= launch.kv_len);
   expect(state, aligned(arg->k_panels) && (arg->v_rows != nullptr) == state.layout.packs_v);
   expect(state, arg->v_rows == nullptr || aligned(arg->v_rows));
   state.packed_columns += arg->kv_end - arg->kv_begin;
-  const int padded_end = (arg->kv_end + strip - 1) / strip * strip;
+  const int padded_end = (arg->kv_end + panel - 1) / panel * panel;
   for (int kv = arg->kv_begin; kv < padded_end; ++kv) {
-    float* column = static_cast<float*>(arg->k_panels) + std::int64_t{kv / strip} * head_dim * strip + kv % strip;
+    float* column = static_cast<float*>(arg->k_panels) + std::int64_t{kv / panel} * head_dim * panel + kv % panel;
     const float* k = static_cast<const float*>(launch.k.data) + arg->b * launch.k.stride_batch +
                      arg->kv_head * launch.k.stride_head + kv * launch.k.stride_row;
-    for (int d = 0; d < head_dim; ++d) column[d * strip] = kv < launch.kv_len ? k[d] : 0.0F;
+    for (int d = 0; d < head_dim; ++d) column[d * panel] = kv < launch.kv_len ? k[d] : 0.0F;
     if (arg->v_rows == nullptr || kv >= launch.kv_len) continue;
     const float* v = static_cast<const float*>(launch.v.data) + arg->b * launch.v.stride_batch +
                      arg->kv_head * launch.v.stride_head + kv * launch.v.stride_row;
@@ -46,7 +46,7 @@ void pack(const plan::PackArg* arg) {
 
 void check_tile(FakeState& state, const plan::TileArg& tile) {
   const plan::LaunchArg& launch = *tile.launch;
-  const int strip = state.layout.strip;
+  const int panel = state.layout.lanes;
   expect(state, tile.q_begin >= 0 && tile.q_count > 0 && tile.q_count <= state.layout.q_tile);
   expect(state, tile.q_begin + tile.q_count <= launch.q_len);
   expect(state, tile.kv_head == tile.h / (launch.num_heads / launch.num_kv_heads));
@@ -55,7 +55,7 @@ void check_tile(FakeState& state, const plan::TileArg& tile) {
   for (int i = 0; i < tile.span_count; ++i) {
     const plan::SpanArg& span = tile.spans[i];
     expect(state, span.begin >= end && span.begin < span.end && span.end <= launch.kv_len);
-    expect(state, span.masked == 1 || (span.begin % strip == 0 && span.end % strip == 0));
+    expect(state, span.masked == 1 || (span.begin % panel == 0 && span.end % panel == 0));
     end = span.end;
   }
 }
@@ -63,7 +63,7 @@ void check_tile(FakeState& state, const plan::TileArg& tile) {
 void attend_row(const plan::TileArg& tile, int q_idx) {
   const plan::LaunchArg& launch = *tile.launch;
   FakeState& state = state_of(launch);
-  const int strip = state.layout.strip, head_dim = state.layout.head_dim;
+  const int panel = state.layout.lanes, head_dim = state.layout.head_dim;
   auto* scores = static_cast<float*>(tile.scratch);
   const float* q = static_cast<const float*>(launch.q.data) + tile.b * launch.q.stride_batch + tile.h * launch.q.stride_head +
                    q_idx * launch.q.stride_row;
@@ -72,9 +72,9 @@ void attend_row(const plan::TileArg& tile, int q_idx) {
   float highest = kMinusInf;
   for (int i = 0; i < tile.span_count; ++i) {
     for (int kv = tile.spans[i].begin; kv < tile.spans[i].end; ++kv) {
-      const float* column = static_cast<const float*>(tile.k_panels) + std::int64_t{kv / strip} * head_dim * strip + kv % strip;
+      const float* column = static_cast<const float*>(tile.k_panels) + std::int64_t{kv / panel} * head_dim * panel + kv % panel;
       float dot = 0;
-      for (int d = 0; d < head_dim; ++d) dot += q[d] * column[d * strip];
+      for (int d = 0; d < head_dim; ++d) dot += q[d] * column[d * panel];
       const bool open = tile.spans[i].masked == 0 || state.allowed(tile.b, tile.h, q_idx, kv);
       scores[kv] = open ? dot * launch.scale : kMinusInf;
       highest = std::max(highest, scores[kv]);
@@ -146,11 +146,12 @@ Problem::Problem(const Dims& size, bool packs_v, std::uint32_t seed) : dims(size
   launch.q_len = dims.q_len;
   launch.kv_len = dims.kv_len;
   launch.scale = 0.5F;
-  state.layout.lanes = 8;
+  state.layout.lanes = 16;
   state.layout.strip = 16;
   state.layout.q_tile = 12;
   state.layout.kv_tile = 64;
   state.layout.head_dim = dims.head_dim;
+  state.layout.k_depth = dims.head_dim;
   state.layout.v_head_dim = dims.v_head_dim;
   state.layout.v_padded = (dims.v_head_dim + 7) / 8 * 8;
   state.layout.packs_v = packs_v;

@@ -12,7 +12,7 @@ namespace flexjit::runtime {
 namespace {
 
 constexpr WorkShape kShape{
-    .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 16, .strip = 8};
+    .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 16, .panel = 8};
 
 std::vector<Item> all_items(Schedule& schedule, std::int64_t pairs_a_wave) {
   std::vector<Item> items;
@@ -25,7 +25,7 @@ std::vector<Item> all_items(Schedule& schedule, std::int64_t pairs_a_wave) {
 
 // With a mask of 20-row blocks: tiles of 16 and 4 rows in turn.
 constexpr WorkShape kMaskedShape{
-    .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 20, .strip = 8};
+    .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 20, .panel = 8};
 
 BlockMask mask_by_head() {
   const auto allowed = [](int, int h, int q, int kv) { return q >= kv && q - kv < 3 + 18 * h; };
@@ -63,7 +63,7 @@ TEST(Schedule, TilesStopAtTheRowsOfMaskBlocks) {
   }
   EXPECT_EQ(next, 100);
   const WorkShape ragged{
-      .batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 45, .kv_len = 9, .q_tile = 16, .q_block = 40, .strip = 8};
+      .batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 45, .kv_len = 9, .q_tile = 16, .q_block = 40, .panel = 8};
   EXPECT_EQ(ragged.q_tiles(), 4);
   EXPECT_EQ(ragged.rows_of(2).begin, 32);
   EXPECT_EQ(ragged.rows_of(2).count, 8);
@@ -92,7 +92,7 @@ TEST(Schedule, PairAfterPairWithCostsFalling) {
 TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
   const BlockMask mask = mask_by_head();
   SpanMaker maker;
-  maker.start(&mask, kShape.kv_len, kShape.strip);
+  maker.start(&mask, kShape.kv_len, kShape.panel);
   Schedule schedule;
   for (int round = 0; round < 2; ++round) {
     schedule.start(kMaskedShape, &mask);
@@ -107,7 +107,7 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
         };
         EXPECT_TRUE(std::ranges::equal(schedule.spans(item), expected, same)) << "item " << item.index;
         for (const plan::SpanArg& span : expected) {
-          least = std::min(least, span.begin / kShape.strip * kShape.strip);
+          least = std::min(least, span.begin / kShape.panel * kShape.panel);
           most = std::max(most, span.end);
         }
       }

@@ -1,4 +1,4 @@
-// Spans of random masks, tiles and strips against a look at every column, and the worked cases that a reader can check.
+// Spans of random masks, tiles and panels against a look at every column, and the worked cases that a reader can check.
 #include "runtime/spans.h"
 
 #include <gtest/gtest.h>
@@ -13,9 +13,9 @@ namespace {
 
 using Spans = std::vector<std::tuple<int, int, int>>;
 
-Spans spans_of(const BlockMask* mask, int kv_len, int strip, const runtime::TileRows& rows) {
+Spans spans_of(const BlockMask* mask, int kv_len, int panel, const runtime::TileRows& rows) {
   runtime::SpanMaker maker;
-  maker.start(mask, kv_len, strip);
+  maker.start(mask, kv_len, panel);
   std::vector<plan::SpanArg> found = {{-8, -4, 0}};  // a tile before this one
   maker.append(rows, found);
   Spans result;
@@ -43,7 +43,7 @@ TEST(Spans, BlocksThatAreMultiplesOfTheStrip) {
 
 TEST(Spans, BlocksThatCutAStrip) {
   const BlockMask mask = mask_of({1, 1, 8, 60, 8, 12}, "## ##");
-  // Allowed are [0, 24) and [36, 60): only [0, 16) is whole strips; the bounds of the others keep [24, 36) out.
+  // Allowed are [0, 24) and [36, 60): only [0, 16) is whole panels; the bounds of the others keep [24, 36) out.
   EXPECT_EQ(spans_of(&mask, 60, 16, {0, 0, 0, 8}), (Spans{{0, 16, 0}, {16, 24, 1}, {36, 60, 1}}));
 }
 
@@ -68,15 +68,15 @@ TEST(Spans, EveryHeadHasItsOwnPlane) {
 }
 
 // One character a column: ' ' not visited, '#' visited without the mask, '+' with it. A column needs no mask when its whole
-// strip exists and lies in full blocks.
-std::string columns_by_looking(const BlockMask& mask, int strip, const runtime::TileRows& rows) {
+// panel exists and lies in full blocks.
+std::string columns_by_looking(const BlockMask& mask, int panel, const runtime::TileRows& rows) {
   const BlockMaskShape& shape = mask.shape();
   const auto kind = [&](int kv) { return mask.kind(rows.b, rows.h, rows.q_begin / shape.q_block, kv / shape.kv_block); };
   std::string columns;
   for (int kv = 0; kv < shape.kv_len; ++kv) {
-    const int begin = kv / strip * strip;
-    bool whole = begin + strip <= shape.kv_len;
-    for (int i = begin; whole && i < begin + strip; ++i) whole = kind(i) == BlockKind::kFull;
+    const int begin = kv / panel * panel;
+    bool whole = begin + panel <= shape.kv_len;
+    for (int i = begin; whole && i < begin + panel; ++i) whole = kind(i) == BlockKind::kFull;
     columns += kind(kv) == BlockKind::kEmpty ? ' ' : whole ? '#' : '+';
   }
   return columns;
@@ -106,13 +106,13 @@ RC_GTEST_PROP(Spans, EqualALookAtEveryColumn, ()) {
   const auto kinds = *rc::gen::container<std::vector<BlockKind>>(
       size, rc::gen::element(BlockKind::kEmpty, BlockKind::kPartial, BlockKind::kFull, BlockKind::kFull));
   const BlockMask mask = BlockMask::from_kinds(shape, kinds).value();
-  const int strip = *rc::gen::element(1, 4, 8, 16, 32, 48);
+  const int panel = *rc::gen::element(1, 4, 8, 16, 32, 48);
   runtime::TileRows rows;
   rows.b = *rc::gen::inRange(0, shape.batch);
   rows.h = *rc::gen::inRange(0, shape.heads);
   rows.q_begin = *rc::gen::inRange(0, shape.q_len);
   rows.q_count = 1;
-  RC_ASSERT(spans_of(&mask, shape.kv_len, strip, rows) == joined(columns_by_looking(mask, strip, rows)));
+  RC_ASSERT(spans_of(&mask, shape.kv_len, panel, rows) == joined(columns_by_looking(mask, panel, rows)));
 }
 
 }  // namespace

@@ -1,0 +1,146 @@
+// What happens to scores before the softmax: score_mod, mask_mod, running maximum. The whole epilogue serves micro-tiles in which
+// every pair is allowed: in registers for cheap mods, row by row over stored scores for others, whose unrolled copies would cost
+// more than they save. The masked epilogue, a loop over panels and rows, serves the edges of masks and of the tensors, and
+// reads that must be checked.
+#include <limits>
+
+#include "codegen/forward.h"
+
+namespace flexjit::codegen {
+namespace {
+
+using ir::Id;
+using ir::Op;
+using plan::Level;
+
+// Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.
+constexpr std::int32_t kRegisterEpilogueCost = 8;
+
+}  // namespace
+
+Scope ForwardEmitter::row_scope(Index row) {
+  Scope scope = uniform_;
+  load_values(scope, Level::kRow, row);
+  return scope;
+}
+
+void ForwardEmitter::load_column_values(Scope& scope, Index column) { load_values(scope, Level::kColumn, column); }
+
+void ForwardEmitter::load_diagonal_values(Scope& scope, Index row, Index column) {
+  load_values(scope, Level::kDiagonal, e_.add(e_.sub(column, row), e_.index(key_.tiling.q_tile - 1)));
+}
+
+// max_lanes[row] = max(scores, max_lanes[row]), NaN ignored
+void ForwardEmitter::emit_running_max(Index row, Float scores) {
+  const Ptr address = real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0));
+  e_.store(e_.max(scores, e_.load_reals(address, vector_bytes())).value, address, vector_bytes());
+}
+
+// score_mod of scaled products; what `scope` holds of rows, columns and diagonals must be loaded.
+Float ForwardEmitter::modified_score(Scope& scope, Float product) {
+  const Id root = key_.program.score();
+  if (!root.valid()) return product;
+  e_.set_contraction(Contraction::kOn);
+  if (units_.product) product = e_.mul(product, units_.product);
+  e_.set_contraction(Contraction::kOff);
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+    if (key_.program.nodes()[i].op == Op::kScore) scope.value[i] = product.value;
+  }
+  expressions_->evaluate(scope, Level::kElement, hoisting_.in_score);
+  Float score = e_.broadcast(Float{scope.value[root.index]});
+  // A score that does not depend on `score` is fp32 even in an fp64 kernel.
+  if (e_.real_bytes() == 8 && !Emitter::is_double(score)) score = e_.add(score, e_.real(0.0));
+  return score;
+}
+
+// for each row r: whole_row
+void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro, const Accumulators& scores) {
+  const int vectors = key_.tiling.micro_vectors;
+  if (hoisting_.score_cost <= kRegisterEpilogueCost) {
+    for (int r = 0; r < key_.tiling.micro_rows; ++r) {
+      const Index row = e_.add(micro.row, e_.index(r));
+      const auto of_row = llvm::ArrayRef(scores).slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors));
+      emit_whole_row(row_scope(row), micro, row, of_row);
+    }
+    return;
+  }
+  store_scores(micro, micro.column, scores);
+  e_.for_range("whole.row", micro.row, e_.add(micro.row, e_.index(key_.tiling.micro_rows)), e_.index(1), [&](Index row) {
+    llvm::SmallVector<Float, 8> stored;
+    for (int j = 0; j < vectors; ++j) {
+      stored.push_back(e_.load_reals(score_at(row, e_.add(micro.column, e_.index(j * e_.lanes()))), vector_bytes()));
+    }
+    emit_whole_row(row_scope(row), micro, row, stored);
+  });
+}
+
+// S[row][column + j] = score_mod(scores[j]), unrolled; then the row's running maximum
+void ForwardEmitter::emit_whole_row(const Scope& of_row, const MicroTile& micro, Index row, llvm::ArrayRef<Float> scores) {
+  Float max;
+  for (std::size_t j = 0; j < scores.size(); ++j) {
+    const Index column = e_.add(micro.column, e_.index(static_cast<std::int64_t>(j) * e_.lanes()));
+    Scope scope = of_row;
+    scope.whole = true;
+    load_column_values(scope, column);
+    load_diagonal_values(scope, row, column);
+    const Float score = modified_score(scope, scores[j]);
+    e_.store(score.value, score_at(row, column), vector_bytes());
+    max = max ? e_.max(score, max) : score;
+  }
+  emit_running_max(row, max);
+}
+
+// for (j = 0; j < micro_vectors; ++j) if (panel j is visited)
+//   for (r = row; r < row + micro_rows; ++r) masked_scores(r, column + j * lanes)
+void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro) {
+  e_.for_range("epilogue.panel", e_.index(0), e_.index(key_.tiling.micro_vectors), e_.index(1), [&](Index panel) {
+    const Index bit = e_.bit_and(e_.lshr(micro.visited, panel), e_.index(1));
+    e_.if_then("epilogue.visited", e_.equal(bit, e_.index(1)), [&] {
+      const Index column = e_.add(micro.column, e_.mul(panel, e_.index(e_.lanes())));
+      Scope of_columns = uniform_;
+      load_column_values(of_columns, column);
+      e_.for_range("epilogue.row", micro.row, e_.add(micro.row, e_.index(key_.tiling.micro_rows)), e_.index(1),
+                   [&](Index row) { emit_masked_scores(tile, of_columns, row, column); });
+    });
+  });
+}
+
+// allowed = span.begin <= kv_idx < span.end && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes
+// first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
+void ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column) {
+  Scope scope = of_columns;
+  load_values(scope, Level::kRow, row);
+  load_diagonal_values(scope, row, column);
+  const Ptr address = score_at(row, column);
+  Float score = e_.load_reals(address, vector_bytes());
+  const Int columns = e_.add(e_.narrow(e_.add(tile.kv, column)), e_.lane_numbers());
+  const Bool inside = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, columns, tile.begin),
+                                     e_.compare(llvm::CmpInst::ICMP_SLT, columns, tile.end));
+  const Bool allowed = emit_mask(scope, inside);
+  scope.active = allowed;
+  score = modified_score(scope, score);
+  if (key_.program.score().valid()) emit_fault_checks(scope, hoisting_.in_score, hoisting_.in_mask);
+  score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
+  e_.store(score.value, address, vector_bytes());
+  emit_running_max(row, score);
+}
+
+Bool ForwardEmitter::emit_mask(Scope& scope, Bool inside) {
+  const Id root = key_.program.mask();
+  if (!root.valid()) return inside;
+  scope.active = inside;
+  expressions_->evaluate(scope, Level::kElement, hoisting_.in_mask);
+  emit_fault_checks(scope, hoisting_.in_mask, std::vector<bool>(key_.program.size(), false));
+  return e_.logical_and(inside, Bool{scope.value[root.index]});
+}
+
+// for each checked read that is wanted and not unwanted: if (any active lane is out of range) report it
+void ForwardEmitter::emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted) {
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+    if (!wanted[i] || unwanted[i] || scope.flag[i] == nullptr) continue;
+    const Bool faulty = expressions_->faulty_lanes(scope, Id{i});
+    e_.if_then("fault", e_.any(faulty), [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
+  }
+}
+
+}  // namespace flexjit::codegen

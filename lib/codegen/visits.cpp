@@ -1,0 +1,164 @@
+// Which panels of a key tile each group of rows visits, and in which of them every pair is allowed: the second level of the
+// block mask, found by the kernel itself. A visit is two bit masks over panels and the columns that they span.
+#include "codegen/forward.h"
+#include "plan/kernel_abi.h"
+
+#include <llvm/IR/Intrinsics.h>
+
+#include <limits>
+
+namespace flexjit::codegen {
+namespace {
+
+using ir::Id;
+using ir::Op;
+using plan::Level;
+
+// The lowest `count` bits, count in [1, 64].
+Index low_bits(Emitter& e, Index count) { return e.lshr(e.index(-1), e.sub(e.index(64), count)); }
+
+Index count_zeros(Emitter& e, llvm::Intrinsic::ID direction, Index bits) {
+  return {e.ir().CreateBinaryIntrinsic(direction, bits.value, e.ir().getInt1(false))};
+}
+
+}  // namespace
+
+// for each group:
+//   if (tile is not masked) visited = panels of count; whole = fine ? visited : 0;
+//   else masked_visit(group)
+void ForwardEmitter::emit_visits(const KeyTile& tile) {
+  e_.if_else(
+      "masked", tile.masked,
+      [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
+      [&] {
+        // The count of a span without mask is a multiple of the panel.
+        const Index visited = low_bits(e_, e_.panel_of(tile.count));
+        const Index whole = e_.select(tile.fine, visited, e_.index(0));
+        for_each_group("visit_all", [&](Index group, Index) { store_visit(group, visited, whole); });
+      });
+}
+
+// for (p = 0; p < panels of count; ++p):
+//   inside = panel overlaps [begin, end); visited |= inside && (!fine || mask may be true somewhere) << p;
+//   whole |= panel lies in [begin, end) && fine && mask is true everywhere << p;
+void ForwardEmitter::emit_masked_visit(const KeyTile& tile, Index group) {
+  const Index panels = e_.panel_of(e_.round_up(tile.count, e_.lanes()));
+  const Index begin = e_.widen(tile.begin), end = e_.widen(tile.end);
+  const Values bits = e_.for_range(
+      "visit.panel", e_.index(0), panels, e_.index(1), {e_.index(0).value, e_.index(0).value},
+      [&](Index panel, const Values& so_far) {
+        const Index first = e_.add(tile.kv, e_.mul(panel, e_.index(e_.lanes())));
+        const Index next = e_.add(first, e_.index(e_.lanes()));
+        const Choice mask = panel_mask(tile, group, panel);
+        const Bool overlaps = e_.logical_and(e_.less(first, end), e_.less(begin, next));
+        const Bool outside = e_.logical_or(e_.less(first, begin), e_.less(end, next));
+        const Bool visited = e_.logical_and(overlaps, e_.logical_or(e_.logical_not(tile.fine), mask.some));
+        const Bool whole = e_.logical_and(e_.logical_not(outside), e_.logical_and(tile.fine, mask.all));
+        const auto with = [&](llvm::Value* old, Bool bit) {
+          return e_.bit_or(Index{old}, e_.shl(e_.widen_bool(bit), panel)).value;
+        };
+        return Values{with(so_far[0], visited), with(so_far[1], whole)};
+      });
+  store_visit(group, Index{bits[0]}, Index{bits[1]});
+  emit_holes(group, Index{bits[0]});
+}
+
+// visits[group] = {visited, whole, begin = lanes * first panel, end = lanes * (last panel + 1)}; begin = end = 0 for none
+void ForwardEmitter::store_visit(Index group, Index visited, Index whole) {
+  const Ptr at = e_.at(e_.at_byte(scratch_base_, scratch_.visits), e_.mul(group, e_.index(plan::kVisitBytes / 4)));
+  const Index lanes = e_.index(e_.lanes());
+  const Bool none = e_.equal(visited, e_.index(0));
+  const Index first = e_.mul(count_zeros(e_, llvm::Intrinsic::cttz, visited), lanes);
+  const Index after = e_.mul(e_.sub(e_.index(64), count_zeros(e_, llvm::Intrinsic::ctlz, visited)), lanes);
+  const Index fields[] = {visited, whole, e_.select(none, e_.index(0), first), after};
+  for (int i = 0; i < 4; ++i) e_.store(fields[i].value, e_.at_byte(at, 8 * i), 8);
+}
+
+Index ForwardEmitter::visit_field(Index group, int field) {
+  const Ptr at = e_.at(e_.at_byte(scratch_base_, scratch_.visits), e_.mul(group, e_.index(plan::kVisitBytes / 4)));
+  return e_.load_index(e_.at_byte(at, 8 * field));
+}
+
+// A panel that is skipped between two that are not: its scores count as masked.
+// if (visited has a hole) for (r) for (c = begin; c < end; c += lanes) S[r][c..] = -inf;
+void ForwardEmitter::emit_holes(Index group, Index visited) {
+  const Index from_first = e_.lshr(visited, e_.bit_and(count_zeros(e_, llvm::Intrinsic::cttz, visited), e_.index(63)));
+  const Index hole = e_.bit_and(from_first, e_.add(from_first, e_.index(1)));
+  e_.if_then("holes", e_.logical_not(e_.equal(hole, e_.index(0))), [&] {
+    const Index row = e_.mul(group, e_.index(key_.tiling.micro_rows));
+    const Float masked = e_.broadcast(e_.real(-std::numeric_limits<double>::infinity()));
+    e_.for_range("holes.row", row, e_.add(row, e_.index(key_.tiling.micro_rows)), e_.index(1), [&](Index r) {
+      e_.for_range("holes.panel", visit_field(group, 2), visit_field(group, 3), e_.index(e_.lanes()),
+                   [&](Index column) { e_.store(masked.value, score_at(r, column), vector_bytes()); });
+    });
+  });
+}
+
+// The mask over the rows of `group` (those that exist) and the columns of `panel`.
+Choice ForwardEmitter::panel_mask(const KeyTile& tile, Index group, Index panel) {
+  const ir::Program& program = key_.program;
+  RangeEmitter ranges(e_, program);
+  const Index row = e_.mul(group, e_.index(key_.tiling.micro_rows));
+  const Index last_row = e_.min(e_.add(row, e_.index(key_.tiling.micro_rows - 1)), e_.sub(item_.q_count, e_.index(1)));
+  const Index column = e_.add(tile.kv, e_.mul(panel, e_.index(e_.lanes())));
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const Id id{i};
+    if (!hoisting_.in_mask[i]) continue;
+    const ir::Node& node = program.node(id);
+    if (node.op == Op::kQIdx) ranges.set(id, Range{e_.add(item_.q_begin, row), e_.add(item_.q_begin, last_row)});
+    if (node.op == Op::kKvIdx) ranges.set(id, Range{column, e_.add(column, e_.index(e_.lanes() - 1))});
+    if (hoisting_.level[i] == Level::kUniform && node.op != Op::kConst) ranges.set_uniform(id, uniform_.value[i]);
+    const std::int32_t slot = hoisting_.range_slot[i];
+    if (slot < 0) continue;
+    const bool of_rows = hoisting_.level[i] == Level::kRow;
+    const Index entry = e_.mul(of_rows ? group : panel, e_.index(2));
+    const std::int64_t entries = 2 * (of_rows ? groups() : key_.tiling.kv_tile / e_.lanes());
+    const Ptr at = entry_at(of_rows ? scratch_.row_ranges : scratch_.column_ranges, slot, entries, entry);
+    const Int least = e_.load_int(at), greatest = e_.load_int(e_.at_byte(at, 4));
+    if (node.type == ir::Type::kInt) {
+      ranges.set(id, Range{e_.widen(least), e_.widen(greatest)});
+    } else {  // entries are 0 and -1
+      const auto is_set = [&](Int entry_bits) {
+        return e_.compare(llvm::CmpInst::ICMP_NE, entry_bits, e_.constant_int(0));
+      };
+      ranges.set(id, Choice{is_set(least), is_set(greatest)});
+    }
+  }
+  return ranges.mask();
+}
+
+// for each group: row_ranges[slot][group] = {min, max} of row_values[slot][row .. row + micro_rows)
+void ForwardEmitter::emit_row_ranges() {
+  if (hoisting_.row_range_slots == 0) return;
+  auto& ir = e_.ir();
+  for_each_group("row_ranges", [&](Index group, Index row) {
+    for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+      const std::int32_t slot = hoisting_.range_slot[i];
+      if (slot < 0 || hoisting_.level[i] != Level::kRow) continue;
+      llvm::Value *least = nullptr, *greatest = nullptr;
+      for (int r = 0; r < key_.tiling.micro_rows; ++r) {
+        llvm::Value* value = e_.load_int(value_at(Level::kRow, hoisting_.value_slot[i], e_.add(row, e_.index(r)))).value;
+        least = least == nullptr ? value : ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, least, value);
+        greatest = greatest == nullptr ? value : ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, greatest, value);
+      }
+      const Ptr at = entry_at(scratch_.row_ranges, slot, 2 * groups(), e_.mul(group, e_.index(2)));
+      e_.store(least, at);
+      e_.store(greatest, e_.at_byte(at, 4));
+    }
+  });
+}
+
+// column_ranges[slot][panel] = {min, max} of the panel's column values; columns past the lengths only widen it
+void ForwardEmitter::store_column_ranges(const Scope& scope, Index panel) {
+  auto& ir = e_.ir();
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+    const std::int32_t slot = hoisting_.range_slot[i];
+    if (slot < 0 || hoisting_.level[i] != Level::kColumn) continue;
+    llvm::Value* lanes = to_entry(scope.value[i]);
+    const Ptr at = entry_at(scratch_.column_ranges, slot, 2 * (key_.tiling.kv_tile / e_.lanes()), e_.mul(panel, e_.index(2)));
+    e_.store(ir.CreateIntMinReduce(lanes, true), at);
+    e_.store(ir.CreateIntMaxReduce(lanes, true), e_.at_byte(at, 4));
+  }
+}
+
+}  // namespace flexjit::codegen
