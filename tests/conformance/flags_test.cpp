@@ -139,21 +139,25 @@ TEST_P(FlagsOn, KeyMask) {
 
 // Every broadcast: which of batch, heads, queries and keys a mask tensor has, with extent 1 in the others.
 TEST_P(FlagsOn, AdditiveMaskWithAnyBroadcast) {
+  constexpr Shape s{.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = 21, .kv_len = 70, .head_dim = 8};
   for (int present = 0; present < 16; ++present) {
     SCOPED_TRACE(present);
-    expect_naive_at_all_shapes([&](const Shape& s, AttentionSpec& spec, Captures& captures, NaivePattern& naive) {
-      const auto extent = [&](int bit, std::int32_t full) { return (present >> bit & 1) != 0 ? full : 1; };
-      const std::int32_t n[] = {extent(3, s.batch), extent(2, s.q_heads), extent(1, s.q_len), extent(0, s.kv_len)};
-      Random random(6);
-      std::vector<float> bias = random.normals(at(n[0]) * at(n[1]) * at(n[2]) * at(n[3]));
-      for (float& value : bias) value = random.chance(0.2) ? -kInf : value;
-      spec.attention_mask = MaskTensor{DType::kF32, 4};
-      captures.add("attention_mask", {n[0], n[1], n[2], n[3]}, bias);
-      naive.score = [=](double score, const Position& p) {
-        const std::int32_t i = ((p.b % n[0] * n[1] + p.h % n[1]) * n[2] + p.q_idx % n[2]) * n[3] + p.kv_idx % n[3];
-        return score + static_cast<double>(bias[at(i)]);
-      };
-    });
+    const auto extent = [&](int bit, std::int32_t full) { return (present >> bit & 1) != 0 ? full : 1; };
+    const std::int32_t n[] = {extent(3, s.batch), extent(2, s.q_heads), extent(1, s.q_len), extent(0, s.kv_len)};
+    Random random(6);
+    std::vector<float> bias = random.normals(at(n[0]) * at(n[1]) * at(n[2]) * at(n[3]));
+    for (float& value : bias) value = random.chance(0.2) ? -kInf : value;
+    AttentionSpec spec = spec_for(s);
+    spec.attention_mask = MaskTensor{DType::kF32, 4};
+    Captures captures;
+    captures.add("attention_mask", {n[0], n[1], n[2], n[3]}, bias);
+    NaivePattern naive;
+    naive.score = [&](double score, const Position& p) {
+      const std::int32_t i = ((p.b % n[0] * n[1] + p.h % n[1]) * n[2] + p.q_idx % n[2]) * n[3] + p.kv_idx % n[3];
+      return score + static_cast<double>(bias[at(i)]);
+    };
+    TypedTensors tensors(s, {});
+    expect_naive(spec, tensors, captures.bindings(), naive);
   }
 }
 

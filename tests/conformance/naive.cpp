@@ -24,7 +24,11 @@ const double* row_of(const std::vector<double>& tensor, std::int32_t row, std::i
 class Naive {
  public:
   Naive(const TypedTensors& tensors, const NaivePattern& pattern, std::optional<DType> low)
-      : t_(tensors), pattern_(pattern), math_{low} {}
+      : t_(tensors), pattern_(pattern), math_{low}, scale_(1.0F / std::sqrt(static_cast<float>(tensors.shape.head_dim))) {
+    keys_ = t_.k;
+    if (!low) return;
+    for (double& key : keys_) key = math_.result(key * static_cast<double>(scale_));
+  }
 
   NaiveResult run() {
     const Shape& s = t_.shape;
@@ -44,14 +48,10 @@ class Naive {
 
   double scaled_dot(std::int32_t q_row, std::int32_t k_row) const {
     const std::int32_t dim = t_.shape.head_dim;
-    const auto scale = static_cast<double>(1.0F / std::sqrt(static_cast<float>(dim)));
-    const double *q = row_of(t_.q, q_row, dim), *k = row_of(t_.k, k_row, dim);
+    const double *q = row_of(t_.q, q_row, dim), *k = row_of(keys_, k_row, dim);
     double dot = 0;
-    for (std::int32_t d = 0; d < dim; ++d) {
-      const double key = math_.low ? math_.result(k[d] * scale) : k[d];
-      dot = math_.sum(dot + q[d] * key);
-    }
-    return math_.result(math_.low ? dot : dot * scale);
+    for (std::int32_t d = 0; d < dim; ++d) dot = math_.sum(dot + q[d] * k[d]);
+    return math_.low ? math_.result(dot) : dot * static_cast<double>(scale_);
   }
 
   void add_row(std::int32_t b, std::int32_t h, std::int32_t q_idx) {
@@ -94,6 +94,8 @@ class Naive {
   const TypedTensors& t_;
   const NaivePattern& pattern_;
   Arithmetic math_;
+  float scale_;
+  std::vector<double> keys_;  // times the scale, in the low precision
   NaiveResult result_;
 };
 

@@ -133,7 +133,9 @@ TypedTensors::TypedTensors(const Shape& of, const Types& with, std::uint64_t see
 void TypedTensors::poison_outputs() {
   const std::size_t rows = product(shape.batch, shape.q_heads, shape.q_len, 1);
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  out_bytes_ = encode(types.out, std::vector<double>(rows * static_cast<std::size_t>(shape.value_dim()), nan));
+  const std::vector<unsigned char> nans =
+      encode(types.out, std::vector<double>(rows * static_cast<std::size_t>(shape.value_dim()), nan));
+  out_bytes_.assign(nans.begin(), nans.end());  // in place: views of it stay valid
   lse.assign(rows, std::numeric_limits<float>::quiet_NaN());
   max_scores = lse;
 }
