@@ -30,8 +30,32 @@ struct ParamDeclaration {
   Scalar default_value = std::int32_t{0};  // its alternative is the parameter's type
 };
 
+// Keys around the diagonal that ends in the bottom-right corner: diagonal - left to diagonal + right, both inclusive, where
+// diagonal = q_idx + kv_len - q_len. -1: unbounded on that side.
+struct Window {
+  std::int32_t left = -1;
+  std::int32_t right = -1;
+  bool operator==(const Window&) const = default;
+};
+
+// The last dimensions of (batch, q_heads, q_len, kv_len). A mask that is the same for all batch entries and heads is best
+// declared with rank 2: its blocks are then classified once.
+struct MaskTensor {
+  DType dtype = DType::kF32;  // f32, bf16 or f16: added to the score, -inf masks; bool: false masks
+  int rank = 4;               // 2 to 4
+  bool operator==(const MaskTensor&) const = default;
+};
+
+// What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V. They have no lse, no max_scores and no
+// sinks; their bias is part of score_mod, as in "score - log(float(kv_len))".
+enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
+
 // The pattern. Either `program` (the text of a *.flex file) or the two expression strings; leave what you do not need empty.
-// S = scale * Q K^T -> score_mod -> mask_mod (to -inf) -> softmax -> O = P V; see docs/language.md.
+// S = scale * Q K^T -> softcap -> alibi -> score_mod -> attention_mask, all masks (to -inf) -> softmax -> O = P V; see
+// docs/language.md for the text and docs/api.md for the flags. The flags are texts of the language themselves, composed with
+// the caller's: all masks are ANDed. Their tensors are captured buffers and their numbers params, bound by the names below; a
+// text cannot declare these names when the flag is used. Dimensions of extent 1 (or stride 0) and missing leading dimensions of
+// their tensors repeat.
 struct AttentionSpec {
   std::string program{};
   std::string program_name = "program";      // shown in diagnostics, usually the file name
@@ -47,19 +71,34 @@ struct AttentionSpec {
   std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
   std::optional<float> scale{};      // default 1 / sqrt(head_dim); any float, 0 and negatives included
 
-  // Declares every name of `bindings` that is not yet declared, with its type and rank.
+  bool causal = false;             // kv_idx <= q_idx + kv_len - q_len
+  std::optional<Window> window{};  // params window_left and window_right, which have these values where a call binds none
+  std::optional<float> softcap{};  // s -> c * tanh(s / c), c > 0 and finite; param softcap
+  bool alibi = false;              // s -> s - alibi_slopes * |q_idx + kv_len - q_len - kv_idx|; f32 (batch, q_heads)
+  bool key_lengths = false;        // keys from key_lengths[b] on are masked; i32 (batch)
+  bool key_mask = false;           // keys where key_mask[b, kv_idx] is false are masked; bool (batch, kv_len)
+  std::optional<MaskTensor> attention_mask{};  // buffer attention_mask
+  Weights weights = Weights::kSoftmax;
+
+  // Declares every name of `bindings` that is not yet declared and that no flag uses, with its type and rank.
   FLEXJIT_API AttentionSpec& declare(const Bindings& bindings);
 };
 
 // One call. Shapes: q (batch, q_heads, q_len, head_dim), k (batch, kv_heads, kv_len, head_dim), v (batch, kv_heads, kv_len,
 // v_head_dim), out (batch, q_heads, q_len, v_head_dim), lse fp32 (batch, q_heads, q_len) or absent. Query head h reads kv head
-// h / (q_heads / kv_heads). `out` and `lse` must not overlap the inputs.
+// h / (q_heads / kv_heads). max_scores as lse; sinks (q_heads). Outputs must not overlap the inputs. Whether lse, max_scores
+// and sinks are given recompiles nothing.
 struct RunArgs {
   TensorView q, k, v;
   MutableTensorView out;
   MutableTensorView lse{};                // data == nullptr: not wanted
   const Bindings* bindings = nullptr;     // may be null when the pattern has no free names without defaults
   const BlockMask* block_mask = nullptr;  // null: derived from the mask's text for this call
+  // The largest score of each row after score_mod that the mask allows, without the sink; -inf for none.
+  MutableTensorView max_scores{};  // data == nullptr: not wanted
+  // A logit for each query head that takes part in the softmax of all its rows and has no value: f32, bf16 or f16. It enters
+  // lse; a row without an allowed key has output 0 and this logit as its lse. -inf is as none.
+  TensorView sinks{};  // data == nullptr: none
 };
 
 enum class KernelSource : std::uint8_t { kCompiled, kMemory, kDisk, kReference };
@@ -92,10 +131,10 @@ struct BlockMaskOptions {
 class FLEXJIT_API Attention {
  public:
   // out = softmax(mask(score_mod(scale * q k^T))) v and, when wanted, lse = ln sum exp of the modified scores. A row
-  // with no allowed key has output 0 and lse -inf. Deterministic: the same inputs give the same bits for every thread count.
-  // Errors (all that apply, nothing is written unless noted): shape, dtype, stride, null or misaligned data, missing or
-  // mistyped bindings, a block mask of other lengths; `buffer-read` when an unmasked lane reads a buffer out of range (out and
-  // lse are then unspecified).
+  // with no allowed key has output 0 and lse -inf (or its sink). Deterministic: the same inputs give the same bits for every
+  // thread count. Errors (all that apply, nothing is written unless noted): shape, dtype, stride, null or misaligned data,
+  // missing or mistyped bindings, a block mask of other lengths, lse, max_scores or sinks with sigmoid weights; `buffer-read`
+  // when an unmasked lane reads a buffer out of range (out and lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
 
   // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle. Only

@@ -119,6 +119,8 @@ typedef struct flexjit_engine_options {
   const char* compiler_path; /* "": beside libflexjit */
 } flexjit_engine_options;
 
+typedef enum flexjit_weights { FLEXJIT_SOFTMAX = 0, FLEXJIT_SIGMOID = 1 } flexjit_weights;
+
 /* The text: either `program` or score_mod and mask_mod with their declarations. NULL is as "". */
 typedef struct flexjit_spec {
   size_t struct_size;
@@ -135,6 +137,22 @@ typedef struct flexjit_spec {
   int32_t v_head_dim; /* 0 = head_dim */
   int32_t has_scale;  /* 0: 1 / sqrt(head_dim) */
   float scale;
+  int32_t has_kv_dtype; /* 0: dtype */
+  flexjit_dtype kv_dtype;
+  int32_t has_out_dtype; /* 0: dtype */
+  flexjit_dtype out_dtype;
+  /* The flags of flexjit/attention.h; their tensors and numbers are bound by the names that it gives them. */
+  int32_t causal;
+  int32_t has_window;
+  int32_t window_left, window_right; /* -1: unbounded */
+  int32_t has_softcap;
+  float softcap;
+  int32_t alibi;
+  int32_t key_lengths;
+  int32_t key_mask;
+  int32_t attention_mask_rank; /* 0: no mask tensor; else 2 to 4 */
+  flexjit_dtype attention_mask_dtype;
+  flexjit_weights weights;
 } flexjit_spec;
 
 /* Shapes as in flexjit/attention.h: q (batch, q_heads, q_len, head_dim), k, v, out likewise, lse (batch, q_heads, q_len). */
@@ -144,6 +162,8 @@ typedef struct flexjit_run_args {
   flexjit_tensor lse; /* data == NULL: not wanted */
   flexjit_bindings bindings;
   const flexjit_block_mask* block_mask; /* NULL: derived from the mask's text */
+  flexjit_tensor max_scores;            /* as lse; data == NULL: not wanted */
+  flexjit_tensor sinks;                 /* (q_heads); data == NULL: none */
 } flexjit_run_args;
 
 typedef struct flexjit_run_stats {

@@ -102,6 +102,7 @@ void flexjit_spec_init(flexjit_spec* spec) {
   *spec = {};
   spec->struct_size = sizeof(*spec);
   spec->head_dim = flexjit::AttentionSpec{}.head_dim;
+  spec->window_left = spec->window_right = flexjit::Window{}.left;
 }
 
 void flexjit_run_args_init(flexjit_run_args* args) {

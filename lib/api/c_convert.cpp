@@ -65,6 +65,27 @@ View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report
   return view;
 }
 
+Weights to_weights(const flexjit_weights& weights, Report& report) {
+  const int number = number_of(weights);
+  if (number == FLEXJIT_SIGMOID) return Weights::kSigmoid;
+  if (number != FLEXJIT_SOFTMAX) report.add(Finding::kBadEnum, "the weights", number, "flexjit_weights");
+  return Weights::kSoftmax;
+}
+
+void set_flags(const flexjit_spec& spec, AttentionSpec& result, Report& report) {
+  result.causal = spec.causal != 0;
+  if (spec.has_window != 0) result.window = Window{spec.window_left, spec.window_right};
+  if (spec.has_softcap != 0) result.softcap = spec.softcap;
+  result.alibi = spec.alibi != 0;
+  result.key_lengths = spec.key_lengths != 0;
+  result.key_mask = spec.key_mask != 0;
+  if (spec.attention_mask_rank != 0) {
+    result.attention_mask =
+        MaskTensor{to_dtype(spec.attention_mask_dtype, "the attention mask", report), spec.attention_mask_rank};
+  }
+  result.weights = to_weights(spec.weights, report);
+}
+
 }  // namespace
 
 EngineOptions to_options(const flexjit_engine_options& options, Report& report) {
@@ -101,6 +122,9 @@ AttentionSpec to_spec(const flexjit_spec& spec, Report& report) {
   result.head_dim = spec.head_dim;
   result.v_head_dim = spec.v_head_dim;
   if (spec.has_scale != 0) result.scale = spec.scale;
+  if (spec.has_kv_dtype != 0) result.kv_dtype = to_dtype(spec.kv_dtype, "k and v", report);
+  if (spec.has_out_dtype != 0) result.out_dtype = to_dtype(spec.out_dtype, "out", report);
+  set_flags(spec, result, report);
   return result;
 }
 
@@ -122,6 +146,8 @@ RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
                  .v = to_view<TensorView>(args.v, "v", report),
                  .out = to_view<MutableTensorView>(args.out, "out", report)};
   if (args.lse.data != nullptr) result.lse = to_view<MutableTensorView>(args.lse, "lse", report);
+  if (args.max_scores.data != nullptr) result.max_scores = to_view<MutableTensorView>(args.max_scores, "max_scores", report);
+  if (args.sinks.data != nullptr) result.sinks = to_view<TensorView>(args.sinks, "sinks", report);
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 #include <utility>
 
+#include "runtime/elements.h"
 #include "support/check.h"
 
 namespace flexjit::api {
@@ -47,6 +48,18 @@ Place place_of(const ir::Program& program, const ir::ReadSite& site, const ir::R
   return {site.buffer, fault.dimension};
 }
 
+// Sinks come in any of three dtypes; kernels read fp32.
+std::vector<float> widened(const TensorView& sinks) {
+  if (sinks.data == nullptr) return {};
+  std::vector<float> values;
+  for (std::int64_t head = 0; head < sinks.shape[0]; ++head) {
+    double value = 0;
+    runtime::read_elements(sinks.dtype, sinks.data, head * sinks.strides[0], {&value, 1});
+    values.push_back(static_cast<float>(value));
+  }
+  return values;
+}
+
 std::uint32_t param_bits(const Scalar& value) {
   if (const auto* integer = std::get_if<std::int32_t>(&value)) return static_cast<std::uint32_t>(*integer);
   if (const auto* real = std::get_if<float>(&value)) return std::bit_cast<std::uint32_t>(*real);
@@ -68,11 +81,14 @@ Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call
   Launch launch;
   std::ranges::transform(call.bound.buffers, std::back_inserter(launch.buffers), buffer_arg);
   std::ranges::transform(call.bound.params, std::back_inserter(launch.params), param_bits);
+  launch.sinks = widened(args.sinks);
   launch.arg = {.q = tensor_arg(args.q),
                 .k = tensor_arg(args.k),
                 .v = tensor_arg(args.v),
                 .out = tensor_arg(args.out),
                 .lse = row_arg(args.lse),
+                .max_scores = row_arg(args.max_scores),
+                .sinks = launch.sinks.empty() ? nullptr : launch.sinks.data(),
                 .buffers = launch.buffers.data(),
                 .params = launch.params.data(),
                 .batch_size = call.shape.batch,

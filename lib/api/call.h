@@ -40,6 +40,7 @@ struct Launch {
   plan::LaunchArg arg{};
   std::vector<plan::BufferArg> buffers;
   std::vector<std::uint32_t> params;
+  std::vector<float> sinks;  // by query head; empty: none
 };
 Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "api/compiler.h"
+#include "api/flags.h"
 #include "api/guard.h"
 #include "api/pattern.h"
 #include "api/report.h"
@@ -38,6 +39,18 @@ Result<std::string> print_ranges(const api::Pattern& pattern, const InspectReque
   return ir::print_intervals(pattern.program, pattern.interface, analysis.run(everywhere));
 }
 
+// The caller's text with the texts of the flags around it, in the order in which they apply.
+Result<std::string> print_texts(const AttentionSpec& spec) {
+  Result<std::string> printed = dsl::print_ast(api::source_of(spec));
+  if (!printed) return printed;
+  std::string before, after;
+  for (const api::Flag& flag : api::flags_of(spec)) {
+    std::string& side = flag.place == api::FlagPlace::kBeforeText ? before : after;
+    side += "# flag " + flag.name + "\n" + dsl::print_ast(flag.source()).value();
+  }
+  return before + *printed + after;
+}
+
 Result<std::string> print_code(const plan::KernelKey& key, const EngineOptions& options, plan::View view) {
   cache::CompilerLoader loader(options.compiler_path);
   Result<const plan::CompilerDoor*> door = api::open_compiler(loader);
@@ -61,7 +74,7 @@ Result<std::string> show(const api::Pattern& pattern, const EngineOptions& optio
 
 Result<std::string> inspect(const AttentionSpec& spec, const EngineOptions& options, const InspectRequest& request) {
   return api::guarded("inspect", [&]() -> Result<std::string> {
-    if (request.view == InspectView::kAst) return dsl::print_ast(api::source_of(spec));
+    if (request.view == InspectView::kAst) return print_texts(spec);
     // A kernel can be shown whatever backend the caller runs.
     EngineOptions compiled = options;
     compiled.backend = Backend::kCompiled;

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "api/flags.h"
 #include "api/report.h"
 #include "ir/lower.h"
 #include "ir/passes.h"
@@ -22,6 +23,34 @@ void check_head_dim(std::string_view name, std::int32_t head_dim, Report& report
 
 std::int32_t v_head_dim_of(const AttentionSpec& spec) { return spec.v_head_dim == 0 ? spec.head_dim : spec.v_head_dim; }
 
+// f32 queries may have keys and values of half the size; bf16 and f16 queries may have the output in f32.
+void check_types(const plan::ElementTypes& types, Report& report) {
+  const bool is_small = types.q == DType::kBF16 || types.q == DType::kF16;
+  const bool is_f32 = types.q == DType::kF32;
+  if (!is_small && !is_f32 && types.q != DType::kF64) {
+    report.add(Finding::kUnsupportedDType, "dtype", name_of(types.q), "f32, bf16, f16 or f64");
+    return;
+  }
+  const bool small_kv = types.kv == DType::kBF16 || types.kv == DType::kF16;
+  const auto choices = [&](const char* more) {
+    return fmt::format("{}{} with {} queries", name_of(types.q), more, name_of(types.q));
+  };
+  if (types.kv != types.q && !(is_f32 && small_kv)) {
+    report.add(Finding::kUnsupportedDType, "kv_dtype", name_of(types.kv), choices(is_f32 ? ", bf16 or f16" : ""));
+  }
+  if (types.out != types.q && !(is_small && types.out == DType::kF32)) {
+    report.add(Finding::kUnsupportedDType, "out_dtype", name_of(types.out), choices(is_small ? " or f32" : ""));
+  }
+}
+
+plan::Weights weights_of(const AttentionSpec& spec) {
+  switch (spec.weights) {
+    case Weights::kSoftmax: return plan::Weights::kSoftmax;
+    case Weights::kSigmoid: return plan::Weights::kSigmoid;
+  }
+  return plan::Weights::kSoftmax;
+}
+
 Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) {
   Report report("compile");
   if (!spec.program.empty() && !(spec.score_mod.empty() && spec.mask_mod.empty())) {
@@ -29,7 +58,7 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
                                    : spec.score_mod.empty() ? "`mask_mod`"
                                                             : "`score_mod` and `mask_mod`");
   }
-  if (spec.dtype != DType::kF32) report.add(Finding::kUnsupportedDType, name_of(spec.dtype), name_of(DType::kF32));
+  check_types(types_of(spec), report);
   check_head_dim("head_dim", spec.head_dim, report);
   if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
   if (options.threads < 0) {
@@ -39,6 +68,10 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
 }
 
 }  // namespace
+
+plan::ElementTypes types_of(const AttentionSpec& spec) {
+  return {.q = spec.dtype, .kv = spec.kv_dtype.value_or(spec.dtype), .out = spec.out_dtype.value_or(spec.dtype)};
+}
 
 dsl::Source source_of(const AttentionSpec& spec) {
   dsl::Source source;
@@ -79,6 +112,9 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   }
   Result<ir::Lowered> lowered = ir::lower_source(source_of(spec));
   if (!lowered) append(wrong, lowered.diagnostics());
+  Report report("compile");
+  if (lowered) lowered = compose_flags(spec, std::move(*lowered), report);
+  append(wrong, report.take());
   if (!wrong.empty()) return wrong;
 
   auto pattern = std::make_shared<Pattern>();
@@ -88,9 +124,15 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->head_dim = spec.head_dim;
   pattern->v_head_dim = v_head_dim_of(spec);
   pattern->scale = spec.scale.value_or(1.0F / std::sqrt(static_cast<float>(spec.head_dim)));
+  pattern->types = types_of(spec);
+  pattern->weights = weights_of(spec);
   if (options.backend == Backend::kCompiled) {
-    pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel(
-        {.program = pattern->program, .head_dim = pattern->head_dim, .v_head_dim = pattern->v_head_dim}, target));
+    pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel({.program = pattern->program,
+                                                                               .types = pattern->types,
+                                                                               .weights = pattern->weights,
+                                                                               .head_dim = pattern->head_dim,
+                                                                               .v_head_dim = pattern->v_head_dim},
+                                                                              target));
   }
   return std::shared_ptr<const Pattern>(std::move(pattern));
 }

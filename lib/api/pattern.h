@@ -10,6 +10,7 @@
 #include "flexjit/engine.h"
 #include "ir/interface.h"
 #include "ir/program.h"
+#include "plan/kernel_key.h"
 #include "plan/target.h"
 
 namespace flexjit::api {
@@ -17,14 +18,19 @@ namespace flexjit::api {
 inline constexpr std::int32_t kMaxHeadDim = 512;
 
 struct Pattern {
-  ir::Program lowered;  // as the text says it, every read checked: what the reference interprets
+  ir::Program lowered;  // as the text and the flags say it, every read checked: what the reference interprets
   ir::Program program;  // simplified, reads proved: what the kernel computes
   ir::Interface interface;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
   float scale = 1;
+  plan::ElementTypes types;
+  plan::Weights weights = plan::Weights::kSoftmax;
   cache::SharedKey key;  // null for the reference backend
 };
+
+// Element types with their defaults filled in.
+plan::ElementTypes types_of(const AttentionSpec& spec);
 
 // The spec's text in the form that the front end takes. The spec has at most one form.
 dsl::Source source_of(const AttentionSpec& spec);
@@ -35,7 +41,7 @@ ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface)
 // EngineOptions::target, checked against this machine.
 Result<plan::Target> target_of(const EngineOptions& options);
 
-// Parses, checks, lowers, simplifies and plans. All diagnostics of the spec at once.
+// Parses, checks, lowers, composes with the flags, simplifies and plans. All diagnostics of the spec at once.
 Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options);
 
 // Equality and hash over every field of a spec, for the map from specs to patterns. A NaN scale equals itself.

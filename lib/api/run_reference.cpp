@@ -86,11 +86,20 @@ RowBounds clamp_rows(const ReferenceRows& rows, std::int32_t q_len) {
   return {begin, rows.q_count < 0 ? left : std::min(rows.q_count, left)};
 }
 
+void skip_rows(plan::TensorArg& tensor, DType dtype, std::int32_t row) {
+  tensor.data = static_cast<char*>(tensor.data) + row * tensor.stride_row * static_cast<std::int64_t>(size_of(dtype));
+}
+
+void skip_rows(plan::RowArg& rows, std::int32_t row) {
+  if (rows.data != nullptr) rows.data += row * rows.stride_row;
+}
+
 // The launch whose row 0 is `row` of this one.
-void skip_rows(plan::LaunchArg& launch, std::int32_t row) {
-  launch.q.data = static_cast<float*>(launch.q.data) + row * launch.q.stride_row;
-  launch.out.data = static_cast<float*>(launch.out.data) + row * launch.out.stride_row;
-  if (launch.lse.data != nullptr) launch.lse.data += row * launch.lse.stride_row;
+void skip_rows(plan::LaunchArg& launch, const plan::ElementTypes& types, std::int32_t row) {
+  skip_rows(launch.q, types.q, row);
+  skip_rows(launch.out, types.out, row);
+  skip_rows(launch.lse, row);
+  skip_rows(launch.max_scores, row);
 }
 
 }  // namespace
@@ -98,13 +107,14 @@ void skip_rows(plan::LaunchArg& launch, std::int32_t row) {
 Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call, const ReferenceRows& rows) {
   const RowBounds bounds = clamp_rows(rows, call.shape.q_len);
   Launch launch = make_launch(pattern, args, call);
-  skip_rows(launch.arg, bounds.begin);
+  skip_rows(launch.arg, pattern.types, bounds.begin);
   launch.arg.q_len = bounds.count;
   RowPattern apply(pattern.lowered, call);
-  const bool finished = runtime::reference_attention(launch.arg, pattern.head_dim, pattern.v_head_dim,
-                                                     [&](const runtime::ReferenceRow& row, std::span<double> scores) {
-                                                       return apply.apply({row.b, row.h, row.q_idx + bounds.begin}, scores);
-                                                     });
+  const runtime::ReferenceKernel kernel{pattern.types, pattern.weights, pattern.head_dim, pattern.v_head_dim};
+  const bool finished =
+      runtime::reference_attention(launch.arg, kernel, [&](const runtime::ReferenceRow& row, std::span<double> scores) {
+        return apply.apply({row.b, row.h, row.q_idx + bounds.begin}, scores);
+      });
   if (!finished) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
   const std::int64_t planes = std::int64_t{call.shape.batch} * call.shape.q_heads;
   return RunStats{.blocks = call.block_mask != nullptr ? call.block_mask->counts() : BlockCounts{},

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "api/flags.h"
 #include "api/pattern.h"
 #include "flexjit/attention.h"
 
@@ -36,15 +37,25 @@ bool same_param(const ParamDeclaration& a, const ParamDeclaration& b) {
   return a.name == b.name && same_scalar(a.default_value, b.default_value);
 }
 
+bool same_flags(const AttentionSpec& a, const AttentionSpec& b) {
+  return a.causal == b.causal && a.window == b.window && same_bits(a.softcap, b.softcap) && a.alibi == b.alibi &&
+         a.key_lengths == b.key_lengths && a.key_mask == b.key_mask && a.attention_mask == b.attention_mask;
+}
+
 }  // namespace
 
 AttentionSpec& AttentionSpec::declare(const Bindings& bindings) {
   if (!program.empty()) return *this;  // a program declares its own names
+  const std::vector<api::Flag> flags = api::flags_of(*this);
+  const auto is_of_flag = [&](const std::string& name) {
+    return std::ranges::any_of(flags, [&](const api::Flag& flag) { return flag.uses(name); });
+  };
   for (const auto& [name, view] : bindings.buffers) {
-    if (!declares(buffers, name)) buffers.push_back({.name = name, .dtype = view.dtype, .rank = view.rank});
+    if (!declares(buffers, name) && !is_of_flag(name))
+      buffers.push_back({.name = name, .dtype = view.dtype, .rank = view.rank});
   }
   for (const auto& [name, value] : bindings.params) {
-    if (!declares(params, name)) params.push_back({.name = name, .default_value = value});
+    if (!declares(params, name) && !is_of_flag(name)) params.push_back({.name = name, .default_value = value});
   }
   return *this;
 }
@@ -53,8 +64,9 @@ namespace api {
 
 bool SpecEqual::operator()(const AttentionSpec& a, const AttentionSpec& b) const {
   return a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program && a.program_name == b.program_name &&
-         a.dtype == b.dtype && a.head_dim == b.head_dim && a.v_head_dim == b.v_head_dim && same_bits(a.scale, b.scale) &&
-         std::ranges::equal(a.buffers, b.buffers, same_buffer) && std::ranges::equal(a.params, b.params, same_param);
+         types_of(a) == types_of(b) && a.weights == b.weights && same_flags(a, b) && a.head_dim == b.head_dim &&
+         a.v_head_dim == b.v_head_dim && same_bits(a.scale, b.scale) && std::ranges::equal(a.buffers, b.buffers, same_buffer) &&
+         std::ranges::equal(a.params, b.params, same_param);
 }
 
 // Fields that rarely differ alone are left to SpecEqual.
@@ -66,6 +78,10 @@ std::size_t SpecHash::operator()(const AttentionSpec& spec) const {
   mix(hash(spec.program));
   mix(static_cast<std::size_t>(spec.head_dim));
   mix(static_cast<std::size_t>(spec.v_head_dim));
+  const plan::ElementTypes types = types_of(spec);
+  mix(static_cast<std::size_t>(types.q) << 16 | static_cast<std::size_t>(types.kv) << 8 | static_cast<std::size_t>(types.out));
+  mix(spec.window ? static_cast<std::size_t>(spec.window->left) : 0U);
+  mix(spec.softcap ? std::bit_cast<std::uint32_t>(*spec.softcap) : 0U);
   mix(spec.scale ? std::bit_cast<std::uint32_t>(*spec.scale) : 0U);
   return seed;
 }

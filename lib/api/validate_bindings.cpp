@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "api/flags.h"
 #include "api/validate.h"
 #include "dsl/spelling.h"
 #include "support/check.h"
@@ -37,9 +38,16 @@ Scalar bind_param(const ir::ParamInterface& param, const Bindings& bindings, Rep
     return param.default_value;
   }
   const Scalar& value = found->second;
-  if (value.index() == param.default_value.index()) return value;
+  if (value.index() == param.default_value.index()) {
+    check_domain(param, value, report);
+    return value;
+  }
   const auto* integer = std::get_if<std::int32_t>(&value);
-  if (integer != nullptr && std::holds_alternative<float>(param.default_value)) return static_cast<float>(*integer);
+  if (integer != nullptr && std::holds_alternative<float>(param.default_value)) {
+    const Scalar converted = static_cast<float>(*integer);
+    check_domain(param, converted, report);
+    return converted;
+  }
   report.add(Finding::kBindingType, param.name, type_name(param.default_value), type_name(value));
   return param.default_value;
 }
@@ -71,11 +79,43 @@ ExtentValue evaluate(const ir::Extent& extent, const ir::Interface& interface, c
   return {};
 }
 
+bool fits_rank(const ir::BufferInterface& declared, const TensorView& view) {
+  const auto rank = static_cast<int>(declared.extents.size());
+  return view.rank == rank || (declared.broadcasts && view.rank >= 1 && view.rank < rank);
+}
+
+// The view with the dimensions that it lacks in front, of extent 1.
+TensorView with_rank(const TensorView& view, int rank) {
+  TensorView result = view;
+  result.rank = rank;
+  for (int d = 0; d < rank; ++d) {
+    const int from = d - (rank - view.rank);
+    result.shape[static_cast<std::size_t>(d)] = from < 0 ? 1 : view.shape[static_cast<std::size_t>(from)];
+    result.strides[static_cast<std::size_t>(d)] = from < 0 ? 0 : view.strides[static_cast<std::size_t>(from)];
+  }
+  return result;
+}
+
+// Compares dimension d with the extent that is declared for it, and repeats it where that is allowed.
+void fit_extent(const ir::BufferInterface& declared, std::size_t d, const ExtentValue& expected, TensorView& view,
+                Report& report) {
+  if (!expected.value || view.shape[d] == *expected.value) return;
+  if (declared.broadcasts && view.shape[d] == 1) {
+    view.shape[d] = *expected.value;
+    view.strides[d] = 0;
+    return;
+  }
+  const std::string number = std::to_string(*expected.value);
+  std::string meaning = expected.spelling == number ? "" : " = " + number;
+  if (declared.broadcasts) meaning += ", or 1";
+  report.add(Finding::kBindingShape, declared.name, view.shape[d], d, expected.spelling, meaning);
+}
+
 void check_buffer(const ir::BufferInterface& declared, const TensorView& view, Report& report) {
   if (view.dtype != declared.dtype) {
     report.add(Finding::kBindingDType, declared.name, name_of(declared.dtype), name_of(view.dtype));
   }
-  if (view.rank != static_cast<int>(declared.extents.size())) {
+  if (!fits_rank(declared, view)) {
     report.add(Finding::kBindingRank, declared.name, declared.extents.size(), view.rank);
     return;
   }
@@ -98,12 +138,10 @@ void bind_buffers(const ir::Interface& interface, const Bindings& bindings, cons
     }
     view = found->second;
     check_buffer(declared, view, report);
-    if (view.rank != static_cast<int>(declared.extents.size())) continue;
+    if (!fits_rank(declared, view)) continue;
+    view = with_rank(view, static_cast<int>(declared.extents.size()));
     for (std::size_t d = 0; d < declared.extents.size(); ++d) {
-      const auto [spelling, expected] = evaluate(declared.extents[d], interface, bound.params, shape);
-      if (!expected || view.shape[d] == *expected) continue;
-      const std::string number = std::to_string(*expected);
-      report.add(Finding::kBindingShape, declared.name, view.shape[d], d, spelling, spelling == number ? "" : " = " + number);
+      fit_extent(declared, d, evaluate(declared.extents[d], interface, bound.params, shape), view, report);
     }
   }
 }

@@ -1,5 +1,5 @@
-// q, k, v, out and lse of one call -> CallShape. Each dimension has one owner (batch, q_heads and q_len belong to q, kv_heads
-// and kv_len to k, the head dims to the pattern); every other tensor is compared with the owner.
+// q, k, v, out, lse, max_scores and sinks of one call -> CallShape. Each dimension has one owner (batch, q_heads and q_len
+// belong to q, kv_heads and kv_len to k, the head dims to the pattern); every other tensor is compared with the owner.
 #include <algorithm>
 #include <utility>
 
@@ -91,6 +91,22 @@ void check_head_groups(const CallShape& shape, Report& report) {
   if (!divides) report.add(Finding::kHeadGroups, shape.q_heads, shape.kv_heads);
 }
 
+void check_sinks(const Expected& expected, const TensorView& view, Report& report) {
+  if (view.dtype != DType::kF32 && view.dtype != DType::kBF16 && view.dtype != DType::kF16) {
+    report.add(Finding::kUnsupportedDType, expected.name, name_of(view.dtype), "f32, bf16 or f16");
+  }
+  check_tensor(expected, view, report);
+}
+
+void check_softmax_only(const Pattern& pattern, std::initializer_list<const Expected*> expected,
+                        std::initializer_list<const TensorView*> views, Report& report) {
+  if (pattern.weights == plan::Weights::kSoftmax) return;
+  auto view = views.begin();
+  for (const Expected* tensor : expected) {
+    if ((*view++)->data != nullptr) report.add(Finding::kNoSoftmax, tensor->name);
+  }
+}
+
 }  // namespace
 
 void check_view(const std::string& name, const TensorView& view, Report& report) {
@@ -108,10 +124,10 @@ void check_view(const std::string& name, const TensorView& view, Report& report)
   }
 }
 
-// Longer than 40 lines: one table of five tensors, whose rows must be seen together.
+// Longer than 40 lines: one table of seven tensors, whose rows must be seen together.
 std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& args, Report& report) {
   const TensorView out = as_const(args.out);
-  const TensorView lse = as_const(args.lse);
+  const TensorView lse = as_const(args.lse), max_scores = as_const(args.max_scores);
   constexpr const char* kThePattern = "the pattern";
   const Dimension batch{"batch", args.q.shape[0], "q"};
   const Dimension q_heads{"q_heads", args.q.shape[1], "q"};
@@ -121,16 +137,21 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   const Dimension head_dim{"head_dim", pattern.head_dim, kThePattern};
   const Dimension v_head_dim{"v_head_dim", pattern.v_head_dim, kThePattern};
   const DType f32 = DType::kF32;
-  const Expected q{"q", f32, "(batch, q_heads, q_len, head_dim)", {batch, q_heads, q_len, head_dim}};
-  const Expected k{"k", f32, "(batch, kv_heads, kv_len, head_dim)", {batch, kv_heads, kv_len, head_dim}};
-  const Expected v{"v", f32, "(batch, kv_heads, kv_len, v_head_dim)", {batch, kv_heads, kv_len, v_head_dim}};
-  const Expected o{"out", f32, "(batch, q_heads, q_len, v_head_dim)", {batch, q_heads, q_len, v_head_dim}};
+  const Expected q{"q", pattern.types.q, "(batch, q_heads, q_len, head_dim)", {batch, q_heads, q_len, head_dim}};
+  const Expected k{"k", pattern.types.kv, "(batch, kv_heads, kv_len, head_dim)", {batch, kv_heads, kv_len, head_dim}};
+  const Expected v{"v", pattern.types.kv, "(batch, kv_heads, kv_len, v_head_dim)", {batch, kv_heads, kv_len, v_head_dim}};
+  const Expected o{"out", pattern.types.out, "(batch, q_heads, q_len, v_head_dim)", {batch, q_heads, q_len, v_head_dim}};
   const Expected l{"lse", f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};
-  const bool wants_lse = args.lse.data != nullptr;
+  const Expected m{"max_scores", f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};
+  const Expected s{"sinks", args.sinks.dtype, "(q_heads)", {q_heads}};
+  check_softmax_only(pattern, {&l, &m, &s}, {&lse, &max_scores, &args.sinks}, report);
 
   bool ranks_fit = true;
-  for (auto [expected, view] : {std::pair{&q, &args.q}, {&k, &args.k}, {&v, &args.v}, {&o, &out}, {&l, &lse}}) {
-    if (expected != &l || wants_lse) ranks_fit = check_rank(*expected, *view, report) && ranks_fit;
+  for (auto [expected, view] : {std::pair{&q, &args.q}, {&k, &args.k}, {&v, &args.v}, {&o, &out}}) {
+    ranks_fit = check_rank(*expected, *view, report) && ranks_fit;
+  }
+  for (auto [expected, view] : {std::pair{&l, &lse}, {&m, &max_scores}, {&s, &args.sinks}}) {
+    if (view->data != nullptr) ranks_fit = check_rank(*expected, *view, report) && ranks_fit;
   }
   if (!ranks_fit) return std::nullopt;
 
@@ -140,7 +161,9 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   }
   check_output(o, out, report);
   check_inner_stride(o.name, out, report);
-  if (wants_lse) check_output(l, lse, report);
+  if (lse.data != nullptr) check_output(l, lse, report);
+  if (max_scores.data != nullptr) check_output(m, max_scores, report);
+  if (args.sinks.data != nullptr) check_sinks(s, args.sinks, report);
 
   if (!usable_extents(args.q) || !usable_extents(args.k)) return std::nullopt;
   const auto size = [](std::int64_t extent) { return static_cast<std::int32_t>(extent); };

@@ -1,8 +1,7 @@
 // The meaning of ops.def on single values, where C++'s own operators differ from it: wrapping ints, floor division, casts that
-// saturate, half-precision elements. The interpreter and the constant folder are built from these.
+// saturate. The interpreter and the constant folder are built from these.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -42,20 +41,6 @@ inline std::int32_t float_to_int(double a) {
   if (a >= kInt32Max) return kInt32Max;
   return static_cast<std::int32_t>(a);
 }
-
-inline float half_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = std::uint32_t{bits & 0x8000U} << 16;
-  const std::uint32_t exponent = (bits >> 10) & 31U;
-  const std::uint32_t fraction = bits & 0x3ffU;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const std::uint32_t rebased = exponent == 31 ? 255 : exponent + 112;
-  return std::bit_cast<float>(sign | rebased << 23 | fraction << 13);
-}
-
-inline float bfloat_to_float(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
 // How a float result is stored. Correct rounding of + - * / sqrt to fp32 through fp64 is exact (53 >= 2 * 24 + 2).
 struct RoundToFp32 {

@@ -4,6 +4,7 @@
 
 #include "ir/arithmetic.h"
 #include "support/check.h"
+#include "support/small_float.h"
 
 namespace flexjit::ir {
 namespace {
@@ -35,8 +36,8 @@ double load_float(const TensorView& view, std::int64_t offset) {
   switch (view.dtype) {
     case DType::kF32: return element<float>(view, offset);
     case DType::kF64: return element<double>(view, offset);
-    case DType::kF16: return half_to_float(element<std::uint16_t>(view, offset));
-    case DType::kBF16: return bfloat_to_float(element<std::uint16_t>(view, offset));
+    case DType::kF16: return support::half_to_float(element<std::uint16_t>(view, offset));
+    case DType::kBF16: return support::bfloat_to_float(element<std::uint16_t>(view, offset));
     case DType::kI64: return static_cast<double>(element<std::int64_t>(view, offset));
     case DType::kI32: return element<std::int32_t>(view, offset);
     case DType::kI8: return element<std::int8_t>(view, offset);

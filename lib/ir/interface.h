@@ -25,12 +25,19 @@ struct BufferInterface {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<Extent> extents;  // one a dimension
+  // A bound tensor may lack leading dimensions and have extent 1 in any; what it lacks is repeated when it is bound, so that a
+  // read sees exactly the declared extents.
+  bool broadcasts = false;
 };
+
+// Which values a param may have. Texts cannot say it; the params of flags do.
+enum class ParamDomain : std::uint8_t { kAny, kFromMinusOne, kPositive };
 
 struct ParamInterface {
   std::string name;
   Scalar default_value;
   bool has_default = false;  // without one, a call must bind it
+  ParamDomain domain = ParamDomain::kAny;
 };
 
 // Where a captured read stands in the text.

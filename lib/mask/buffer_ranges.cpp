@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include "ir/arithmetic.h"
+#include "support/small_float.h"
 
 namespace flexjit::mask {
 
@@ -59,8 +59,8 @@ double element_value(const TensorView& view, std::int64_t offset) {
   switch (view.dtype) {
     case DType::kF32: return static_cast<double>(load<float>(view.data, offset));
     case DType::kF64: return static_cast<double>(static_cast<float>(load<double>(view.data, offset)));
-    case DType::kF16: return static_cast<double>(ir::half_to_float(load<std::uint16_t>(view.data, offset)));
-    case DType::kBF16: return static_cast<double>(ir::bfloat_to_float(load<std::uint16_t>(view.data, offset)));
+    case DType::kF16: return static_cast<double>(support::half_to_float(load<std::uint16_t>(view.data, offset)));
+    case DType::kBF16: return static_cast<double>(support::bfloat_to_float(load<std::uint16_t>(view.data, offset)));
     case DType::kI64: return static_cast<std::int32_t>(load<std::int64_t>(view.data, offset));
     case DType::kI32: return load<std::int32_t>(view.data, offset);
     case DType::kI8: return load<std::int8_t>(view.data, offset);

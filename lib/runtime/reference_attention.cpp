@@ -1,4 +1,4 @@
-// out = softmax(pattern(scale * q k^T)) v in fp64, row by row, exactly as it is written down. Shares nothing with the kernel.
+// out = weights(pattern(scale * q k^T)) v in fp64, row by row, exactly as it is written down. Shares nothing with the kernel.
 #include "runtime/reference_attention.h"
 
 #include <algorithm>
@@ -6,82 +6,127 @@
 #include <limits>
 #include <vector>
 
+#include "runtime/elements.h"
+
 namespace flexjit::runtime {
 
 namespace {
 
 constexpr double kMasked = -std::numeric_limits<double>::infinity();
 
-template <typename T>
-T* row_of(const plan::TensorArg& tensor, std::int32_t b, std::int32_t h, std::int32_t row) {
-  return static_cast<T*>(tensor.data) + b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
+// The place of row `row` of (b, h) in elements.
+std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32_t h, std::int32_t row) {
+  return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
 }
 
-void scaled_scores(const plan::LaunchArg& launch, const ReferenceRow& row, std::int32_t head_dim, std::span<double> scores) {
-  const float* q = row_of<const float>(launch.q, row.b, row.h, row.q_idx);
-  const std::int32_t kv_head = row.h / (launch.num_heads / launch.num_kv_heads);
-  for (std::int32_t kv = 0; kv < launch.kv_len; ++kv) {
-    const float* k = row_of<const float>(launch.k, row.b, kv_head, kv);
-    double dot = 0;
-    for (std::int32_t d = 0; d < head_dim; ++d) dot += static_cast<double>(q[d]) * static_cast<double>(k[d]);
-    scores[static_cast<std::size_t>(kv)] = dot * static_cast<double>(launch.scale);
-  }
+void write(const plan::RowArg& rows, const ReferenceRow& row, double value) {
+  if (rows.data == nullptr) return;
+  rows.data[row.b * rows.stride_batch + row.h * rows.stride_head + row.q_idx * rows.stride_row] = static_cast<float>(value);
 }
 
-// Turns scores into weights that sum to 1 and returns ln sum exp. All masked: weights 0 and -inf. A NaN or +inf score makes
-// every weight NaN, as exp(inf - inf) does on paper.
-double softmax(std::span<double> scores) {
-  double highest = kMasked;
+// What a row's weights leave behind: ln sum exp, and the largest score.
+struct RowSummary {
+  double lse = kMasked;
+  double max_score = kMasked;
+};
+
+// Turns scores into weights that sum to 1, less the share of the sink. No allowed key: weights 0, and the sink is all there is.
+// A NaN or +inf score makes every weight NaN, as exp(inf - inf) does on paper.
+RowSummary softmax(std::span<double> scores, double sink) {
+  RowSummary summary;
   bool all_masked = true;
   for (double score : scores) {
-    highest = std::max(highest, score);
+    summary.max_score = std::max(summary.max_score, score);
     all_masked = all_masked && score == kMasked;
   }
   if (all_masked) {
     std::ranges::fill(scores, 0.0);
-    return kMasked;
+    summary.lse = sink;
+    return summary;
   }
-  double sum = 0;
+  const double highest = std::max(summary.max_score, sink);
+  double sum = sink == kMasked ? 0 : std::exp(sink - highest);
   for (double& score : scores) {
     score = std::exp(score - highest);
     sum += score;
   }
   for (double& score : scores) score /= sum;
-  return highest + std::log(sum);
+  summary.lse = highest + std::log(sum);
+  return summary;
 }
 
-// A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds.
-void weighted_values(const plan::LaunchArg& launch, const ReferenceRow& row, std::span<const double> weights,
-                     std::span<double> sums) {
-  std::ranges::fill(sums, 0.0);
-  const std::int32_t kv_head = row.h / (launch.num_heads / launch.num_kv_heads);
-  for (std::int32_t kv = 0; kv < launch.kv_len; ++kv) {
-    const double weight = weights[static_cast<std::size_t>(kv)];
-    if (weight == 0) continue;
-    const float* v = row_of<const float>(launch.v, row.b, kv_head, kv);
-    for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight * static_cast<double>(v[d]);
-  }
-  float* out = row_of<float>(launch.out, row.b, row.h, row.q_idx);
-  for (std::size_t d = 0; d < sums.size(); ++d) out[d] = static_cast<float>(sums[d]);
+void sigmoid(std::span<double> scores) {
+  for (double& score : scores) score = 1 / (1 + std::exp(-score));
 }
+
+class Reference {
+ public:
+  Reference(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
+      : launch_(launch),
+        kernel_(kernel),
+        q_(static_cast<std::size_t>(kernel.head_dim)),
+        k_(q_.size()),
+        v_(static_cast<std::size_t>(kernel.v_head_dim)),
+        sums_(v_.size()),
+        scores_(static_cast<std::size_t>(launch.kv_len)) {}
+
+  bool attend(const ReferenceRow& row, const ReferencePattern& pattern) {
+    scaled_scores(row);
+    if (!pattern(row, scores_)) return false;
+    switch (kernel_.weights) {
+      case plan::Weights::kSoftmax: {
+        const double sink = launch_.sinks != nullptr ? static_cast<double>(launch_.sinks[row.h]) : kMasked;
+        const RowSummary summary = softmax(scores_, sink);
+        write(launch_.lse, row, summary.lse);
+        write(launch_.max_scores, row, summary.max_score);
+        break;
+      }
+      case plan::Weights::kSigmoid: sigmoid(scores_); break;
+    }
+    weighted_values(row);
+    return true;
+  }
+
+ private:
+  std::int32_t kv_head(const ReferenceRow& row) const { return row.h / (launch_.num_heads / launch_.num_kv_heads); }
+
+  void scaled_scores(const ReferenceRow& row) {
+    if (launch_.kv_len == 0) return;
+    read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, row.b, row.h, row.q_idx), q_);
+    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+      read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head(row), kv), k_);
+      double dot = 0;
+      for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
+      scores_[static_cast<std::size_t>(kv)] = dot * static_cast<double>(launch_.scale);
+    }
+  }
+
+  // A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds.
+  void weighted_values(const ReferenceRow& row) {
+    std::ranges::fill(sums_, 0.0);
+    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+      const double weight = scores_[static_cast<std::size_t>(kv)];
+      if (weight == 0) continue;
+      read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head(row), kv), v_);
+      for (std::size_t d = 0; d < sums_.size(); ++d) sums_[d] += weight * v_[d];
+    }
+    write_elements(kernel_.types.out, launch_.out.data, offset_of(launch_.out, row.b, row.h, row.q_idx), sums_);
+  }
+
+  const plan::LaunchArg& launch_;
+  const ReferenceKernel& kernel_;
+  std::vector<double> q_, k_, v_, sums_, scores_;
+};
 
 }  // namespace
 
-bool reference_attention(const plan::LaunchArg& launch, std::int32_t head_dim, std::int32_t v_head_dim,
-                         const ReferencePattern& pattern) {
-  std::vector<double> scores(static_cast<std::size_t>(launch.kv_len));
-  std::vector<double> sums(static_cast<std::size_t>(v_head_dim));
+bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern) {
+  Reference reference(launch, kernel);
   ReferenceRow row;
   for (row.b = 0; row.b < launch.batch_size; ++row.b) {
     for (row.h = 0; row.h < launch.num_heads; ++row.h) {
       for (row.q_idx = 0; row.q_idx < launch.q_len; ++row.q_idx) {
-        scaled_scores(launch, row, head_dim, scores);
-        if (!pattern(row, scores)) return false;
-        const double lse = softmax(scores);
-        weighted_values(launch, row, scores, sums);
-        if (launch.lse.data == nullptr) continue;
-        launch.lse.data[row.b * launch.lse.stride_batch + row.h * launch.lse.stride_head + row.q_idx * launch.lse.stride_row] =
-            static_cast<float>(lse);
+        if (!reference.attend(row, pattern)) return false;
       }
     }
   }

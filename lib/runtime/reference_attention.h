@@ -6,6 +6,7 @@
 #include <span>
 
 #include "plan/kernel_abi.h"
+#include "plan/kernel_key.h"
 
 namespace flexjit::runtime {
 
@@ -13,13 +14,20 @@ struct ReferenceRow {
   std::int32_t b = 0, h = 0, q_idx = 0;
 };
 
+// What a kernel has in its key and a launch does not say. Head dims in elements.
+struct ReferenceKernel {
+  plan::ElementTypes types{};
+  plan::Weights weights = plan::Weights::kSoftmax;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+};
+
 // Replaces the scaled scores of one row (kv_len of them) by the modified ones, -inf where masked. Returns false to stop
 // the whole computation (the caller keeps the reason).
 using ReferencePattern = std::function<bool(const ReferenceRow& row, std::span<double> scores)>;
 
-// launch.q/k/v/out are fp32 tensors as in kernel_abi.h; buffers and params are not read. Single-threaded. Returns false when a
-// row stopped it. head_dim and v_head_dim in elements.
-bool reference_attention(const plan::LaunchArg& launch, std::int32_t head_dim, std::int32_t v_head_dim,
-                         const ReferencePattern& pattern);
+// launch.q/k/v/out hold elements of kernel.types; what is written is rounded once, to nearest even. lse and max_scores are left
+// alone with sigmoid weights; buffers and params are not read. Single-threaded. Returns false when a row stopped it.
+bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern);
 
 }  // namespace flexjit::runtime

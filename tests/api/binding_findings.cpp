@@ -83,6 +83,25 @@ std::vector<FindingCase> binding_cases() {
                }),
       misbound("null-data", "run: error: buffer `slope` has no data; only a tensor with an extent of 0 may be null\n",
                [](Sample& s) { s.bindings.buffers["slope"].data = nullptr; }),
+      broken("binding-shape", "run: error: buffer `key_mask` has extent 4 in dimension 1, which is declared kv_len = 5, or 1\n",
+             [](Sample& s) {
+               static const std::vector<std::uint8_t> keep(4);
+               s.spec.key_mask = true;
+               s.bindings.buffers["key_mask"] = TensorView(keep.data(), DType::kBool, {4});
+             }),
+      broken("binding-rank", "run: error: buffer `key_lengths` is declared with 1 dimensions but bound to 2\n",
+             [](Sample& s) {
+               static const std::vector<std::int32_t> lengths(4);
+               s.spec.key_lengths = true;
+               s.bindings.buffers["key_lengths"] = TensorView(lengths.data(), DType::kI32, {2, 2});
+             }),
+      broken("missing-binding", "run: error: buffer `alibi_slopes` is not bound; it is declared f32 with 2 dimensions\n",
+             [](Sample& s) { s.spec.alibi = true; }),
+      broken("param-range", "run: error: param `softcap` is -1; it must be finite and above 0\n",
+             [](Sample& s) {
+               s.spec.softcap = 30.0F;
+               s.bindings.params["softcap"] = -1;
+             }),
   };
 }
 

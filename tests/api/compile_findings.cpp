@@ -11,10 +11,51 @@ std::string foreign_target() {
   return std::string(plan::name_of(plan::can_execute({plan::Isa::kAArch64, ""}) ? plan::Isa::kX86_64 : plan::Isa::kAArch64));
 }
 
+std::vector<FindingCase> dtype_cases() {
+  return {
+      broken("unsupported-dtype", "compile: error: dtype is i32; it must be f32, bf16, f16 or f64\n",
+             [](Sample& s) { s.spec.dtype = DType::kI32; }),
+      broken("unsupported-dtype", "compile: error: kv_dtype is f64; it must be f32, bf16 or f16 with f32 queries\n",
+             [](Sample& s) { s.spec.kv_dtype = DType::kF64; }),
+      broken("unsupported-dtype", "compile: error: kv_dtype is f16; it must be bf16 with bf16 queries\n",
+             [](Sample& s) {
+               s.spec.dtype = DType::kBF16;
+               s.spec.kv_dtype = DType::kF16;
+             }),
+      broken("unsupported-dtype", "compile: error: out_dtype is bf16; it must be f32 with f32 queries\n",
+             [](Sample& s) { s.spec.out_dtype = DType::kBF16; }),
+      broken("unsupported-dtype", "compile: error: out_dtype is bf16; it must be f16 or f32 with f16 queries\n",
+             [](Sample& s) {
+               s.spec.dtype = DType::kF16;
+               s.spec.out_dtype = DType::kBF16;
+             }),
+      broken("unsupported-dtype", "compile: error: attention_mask.dtype is i32; it must be f32, bf16, f16 or bool\n",
+             [](Sample& s) { s.spec.attention_mask = MaskTensor{DType::kI32, 4}; }),
+  };
+}
+
+std::vector<FindingCase> flag_cases() {
+  return {
+      broken("bad-option",
+             "compile: error: attention_mask.rank is 1; give 2 for (q_len, kv_len), 3 with q_heads, 4 with batch\n",
+             [](Sample& s) { s.spec.attention_mask = MaskTensor{DType::kF32, 1}; }),
+      broken("param-range", "compile: error: param `window_left` is -2; it must be 0 or more, or -1 for unbounded\n",
+             [](Sample& s) { s.spec.window = Window{-2, 0}; }),
+      broken("param-range", "compile: error: param `softcap` is 0; it must be finite and above 0\n",
+             [](Sample& s) { s.spec.softcap = 0.0F; }),
+      broken("flag-name",
+             "compile: error: the text declares `window_left`, which the flag `window` uses; choose another name\n",
+             [](Sample& s) {
+               s.spec.window = Window{1, 1};
+               s.spec.program = "param window_left : int = 3\nmask = kv_idx < window_left";
+             }),
+  };
+}
+
 }  // namespace
 
 std::vector<FindingCase> compile_cases() {
-  return {
+  std::vector<FindingCase> cases = {
       broken("spec-form", "compile: error: the spec has both `program` and `mask_mod`; give the text in one of the two forms\n",
              [](Sample& s) {
                s.spec.program = "score = score";
@@ -31,13 +72,11 @@ std::vector<FindingCase> compile_cases() {
       broken("head-dim", "compile: error: head_dim is 0; it must be 1 to 512\n", [](Sample& s) { s.spec.head_dim = 0; }),
       broken("head-dim", "compile: error: v_head_dim is 513; it must be 1 to 512\n",
              [](Sample& s) { s.spec.v_head_dim = 513; }),
-      broken("unsupported-dtype", "compile: error: dtype bf16 is not supported; q, k, v and out must be f32\n",
-             [](Sample& s) { s.spec.dtype = DType::kBF16; }),
       broken("bad-option", "compile: error: EngineOptions::threads is -1; give 1 or more, or 0 for all cores\n",
              [](Sample& s) { s.options.threads = -1; }),
       broken("unsupported-target",
              "compile: error: this machine cannot execute target `" + foreign_target() + "`; its own target is `" +
-                 std::string(plan::name_of(plan::host_target().isa)) + "`\n",
+                 plan::name_of(plan::host_target()) + "`\n",
              [](Sample& s) {
                s.options.backend = Backend::kCompiled;
                s.options.target = foreign_target();
@@ -52,6 +91,9 @@ std::vector<FindingCase> compile_cases() {
                s.options.compiler_path = "/nowhere/compiler.so";
              }),
   };
+  for (FindingCase& one : dtype_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : flag_cases()) cases.push_back(std::move(one));
+  return cases;
 }
 
 }  // namespace flexjit::test

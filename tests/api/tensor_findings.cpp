@@ -42,6 +42,27 @@ std::vector<FindingCase> tensor_cases() {
       broken("tensor-dtype", "run: error: q is f64; this pattern takes f32\n", [](Sample& s) { s.args.q.dtype = DType::kF64; }),
       broken("tensor-dtype", "run: error: lse is f16; this pattern takes f32\n",
              [](Sample& s) { s.args.lse.dtype = DType::kF16; }),
+      broken("tensor-dtype", "run: error: k is f32; this pattern takes bf16\n",
+             [](Sample& s) {
+               s.spec.kv_dtype = DType::kBF16;
+               s.args.v.dtype = DType::kBF16;
+             }),
+      broken("tensor-dtype", "run: error: max_scores is f64; this pattern takes f32\n",
+             [](Sample& s) { s.args.max_scores = MutableTensorView(s.q.data(), DType::kF64, {2, 4, 3}); }),
+      broken("unsupported-dtype", "run: error: sinks is i32; it must be f32, bf16 or f16\n",
+             [](Sample& s) { s.args.sinks = TensorView(s.k.data(), DType::kI32, {4}); }),
+      broken("tensor-shape", "run: error: sinks has q_heads 2, but q has 4\n",
+             [](Sample& s) { s.args.sinks = TensorView(s.k.data(), DType::kF16, {2}); }),
+      broken("tensor-rank", "run: error: sinks has 2 dimensions; it must have 1: (q_heads)\n",
+             [](Sample& s) { s.args.sinks = TensorView(s.k.data(), DType::kF32, {2, 4}); }),
+      broken("no-softmax", "run: error: lse is given, but sigmoid weights have none; leave it empty or use softmax weights\n",
+             [](Sample& s) { s.spec.weights = Weights::kSigmoid; }),
+      broken("no-softmax", "run: error: sinks is given, but sigmoid weights have none; leave it empty or use softmax weights\n",
+             [](Sample& s) {
+               s.spec.weights = Weights::kSigmoid;
+               s.args.lse = {};
+               s.args.sinks = TensorView(s.k.data(), DType::kF32, {4});
+             }),
       broken("tensor-rank", "run: error: k has 3 dimensions; it must have 4: (batch, kv_heads, kv_len, head_dim)\n",
              [](Sample& s) { s.args.k.rank = 3; }),
       broken("tensor-rank", "run: error: lse has 9 dimensions; it must have 3: (batch, q_heads, q_len)\n",

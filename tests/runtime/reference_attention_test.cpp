@@ -32,7 +32,7 @@ struct TwoKeys {
     launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
     launch.kv_len = 2;
     launch.scale = 1;
-    return runtime::reference_attention(launch, 1, 2, pattern);
+    return runtime::reference_attention(launch, {.head_dim = 1, .v_head_dim = 2}, pattern);
   }
 };
 
@@ -109,7 +109,7 @@ TEST(ReferenceAttention, GroupsStridesAndPositions) {
   problem.launch.lse.stride_batch = 2 * 6 * 9;
   problem.launch.lse.stride_head = 2 * 9;
   problem.launch.lse.stride_row = 2;
-  ASSERT_TRUE(runtime::reference_attention(problem.launch, 8, 5, [&](const runtime::ReferenceRow& row, std::span<double> s) {
+  ASSERT_TRUE(runtime::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5}, [&](const runtime::ReferenceRow& row, std::span<double> s) {
     for (int kv = 0; kv < 21; ++kv) {
       if (!problem.state.allowed(row.b, row.h, row.q_idx, kv)) s[static_cast<std::size_t>(kv)] = -kInf;
     }

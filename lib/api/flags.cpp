@@ -1,0 +1,167 @@
+// One text a flag. Their reads are proved in range: a tensor of a flag is repeated to its declared extents when it is bound.
+#include "api/flags.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ir/compose.h"
+#include "ir/lower.h"
+#include "support/check.h"
+
+namespace flexjit::api {
+
+namespace {
+
+constexpr std::string_view kCausal = "mask = kv_idx <= q_idx + kv_len - q_len\n";
+
+// An unbounded side is a bound that no distance reaches, chosen once a call, so that a pair costs one comparison a side.
+constexpr std::string_view kWindow = R"(param window_left  : int
+param window_right : int
+let left  = window_left < 0 ? 2147483647 : window_left
+let right = window_right < 0 ? 2147483647 : window_right
+let distance = q_idx + kv_len - q_len - kv_idx
+mask = distance <= left && -distance <= right
+)";
+
+constexpr std::string_view kSoftcap = R"(param softcap : float
+score = softcap * tanh(score / softcap)
+)";
+
+constexpr std::string_view kAlibi = R"(buffer alibi_slopes : f32[batch_size, num_heads]
+score = score - alibi_slopes[b, h] * abs(q_idx + kv_len - q_len - kv_idx)
+)";
+
+constexpr std::string_view kKeyLengths = R"(buffer key_lengths : i32[batch_size]
+mask = kv_idx < key_lengths[b]
+)";
+
+constexpr std::string_view kKeyMask = R"(buffer key_mask : bool[batch_size, kv_len]
+mask = key_mask[b, kv_idx]
+)";
+
+// -inf wins over whatever the caller's score is there, NaN included.
+std::string attention_mask_text(const MaskTensor& mask) {
+  static constexpr const char* kExtents[] = {"batch_size, num_heads, ", "num_heads, ", ""};
+  static constexpr const char* kIndices[] = {"b, h, ", "h, ", ""};
+  const int missing = std::clamp(kMaxRank - mask.rank, 0, 2);
+  const std::string declaration =
+      fmt::format("buffer attention_mask : {}[{}q_len, kv_len]\n", name_of(mask.dtype), kExtents[missing]);
+  const std::string element = fmt::format("attention_mask[{}q_idx, kv_idx]", kIndices[missing]);
+  if (mask.dtype == DType::kBool) return declaration + "mask = " + element + "\n";
+  return declaration + "let bias = " + element + "\nscore = where(bias == -inf, -inf, score + bias)\n";
+}
+
+bool is_mask_dtype(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kBool;
+}
+
+void check_mask_tensor(const MaskTensor& mask, Report& report) {
+  if (!is_mask_dtype(mask.dtype)) {
+    report.add(Finding::kUnsupportedDType, "attention_mask.dtype", name_of(mask.dtype), "f32, bf16, f16 or bool");
+  }
+  if (mask.rank < 2 || mask.rank > kMaxRank) {
+    report.add(Finding::kBadOption, "attention_mask.rank", mask.rank,
+               "give 2 for (q_len, kv_len), 3 with q_heads, 4 with batch");
+  }
+}
+
+ir::Lowered lower_flag(const Flag& flag) {
+  Result<ir::Lowered> lowered = ir::lower_source(flag.source());
+  FLEXJIT_CHECK(lowered.has_value(), render(lowered.diagnostics()));
+  for (ir::BufferInterface& buffer : lowered->interface.buffers) buffer.broadcasts = true;
+  for (ir::ParamInterface& param : lowered->interface.params) {
+    const auto value = std::ranges::find(flag.values, param.name, &FlagValue::name);
+    FLEXJIT_CHECK(value != flag.values.end(), param.name);
+    param.default_value = value->value;
+    param.has_default = true;
+    param.domain = value->domain;
+  }
+  return std::move(*lowered);
+}
+
+void check_names(const Flag& flag, const ir::Interface& text, Report& report) {
+  const auto check = [&](const auto& declared) {
+    if (flag.uses(declared.name)) report.add(Finding::kFlagName, declared.name, flag.name);
+  };
+  std::ranges::for_each(text.buffers, check);
+  std::ranges::for_each(text.params, check);
+}
+
+bool inside(ir::ParamDomain domain, const Scalar& value) {
+  switch (domain) {
+    case ir::ParamDomain::kAny: return true;
+    case ir::ParamDomain::kFromMinusOne: return std::get<std::int32_t>(value) >= -1;
+    case ir::ParamDomain::kPositive: return std::isfinite(std::get<float>(value)) && std::get<float>(value) > 0;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool Flag::uses(std::string_view declared) const {
+  return std::ranges::find(tensors, declared) != tensors.end() ||
+         std::ranges::find(values, declared, &FlagValue::name) != values.end();
+}
+
+dsl::Source Flag::source() const {
+  dsl::Source source;
+  source.file = dsl::SourceText{name, text};
+  return source;
+}
+
+std::vector<Flag> flags_of(const AttentionSpec& spec) {
+  std::vector<Flag> flags;
+  const auto add = [&](std::string name, std::string_view text) -> Flag& {
+    return flags.emplace_back(Flag{.name = std::move(name), .text = std::string(text)});
+  };
+  if (spec.softcap) add("softcap", kSoftcap).values = {{"softcap", *spec.softcap, ir::ParamDomain::kPositive}};
+  if (spec.alibi) add("alibi", kAlibi).tensors = {"alibi_slopes"};
+  if (spec.causal) add("causal", kCausal);
+  if (spec.window) {
+    add("window", kWindow).values = {{"window_left", spec.window->left, ir::ParamDomain::kFromMinusOne},
+                                     {"window_right", spec.window->right, ir::ParamDomain::kFromMinusOne}};
+  }
+  if (spec.key_lengths) add("key_lengths", kKeyLengths).tensors = {"key_lengths"};
+  if (spec.key_mask) add("key_mask", kKeyMask).tensors = {"key_mask"};
+  if (spec.attention_mask) {
+    Flag& flag = add("attention_mask", attention_mask_text(*spec.attention_mask));
+    flag.tensors = {"attention_mask"};
+    flag.place = FlagPlace::kAfterText;
+  }
+  return flags;
+}
+
+void check_domain(const ir::ParamInterface& param, const Scalar& value, Report& report) {
+  if (inside(param.domain, value)) return;
+  if (const auto* integer = std::get_if<std::int32_t>(&value)) {
+    report.add(Finding::kParamRange, param.name, *integer, "0 or more, or -1 for unbounded");
+  } else {
+    report.add(Finding::kParamRange, param.name, std::get<float>(value), "finite and above 0");
+  }
+}
+
+ir::Lowered compose_flags(const AttentionSpec& spec, ir::Lowered text, Report& report) {
+  const std::vector<Flag> flags = flags_of(spec);
+  if (flags.empty()) return text;
+  Report wrong(report.call());
+  if (spec.attention_mask) check_mask_tensor(*spec.attention_mask, wrong);
+  for (const Flag& flag : flags) check_names(flag, text.interface, wrong);
+  if (!wrong.empty()) {
+    report.add_all(wrong.take());
+    return text;
+  }
+  std::vector<ir::Lowered> before, after;
+  for (const Flag& flag : flags) {
+    ir::Lowered& stage = (flag.place == FlagPlace::kBeforeText ? before : after).emplace_back(lower_flag(flag));
+    for (const ir::ParamInterface& param : stage.interface.params) check_domain(param, param.default_value, report);
+  }
+  std::vector<ir::Lowered> stages = std::move(before);
+  stages.push_back(std::move(text));
+  std::ranges::move(after, std::back_inserter(stages));
+  return ir::compose(stages);
+}
+
+}  // namespace flexjit::api

@@ -1,0 +1,182 @@
+// Every legal combination of element types, on the reference and on every target of this machine, against attention written
+// down naively. bf16 and f16: the error is at most twice that of an unfused computation in the same precision, plus 1e-5. With
+// f32 queries and smaller keys and values: as f32. f64: 1e-11.
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "naive.h"
+#include "on_backends.h"
+
+namespace flexjit::conformance {
+namespace {
+
+constexpr DType kF32 = DType::kF32, kF64 = DType::kF64, kF16 = DType::kF16, kBF16 = DType::kBF16;
+constexpr Types kTypes[] = {{kF32, kF32, kF32}, {kBF16, kBF16, kBF16}, {kBF16, kBF16, kF32}, {kF16, kF16, kF16},
+                            {kF16, kF16, kF32}, {kF32, kBF16, kF32},   {kF32, kF16, kF32},   {kF64, kF64, kF64}};
+
+// Grouped heads, tails, odd head dims, few rows, many keys.
+constexpr Shape kShapes[] = {
+    {.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 61, .kv_len = 131, .head_dim = 32},
+    {.batch = 1, .q_heads = 3, .kv_heads = 1, .q_len = 50, .kv_len = 77, .head_dim = 37, .v_head_dim = 21},
+    {.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 100, .kv_len = 300, .head_dim = 64},
+    {.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = 1, .kv_len = 97, .head_dim = 80},
+    {.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 3, .kv_len = 1, .head_dim = 1, .v_head_dim = 1},
+};
+
+struct TestedPattern {
+  const char* name;
+  const char* score_mod;
+  const char* mask_mod;
+  NaivePattern naive;
+};
+
+std::vector<TestedPattern> patterns() {
+  const auto causal = [](const Position& p) { return p.q_idx >= p.kv_idx; };
+  return {
+      {"plain", "", "", {}},
+      {"causal", "", "q_idx >= kv_idx", {.mask = causal}},
+      {"alibi in a window",
+       "score - 0.0625 * (q_idx - kv_idx)",
+       "q_idx >= kv_idx && q_idx - kv_idx < 20",
+       {.score = [](double score, const Position& p) { return score - 0.0625 * (p.q_idx - p.kv_idx); },
+        .mask = [](const Position& p) { return p.q_idx >= p.kv_idx && p.q_idx - p.kv_idx < 20; }}},
+      {"softcap", "2 * tanh(score / 2)", "", {.score = [](double score, const Position&) { return 2 * std::tanh(score / 2); }}},
+      {"square of the score, rows without keys",
+       "0.25 * score * score",
+       "kv_idx < 40 && q_idx % 3 != 1",
+       {.score = [](double score, const Position&) { return 0.25 * score * score; },
+        .mask = [](const Position& p) { return p.kv_idx < 40 && p.q_idx % 3 != 1; }}},
+  };
+}
+
+struct Bounds {
+  double out = 1e-5;
+  double lse = 2e-5;
+};
+
+struct Expected {
+  NaiveResult exact;
+  Bounds bounds;
+};
+
+Bounds bounds_of(const TypedTensors& tensors, const NaivePattern& pattern, const NaiveResult& exact) {
+  const DType q = tensors.types.q;
+  if (q == kF64) return {.out = 1e-11};
+  if (q == kF32) return {};
+  const NaiveResult low = naive_attention(tensors, pattern, q);
+  return {.out = 2 * worst_difference(low.out, exact.out) + 1e-5, .lse = 2 * worst_difference(low.lse, exact.lse) + 1e-5};
+}
+
+// Made once for all backends: the inputs are the same.
+const Expected& expected_for(const std::string& name, const TypedTensors& tensors, const NaivePattern& pattern) {
+  static std::map<std::string, Expected> known;
+  auto found = known.find(name);
+  if (found == known.end()) {
+    Expected made{naive_attention(tensors, pattern), {}};
+    made.bounds = bounds_of(tensors, pattern, made.exact);
+    found = known.emplace(name, std::move(made)).first;
+  }
+  return found->second;
+}
+
+class DtypesOn : public OnBackends {
+ protected:
+  static AttentionSpec spec_for(const Shape& shape, const Types& types) {
+    AttentionSpec spec = spec_of("", shape);
+    spec.dtype = types.q;
+    spec.kv_dtype = types.kv;
+    spec.out_dtype = types.out;
+    return spec;
+  }
+};
+
+TEST_P(DtypesOn, MainPatternsAtAllShapes) {
+  for (const Types& types : kTypes) {
+    for (const TestedPattern& pattern : patterns()) {
+      for (const Shape& shape : kShapes) {
+        const std::string name = to_string(types) + ", " + pattern.name + ", " + to_string(shape);
+        SCOPED_TRACE(name);
+        AttentionSpec spec = spec_for(shape, types);
+        spec.score_mod = pattern.score_mod;
+        spec.mask_mod = pattern.mask_mod;
+        TypedTensors tensors(shape, types);
+        compile_or_throw(engine(), spec).run(tensors.args()).value();
+        const auto& [exact, bounds] = expected_for(name, tensors, pattern.naive);
+        EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
+        EXPECT_LE(worst_difference(widened(tensors.lse), exact.lse), bounds.lse);
+      }
+    }
+  }
+}
+
+// Extras that a kernel holds per row must survive every element type.
+TEST_P(DtypesOn, SinksAndMaxScores) {
+  const Shape& shape = kShapes[0];
+  const std::vector<float> sinks = {0.5F, -3.0F, 2.0F, -std::numeric_limits<float>::infinity()};
+  for (const Types& types : kTypes) {
+    SCOPED_TRACE(to_string(types));
+    TypedTensors tensors(shape, types);
+    RunArgs args = tensors.args();
+    args.sinks = TensorView(sinks.data(), kF32, {shape.q_heads});
+    args.max_scores = tensors.max_scores_view();
+    compile_or_throw(engine(), spec_for(shape, types)).run(args).value();
+    const NaivePattern naive{.sinks = widened(sinks)};
+    const auto& [exact, bounds] = expected_for("sinks, " + to_string(types), tensors, naive);
+    EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
+    EXPECT_LE(worst_difference(widened(tensors.lse), exact.lse), bounds.lse);
+    EXPECT_LE(worst_difference(widened(tensors.max_scores), exact.max_scores), bounds.lse);
+  }
+}
+
+// A weight of 1 leaves the value as it is, in every element type.
+TEST_P(DtypesOn, OneKeyCopiesItsValueExactly) {
+  const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 5, .kv_len = 9, .head_dim = 16, .v_head_dim = 19};
+  for (const Types& types : kTypes) {
+    SCOPED_TRACE(to_string(types));
+    AttentionSpec spec = spec_for(shape, types);
+    spec.mask_mod = "kv_idx == q_idx + 2";
+    TypedTensors tensors(shape, types);
+    compile_or_throw(engine(), spec).run(tensors.args()).value();
+    const std::vector<double> out = tensors.out();
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const std::size_t d = i % 19, q_idx = i / 19 % 5, h = i / 19 / 5;
+      EXPECT_EQ(out[i], tensors.v[(h * 9 + q_idx + 2) * 19 + d]);
+    }
+  }
+}
+
+TEST_P(DtypesOn, EmptyAndUnreachableRows) {
+  for (const Types& types : kTypes) {
+    for (const std::int32_t kv_len : {0, 40}) {
+      SCOPED_TRACE(to_string(types) + ", " + std::to_string(kv_len));
+      const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 7, .kv_len = kv_len, .head_dim = 16};
+      AttentionSpec spec = spec_for(shape, types);
+      spec.mask_mod = "kv_idx < 0";
+      TypedTensors tensors(shape, types);
+      compile_or_throw(engine(), spec).run(tensors.args()).value();
+      EXPECT_EQ(tensors.out(), std::vector<double>(2 * 7 * 16, 0.0));
+      EXPECT_EQ(tensors.lse, std::vector<float>(2 * 7, -std::numeric_limits<float>::infinity()));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, DtypesOn, testing::ValuesIn(backends_here()), name_of_backend);
+
+TEST(Dtypes, EachCombinationIsAKernelOfItsOwn) {
+  EngineOptions options;
+  options.backend = Backend::kCompiled;
+  Engine engine(options);
+  for (const Types& types : kTypes) {
+    AttentionSpec spec = spec_of("", kShapes[0]);
+    spec.dtype = types.q;
+    spec.kv_dtype = types.kv;
+    spec.out_dtype = types.out;
+    compile_or_throw(engine, spec);
+    compile_or_throw(engine, spec);
+  }
+  EXPECT_EQ(engine.stats().compiles, 8);
+}
+
+}  // namespace
+}  // namespace flexjit::conformance
