@@ -30,8 +30,8 @@ Float exp2_wide(Emitter& e, llvm::Value* t) {
   auto& ir = e.ir();
   auto* f64 = t->getType();
   const auto number = [&](double value) { return llvm::ConstantFP::get(f64, value); };
-  t = ir.CreateSelect(ir.CreateFCmpOLT(t, number(300.0)), t, number(300.0));
-  t = ir.CreateSelect(ir.CreateFCmpOGT(t, number(-300.0)), t, number(-300.0));
+  t = ir.CreateSelect(ir.CreateFCmpOLT(t, number(250.0)), t, number(250.0));
+  t = ir.CreateSelect(ir.CreateFCmpOGT(t, number(-250.0)), t, number(-250.0));
   auto* half = ir.CreateSelect(ir.CreateFCmpOLT(t, number(0.0)), number(-0.5), number(0.5));
   const Int n{ir.CreateFPToSI(ir.CreateFAdd(t, half), e.shaped(ir.getInt32Ty(), t))};
   auto* f = ir.CreateFSub(t, ir.CreateSIToFP(n.value, f64));

@@ -54,6 +54,19 @@ Int emit_float_to_int(Emitter& e, Float x) {
   return e.select(low, e.constant_int(-2147483647 - 1), clamped);
 }
 
+// x86's minps and maxps give the second operand of a NaN pair; NEON has instructions that hand NaN on.
+Float emit_at_most(Emitter& e, Float x, float limit) {
+  if (e.isa() != plan::Isa::kAArch64) return e.min(e.constant(limit), x);
+  auto* bound = llvm::ConstantFP::get(x.value->getType(), static_cast<double>(limit));
+  return {e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::minimum, x.value, bound)};
+}
+
+Float emit_at_least(Emitter& e, Float x, float limit) {
+  if (e.isa() != plan::Isa::kAArch64) return e.max(e.constant(limit), x);
+  auto* bound = llvm::ConstantFP::get(x.value->getType(), static_cast<double>(limit));
+  return {e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x.value, bound)};
+}
+
 Float emit_copy_sign(Emitter& e, Float x, Float sign) {
   const Int magnitude = e.bit_and(e.bits_as_int(x), e.constant_int(0x7fffffff));
   const Int bit = e.bit_and(e.bits_as_int(sign), e.constant_int(-2147483647 - 1));

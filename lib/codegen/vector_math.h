@@ -7,9 +7,13 @@
 
 namespace flexjit::codegen {
 
-// 2^x for the softmax: any x <= 127, -inf gives 0, NaN gives NaN. 2 ULP where the result is normal; results below 2^-126 may be
-// 0.
+// 2^x for the softmax: any x <= 127, -inf gives exactly 0, NaN gives NaN. 2 ULP where the result is normal; a result below
+// 2^-126 may be anything from 0 to itself.
 Float emit_exp2_fast(Emitter& e, Float x);
+// The same for weights that are rounded to bf16: relative error 1.1e-4 (2^-13.1).
+Float emit_exp2_coarse(Emitter& e, Float x);
+// 1 / (1 + e^-x) for sigmoid weights: -inf gives exactly 0, NaN gives NaN; relative error (2 + |x|) 2^-23.
+Float emit_sigmoid(Emitter& e, Float x);
 
 // 2^x and e^x over all floats: overflow to inf, gradual underflow to 0. 2 ULP.
 Float emit_exp2(Emitter& e, Float x);
@@ -21,10 +25,10 @@ Float emit_log2(Emitter& e, Float x);
 // ln(1 + x), accurate near 0. 3 ULP.
 Float emit_log1p(Emitter& e, Float x);
 
-Float emit_tanh(Emitter& e, Float x);  // 3 ULP
+Float emit_tanh(Emitter& e, Float x);  // 4 ULP
 Float emit_erf(Emitter& e, Float x);   // 3 ULP
 
-// Radians, argument reduced in fp64: 2 ULP of max(|result|, 2^-24) for |x| < 2^30, NaN at +-inf.
+// Radians, every finite float; NaN at +-inf. 2 ULP of max(|result|, 2^-24).
 Float emit_sin(Emitter& e, Float x);
 Float emit_cos(Emitter& e, Float x);
 
@@ -39,14 +43,18 @@ Float emit_round(Emitter& e, Float x);
 // Toward zero, saturating, NaN gives 0.
 Int emit_float_to_int(Emitter& e, Float x);
 
-// Floor division and its remainder; 0 where b == 0, INT_MIN // -1 wraps. Exact.
+// Floor division and its remainder; 0 where b == 0, INT_MIN // -1 wraps. Exact. A vector divided by a scalar costs a
+// multiplication: what depends on the scalar alone is emitted behind the instruction that defines it.
 Int emit_floor_div(Emitter& e, Int a, Int b);
 Int emit_floor_mod(Emitter& e, Int a, Int b);
 
 // c[0] + x * (c[1] + x * (...)): Horner's rule.
 Float emit_polynomial(Emitter& e, Float x, llvm::ArrayRef<float> coefficients);
-// x * 2^n for n in [-300, 300], correctly through overflow and underflow.
+// x * 2^n for |x| in [1/2, 2) and n in [-250, 250], correctly through overflow and underflow.
 Float emit_scale_by_power(Emitter& e, Float x, Int n);
+// x bounded from one side; NaN stays NaN.
+Float emit_at_most(Emitter& e, Float x, float limit);
+Float emit_at_least(Emitter& e, Float x, float limit);
 // The magnitude of x with the sign of `sign`.
 Float emit_copy_sign(Emitter& e, Float x, Float sign);
 

@@ -53,7 +53,7 @@ const Case kCases[] = {
     {"log", codegen::emit_log, [](double x) { return std::log(x); }, 2},
     {"log2", codegen::emit_log2, [](double x) { return std::log2(x); }, 2},
     {"log1p", codegen::emit_log1p, [](double x) { return std::log1p(x); }, 3},
-    {"tanh", codegen::emit_tanh, [](double x) { return std::tanh(x); }, 3},
+    {"tanh", codegen::emit_tanh, [](double x) { return std::tanh(x); }, 4},
     {"erf", codegen::emit_erf, [](double x) { return std::erf(x); }, 3},
     {"floor", codegen::emit_floor, [](double x) { return std::floor(x); }, 0},
     {"ceil", codegen::emit_ceil, [](double x) { return std::ceil(x); }, 0},
