@@ -184,6 +184,18 @@ Ptr Emitter::at_byte_offset(Ptr base, Index bytes) {
   return {builder_.CreateInBoundsGEP(builder_.getInt8Ty(), base.value, bytes.value)};
 }
 
+Ptr Emitter::opaque(Ptr address) {
+  auto* all = builder_.getInt64(~std::uint64_t{0});
+  return {builder_.CreateIntrinsic(llvm::Intrinsic::ptrmask, {address.value->getType(), all->getType()}, {address.value, all})};
+}
+
+void Emitter::prefetch(Ptr base, Index bytes) {
+  constexpr int kRead = 0, kSecondLevel = 2, kData = 1;
+  auto* address = builder_.CreateGEP(builder_.getInt8Ty(), base.value, bytes.value);
+  builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {address->getType()},
+                           {address, builder_.getInt32(kRead), builder_.getInt32(kSecondLevel), builder_.getInt32(kData)});
+}
+
 Ptr Emitter::at_real(Ptr base, Index reals) { return {builder_.CreateInBoundsGEP(real_type(), base.value, reals.value)}; }
 
 Float Emitter::load_real(Ptr address) {

@@ -129,6 +129,11 @@ class Emitter {
   Ptr at(Ptr base, Index elements);
   Ptr at_byte(Ptr base, std::int64_t bytes);
   Ptr at_byte_offset(Ptr base, Index bytes);
+  // The same address, of which loop analyses know nothing: what lies at constant distances from it is addressed from one
+  // register, and code generation does not spend its time on every distance.
+  Ptr opaque(Ptr address);
+  // Brings the line `bytes` after `base` into the second-level cache; it may lie anywhere.
+  void prefetch(Ptr base, Index bytes);
   Ptr at_real(Ptr base, Index reals);
   Float load_real(Ptr address);
   Float load_reals(Ptr address, int alignment);  // one vector; alignment in bytes

@@ -56,12 +56,18 @@ class ForwardEmitter {
     Index column, row;
     Index visited, whole;  // bits of its panels
   };
+  // One row of a micro-tile, from `column` on, and the running maxima of the row.
+  struct ScoreRow {
+    Index row, column;
+    Ptr scores, maxima;
+  };
   using Accumulators = llvm::SmallVector<Float, 32>;  // micro_rows x vectors, row-major
 
   void load_item();  // forward.cpp
   void emit_key_tile(KeyTile tile);
 
   void emit_query_rows();  // forward_state.cpp
+  void emit_prefetch_of_next_query(Ptr row);
   void emit_units();
   void emit_initial_state();
   void emit_row_values();
@@ -88,16 +94,14 @@ class ForwardEmitter {
   void emit_narrow_products(const KeyTile& tile, const MicroTile& micro);
 
   void emit_whole_epilogue(const KeyTile& tile, const MicroTile& micro, const Accumulators& scores);  // score_epilogue.cpp
-  void emit_whole_row(const Scope& of_row, const MicroTile& micro, Index row, llvm::ArrayRef<Float> scores);
+  void emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> scores);
   void emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro);
   void emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column);
   Float modified_score(Scope& scope, Float product);
-  Scope row_scope(Index row);
-  void load_column_values(Scope& scope, Index column);
   void load_diagonal_values(Scope& scope, Index row, Index column);
   Bool emit_mask(Scope& scope, Bool inside);
   void emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted);
-  void emit_running_max(Index row, Float scores);
+  void emit_running_max(Ptr maxima, Float scores);
 
   void emit_softmax();  // softmax.cpp
   void emit_row_maxima(Index first_row);

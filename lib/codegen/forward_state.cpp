@@ -14,6 +14,7 @@ using ir::Id;
 using ir::Op;
 using plan::Level;
 
+constexpr std::int64_t kCacheLine = 64;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 std::vector<bool> all_nodes(const ir::Program& program) { return std::vector<bool>(program.size(), true); }
@@ -59,6 +60,7 @@ void ForwardEmitter::emit_query_rows() {
     const Index source_row = e_.add(item_.q_begin, e_.min(r, last));
     const Ptr source = at_element(e_, item_.q.data, e_.mul(source_row, item_.q.stride), key_.types.q);
     const Ptr target = at_cell(e_, e_.at_byte(scratch_base_, scratch_.q), e_.mul(r, e_.index(layout_.k_depth)));
+    emit_prefetch_of_next_query(source);
     if (pairs) {
       copy_pairs(e_, {source, target, key_.head_dim}, e_.compare(FloatOrder::kLt, item_.launch.scale, e_.constant(0.0F)));
       return;
@@ -73,6 +75,14 @@ void ForwardEmitter::emit_query_rows() {
       e_.store(e_.mul(q, factor).value, e_.at_real(target, d));
     });
   });
+}
+
+// The tile that follows is most often the next one: its row is on the way while this tile is computed.
+void ForwardEmitter::emit_prefetch_of_next_query(Ptr row) {
+  const auto element = static_cast<std::int64_t>(size_of(key_.types.q));
+  const Index next = e_.mul(item_.q.stride, e_.index(key_.tiling.q_tile * element));
+  e_.for_range("load_q.prefetch", e_.index(0), e_.index(key_.head_dim * element), e_.index(kCacheLine),
+               [&](Index byte) { e_.prefetch(row, e_.add(next, byte)); });
 }
 
 // for (r = 0; r < q_tile; ++r) { row_max[r] = -inf; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; rescale[r] = 1; o[r][*] = 0; }

@@ -117,11 +117,16 @@ void Packer::emit_whole_panel(Ptr source, Ptr panel) {
   const auto cell_at = [&](Index d, Index key) { return at_cell(e_, panel, e_.add(e_.mul(d, e_.index(e_.lanes())), key)); };
   e_.for_range("pack.dims", e_.index(0), e_.index(whole), e_.index(e_.lanes()), [&](Index d) {
     llvm::SmallVector<llvm::Value*, 16> rows;
-    for (int i = 0; i < e_.lanes(); ++i) rows.push_back(load_key_cells(key_at(e_.index(i)), d));
-    transpose(e_, rows);
+    Ptr key = source;
     for (int i = 0; i < e_.lanes(); ++i) {
-      e_.store(rows[static_cast<std::size_t>(i)], cell_at(e_.add(d, e_.index(i)), e_.index(0)),
-               e_.lanes() * layout_.cell_bytes);
+      rows.push_back(load_key_cells(key, d));
+      key = at_element(e_, key, k_.stride, key_.types.kv);
+    }
+    transpose(e_, rows);
+    const Ptr first = e_.opaque(cell_at(d, e_.index(0)));
+    for (int i = 0; i < e_.lanes(); ++i) {
+      const Ptr cells = at_cell(e_, first, e_.index(std::int64_t{i} * e_.lanes()));
+      e_.store(rows[static_cast<std::size_t>(i)], cells, e_.lanes() * layout_.cell_bytes);
     }
   });
   e_.for_range("pack.tail_dims", e_.index(whole), e_.index(layout_.k_depth), e_.index(1), [&](Index d) {

@@ -18,22 +18,13 @@ constexpr std::int32_t kRegisterEpilogueCost = 8;
 
 }  // namespace
 
-Scope ForwardEmitter::row_scope(Index row) {
-  Scope scope = uniform_;
-  load_values(scope, Level::kRow, row);
-  return scope;
-}
-
-void ForwardEmitter::load_column_values(Scope& scope, Index column) { load_values(scope, Level::kColumn, column); }
-
 void ForwardEmitter::load_diagonal_values(Scope& scope, Index row, Index column) {
   load_values(scope, Level::kDiagonal, e_.add(e_.sub(column, row), e_.index(key_.tiling.q_tile - 1)));
 }
 
-// max_lanes[row] = max(scores, max_lanes[row]), NaN ignored
-void ForwardEmitter::emit_running_max(Index row, Float scores) {
-  const Ptr address = real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0));
-  e_.store(e_.max(scores, e_.load_reals(address, vector_bytes())).value, address, vector_bytes());
+// maxima = max(scores, maxima), NaN ignored
+void ForwardEmitter::emit_running_max(Ptr maxima, Float scores) {
+  e_.store(e_.max(scores, e_.load_reals(maxima, vector_bytes())).value, maxima, vector_bytes());
 }
 
 // score_mod of scaled products; what `scope` holds of rows, columns and diagonals must be loaded.
@@ -56,38 +47,50 @@ Float ForwardEmitter::modified_score(Scope& scope, Float product) {
 // for each row r: whole_row
 void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro, const Accumulators& scores) {
   const int vectors = key_.tiling.micro_vectors;
+  const Ptr first = e_.opaque(score_at(micro.row, micro.column));
+  const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, micro.row, e_.lanes(), e_.index(0)));
   if (hoisting_.score_cost <= kRegisterEpilogueCost) {
     for (int r = 0; r < key_.tiling.micro_rows; ++r) {
-      const Index row = e_.add(micro.row, e_.index(r));
       const auto of_row = llvm::ArrayRef(scores).slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors));
-      emit_whole_row(row_scope(row), micro, row, of_row);
+      const ScoreRow row{.row = e_.add(micro.row, e_.index(r)),
+                         .column = micro.column,
+                         .scores = e_.at_real(first, e_.index(r * scratch_.s_stride)),
+                         .maxima = e_.at_real(maxima, e_.index(std::int64_t{r} * e_.lanes()))};
+      emit_whole_row(row, of_row);
     }
     return;
   }
   store_scores(micro, micro.column, scores);
   e_.for_range("whole.row", micro.row, e_.add(micro.row, e_.index(key_.tiling.micro_rows)), e_.index(1), [&](Index row) {
+    const ScoreRow of_row{.row = row,
+                          .column = micro.column,
+                          .scores = e_.opaque(score_at(row, micro.column)),
+                          .maxima = real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0))};
     llvm::SmallVector<Float, 8> stored;
     for (int j = 0; j < vectors; ++j) {
-      stored.push_back(e_.load_reals(score_at(row, e_.add(micro.column, e_.index(j * e_.lanes()))), vector_bytes()));
+      stored.push_back(e_.load_reals(e_.at_real(of_row.scores, e_.index(j * e_.lanes())), vector_bytes()));
     }
-    emit_whole_row(row_scope(row), micro, row, stored);
+    emit_whole_row(of_row, stored);
   });
 }
 
 // S[row][column + j] = score_mod(scores[j]), unrolled; then the row's running maximum
-void ForwardEmitter::emit_whole_row(const Scope& of_row, const MicroTile& micro, Index row, llvm::ArrayRef<Float> scores) {
+void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> scores) {
+  Scope of_row = uniform_;
+  of_row.whole = true;
+  load_values(of_row, Level::kRow, at.row);
   Float max;
   for (std::size_t j = 0; j < scores.size(); ++j) {
-    const Index column = e_.add(micro.column, e_.index(static_cast<std::int64_t>(j) * e_.lanes()));
+    const Index offset = e_.index(static_cast<std::int64_t>(j) * e_.lanes());
+    const Index column = e_.add(at.column, offset);
     Scope scope = of_row;
-    scope.whole = true;
-    load_column_values(scope, column);
-    load_diagonal_values(scope, row, column);
+    load_values(scope, Level::kColumn, column);
+    load_diagonal_values(scope, at.row, column);
     const Float score = modified_score(scope, scores[j]);
-    e_.store(score.value, score_at(row, column), vector_bytes());
+    e_.store(score.value, e_.at_real(at.scores, offset), vector_bytes());
     max = max ? e_.max(score, max) : score;
   }
-  emit_running_max(row, max);
+  emit_running_max(at.maxima, max);
 }
 
 // for (j = 0; j < micro_vectors; ++j) if (panel j is visited)
@@ -98,7 +101,7 @@ void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& 
     e_.if_then("epilogue.visited", e_.equal(bit, e_.index(1)), [&] {
       const Index column = e_.add(micro.column, e_.mul(panel, e_.index(e_.lanes())));
       Scope of_columns = uniform_;
-      load_column_values(of_columns, column);
+      load_values(of_columns, Level::kColumn, column);
       e_.for_range("epilogue.row", micro.row, e_.add(micro.row, e_.index(key_.tiling.micro_rows)), e_.index(1),
                    [&](Index row) { emit_masked_scores(tile, of_columns, row, column); });
     });
@@ -122,7 +125,7 @@ void ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_col
   if (key_.program.score().valid()) emit_fault_checks(scope, hoisting_.in_score, hoisting_.in_mask);
   score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
   e_.store(score.value, address, vector_bytes());
-  emit_running_max(row, score);
+  emit_running_max(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), score);
 }
 
 Bool ForwardEmitter::emit_mask(Scope& scope, Bool inside) {

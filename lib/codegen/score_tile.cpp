@@ -87,10 +87,10 @@ ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const KeyTil
 
 void ForwardEmitter::store_scores(const MicroTile& micro, Index column, const Accumulators& scores) {
   const int vectors = static_cast<int>(scores.size()) / key_.tiling.micro_rows;
+  const Ptr first = e_.opaque(score_at(micro.row, column));
   for (std::size_t i = 0; i < scores.size(); ++i) {
     const auto r = static_cast<std::int64_t>(i) / vectors, j = static_cast<std::int64_t>(i) % vectors;
-    const Index at = e_.add(column, e_.index(j * e_.lanes()));
-    e_.store(scores[i].value, score_at(e_.add(micro.row, e_.index(r)), at), vector_bytes());
+    e_.store(scores[i].value, e_.at_real(first, e_.index(r * scratch_.s_stride + j * e_.lanes())), vector_bytes());
   }
 }
 

@@ -25,9 +25,9 @@ void ForwardEmitter::emit_softmax() {
 // rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -exponent * shift;
 void ForwardEmitter::emit_row_maxima(Index first_row) {
   llvm::SmallVector<Float, 16> lanes_of_rows;
+  const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, first_row, e_.lanes(), e_.index(0)));
   for (int i = 0; i < e_.lanes(); ++i) {
-    const Index row = e_.add(first_row, e_.index(i));
-    lanes_of_rows.push_back(e_.load_reals(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), vector_bytes()));
+    lanes_of_rows.push_back(e_.load_reals(e_.at_real(maxima, e_.index(std::int64_t{i} * e_.lanes())), vector_bytes()));
   }
   const Float max = reduce_each(e_, lanes_of_rows, [&](Float a, Float b) { return e_.max(a, b); });
   const auto at = [&](std::int64_t section) { return real_at(section, first_row, 1, e_.index(0)); };
@@ -47,7 +47,7 @@ void ForwardEmitter::emit_row_maxima(Index first_row) {
 Float ForwardEmitter::weight_of(Float score, Float base) {
   if (is_softmax()) {
     const Float x = units_.exponent ? e_.fma(score, units_.exponent, base) : e_.add(score, base);
-    return emit_exp2_fast(e_, x);
+    return e_.arithmetic() == plan::Arithmetic::kBF16 ? emit_exp2_coarse(e_, x) : emit_exp2_fast(e_, x);
   }
   const Float x = units_.exponent ? e_.mul(score, e_.neg(units_.exponent)) : e_.neg(score);
   const Float one = e_.real(1.0);
@@ -59,16 +59,17 @@ Float ForwardEmitter::weight_of(Float score, Float base) {
 void ForwardEmitter::emit_weights_of_row(Index row, Index begin, Index end) {
   const int vectors = key_.tiling.micro_vectors;
   const Float base = is_softmax() ? e_.broadcast(e_.load_real(real_at(scratch_.base, row, 1, e_.index(0)))) : Float{};
-  const Ptr weights = score_at(row, e_.index(0));
+  const Ptr scores = score_at(row, e_.index(0));
   const auto pass = [&](Index column, const Values& sums) {
     Values next;
     llvm::SmallVector<Float, 8> p;
+    const Ptr first = e_.at_real(scores, column);
     for (std::size_t j = 0; j < sums.size(); ++j) {
-      const Index c = e_.add(column, e_.index(static_cast<std::int64_t>(j) * e_.lanes()));
-      p.push_back(weight_of(e_.load_reals(score_at(row, c), vector_bytes()), base));
+      const Index offset = e_.index(static_cast<std::int64_t>(j) * e_.lanes());
+      p.push_back(weight_of(e_.load_reals(e_.at_real(first, offset), vector_bytes()), base));
       next.push_back(e_.add(Float{sums[j]}, p.back()).value);
     }
-    store_as_cells(e_, p, e_.at_byte_offset(weights, e_.mul(column, e_.index(e_.real_bytes() / layout_.v_group))));
+    store_as_cells(e_, p, e_.at_byte_offset(scores, e_.mul(column, e_.index(e_.real_bytes() / layout_.v_group))));
     return next;
   };
   const Values zeros(static_cast<std::size_t>(vectors), e_.broadcast(e_.real(0.0)).value);

@@ -26,12 +26,14 @@ void ForwardEmitter::emit_value_tile(const KeyTile& tile, Index dim, int vectors
 void ForwardEmitter::emit_value_rows(const KeyTile& tile, Index group, Index dim, int vectors) {
   const int rows = key_.tiling.micro_rows;
   const Index row = e_.mul(group, e_.index(rows));
+  const Ptr outputs = e_.opaque(real_at(scratch_.o, row, layout_.v_padded, dim));
+  const Ptr factors = e_.opaque(real_at(scratch_.rescale, row, 1, e_.index(0)));
   const auto output_at = [&](int r, int j) {
-    return real_at(scratch_.o, e_.add(row, e_.index(r)), layout_.v_padded, e_.add(dim, e_.index(j * e_.lanes())));
+    return e_.at_real(outputs, e_.index(std::int64_t{r} * layout_.v_padded + j * e_.lanes()));
   };
   Values acc;
   for (int r = 0; r < rows; ++r) {
-    const Float rescale = e_.load_real(real_at(scratch_.rescale, e_.add(row, e_.index(r)), 1, e_.index(0)));
+    const Float rescale = e_.load_real(e_.at_real(factors, e_.index(r)));
     for (int j = 0; j < vectors; ++j) {
       const Float old = e_.load_reals(output_at(r, j), vector_bytes());
       acc.push_back(is_softmax() ? e_.mul(rescale, old).value : old.value);

@@ -55,7 +55,7 @@ int lanes_of(Isa isa, Arithmetic arithmetic);
 struct KernelRequest {
   ir::Program program;
   Nest nest = Nest::kPrefill;
-  ElementTypes types;
+  ElementTypes types{};
   Weights weights = Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
@@ -64,7 +64,7 @@ struct KernelRequest {
 struct KernelKey {
   ir::Program program;
   Nest nest = Nest::kPrefill;
-  ElementTypes types;
+  ElementTypes types{};
   Weights weights = Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
