@@ -19,7 +19,7 @@ struct Preset {
   std::string_view declarations;  // the params and buffers of `text`, a line each
   std::string_view score_mod;
   std::string_view mask_mod;
-  std::string_view text;
+  std::string_view text;  // ends in a NUL behind its last byte
 };
 
 // In the order of the documentation.
