@@ -211,7 +211,6 @@ static void test_sinks_of_small_keys(void) {
     CHECK(max_scores[i] == 0);
   }
   flexjit_attention_destroy(attention);
-  attention = NULL;
   spec.weights = FLEXJIT_SIGMOID;
   expect(FLEXJIT_OK, flexjit_compile(engine, &spec, &attention, &error), &error, NULL);
   expect(FLEXJIT_INVALID, flexjit_attention_run(attention, &args, NULL, &error), &error, "no-softmax");

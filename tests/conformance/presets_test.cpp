@@ -16,6 +16,7 @@ struct Meaning {
   std::function<void(Captures&)> bind{};  // null: nothing is captured, params have their defaults
 };
 
+// Longer than 40 lines: one row a preset.
 std::map<std::string, Meaning, std::less<>> meanings() {
   static const std::vector<std::int32_t> lengths = {9, 50};
   static const std::vector<float> slopes = Random(1).normals(3, 0.2F);
