@@ -191,6 +191,9 @@ typedef struct flexjit_block_mask_info {
 /* "0.1.0" */
 FLEXJIT_API const char* flexjit_version(void);
 
+/* The text of a preset of flexjit/presets.h, for flexjit_spec.program; NULL when there is none of that name. */
+FLEXJIT_API const char* flexjit_preset_text(const char* name);
+
 FLEXJIT_API void flexjit_engine_options_init(flexjit_engine_options* options);
 FLEXJIT_API void flexjit_spec_init(flexjit_spec* spec);
 FLEXJIT_API void flexjit_run_args_init(flexjit_run_args* args);

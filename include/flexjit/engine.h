@@ -19,7 +19,8 @@ struct EngineOptions {
   int threads = 0;  // 0: OpenMP's default (all cores, or OMP_NUM_THREADS)
   // kCompiled, unless the environment variable FLEXJIT_REFERENCE is set to something other than "" or "0".
   Backend backend = default_backend();
-  // "host", or one of "x86-64", "x86-64-v2", "x86-64-v3" (AVX2 and FMA), "x86-64-v4" (AVX-512), "aarch64".
+  // "host", or one of "x86-64", "x86-64-v2", "x86-64-v3" (AVX2 and FMA), "x86-64-v4" (AVX-512), "x86-64-v4-bf16"
+  // (with AVX512-BF16), "aarch64".
   // A target that this machine cannot execute is an error at compile().
   std::string target = "host";
   std::size_t cache_bytes = std::size_t{64} << 20;  // machine code kept in memory, least recently used out first

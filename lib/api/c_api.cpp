@@ -93,6 +93,12 @@ Status run_with(Run run, const flexjit_attention* attention, const flexjit_run_a
 
 const char* flexjit_version(void) { return FLEXJIT_VERSION; }
 
+const char* flexjit_preset_text(const char* name) {
+  if (name == nullptr) return nullptr;
+  const flexjit::Result<flexjit::Preset> preset = flexjit::find_preset(name);
+  return preset ? preset->text.data() : nullptr;
+}
+
 void flexjit_engine_options_init(flexjit_engine_options* options) {
   const std::size_t cache_bytes = flexjit::EngineOptions{.backend = flexjit::Backend::kCompiled}.cache_bytes;
   *options = {sizeof(*options), 0, FLEXJIT_BACKEND_DEFAULT, "host", cache_bytes, ""};

@@ -1,4 +1,5 @@
-// One text a flag. Their reads are proved in range: a tensor of a flag is repeated to its declared extents when it is bound.
+// One text a flag, most of them presets. Their reads are proved in range: a tensor of a flag is repeated to its declared
+// extents when it is bound.
 #include "api/flags.h"
 
 #include <fmt/format.h>
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "flexjit/presets.h"
 #include "ir/compose.h"
 #include "ir/lower.h"
 #include "support/check.h"
@@ -15,32 +17,12 @@ namespace flexjit::api {
 
 namespace {
 
-constexpr std::string_view kCausal = "mask = kv_idx <= q_idx + kv_len - q_len\n";
-
-// An unbounded side is a bound that no distance reaches, chosen once a call, so that a pair costs one comparison a side.
-constexpr std::string_view kWindow = R"(param window_left  : int
-param window_right : int
-let left  = window_left < 0 ? 2147483647 : window_left
-let right = window_right < 0 ? 2147483647 : window_right
-let distance = q_idx + kv_len - q_len - kv_idx
-mask = distance <= left && -distance <= right
-)";
-
-constexpr std::string_view kSoftcap = R"(param softcap : float
-score = softcap * tanh(score / softcap)
-)";
-
+// Unlike the preset, with slopes by batch and head.
 constexpr std::string_view kAlibi = R"(buffer alibi_slopes : f32[batch_size, num_heads]
 score = score - alibi_slopes[b, h] * abs(q_idx + kv_len - q_len - kv_idx)
 )";
 
-constexpr std::string_view kKeyLengths = R"(buffer key_lengths : i32[batch_size]
-mask = kv_idx < key_lengths[b]
-)";
-
-constexpr std::string_view kKeyMask = R"(buffer key_mask : bool[batch_size, kv_len]
-mask = key_mask[b, kv_idx]
-)";
+std::string_view preset_text(std::string_view name) { return find_preset(name).value().text; }
 
 // -inf wins over whatever the caller's score is there, NaN included.
 std::string attention_mask_text(const MaskTensor& mask) {
@@ -117,15 +99,15 @@ std::vector<Flag> flags_of(const AttentionSpec& spec) {
   const auto add = [&](std::string name, std::string_view text) -> Flag& {
     return flags.emplace_back(Flag{.name = std::move(name), .text = std::string(text)});
   };
-  if (spec.softcap) add("softcap", kSoftcap).values = {{"softcap", *spec.softcap, ir::ParamDomain::kPositive}};
+  if (spec.softcap) add("softcap", preset_text("softcap")).values = {{"softcap", *spec.softcap, ir::ParamDomain::kPositive}};
   if (spec.alibi) add("alibi", kAlibi).tensors = {"alibi_slopes"};
-  if (spec.causal) add("causal", kCausal);
+  if (spec.causal) add("causal", preset_text("causal"));
   if (spec.window) {
-    add("window", kWindow).values = {{"window_left", spec.window->left, ir::ParamDomain::kFromMinusOne},
-                                     {"window_right", spec.window->right, ir::ParamDomain::kFromMinusOne}};
+    add("window", preset_text("window")).values = {{"window_left", spec.window->left, ir::ParamDomain::kFromMinusOne},
+                                                   {"window_right", spec.window->right, ir::ParamDomain::kFromMinusOne}};
   }
-  if (spec.key_lengths) add("key_lengths", kKeyLengths).tensors = {"key_lengths"};
-  if (spec.key_mask) add("key_mask", kKeyMask).tensors = {"key_mask"};
+  if (spec.key_lengths) add("key_lengths", preset_text("key_lengths")).tensors = {"key_lengths"};
+  if (spec.key_mask) add("key_mask", preset_text("key_mask")).tensors = {"key_mask"};
   if (spec.attention_mask) {
     Flag& flag = add("attention_mask", attention_mask_text(*spec.attention_mask));
     flag.tensors = {"attention_mask"};

@@ -141,6 +141,83 @@ static void test_params(flexjit_engine* engine) {
   flexjit_attention_destroy(attention);
 }
 
+/* ALiBi and causal as flags: the pattern of test_alibi. */
+static void test_flags(flexjit_engine* engine) {
+  const int64_t heads = HEADS;
+  flexjit_buffer buffer;
+  flexjit_spec spec;
+  flexjit_attention* attention = NULL;
+  flexjit_run_args args;
+  flexjit_error* error = NULL;
+  int i, h;
+
+  flexjit_spec_init(&spec);
+  CHECK(spec.window_left == -1 && spec.window_right == -1);
+  spec.alibi = spec.causal = 1;
+  spec.head_dim = DIM;
+  expect(FLEXJIT_OK, flexjit_compile(engine, &spec, &attention, &error), &error, NULL);
+  fill_args(&args);
+  buffer.name = "alibi_slopes";
+  buffer.tensor = flexjit_dense_tensor((void*)slope, FLEXJIT_F32, 1, &heads);
+  args.bindings.buffers = &buffer;
+  args.bindings.buffer_count = 1;
+  expect(FLEXJIT_OK, flexjit_attention_run(attention, &args, NULL, &error), &error, NULL);
+  for (h = 0; h < HEADS; ++h) {
+    for (i = 0; i < LENGTH; ++i) CHECK(fabs(out[(h * LENGTH + i) * DIM] - expected_value(h, i)) < 1e-4);
+  }
+  flexjit_attention_destroy(attention);
+  attention = NULL;
+  spec.has_window = 1;
+  spec.window_left = -2;
+  expect(FLEXJIT_INVALID, flexjit_compile(engine, &spec, &attention, &error), &error, "param-range");
+  CHECK(strstr(flexjit_preset_text("causal"), "kv_len - q_len") != NULL);
+  CHECK(flexjit_preset_text("casual") == NULL && flexjit_preset_text(NULL) == NULL);
+}
+
+/* f16 keys of 0 and values of 1: n allowed keys and a sink of 0 give n / (n + 1). */
+static void test_sinks_of_small_keys(void) {
+  static uint16_t zeros[COUNT], ones[COUNT];
+  static float sinks[HEADS], max_scores[HEADS * LENGTH];
+  const int64_t shape[4] = {1, HEADS, LENGTH, DIM};
+  flexjit_engine_options options;
+  flexjit_engine* engine = NULL;
+  flexjit_spec spec;
+  flexjit_attention* attention = NULL;
+  flexjit_run_args args;
+  flexjit_error* error = NULL;
+  int i;
+
+  for (i = 0; i < COUNT; ++i) ones[i] = 0x3c00;
+  flexjit_engine_options_init(&options);
+  options.backend = FLEXJIT_BACKEND_REFERENCE;
+  expect(FLEXJIT_OK, flexjit_engine_create(&options, &engine, &error), &error, NULL);
+  flexjit_spec_init(&spec);
+  spec.causal = 1;
+  spec.has_kv_dtype = 1;
+  spec.kv_dtype = FLEXJIT_F16;
+  spec.head_dim = DIM;
+  expect(FLEXJIT_OK, flexjit_compile(engine, &spec, &attention, &error), &error, NULL);
+  fill_args(&args);
+  args.k = flexjit_dense_tensor(zeros, FLEXJIT_F16, 4, shape);
+  args.v = flexjit_dense_tensor(ones, FLEXJIT_F16, 4, shape);
+  args.sinks = flexjit_dense_tensor(sinks, FLEXJIT_F32, 1, shape + 1);
+  args.max_scores = flexjit_dense_tensor(max_scores, FLEXJIT_F32, 3, shape);
+  for (i = 0; i < HEADS * LENGTH; ++i) max_scores[i] = 7;
+  expect(FLEXJIT_OK, flexjit_attention_run(attention, &args, NULL, &error), &error, NULL);
+  for (i = 0; i < HEADS * LENGTH; ++i) {
+    const double keys = i % LENGTH + 1;
+    CHECK(fabs(out[i * DIM] - keys / (keys + 1)) < 1e-6);
+    CHECK(fabs(lse[i] - log(keys + 1)) < 1e-6);
+    CHECK(max_scores[i] == 0);
+  }
+  flexjit_attention_destroy(attention);
+  spec.weights = FLEXJIT_SIGMOID;
+  expect(FLEXJIT_OK, flexjit_compile(engine, &spec, &attention, &error), &error, NULL);
+  expect(FLEXJIT_INVALID, flexjit_attention_run(attention, &args, NULL, &error), &error, "no-softmax");
+  flexjit_attention_destroy(attention);
+  flexjit_engine_destroy(engine);
+}
+
 static void test_errors(flexjit_engine* engine) {
   flexjit_spec spec;
   flexjit_attention* attention = NULL;
@@ -192,10 +269,12 @@ int main(void) {
   expect(FLEXJIT_OK, flexjit_engine_create(NULL, &engine, &error), &error, NULL);
   test_alibi(engine);
   test_params(engine);
+  test_flags(engine);
+  test_sinks_of_small_keys();
   test_errors(engine);
   test_older_struct(engine);
   expect(FLEXJIT_OK, flexjit_engine_get_stats(engine, &stats, &error), &error, NULL);
-  if (getenv("FLEXJIT_REFERENCE") == NULL) CHECK(stats.compiles == 3);
+  if (getenv("FLEXJIT_REFERENCE") == NULL) CHECK(stats.compiles == 4);
   flexjit_engine_destroy(engine);
   flexjit_engine_destroy(NULL);
   flexjit_attention_destroy(NULL);

@@ -34,6 +34,17 @@ std::vector<FindingCase> dtype_cases() {
   };
 }
 
+std::vector<FindingCase> preset_cases() {
+  return {
+      {"unknown-preset", "find_preset: error: there is no preset `casual`; did you mean `causal`?\n",
+       [] { return find_preset("casual").diagnostics(); }},
+      {"composition", "mask_mod: error: a mask that is composed cannot define functions; write `near` out\n",
+       [] { return not_mask("def near(x) = abs(x) < 4\nnear(q_idx - kv_idx)").diagnostics(); }},
+      {"bad-option", "choose_by_head: error: masks is empty; give one or more\n",
+       [] { return choose_by_head({}).diagnostics(); }},
+  };
+}
+
 std::vector<FindingCase> flag_cases() {
   return {
       broken("bad-option",
@@ -92,6 +103,7 @@ std::vector<FindingCase> compile_cases() {
              }),
   };
   for (FindingCase& one : dtype_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : preset_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : flag_cases()) cases.push_back(std::move(one));
   return cases;
 }

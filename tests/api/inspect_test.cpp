@@ -29,6 +29,16 @@ TEST(Inspect, EveryViewShowsText) {
 
 TEST(Inspect, AstShowsTheSource) { EXPECT_TRUE(contains(view(InspectView::kAst), "slope[h]")) << view(InspectView::kAst); }
 
+TEST(Inspect, AstShowsTheTextsOfFlagsAroundTheSource) {
+  AttentionSpec spec = window();
+  spec.causal = true;
+  spec.attention_mask = MaskTensor{DType::kF16, 2};
+  const std::string text = inspect(spec, {}, {.view = InspectView::kAst}).value();
+  EXPECT_LT(text.find("# flag causal\nmask = (kv_idx <= "), text.find("buffer slope : f32"));
+  EXPECT_GT(text.find("# flag attention_mask\nbuffer attention_mask : f16[q_len, kv_len]"), text.find("buffer slope : f32"));
+  EXPECT_TRUE(contains(text, "attention_mask[q_idx, kv_idx]")) << text;
+}
+
 TEST(Inspect, SimplifiedIsShorterThanIr) {
   const auto lines = [](const std::string& text) { return std::count(text.begin(), text.end(), '\n'); };
   EXPECT_LT(lines(view(InspectView::kSimplified)), lines(view(InspectView::kIr)));

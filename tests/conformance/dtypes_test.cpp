@@ -96,6 +96,9 @@ TEST_P(DtypesOn, MainPatternsAtAllShapes) {
     for (const TestedPattern& pattern : patterns()) {
       for (const Shape& shape : kShapes) {
         const std::string name = to_string(types) + ", " + pattern.name + ", " + to_string(shape);
+        // Two patterns at every shape, the others at the first: a kernel is compiled for each.
+        const bool is_main = pattern.name == std::string("plain") || pattern.name == std::string("causal");
+        if (!is_main && &shape != &kShapes[0]) continue;
         SCOPED_TRACE(name);
         AttentionSpec spec = spec_for(shape, types);
         spec.score_mod = pattern.score_mod;

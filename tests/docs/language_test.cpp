@@ -1,5 +1,5 @@
-// docs/language.md is the reference: every function, builtin value, element type and diagnostic of the tables in lib/ stands in
-// it.
+// docs/language.md and docs/api.md are the reference: every function, builtin value, element type, diagnostic and preset of the
+// tables in lib/ stands in them.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -8,15 +8,17 @@
 
 namespace {
 
-std::string reference() {
-  std::ifstream in(FLEXJIT_SOURCE_DIR "/docs/language.md");
+std::string document(const char* name) {
+  std::ifstream in(std::string(FLEXJIT_SOURCE_DIR "/docs/") + name);
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
 }
 
+std::string reference() { return document("language.md"); }
+
 void expect_documented(const std::string& text, const std::string& spelled) {
-  EXPECT_NE(text.find(spelled), std::string::npos) << "docs/language.md does not mention " << spelled;
+  EXPECT_NE(text.find(spelled), std::string::npos) << "the documents do not mention " << spelled;
 }
 
 TEST(LanguageReference, NamesEveryFunction) {
@@ -43,6 +45,14 @@ TEST(LanguageReference, NamesEveryVariableAndOperator) {
   for (const char* use :
        {"`-a`", "`~a`", "`!a`", "`a * b`", "`a / b`", "`a // b`", "`a % b`", "`a << b`", "`a ^ b`", "`a in {"})
     expect_documented(text, use);
+}
+
+TEST(ApiReference, ListsEveryPreset) {
+  const std::string text = document("api.md");
+#define FLEXJIT_PRESET(name, summary, declarations, score_mod, mask_mod) \
+  expect_documented(text, "| `" name "` | " summary " |");
+#include "api/presets.def"
+#undef FLEXJIT_PRESET
 }
 
 }  // namespace
