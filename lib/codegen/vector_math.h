@@ -7,8 +7,8 @@
 
 namespace flexjit::codegen {
 
-// 2^x for the softmax: any x <= 127, -inf gives exactly 0, NaN gives NaN. 2 ULP where the result is normal; a result below
-// 2^-126 may be anything from 0 to itself.
+// 2^x for the softmax: any x <= 127, -inf gives exactly 0, NaN gives NaN. 2.1 ULP (2.3 without FMA) where the result is normal;
+// one below 2^-126 may be anything from 0 to itself.
 Float emit_exp2_fast(Emitter& e, Float x);
 // The same for weights that are rounded to bf16: relative error 1.1e-4 (2^-13.1).
 Float emit_exp2_coarse(Emitter& e, Float x);
