@@ -28,7 +28,10 @@ constexpr float kRound = 12582912.0F;
 constexpr float kRoundBiased = kRound + 127.0F;
 constexpr float kRoundTwiceBiased = kRound + 254.0F;
 
-bool has_scalef(Emitter& e, Float x) { return e.isa() == plan::Isa::kX86_64_V4 && Emitter::is_vector(x.value); }
+// For whole registers alone: the fp32 vectors of an fp64 kernel are half as wide.
+bool has_scalef(Emitter& e, Float x) {
+  return e.isa() == plan::Isa::kX86_64_V4 && Emitter::is_vector(x.value) && e.lanes() == plan::lanes_of(e.isa());
+}
 
 // x * 2^floor(n), n a float: one instruction that also settles -inf, NaN, overflow and gradual underflow.
 Float emit_scalef(Emitter& e, Float x, Float n) {

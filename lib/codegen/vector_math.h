@@ -1,7 +1,8 @@
 // Elementary functions as polynomials in the kernel's own code, so that no kernel calls libm. Each takes and returns one scalar
-// or one vector. Errors are the largest seen against fp64 over the stated range, in units of the last place (ULP).
-// An operand of fp64 gets the functions of math_f64.h, whose errors are stated there.
-// Coefficients: minimax fits (Lawson-weighted least squares on Chebyshev nodes) of the functions named beside them.
+// or one vector. Errors are in units of the last place (ULP), the largest that a run over all floats of the domain found
+// against fp64 libm with SSE2, AVX2 (whose code AArch64 shares) and AVX-512; the tests repeat it on every exponent. An operand
+// of fp64 gets the functions of math_f64.h, whose errors are stated there. Coefficients: minimax fits (Lawson-weighted least
+// squares on Chebyshev nodes) of the functions named beside them.
 #pragma once
 
 #include "codegen/emitter.h"
