@@ -3,6 +3,7 @@
 // low bits of the sum, so a shift makes it an exponent field and no conversion is needed.
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include "codegen/math_f64.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
@@ -27,7 +28,10 @@ constexpr float kRound = 12582912.0F;
 constexpr float kRoundBiased = kRound + 127.0F;
 constexpr float kRoundTwiceBiased = kRound + 254.0F;
 
-bool has_scalef(Emitter& e, Float x) { return e.isa() == plan::Isa::kX86_64_V4 && Emitter::is_vector(x.value); }
+// For whole registers alone: the fp32 vectors of an fp64 kernel are half as wide.
+bool has_scalef(Emitter& e, Float x) {
+  return e.isa() == plan::Isa::kX86_64_V4 && Emitter::is_vector(x.value) && e.lanes() == plan::lanes_of(e.isa());
+}
 
 // x * 2^floor(n), n a float: one instruction that also settles -inf, NaN, overflow and gradual underflow.
 Float emit_scalef(Emitter& e, Float x, Float n) {
@@ -74,10 +78,17 @@ Float emit_scale_by_power(Emitter& e, Float x, Int n) {
   return e.mul(e.mul(x, exponent_field(e, half)), exponent_field(e, e.sub(biased, half)));
 }
 
-Float emit_exp2_fast(Emitter& e, Float x) { return exp2_normal(e, x, kExp2Degree5); }
-Float emit_exp2_coarse(Emitter& e, Float x) { return exp2_normal(e, x, kExp2Degree3); }
+Float emit_exp2_fast(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_exp2(e, x);
+  return exp2_normal(e, x, kExp2Degree5);
+}
+Float emit_exp2_coarse(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_exp2(e, x);
+  return exp2_normal(e, x, kExp2Degree3);
+}
 
 Float emit_exp2(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_exp2(e, x);
   if (has_scalef(e, x)) return exp2_normal(e, x, kExp2Degree6);
   const Float bounded = emit_at_least(e, emit_at_most(e, x, 129.0F), -151.0F);
   const Float sum = e.add(bounded, e.constant(kRoundTwiceBiased));
@@ -86,6 +97,7 @@ Float emit_exp2(Emitter& e, Float x) {
 }
 
 Float emit_exp(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_exp(e, x);
   // Beyond these the result is inf or 0 whatever x.
   const Float bounded = emit_at_least(e, emit_at_most(e, x, 90.0F), -105.0F);
   const Float sum = e.fma(bounded, e.constant(kLog2E), e.constant(kRoundTwiceBiased));
@@ -97,6 +109,10 @@ Float emit_exp(Emitter& e, Float x) {
 
 // 1 / (1 + 2^t) with t = -x log2(e); 2^t may reach inf, whose reciprocal is 0. vscalefps needs no bound for that.
 Float emit_sigmoid(Emitter& e, Float x) {
+  if (is_f64(x)) {
+    const Float unit{llvm::ConstantFP::get(x.value->getType(), 1.0)};
+    return e.div(unit, e.add(f64::emit_exp(e, e.neg(x)), unit));
+  }
   Float t = e.mul(x, e.constant(-kLog2E));
   if (!has_scalef(e, x)) t = emit_at_most(e, t, 128.0F);
   const Float one = e.constant(1.0F);

@@ -1,6 +1,7 @@
 // Logarithms: x = 2^k * m with m in [sqrt(1/2), sqrt(2)), a polynomial in m - 1.
 #include <limits>
 
+#include "codegen/math_f64.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
@@ -48,6 +49,7 @@ Float settle_edges(Emitter& e, Float x, Float value) {
 }  // namespace
 
 Float emit_log(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_log(e, x);
   const Decomposed d = decompose(e, x);
   const Float low = e.fma(d.k, e.constant(kLn2Lo), d.tail);
   const Float mid = e.add(e.sub(low, d.square), d.f);
@@ -55,6 +57,7 @@ Float emit_log(Emitter& e, Float x) {
 }
 
 Float emit_log2(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_log2(e, x);
   const Decomposed d = decompose(e, x);
   const Float rest = e.sub(d.tail, d.square);
   Float sum = e.mul(e.add(d.f, rest), e.constant(kLog2ELo));
@@ -65,6 +68,7 @@ Float emit_log2(Emitter& e, Float x) {
 
 // ln(1 + x) = ln(u) + (x - (u - 1)) / u with u = fl(1 + x): the second term restores what rounding took.
 Float emit_log1p(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_log1p(e, x);
   const Float one = e.constant(1.0F);
   const Float u = e.add(x, one);
   const Float lost = e.sub(x, e.sub(u, one));

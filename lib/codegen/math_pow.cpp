@@ -1,6 +1,7 @@
 // C's pow: |x|^y = 2^(y log2|x|) with the logarithm in fp64, whose spare bits keep large exponents accurate; then the edges.
 #include <limits>
 
+#include "codegen/math_f64.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
@@ -59,6 +60,7 @@ Float emit_pow(Emitter& e, Float x, Float y) {
     x = e.broadcast(x);
     y = e.broadcast(y);
   }
+  if (is_f64(x)) return f64::emit_pow(e, x, y);
   const Float zero = e.constant(0.0F);
   const Float one = e.constant(1.0F);
   const Float inf = e.constant(kInf);

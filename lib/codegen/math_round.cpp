@@ -1,6 +1,7 @@
 // Rounding: one instruction where the target has it; on SSE2, whose rounding would be a libm call, by way of int32.
 #include <llvm/IR/Intrinsics.h>
 
+#include "codegen/math_f64.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
@@ -22,6 +23,7 @@ Float unary(Emitter& e, llvm::Intrinsic::ID id, Float x) { return {e.ir().Create
 }  // namespace
 
 Float emit_floor(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_floor(e, x);
   if (e.isa() != plan::Isa::kX86_64) return unary(e, llvm::Intrinsic::floor, x);
   return round_below(e, x, [&](Float small) {
     const Float t = truncate_small(e, small);
@@ -30,6 +32,7 @@ Float emit_floor(Emitter& e, Float x) {
 }
 
 Float emit_ceil(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_ceil(e, x);
   if (e.isa() != plan::Isa::kX86_64) return unary(e, llvm::Intrinsic::ceil, x);
   return round_below(e, x, [&](Float small) {
     const Float t = truncate_small(e, small);
@@ -38,6 +41,7 @@ Float emit_ceil(Emitter& e, Float x) {
 }
 
 Float emit_round(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_round(e, x);
   if (e.isa() != plan::Isa::kX86_64) return unary(e, llvm::Intrinsic::roundeven, x);
   // |x| + 2^23 leaves no fraction bits: the hardware rounds to nearest even.
   return round_below(
@@ -45,6 +49,7 @@ Float emit_round(Emitter& e, Float x) {
 }
 
 Int emit_float_to_int(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_float_to_int(e, x);
   const Float limit = e.constant(2147483648.0F);
   const Bool high = e.compare(FloatOrder::kGe, x, limit);
   const Bool low = e.compare(FloatOrder::kLt, x, e.neg(limit));
@@ -68,6 +73,7 @@ Float emit_at_least(Emitter& e, Float x, float limit) {
 }
 
 Float emit_copy_sign(Emitter& e, Float x, Float sign) {
+  if (is_f64(x)) return f64::emit_copy_sign(e, x, sign);
   const Int magnitude = e.bit_and(e.bits_as_int(x), e.constant_int(0x7fffffff));
   const Int bit = e.bit_and(e.bits_as_int(sign), e.constant_int(-2147483647 - 1));
   return e.bits_as_float(e.bit_or(magnitude, bit));

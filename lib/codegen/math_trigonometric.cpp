@@ -6,6 +6,7 @@
 #include <array>
 #include <limits>
 
+#include "codegen/math_f64.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
@@ -152,7 +153,13 @@ Float sine(Emitter& e, Float x, std::int32_t shift) {
 
 }  // namespace
 
-Float emit_sin(Emitter& e, Float x) { return sine(e, x, 0); }
-Float emit_cos(Emitter& e, Float x) { return sine(e, x, 1); }
+Float emit_sin(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_sin(e, x);
+  return sine(e, x, 0);
+}
+Float emit_cos(Emitter& e, Float x) {
+  if (is_f64(x)) return f64::emit_cos(e, x);
+  return sine(e, x, 1);
+}
 
 }  // namespace flexjit::codegen

@@ -1,14 +1,16 @@
 // Elementary functions as polynomials in the kernel's own code, so that no kernel calls libm. Each takes and returns one scalar
-// or one vector. Errors are the largest seen against fp64 over the stated range, in units of the last place (ULP).
-// Coefficients: minimax fits (Lawson-weighted least squares on Chebyshev nodes) of the functions named beside them.
+// or one vector. Errors are in units of the last place (ULP), the largest that a run over all floats of the domain found
+// against fp64 libm with SSE2, AVX2 (whose code AArch64 shares) and AVX-512; the tests repeat it on every exponent. An operand
+// of fp64 gets the functions of math_f64.h, whose errors are stated there. Coefficients: minimax fits (Lawson-weighted least
+// squares on Chebyshev nodes) of the functions named beside them.
 #pragma once
 
 #include "codegen/emitter.h"
 
 namespace flexjit::codegen {
 
-// 2^x for the softmax: any x <= 127, -inf gives exactly 0, NaN gives NaN. 2 ULP where the result is normal; a result below
-// 2^-126 may be anything from 0 to itself.
+// 2^x for the softmax: any x <= 127, -inf gives exactly 0, NaN gives NaN. 2.1 ULP (2.3 without FMA) where the result is normal;
+// one below 2^-126 may be anything from 0 to itself.
 Float emit_exp2_fast(Emitter& e, Float x);
 // The same for weights that are rounded to bf16: relative error 1.1e-4 (2^-13.1).
 Float emit_exp2_coarse(Emitter& e, Float x);

@@ -1,6 +1,7 @@
 // Tables where one op says it, formulas where not.
 #include "ir/lower_functions.h"
 
+#include <limits>
 #include <numbers>
 #include <optional>
 
@@ -9,16 +10,24 @@
 namespace flexjit::ir {
 namespace {
 
-// x / (1 + exp(-x)) with x = 1 for sigmoid; exact limits at both infinities of x except silu(-inf), which is NaN by this
-// formula.
-Id one_plus_exp_minus(ProgramBuilder& builder, Id x) {
-  return builder.make(Op::kAdd, {builder.const_float(1), builder.make(Op::kExp, {builder.make(Op::kNeg, {x})})});
+// x where it is finite: 0 times -inf must not arise where a limit of 0 is meant. NaN stays NaN.
+Id above_minus_infinity(ProgramBuilder& builder, Id x) {
+  return builder.make(Op::kMax, {builder.const_float(std::numeric_limits<float>::lowest()), x});
+}
+
+// factor / (1 + exp(-x)), with the exponential of -|x| = min(x, -x), which cannot overflow: every result keeps its digits.
+Id times_sigmoid(ProgramBuilder& builder, Id factor, Id x) {
+  const Id power = builder.make(Op::kExp, {builder.make(Op::kMin, {x, builder.make(Op::kNeg, {x})})});
+  const Id negative = builder.make(Op::kLt, {x, builder.const_float(0)});
+  const Id numerator = builder.make(Op::kSelect, {negative, builder.make(Op::kMul, {factor, power}), factor});
+  return builder.make(Op::kDiv, {numerator, builder.make(Op::kAdd, {builder.const_float(1), power})});
 }
 
 Id lower_gelu(ProgramBuilder& builder, Id x) {
   const Id scaled = builder.make(Op::kDiv, {x, builder.const_float(std::numbers::sqrt2_v<float>)});
   const Id cumulative = builder.make(Op::kAdd, {builder.const_float(1), builder.make(Op::kErf, {scaled})});
-  return builder.make(Op::kMul, {builder.make(Op::kMul, {builder.const_float(0.5f), x}), cumulative});
+  return builder.make(Op::kMul,
+                      {builder.make(Op::kMul, {builder.const_float(0.5f), above_minus_infinity(builder, x)}), cumulative});
 }
 
 Id lower_chain(ProgramBuilder& builder, Op op, std::span<const Id> operands) {
@@ -111,10 +120,10 @@ Id lower_function(ProgramBuilder& builder, dsl::Function function, std::span<con
     case dsl::Function::kLog2: return as(Op::kLog2);
     case dsl::Function::kLog1p: return as(Op::kLog1p);
     case dsl::Function::kTanh: return as(Op::kTanh);
-    case dsl::Function::kSigmoid: return builder.make(Op::kDiv, {builder.const_float(1), one_plus_exp_minus(builder, x)});
+    case dsl::Function::kSigmoid: return times_sigmoid(builder, builder.const_float(1), x);
     case dsl::Function::kErf: return as(Op::kErf);
     case dsl::Function::kGelu: return lower_gelu(builder, x);
-    case dsl::Function::kSilu: return builder.make(Op::kDiv, {x, one_plus_exp_minus(builder, x)});
+    case dsl::Function::kSilu: return times_sigmoid(builder, above_minus_infinity(builder, x), x);
     case dsl::Function::kSin: return as(Op::kSin);
     case dsl::Function::kCos: return as(Op::kCos);
     case dsl::Function::kPow: return as(Op::kPow);

@@ -1,12 +1,16 @@
-// Builds a module around one body, generates and links it as the compiler does, and maps it.
+// Builds a module around one body, generates and links it as the compiler does, and maps it or hands it to an emulator.
 #include "emitted_function.h"
 
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 
 #include "codegen/target_names.h"
@@ -14,30 +18,42 @@
 #include "jit/target_machine.h"
 
 namespace flexjit::testing {
+namespace {
 
 using codegen::Emitter;
 using codegen::Float;
 using codegen::Index;
 using codegen::Ptr;
 
-EmittedFunction::EmittedFunction(plan::Isa isa, const BinaryBody& body) {
-  const plan::Target target{isa, ""};
+#ifdef FLEXJIT_RUN_FUNCTION
+constexpr const char* kEmulatorCommand = FLEXJIT_RUN_FUNCTION;
+#else
+constexpr const char* kEmulatorCommand = nullptr;
+#endif
+
+void emit_function(Emitter& e, const BinaryBody& body, SecondOperand second) {
+  const Ptr arguments = e.begin_function("run", "arguments");
+  const Ptr a = e.load_pointer(e.at_byte(arguments, offsetof(FunctionArguments, a)));
+  const Ptr b = e.load_pointer(e.at_byte(arguments, offsetof(FunctionArguments, b)));
+  const Ptr y = e.load_pointer(e.at_byte(arguments, offsetof(FunctionArguments, y)));
+  const Index count = e.load_index(e.at_byte(arguments, offsetof(FunctionArguments, count)));
+  const Index whole{e.ir().CreateSub(count.value, e.ir().CreateURem(count.value, e.index(e.lanes()).value))};
+  const Float uniform = second == SecondOperand::kUniform ? e.load(b) : Float{};
+  e.for_range("vectors", e.index(0), whole, e.index(e.lanes()), [&](Index i) {
+    e.store(body(e, e.load_vector(e.at(a, i)), uniform ? uniform : e.load_vector(e.at(b, i))).value, e.at(y, i));
+  });
+  e.for_range("scalars", whole, count, e.index(1),
+              [&](Index i) { e.store(body(e, e.load(e.at(a, i)), uniform ? uniform : e.load(e.at(b, i))).value, e.at(y, i)); });
+  e.end_function();
+}
+
+jit::FlatImage compile(plan::Isa isa, const BinaryBody& body, SecondOperand second) {
+  const plan::Target target{isa, "", false};
   llvm::LLVMContext context;
   llvm::Module module("test", context);
   module.setTargetTriple(llvm::Triple(codegen::target_names(target).triple));
   Emitter e(module, isa);
-  const Ptr arguments = e.begin_function("run", "arguments");
-  const Ptr a = e.load_pointer(e.at_byte(arguments, offsetof(Arguments, a)));
-  const Ptr b = e.load_pointer(e.at_byte(arguments, offsetof(Arguments, b)));
-  const Ptr y = e.load_pointer(e.at_byte(arguments, offsetof(Arguments, y)));
-  const Index count = e.load_index(e.at_byte(arguments, offsetof(Arguments, count)));
-  const Index whole{e.ir().CreateSub(count.value, e.ir().CreateURem(count.value, e.index(e.lanes()).value))};
-  e.for_range("vectors", e.index(0), whole, e.index(e.lanes()),
-              [&](Index i) { e.store(body(e, e.load_vector(e.at(a, i)), e.load_vector(e.at(b, i))).value, e.at(y, i)); });
-  e.for_range("scalars", whole, count, e.index(1),
-              [&](Index i) { e.store(body(e, e.load(e.at(a, i)), e.load(e.at(b, i))).value, e.at(y, i)); });
-  e.end_function();
-
+  emit_function(e, body, second);
   auto machine = std::move(jit::make_target_machine(target)).value();
   module.setDataLayout(machine->createDataLayout());
   if (llvm::verifyModule(module, &llvm::errs())) throw std::logic_error("invalid module");
@@ -47,20 +63,61 @@ EmittedFunction::EmittedFunction(plan::Isa isa, const BinaryBody& body) {
   if (machine->addPassesToEmitFile(passes, out, nullptr, llvm::CodeGenFileType::ObjectFile))
     throw std::logic_error("no object");
   passes.run(module);
-  const auto image = jit::link_image(llvm::MemoryBufferRef({object.data(), object.size()}, "test")).value();
-  size_ = image.bytes.size();
-  code_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (code_ == MAP_FAILED) throw std::bad_alloc();
-  std::memcpy(code_, image.bytes.data(), size_);
-  mprotect(code_, size_, PROT_READ | PROT_EXEC);
-  run_ = reinterpret_cast<void (*)(const Arguments*)>(static_cast<char*>(code_) + image.symbols.at("run"));
+  return jit::link_image(llvm::MemoryBufferRef({object.data(), object.size()}, "test")).value();
 }
 
-EmittedFunction::~EmittedFunction() { munmap(code_, size_); }
+void append(std::ofstream& file, std::span<const float> values) {
+  file.write(reinterpret_cast<const char*>(values.data()), static_cast<std::streamsize>(values.size_bytes()));
+}
+
+}  // namespace
+
+bool can_call(plan::Isa isa) {
+  return plan::can_execute({isa, "", false}) || (isa == plan::Isa::kAArch64 && kEmulatorCommand != nullptr);
+}
+
+EmittedFunction::EmittedFunction(plan::Isa isa, const BinaryBody& body, SecondOperand second)
+    : emulated_(!plan::can_execute({isa, "", false})) {
+  jit::FlatImage linked = compile(isa, body, second);
+  image_ = std::move(linked.bytes);
+  offset_ = linked.symbols.at("run");
+  if (emulated_) return;
+  code_ = mmap(nullptr, image_.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (code_ == MAP_FAILED) throw std::bad_alloc();
+  std::memcpy(code_, image_.data(), image_.size());
+  mprotect(code_, image_.size(), PROT_READ | PROT_EXEC);
+}
+
+EmittedFunction::~EmittedFunction() {
+  if (code_ != nullptr) munmap(code_, image_.size());
+}
 
 void EmittedFunction::operator()(std::span<const float> a, std::span<const float> b, std::span<float> y) const {
-  const Arguments arguments{a.data(), b.data(), y.data(), static_cast<std::int64_t>(y.size())};
-  run_(&arguments);
+  if (emulated_) return call_emulated(a, b, y);
+  const FunctionArguments arguments{a.data(), b.data(), y.data(), static_cast<std::int64_t>(y.size())};
+  reinterpret_cast<EntryPoint>(static_cast<char*>(code_) + offset_)(&arguments);
+}
+
+void EmittedFunction::call_emulated(std::span<const float> a, std::span<const float> b, std::span<float> y) const {
+  std::string directory = (std::filesystem::temp_directory_path() / "flexjit-function-XXXXXX").string();
+  if (mkdtemp(directory.data()) == nullptr) throw std::runtime_error("no temporary directory");
+  std::ofstream(directory + "/image", std::ios::binary)
+      .write(reinterpret_cast<const char*>(image_.data()), static_cast<std::streamsize>(image_.size()));
+  std::vector<float> second(b.begin(), b.end());
+  second.resize(y.size());
+  {
+    std::ofstream in(directory + "/in", std::ios::binary);
+    append(in, a.first(y.size()));
+    append(in, second);
+  }
+  const std::string command = std::string(kEmulatorCommand) + " " + directory + "/image " + std::to_string(offset_) + " " +
+                              std::to_string(y.size()) + " " + directory + "/in " + directory + "/out";
+  const int status = std::system(command.c_str());
+  std::ifstream out(directory + "/out", std::ios::binary);
+  out.read(reinterpret_cast<char*>(y.data()), static_cast<std::streamsize>(y.size_bytes()));
+  const bool complete = status == 0 && out.good();
+  std::filesystem::remove_all(directory);
+  if (!complete) throw std::runtime_error("failed: " + command);
 }
 
 }  // namespace flexjit::testing

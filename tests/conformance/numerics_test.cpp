@@ -112,6 +112,31 @@ TEST(Numerics, ScaleZeroAveragesTheAllowedValues) {
   }
 }
 
+// With one key the log-sum-exp is the score itself.
+TEST(Numerics, ActivationsKeepTheirDigitsAndLimits) {
+  const std::vector<float> x{-INFINITY, -3e38F, -200.0F, -100.0F, -87.0F, -20.0F, -1.0F,
+                             0.0F,      1e-30F, 0.5F,    20.0F,   89.0F,  1e6F};
+  const auto count = static_cast<std::int32_t>(x.size());
+  const Shape shape{.q_len = count, .kv_len = 1, .head_dim = 8};
+  const auto sigmoid = [](double v) { return v < 0 ? std::exp(v) / (1 + std::exp(v)) : 1 / (1 + std::exp(-v)); };
+  for (const std::string& target : targets_here()) {
+    for (bool silu : {false, true}) {
+      Captures captures;
+      captures.add("x", {count}, x);
+      const AttentionSpec spec =
+          spec_of(std::string("buffer x : f32[q_len]\nscore = ") + (silu ? "silu" : "sigmoid") + "(x[q_idx])", shape);
+      Tensors t(shape);
+      compile_or_throw(engine_for(target), spec).run(t.args(&captures.bindings())).value();
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const auto value = static_cast<double>(x[i]);
+        double exact = sigmoid(value);
+        if (silu) exact = value < -200 ? 0 : value * exact;
+        EXPECT_NEAR(static_cast<double>(t.lse[i]), exact, std::abs(exact) * 1e-6 + 0x1p-126) << target << ", " << x[i];
+      }
+    }
+  }
+}
+
 TEST(Numerics, AnyScale) {
   for (float scale : {-0.25F, 1.0F, -3.0F, 0.001F}) {
     AttentionSpec spec = spec_of("score = score + 0.01 * (kv_idx - q_idx)", kShape);

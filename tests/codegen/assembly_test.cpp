@@ -1,0 +1,120 @@
+// The assembly of the kernels of every target, BF16 among them: nothing is called, and the innermost loops keep what they
+// compute with in registers.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "jit/compile.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::testing {
+namespace {
+
+using ir::Id;
+using ir::Op;
+
+// The innermost loops, by the names that the emitter gives their blocks. Sixteen registers do not hold the constants of
+// several exponentials at once, so that loop is held to it only where there are 32 of 512 bits.
+std::vector<std::string_view> inner_loops(const plan::Target& target) {
+  if (target.isa == plan::Isa::kX86_64_V4) return {"qk", "pv", "exp"};
+  return {"qk", "pv"};
+}
+
+const plan::Target kTargets[] = {{plan::Isa::kX86_64, "", false},    {plan::Isa::kX86_64_V2, "", false},
+                                 {plan::Isa::kX86_64_V3, "", false}, {plan::Isa::kX86_64_V4, "", false},
+                                 {plan::Isa::kX86_64_V4, "", true},  {plan::Isa::kAArch64, "", false}};
+
+ir::Program dense() { return ir::ProgramBuilder().finish(Id{}, Id{}); }
+
+// softcap, a slope and a window: 30 * tanh(score / 30) + slope[h] * (kv_idx - q_idx), q_idx - kv_idx < param.
+ir::Program flagship() {
+  ir::ProgramBuilder b;
+  const std::uint32_t slope = b.add_buffer({DType::kF32, 1});
+  const Id read_operands[] = {b.const_bool(true), b.variable(Op::kHead)};
+  const Id distance = b.make(Op::kSub, {b.variable(Op::kKvIdx), b.variable(Op::kQIdx)});
+  const Id capped = b.make(
+      Op::kMul, {b.const_float(30.0F), b.make(Op::kTanh, {b.make(Op::kDiv, {b.variable(Op::kScore), b.const_float(30.0F)})})});
+  const Id bias = b.make(Op::kMul, {b.read({slope, 0, false}, read_operands), b.make(Op::kIntToFloat, {distance})});
+  const std::uint32_t window = b.add_param(ir::Type::kInt);
+  const Id near = b.make(Op::kLt, {b.make(Op::kNeg, {distance}), b.param(window)});
+  return std::move(b).finish(b.make(Op::kAdd, {capped, bias}), near);
+}
+
+// Every function and division by what the call brings.
+ir::Program functions() {
+  ir::ProgramBuilder b;
+  Id score = b.variable(Op::kScore);
+  for (Op op : {Op::kTanh, Op::kErf, Op::kSin, Op::kCos, Op::kExp, Op::kExp2, Op::kLog, Op::kLog2, Op::kLog1p, Op::kSqrt,
+                Op::kFloor, Op::kCeil, Op::kRound}) {
+    score = b.make(op, {score});
+  }
+  score = b.make(Op::kPow, {score, b.const_float(1.5F)});
+  const Id kv = b.variable(Op::kKvIdx);
+  for (Id divisor : {b.variable(Op::kNumHeads), b.variable(Op::kQIdx), b.const_int(7)}) {
+    const Id whole = b.make(Op::kFloorDiv, {kv, divisor});
+    const Id rest = b.make(Op::kMod, {kv, divisor});
+    score = b.make(Op::kAdd, {score, b.make(Op::kIntToFloat, {b.make(Op::kSub, {whole, rest})})});
+  }
+  score = b.make(Op::kAdd, {score, b.make(Op::kIntToFloat, {b.make(Op::kFloatToInt, {score})})});
+  return std::move(b).finish(score, Id{});
+}
+
+std::string assembly(const plan::Target& target, ir::Program program) {
+  plan::KernelRequest request;
+  request.program = std::move(program);
+  request.head_dim = request.v_head_dim = 64;
+  return jit::inspect(plan::plan_kernel(std::move(request), target), plan::View::kAsm).value();
+}
+
+class Assembly : public ::testing::TestWithParam<plan::Target> {};
+
+TEST_P(Assembly, CallsNothing) {
+  for (const ir::Program& program : {dense(), flagship(), functions()}) {
+    std::istringstream lines(assembly(GetParam(), program));
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
+      EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
+      EXPECT_EQ(line.find("\tblr\t"), std::string::npos) << line;
+    }
+  }
+}
+
+// The name of the IR block that a label line of verbose assembly carries as a comment; empty: not such a line.
+std::string block_name(const std::string& line) {
+  if (line.empty() || (line[0] != '.' && line[0] != '#' && line[0] != '/')) return {};
+  const std::size_t percent = line.rfind('%');
+  if (percent == std::string::npos) return "?";
+  // LLVM numbers the second block of a name, and those after it.
+  const std::size_t last = line.find_last_not_of("0123456789");
+  return line.substr(percent + 1, last - percent);
+}
+
+TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {
+  const auto wanted = inner_loops(GetParam());
+  for (const ir::Program& program : {dense(), flagship()}) {
+    std::istringstream lines(assembly(GetParam(), program));
+    std::string block;
+    std::size_t loops = 0;
+    for (std::string line; std::getline(lines, line);) {
+      const std::string name = block_name(line);
+      if (!name.empty()) block = name;
+      const bool inner = std::ranges::find(wanted, block) != wanted.end();
+      loops += inner && !name.empty() ? 1 : 0;
+      const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
+      EXPECT_FALSE(inner && stack) << block << ": " << line;
+    }
+    EXPECT_GE(loops, wanted.size()) << "the assembly no longer names the inner loops";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Assembly, ::testing::ValuesIn(kTargets), [](const auto& test) {
+  std::string name = plan::name_of(test.param);
+  for (char& c : name) c = c == '-' ? '_' : c;
+  return name;
+});
+
+}  // namespace
+}  // namespace flexjit::testing
