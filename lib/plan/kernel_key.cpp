@@ -5,6 +5,7 @@
 
 #include "ir/passes.h"
 #include "plan/compiler_door.h"
+#include "plan/decode.h"
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
 
@@ -46,7 +47,7 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.weights = request.weights;
   key.head_dim = request.head_dim;
   key.v_head_dim = request.v_head_dim;
-  key.tiling = tiling_for(target.isa);
+  key.tiling = request.nest == Nest::kDecode ? decode_tiling(target.isa) : tiling_for(target.isa);
   key.target = target;
   key.llvm_version = kLlvmVersion;
   return key;
@@ -79,6 +80,7 @@ ScratchLayout scratch_of(const KernelKey& key) {
 }
 
 KernelLayout layout_of(const KernelKey& key) {
+  if (key.nest == Nest::kDecode) return decode_layout_of(key);
   KernelLayout layout;
   layout.lanes = lanes_of(key.target.isa);
   layout.strip = key.tiling.micro_vectors * layout.lanes;

@@ -1,0 +1,52 @@
+// bf16 and fp16 elements <-> floats, on single values: what the interpreter, the block masks and the reference read and write.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+namespace flexjit::support {
+
+inline float half_to_float(std::uint16_t bits) {
+  const std::uint32_t sign = std::uint32_t{bits & 0x8000U} << 16;
+  const std::uint32_t exponent = (bits >> 10) & 31U;
+  const std::uint32_t fraction = bits & 0x3ffU;
+  if (exponent == 0) {
+    const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
+    return sign != 0 ? -magnitude : magnitude;
+  }
+  const std::uint32_t rebased = exponent == 31 ? 255 : exponent + 112;
+  return std::bit_cast<float>(sign | rebased << 23 | fraction << 13);
+}
+
+inline float bfloat_to_float(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
+
+// A 16-bit binary format.
+struct SmallFormat {
+  int fraction_bits;
+  int least_exponent;  // of a normal number
+};
+inline constexpr SmallFormat kHalf{10, -14};
+inline constexpr SmallFormat kBFloat{7, -126};
+
+// The nearest number, ties to even, in one rounding; too large gives infinity, NaN stays a quiet NaN.
+inline std::uint16_t round_to(SmallFormat format, double value) {
+  const int fraction_bits = format.fraction_bits;
+  const std::uint32_t infinity = (0x7fffU >> fraction_bits) << fraction_bits;
+  const std::uint32_t sign = std::signbit(value) ? 0x8000U : 0U;
+  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | infinity | 1U << (fraction_bits - 1));
+  const double magnitude = std::fabs(value);
+  std::uint32_t bits = 0;
+  if (magnitude >= std::ldexp(1.0, 2 - format.least_exponent)) {
+    bits = infinity;
+  } else if (magnitude > 0) {
+    const int exponent = std::max(std::ilogb(magnitude), format.least_exponent);
+    // In units of the last place; a fraction that rounds up to the next power of two carries into the exponent.
+    const auto units = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(magnitude, fraction_bits - exponent)));
+    bits = (static_cast<std::uint32_t>(exponent - format.least_exponent) << fraction_bits) + units;
+  }
+  return static_cast<std::uint16_t>(sign | std::min(bits, infinity));
+}
+
+}  // namespace flexjit::support
