@@ -74,7 +74,6 @@ class DecodeEmitter {
   llvm::Value* from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape);
 
   void emit_scores(const Step& step);  // decode_scores.cpp
-  Keys emit_keys(const Step& step, Index column);
   void emit_score_rows(const Keys& keys, Index row, int rows);
   Values emit_products(const Keys& keys, Index row, int rows);
   Values emit_vector_products(const Keys& keys, Ptr queries, Index dim, int count, const Values& acc);
@@ -100,6 +99,7 @@ class DecodeEmitter {
   Ptr column_value_at(std::int32_t slot, Index offset) {
     return scratch_at(scratch_.column_values, e_.index(slot), key_.tiling.kv_tile, offset);
   }
+  Ptr key_number_at(Index column) { return e_.at(e_.at_byte(scratch_base_, scratch_.keys), column); }
   Ptr output_at(Index row, Index dim) { return e_.at(item_.o, e_.add(e_.mul(row, e_.index(layout_.v_padded)), dim)); }
 
   Emitter& e_;

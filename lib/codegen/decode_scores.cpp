@@ -13,28 +13,28 @@ constexpr std::int64_t kCacheLine = 64;
 
 }  // namespace
 
+// for (i = 0; i < kv_tile; ++i) keys[i] = clamp(kv + i, first, last - 1);
 // for (c = (first - kv) & -4; kv + c < last; c += 4) for row chunk: s[row..][c..c+3] = ...;
+// Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
 void DecodeEmitter::emit_scores(const Step& step) {
   auto& ir = e_.ir();
-  const Index first{ir.CreateAnd(e_.sub(step.first, step.kv).value, e_.index(-kKeys).value)};
-  e_.for_range("keys", first, e_.sub(step.last, step.kv), e_.index(kKeys), [&](Index column) {
-    const Keys keys = emit_keys(step, column);
+  const Int first = e_.narrow(step.first), last = e_.narrow(e_.sub(step.last, e_.index(1)));
+  for (int offset = 0; offset < key_.tiling.kv_tile; offset += e_.lanes()) {
+    const Int keys = e_.add(e_.narrow(e_.add(step.kv, e_.index(offset))), e_.lane_numbers());
+    auto* below = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, keys.value, e_.broadcast(last).value);
+    auto* inside = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, e_.broadcast(first).value);
+    e_.store(inside, key_number_at(e_.index(offset)), 4 * e_.lanes());
+  }
+  const Index from{ir.CreateAnd(e_.sub(step.first, step.kv).value, e_.index(-kKeys).value)};
+  e_.for_range("keys", from, e_.sub(step.last, step.kv), e_.index(kKeys), [&](Index column) {
+    Keys keys;
+    keys.column = column;
+    for (int i = 0; i < kKeys; ++i) {
+      const Index key = e_.widen(e_.load_int(key_number_at(e_.add(column, e_.index(i)))));
+      keys.row[i] = at_element(e_, item_.k.data, e_.mul(key, item_.k.stride), key_.types.kv);
+    }
     for_row_chunks("score_rows", [&](Index row, int rows) { emit_score_rows(keys, row, rows); });
   });
-}
-
-// Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
-DecodeEmitter::Keys DecodeEmitter::emit_keys(const Step& step, Index column) {
-  auto& ir = e_.ir();
-  Keys keys;
-  keys.column = column;
-  const Index last = e_.sub(step.last, e_.index(1));
-  for (int i = 0; i < kKeys; ++i) {
-    const Index here = e_.min(e_.add(e_.add(step.kv, column), e_.index(i)), last);
-    const Index key{ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, here.value, step.first.value)};
-    keys.row[i] = at_element(e_, item_.k.data, e_.mul(key, item_.k.stride), key_.types.kv);
-  }
-  return keys;
 }
 
 // for r: s[row + r][column .. column + 3] = reduce_four(products of row r)

@@ -36,9 +36,8 @@ void DecodeEmitter::emit_value_chunk(const Step& step, Index row, int rows, cons
   const DType dtype = key_.types.kv;
   const std::int64_t element = static_cast<std::int64_t>(size_of(dtype));
   const int alignment = 4 * e_.lanes();
-  const auto place = [&](int r, int j) {
-    return output_at(e_.add(row, e_.index(r)), e_.add(chunk.dim, e_.index(std::int64_t{j} * e_.lanes())));
-  };
+  const Ptr output = output_at(row, chunk.dim);
+  const auto place = [&](int r, int j) { return e_.at(output, e_.index(std::int64_t{r} * layout_.v_padded + j * e_.lanes())); };
   Values acc;
   for (int r = 0; r < rows; ++r) {
     for (int j = 0; j < chunk.vectors; ++j) acc.push_back(e_.load_vector(place(r, j), alignment).value);
