@@ -16,5 +16,6 @@
 #include "flexjit/block_mask.h"
 #include "flexjit/diagnostic.h"
 #include "flexjit/engine.h"
+#include "flexjit/merge_states.h"
 #include "flexjit/result.h"
 #include "flexjit/tensor.h"
