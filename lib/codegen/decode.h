@@ -43,7 +43,7 @@ class DecodeEmitter {
     Ptr row[4];
     Index column;
   };
-  // A chunk of value dims: `vectors` of them, the last one cut at v_head_dim if `tail` elements of it are left.
+  // A chunk of value dims: `vectors` of V, the last one cut at v_head_dim if `tail` elements of it are left.
   struct ValueChunk {
     Index dim;
     int vectors;
@@ -86,10 +86,14 @@ class DecodeEmitter {
   void emit_row_max(Index row, llvm::ArrayRef<Float> scores);
   void emit_rescale(Index row, Float old_max, Float new_max);
   void emit_row_weights(Index row, llvm::ArrayRef<Float> scores);
+  void emit_weights_of_row(Index row, std::int64_t offset, Float weights);
 
   void emit_values(const Step& step);  // decode_values.cpp
   void emit_value_rows(const Step& step, Index row, int rows);
   void emit_value_chunk(const Step& step, Index row, int rows, const ValueChunk& chunk);
+  void emit_value_pairs(const Step& step, Index row, int rows, const ValueChunk& chunk);  // decode_value_pairs.cpp
+  Values emit_pair_products(const Values& acc, Ptr weights, llvm::ArrayRef<llvm::Value*> pairs);
+  void emit_dims_in_order(Index row);
 
   Ptr scratch_at(std::int64_t section, Index row, std::int64_t row_elements, Index column);
   Ptr score_at(Index row, Index column) { return scratch_at(scratch_.s, row, key_.tiling.kv_tile, column); }

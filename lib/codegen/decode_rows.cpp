@@ -84,6 +84,7 @@ void DecodeEmitter::emit_sums() {
   e_.for_range("sums", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
     const Float lanes = e_.load_vector(scratch_at(scratch_.sum_lanes, r, e_.lanes(), e_.index(0)), 4 * e_.lanes());
     e_.store(e_.reduce_add(lanes).value, e_.at(item_.sum, r));
+    if (pairs_) emit_dims_in_order(r);
   });
 }
 

@@ -14,19 +14,22 @@ void DecodeEmitter::emit_values(const Step& step) {
   for_row_chunks("value_rows", [&](Index row, int rows) { emit_value_rows(step, row, rows); });
 }
 
-// The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector.
+// The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector of V.
 void DecodeEmitter::emit_value_rows(const Step& step, Index row, int rows) {
-  const int most = key_.tiling.micro_rows * key_.tiling.micro_vectors / rows;
-  const int total = layout_.v_padded / e_.lanes();
+  const int accumulators = key_.tiling.micro_rows * key_.tiling.micro_vectors / rows;
+  const int unit = pairs_ ? 2 * e_.lanes() : e_.lanes();  // dims of a vector of V
+  const int most = pairs_ ? accumulators / 2 : accumulators;
+  const int total = layout_.v_padded / unit;
   const int chunks = (total + most - 1) / most;
   const int width = (total + chunks - 1) / chunks;
-  const int loops = key_.v_head_dim / e_.lanes() / width;
-  const std::int64_t whole = std::int64_t{loops} * width * e_.lanes();
-  e_.for_range("value_dims", e_.index(0), e_.index(whole), e_.index(std::int64_t{width} * e_.lanes()),
-               [&](Index dim) { emit_value_chunk(step, row, rows, {dim, width, 0}); });
-  if (const int rest = total - loops * width; rest != 0) {
-    emit_value_chunk(step, row, rows, {e_.index(whole), rest, key_.v_head_dim % e_.lanes()});
-  }
+  const int loops = key_.v_head_dim / unit / width;
+  const std::int64_t whole = std::int64_t{loops} * width * unit;
+  const auto emit_chunk = [&](const ValueChunk& chunk) {
+    pairs_ ? emit_value_pairs(step, row, rows, chunk) : emit_value_chunk(step, row, rows, chunk);
+  };
+  e_.for_range("value_dims", e_.index(0), e_.index(whole), e_.index(std::int64_t{width} * unit),
+               [&](Index dim) { emit_chunk({dim, width, 0}); });
+  if (const int rest = total - loops * width; rest != 0) emit_chunk({e_.index(whole), rest, key_.v_head_dim % unit});
 }
 
 // acc[r][j] = o[row + r][dim + j];

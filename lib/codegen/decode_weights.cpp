@@ -92,6 +92,14 @@ void DecodeEmitter::emit_rescale(Index row, Float old_max, Float new_max) {
                [&](Index d) { rescale(output_at(row, d)); });
 }
 
+// Weights for products of bf16 pairs are rounded to bf16, two of neighbouring keys in the place of one score.
+void DecodeEmitter::emit_weights_of_row(Index row, std::int64_t offset, Float weights) {
+  auto& ir = e_.ir();
+  llvm::Value* stored = weights.value;
+  if (pairs_) stored = ir.CreateFPTrunc(stored, e_.shaped(ir.getBFloatTy(), stored));
+  e_.store(stored, score_at(row, e_.index(pairs_ ? offset / 2 : offset)), (pairs_ ? 2 : 4) * e_.lanes());
+}
+
 // base = max[row] == -inf ? 0 : max[row];   a row without any key keeps weights 2^(-inf) = 0
 // s[row][] = exp(x[] - base), or 1 / (1 + exp(-x[])); sum_lanes[row] += s[row][];
 void DecodeEmitter::emit_row_weights(Index row, llvm::ArrayRef<Float> scores) {
@@ -107,7 +115,7 @@ void DecodeEmitter::emit_row_weights(Index row, llvm::ArrayRef<Float> scores) {
     const Float weight = key_.weights == plan::Weights::kSoftmax
                              ? emit_exp2_fast(e_, e_.fma(score, e_.constant(kLog2E), base2))
                              : e_.div(one, e_.add(one, emit_exp2(e_, e_.mul(score, e_.constant(-kLog2E)))));
-    e_.store(weight.value, score_at(row, e_.index(offset)), 4 * e_.lanes());
+    emit_weights_of_row(row, offset, weight);
     sum = e_.add(sum, weight);
     offset += e_.lanes();
   }

@@ -95,7 +95,8 @@ KernelLayout decode_layout_of(const KernelKey& key) {
   layout.kv_tile = key.tiling.kv_tile;
   layout.head_dim = key.head_dim;
   layout.v_head_dim = key.v_head_dim;
-  layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, layout.lanes));
+  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
+  layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, (pairs ? 2 : 1) * layout.lanes));
   layout.scratch_bytes = decode_scratch_of(key).bytes;
   return layout;
 }
