@@ -19,7 +19,7 @@ enum class Order : std::uint8_t { kHeadsFirst, kLengthFirst };
 struct DecodeCase {
   int batch = 1, kv_heads = 2, group = 1, q_len = 1, kv_len = 100;
   int head_dim = 64, v_head_dim = 64;
-  plan::ElementTypes types;
+  plan::ElementTypes types{};
   plan::Weights weights = plan::Weights::kSoftmax;
   Order order = Order::kHeadsFirst;
   int gap = 0;
