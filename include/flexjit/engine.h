@@ -46,7 +46,8 @@ class FLEXJIT_API Engine {
   Engine& operator=(Engine&&) noexcept;
 
   // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`, `no-compiler`.
-  // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles.
+  // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles. The first
+  // call with few query rows compiles the pattern's second kernel, once.
   Result<Attention> compile(const AttentionSpec& spec);
 
   EngineStats stats() const;

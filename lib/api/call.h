@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/decode_kernel.h"
 #include "api/pattern.h"
 #include "api/validate.h"
 #include "flexjit/attention.h"
@@ -15,7 +16,8 @@ namespace flexjit {
 
 struct Attention::Impl {
   std::shared_ptr<const api::Pattern> pattern;
-  cache::SharedKernel kernel;  // null for the reference backend
+  cache::SharedKernel kernel;                 // null for the reference backend
+  std::shared_ptr<api::DecodeKernel> decode;  // null for the reference backend
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
   int threads = 0;  // as EngineOptions::threads

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "api/call.h"
-#include "api/compiler.h"
 #include "api/guard.h"
+#include "api/kernel_store.h"
 #include "api/report.h"
 
 namespace flexjit {
@@ -25,14 +25,15 @@ using SharedPattern = std::shared_ptr<const api::Pattern>;
 
 struct Engine::Impl {
   explicit Impl(EngineOptions given)
-      : options(std::move(given)), kernels(options.cache_bytes), compiler(options.compiler_path), patterns(kMaxPatterns) {}
+      : options(std::move(given)),
+        kernels(std::make_shared<api::KernelStore>(options.cache_bytes, options.compiler_path)),
+        patterns(kMaxPatterns) {}
 
   Result<Attention> compile(const AttentionSpec& spec);
   Result<SharedPattern> find_or_prepare(const AttentionSpec& spec);
 
   EngineOptions options;
-  cache::KernelCache kernels;
-  cache::CompilerLoader compiler;
+  std::shared_ptr<api::KernelStore> kernels;
   std::mutex mutex;  // guards patterns
   cache::LruMap<AttentionSpec, SharedPattern, api::SpecHash, api::SpecEqual> patterns;
 };
@@ -57,14 +58,10 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
   handle->pattern = *pattern;
   handle->threads = options.threads;
   if (options.backend == Backend::kCompiled) {
-    const auto compile_key = [this](const plan::KernelKey& key) -> Result<plan::CodeImage> {
-      Result<const plan::CompilerDoor*> door = api::open_compiler(compiler);
-      if (!door) return door.diagnostics();
-      return (*door)->compile(key);
-    };
-    Result<cache::KernelCache::Found> found = kernels.find_or_compile((*pattern)->key, compile_key);
+    Result<cache::KernelCache::Found> found = kernels->find_or_compile((*pattern)->key);
     if (!found) return found.diagnostics();
     handle->kernel = found->kernel;
+    handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, kernels);
     handle->source = found->hit ? KernelSource::kMemory : KernelSource::kCompiled;
     handle->compile_ms = found->hit ? 0 : found->kernel->compile_ms;
   }
@@ -87,12 +84,12 @@ Result<Attention> Engine::compile(const AttentionSpec& spec) {
 }
 
 EngineStats Engine::stats() const {
-  const cache::CacheStats stats = impl_->kernels.stats();
+  const cache::CacheStats stats = impl_->kernels->stats();
   return {.compiles = stats.compiles, .memory_hits = stats.hits, .cached_kernels = stats.kernels, .cached_bytes = stats.bytes};
 }
 
 void Engine::clear_cache() {
-  impl_->kernels.clear();
+  impl_->kernels->clear();
   std::lock_guard lock(impl_->mutex);
   impl_->patterns.clear();
 }

@@ -1,4 +1,5 @@
-// Attention::run: a checked call on the compiled kernel, with a block mask that is given or derived for this call.
+// Attention::run: a checked call on the compiled kernel, or on the one for few query rows, with a block mask that is given or
+// derived for this call.
 #include <omp.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include "api/call.h"
 #include "api/guard.h"
 #include "mask/classify.h"
+#include "runtime/decode.h"
 #include "runtime/launch.h"
 
 namespace flexjit {
@@ -33,18 +35,50 @@ std::optional<BlockMask> derive_block_mask(const Attention::Impl& impl, const Ca
   return mask::classify(program, call.bound.environment, request).mask;
 }
 
-Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  std::optional<BlockMask> derived;
-  if (call.block_mask == nullptr) derived = derive_block_mask(impl, call);
-  const BlockMask* mask = derived ? &*derived : call.block_mask;
-  const Launch launch = make_launch(*impl.pattern, args, call);
-  const int threads = impl.threads > 0 ? impl.threads : omp_get_max_threads();
-  const runtime::LaunchOutcome outcome = runtime::launch(impl.kernel->kernel, launch.arg, mask, threads);
+// What a launch left, for the caller.
+Result<RunStats> finish(const Attention::Impl& impl, const Call& call, const runtime::LaunchOutcome& outcome,
+                        const BlockMask* mask) {
   if (outcome.fault) {
     const plan::FaultArg& fault = *outcome.fault;
     return describe_fault(*impl.pattern, call.bound.buffers, {fault.site, fault.dimension, fault.index});
   }
   return RunStats{.blocks = mask != nullptr ? mask->counts() : BlockCounts{}, .scores_visited = outcome.scores_visited};
+}
+
+int threads_of(const Attention::Impl& impl) { return impl.threads > 0 ? impl.threads : omp_get_max_threads(); }
+
+// Few query rows: all of them in one row of mask blocks, and a mask that differs between the heads of a group is left to the
+// other nest. No value: this call is not one for decoding.
+std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
+  const CallShape& shape = call.shape;
+  if (!impl.decode->suits(shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
+  const Launch launch = make_launch(*impl.pattern, args, call);
+  std::optional<BlockMask> derived;
+  const ir::Program& program = impl.pattern->program;
+  if (call.block_mask == nullptr && program.mask().valid()) {
+    const BlockMaskShape wanted{.batch = shape.batch,
+                                .heads = shape.q_heads,
+                                .q_len = shape.q_len,
+                                .kv_len = shape.kv_len,
+                                .q_block = shape.q_len,
+                                .kv_block = kMinKvBlock};
+    if (!runtime::serves_decode(mask::broadcast_shape(program, wanted), launch.arg)) return std::nullopt;
+    derived = mask::classify(program, call.bound.environment, {wanted, mask::Undecided::kLeavePartial}).mask;
+  }
+  const BlockMask* mask = derived ? &*derived : call.block_mask;
+  if (mask != nullptr && !runtime::serves_decode(mask->shape(), launch.arg)) return std::nullopt;
+  const Result<DecodeKernel::Ready> ready = impl.decode->get();
+  if (!ready) return Result<RunStats>(ready.diagnostics());
+  const runtime::DecodeOutput output{ready->types.out, ready->weights};
+  return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, threads_of(impl)), mask);
+}
+
+Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
+  std::optional<BlockMask> derived;
+  if (call.block_mask == nullptr) derived = derive_block_mask(impl, call);
+  const BlockMask* mask = derived ? &*derived : call.block_mask;
+  const Launch launch = make_launch(*impl.pattern, args, call);
+  return finish(impl, call, runtime::launch(impl.kernel->kernel, launch.arg, mask, threads_of(impl)), mask);
 }
 
 }  // namespace
@@ -60,6 +94,7 @@ Result<RunStats> Attention::run(const RunArgs& args) const {
     // kernel's hoisted reads rest on lengths of at least 1.
     const bool by_reference = impl_->kernel == nullptr || call->shape.kv_len == 0;
     if (by_reference) return api::attend_by_reference(*impl_->pattern, args, *call, {});
+    if (auto decoded = api::attend_by_decode(*impl_, args, *call)) return *std::move(decoded);
     return api::attend_by_kernel(*impl_, args, *call);
   });
 }

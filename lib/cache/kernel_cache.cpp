@@ -12,12 +12,18 @@ namespace flexjit::cache {
 HashedKey::HashedKey(plan::KernelKey k) : key(std::move(k)), hash(std::hash<std::string>{}(plan::canonical_text(key))) {}
 
 SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image) {
-  FLEXJIT_CHECK(image.attend_offset < image.bytes.size() && image.pack_offset < image.bytes.size());
+  FLEXJIT_CHECK(image.attend_offset < image.bytes.size() && image.pack_offset < image.bytes.size() &&
+                image.decode_offset < image.bytes.size());
   FLEXJIT_CHECK(image.key_text == plan::canonical_text(key), image.key_text);
   CodeMemory code(image.bytes);
-  const runtime::Kernel kernel{.attend = code.function<plan::AttendFn>(image.attend_offset),
-                               .pack = code.function<plan::PackFn>(image.pack_offset),
-                               .layout = plan::layout_of(key)};
+  runtime::Kernel kernel{.layout = plan::layout_of(key)};
+  switch (key.nest) {
+    case plan::Nest::kPrefill:
+      kernel.attend = code.function<plan::AttendFn>(image.attend_offset);
+      kernel.pack = code.function<plan::PackFn>(image.pack_offset);
+      break;
+    case plan::Nest::kDecode: kernel.decode = code.function<plan::DecodeFn>(image.decode_offset); break;
+  }
   return std::make_shared<const LoadedKernel>(LoadedKernel{std::move(code), kernel, image.compile_ms});
 }
 

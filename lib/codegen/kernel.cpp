@@ -1,6 +1,7 @@
 // Puts the functions of a kernel into one module and gives them the target's attributes.
 #include "codegen/kernel.h"
 
+#include "codegen/decode.h"
 #include "codegen/forward.h"
 #include "codegen/pack.h"
 #include "codegen/target_names.h"
@@ -13,8 +14,13 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
   module->setTargetTriple(llvm::Triple(names.triple));
   module->setPICLevel(llvm::PICLevel::BigPIC);
   Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target));
-  ForwardEmitter(emitter, key).emit();
-  emit_pack(emitter, key);
+  switch (key.nest) {
+    case plan::Nest::kPrefill:
+      ForwardEmitter(emitter, key).emit();
+      emit_pack(emitter, key);
+      break;
+    case plan::Nest::kDecode: DecodeEmitter(emitter, key).emit(); break;
+  }
   for (llvm::Function& function : *module) {
     if (function.isDeclaration()) continue;
     function.addFnAttr("target-cpu", names.cpu);

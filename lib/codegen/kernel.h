@@ -9,7 +9,7 @@
 
 namespace flexjit::codegen {
 
-// The module has two functions, `attend` and `pack` (kernel_abi.h), and refers to no symbol outside itself.
+// The module has the functions of kernel_abi.h, `attend` and `pack` or `decode`, and refers to no symbol outside itself.
 std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key);
 
 }  // namespace flexjit::codegen

@@ -63,8 +63,13 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
   if (!linked) return linked.diagnostics();
   plan::CodeImage image;
   image.bytes = std::move(linked->bytes);
-  image.attend_offset = linked->symbols.at("attend");
-  image.pack_offset = linked->symbols.at("pack");
+  switch (key.nest) {
+    case plan::Nest::kPrefill:
+      image.attend_offset = linked->symbols.at("attend");
+      image.pack_offset = linked->symbols.at("pack");
+      break;
+    case plan::Nest::kDecode: image.decode_offset = linked->symbols.at("decode"); break;
+  }
   image.key_text = plan::canonical_text(key);
   image.compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return image;

@@ -15,8 +15,9 @@ namespace flexjit::plan {
 // and to an ahead-of-time file. Load at any address aligned to 4096 and mark read + execute.
 struct CodeImage {
   std::vector<std::uint8_t> bytes;
-  std::uint64_t attend_offset = 0;  // AttendFn
-  std::uint64_t pack_offset = 0;    // PackFn
+  std::uint64_t attend_offset = 0;  // AttendFn; prefill nest
+  std::uint64_t pack_offset = 0;    // PackFn; prefill nest
+  std::uint64_t decode_offset = 0;  // DecodeFn; decode nest
   std::string key_text;             // canonical_text of the key it was compiled from
   double compile_ms = 0;
 };

@@ -39,7 +39,7 @@ Slopes slopes_of(const ir::Program& program, Id id, const std::vector<Slopes>& s
 }
 
 // By what a node varies with; a linear node may tie both indices to their difference.
-void classify(const ir::Program& program, Hoisting& hoisting) {
+void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const Id id{i};
     const Op op = program.node(id).op;
@@ -49,9 +49,9 @@ void classify(const ir::Program& program, Hoisting& hoisting) {
     if (level == Level::kUniform && op != Op::kQIdx && op != Op::kKvIdx && program.node(id).type == ir::Type::kInt) {
       slopes = {true, 0, 0};
     }
-    if (op == Op::kQIdx) level = Level::kRow;
+    if (op == Op::kQIdx || (op == Op::kHead && nest == Nest::kDecode)) level = Level::kRow;
     if (op == Op::kKvIdx) level = Level::kColumn;
-    if (slopes.known && level == Level::kElement && slopes.q == -slopes.kv) level = Level::kDiagonal;
+    if (nest == Nest::kPrefill && slopes.known && level == Level::kElement && slopes.q == -slopes.kv) level = Level::kDiagonal;
     hoisting.level[i] = level;
     hoisting.slopes[i] = slopes;
   }
@@ -201,7 +201,7 @@ bool needs_range(const ir::Program& program, const Hoisting& hoisting, std::uint
   return hoisting.in_mask[node] && program.nodes()[node].type != ir::Type::kFloat && !hoisting.slopes[node].known;
 }
 
-void assign_slots(const ir::Program& program, Hoisting& hoisting) {
+void assign_slots(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   const std::vector<bool> crossing = crossing_nodes(program, hoisting.level);
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const bool checked = is_checked(program, Id{i});
@@ -209,7 +209,7 @@ void assign_slots(const ir::Program& program, Hoisting& hoisting) {
       if (crossing[i]) hoisting.value_slot[i] = slots++;
       if (checked) hoisting.flag_slot[i] = slots++;
     };
-    const bool ranged = crossing[i] && needs_range(program, hoisting, i);
+    const bool ranged = nest == Nest::kPrefill && crossing[i] && needs_range(program, hoisting, i);
     switch (hoisting.level[i]) {
       case Level::kUniform: break;
       case Level::kRow:
@@ -244,7 +244,7 @@ std::string_view name_of(Level level) {
   return "";
 }
 
-Hoisting hoist(const ir::Program& program) {
+Hoisting hoist(const ir::Program& program, Nest nest) {
   Hoisting hoisting;
   hoisting.level.assign(program.size(), Level::kUniform);
   hoisting.slopes.assign(program.size(), Slopes{});
@@ -253,12 +253,12 @@ Hoisting hoist(const ir::Program& program) {
   hoisting.range_slot.assign(program.size(), Hoisting::kNoSlot);
   hoisting.in_mask = reached_from(program, program.mask());
   hoisting.in_score = reached_from(program, program.score());
-  classify(program, hoisting);
+  classify(program, nest, hoisting);
   drop_cheap_diagonals(program, hoisting);
   hoisting.contiguous.assign(program.size(), false);
   for (std::uint32_t i = 0; i < program.size(); ++i) hoisting.contiguous[i] = is_contiguous(program, hoisting, Id{i});
   hoisting.in_diagonal = under_diagonals(program, hoisting.level);
-  assign_slots(program, hoisting);
+  assign_slots(program, nest, hoisting);
   return hoisting;
 }
 

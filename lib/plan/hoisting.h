@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ir/program.h"
+#include "plan/kernel_key.h"
 
 namespace flexjit::plan {
 
@@ -49,6 +49,8 @@ struct Hoisting {
   bool checks_elements = false;  // an element-level read is not proved in range
 };
 
-Hoisting hoist(const ir::Program& program);
+// The rows of a decode item belong to several query heads, so that there h varies by row; and they are too few for tables of
+// diagonals and ranges.
+Hoisting hoist(const ir::Program& program, Nest nest);
 
 }  // namespace flexjit::plan

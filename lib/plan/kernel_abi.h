@@ -86,8 +86,26 @@ struct PackArg {
   void* v_rows;    // whole (b, kv_head); null when V is read in place
 };
 
+// One work item of the decode nest: rows [row_begin, row_begin + row_count) of the query heads that share (b, kv_head), against
+// the keys of `spans`. Row r is query r % q_len of head kv_head * group + r / q_len. The item leaves its state: what it would
+// have to be merged with the states of other keys.
+struct DecodeArg {
+  const LaunchArg* launch;
+  std::int32_t b, kv_head;
+  std::int32_t row_begin, row_count;  // row_count <= KernelLayout::q_tile
+  std::int32_t group;                 // query heads a kv head
+  std::int32_t span_count;
+  const SpanArg* spans;  // masked == 0: bounds are multiples of KernelLayout::strip
+  float* o;              // (row_count, v_padded), 64-byte aligned: sum of weight * v, weights relative to max
+  float* max;            // (row_count): the largest modified score that the mask allows, -inf for none
+  float* sum;            // (row_count): sum of the weights
+  void* scratch;         // KernelLayout::scratch_bytes, 64-byte aligned
+  FaultArg* fault;
+};
+
 using AttendFn = void (*)(const TileArg*);
 using PackFn = void (*)(const PackArg*);
+using DecodeFn = void (*)(const DecodeArg*);
 
 static_assert(offsetof(LaunchArg, k) == 32 && offsetof(LaunchArg, out) == 96 && offsetof(LaunchArg, lse) == 128);
 static_assert(offsetof(LaunchArg, max_scores) == 160 && offsetof(LaunchArg, sinks) == 192);
@@ -99,5 +117,7 @@ static_assert(sizeof(SpanArg) == 12);
 static_assert(offsetof(TileArg, b) == 8 && offsetof(TileArg, span_count) == 28 && offsetof(TileArg, spans) == 32);
 static_assert(offsetof(TileArg, scratch) == 64 && offsetof(TileArg, fault) == 72 && sizeof(TileArg) == 80);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, k_panels) == 24 && sizeof(PackArg) == 40);
+static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, group) == 24 && offsetof(DecodeArg, spans) == 32);
+static_assert(offsetof(DecodeArg, o) == 40 && offsetof(DecodeArg, scratch) == 64 && sizeof(DecodeArg) == 80);
 
 }  // namespace flexjit::plan

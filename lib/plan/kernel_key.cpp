@@ -7,6 +7,7 @@
 
 #include "ir/passes.h"
 #include "plan/compiler_door.h"
+#include "plan/decode.h"
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
 
@@ -81,7 +82,7 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.head_dim = request.head_dim;
   key.v_head_dim = request.v_head_dim;
   key.target = target;
-  key.tiling = tiling_for(key);
+  key.tiling = key.nest == Nest::kDecode ? decode_tiling(target.isa) : tiling_for(key);
   key.llvm_version = kLlvmVersion;
   return key;
 }
@@ -93,7 +94,7 @@ ScratchLayout scratch_of(const KernelKey& key) {
   const std::int64_t rows = key.tiling.q_tile;
   const std::int64_t groups = rows / key.tiling.micro_rows;
   const std::int64_t panels = key.tiling.kv_tile / lanes;
-  const Hoisting hoisting = hoist(key.program);
+  const Hoisting hoisting = hoist(key.program, key.nest);
   ScratchLayout scratch;
   // One line of padding keeps the rows of S from sharing one cache set.
   scratch.s_stride = key.tiling.kv_tile + kCacheLine / real;
@@ -127,6 +128,7 @@ std::int32_t k_depth_of(const KernelKey& key) {
 }
 
 KernelLayout layout_of(const KernelKey& key) {
+  if (key.nest == Nest::kDecode) return decode_layout_of(key);
   const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
   KernelLayout layout;
   layout.lanes = lanes_of(key.target.isa, arithmetic);

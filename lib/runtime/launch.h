@@ -10,9 +10,11 @@
 
 namespace flexjit::runtime {
 
+// Null: an entry of the other nest.
 struct Kernel {
   plan::AttendFn attend = nullptr;
   plan::PackFn pack = nullptr;
+  plan::DecodeFn decode = nullptr;
   plan::KernelLayout layout;
 };
 

@@ -89,7 +89,7 @@ TEST(Engine, LengthsHeadsAndParamsCompileNothing) {
     const Pattern pattern{.mask = [n](const Position& p) { return p.q_idx - p.kv_idx < n; }};
     EXPECT_LT(worst_error(problem, pattern), kTolerance) << n;
   }
-  EXPECT_EQ(engine.stats().compiles, 1);
+  EXPECT_EQ(engine.stats().compiles, 2);  // the second: the decode kernel, at the first call with few queries
 }
 
 TEST(Engine, EightThreadsCompileOnePatternOnce) {

@@ -35,6 +35,41 @@ std::vector<FindingCase> layout_cases() {
   };
 }
 
+// Merges two states of 2 x 4 x 3 rows of 4 dims, as `breakage` left them.
+FindingCase broken_merge(std::string kind, std::string expected,
+                         std::function<void(Sample&, std::vector<AttentionState>&)> breakage) {
+  return {std::move(kind), std::move(expected), [breakage = std::move(breakage)] {
+            Sample sample;
+            const AttentionState state{TensorView(sample.out.data(), DType::kF32, {2, 4, 3, 4}),
+                                       TensorView(sample.lse.data(), DType::kF32, {2, 4, 3})};
+            std::vector<AttentionState> states{state, state};
+            breakage(sample, states);
+            const Status merged = merge_states({.states = states, .out = sample.args.out, .lse = sample.args.lse});
+            return merged ? Diagnostics{} : merged.diagnostics();
+          }};
+}
+
+std::vector<FindingCase> merge_cases() {
+  return {
+      broken_merge("no-state", "merge_states: error: no state is given; merge at least one\n",
+                   [](Sample&, std::vector<AttentionState>& states) { states.clear(); }),
+      broken_merge("state-dtype", "merge_states: error: states[1].v is i8; it must be f32, bf16, f16 or f64\n",
+                   [](Sample&, std::vector<AttentionState>& states) { states[1].v.dtype = DType::kI8; }),
+      broken_merge("state-dtype", "merge_states: error: lse is bf16; it must be f32\n",
+                   [](Sample& s, std::vector<AttentionState>&) { s.args.lse.dtype = DType::kBF16; }),
+      broken_merge("tensor-shape", "merge_states: error: states[1].lse has q_len 2, but states[0].v has 3\n",
+                   [](Sample&, std::vector<AttentionState>& states) { states[1].lse.shape[2] = 2; }),
+      broken_merge("tensor-rank",
+                   "merge_states: error: out has 3 dimensions; it must have 4: (batch, heads, q_len, v_head_dim)\n",
+                   [](Sample& s, std::vector<AttentionState>&) { s.args.out.rank = 3; }),
+      broken_merge(
+          "inner-stride",
+          "merge_states: error: states[0].v has stride 2 in its last dimension; it must be 1, so copy the tensor into a "
+          "contiguous one\n",
+          [](Sample&, std::vector<AttentionState>& states) { states[0].v.strides[3] = 2; }),
+  };
+}
+
 }  // namespace
 
 std::vector<FindingCase> tensor_cases() {
@@ -83,6 +118,7 @@ std::vector<FindingCase> tensor_cases() {
              [](Sample& s) { s.args.k.shape[1] = s.args.v.shape[1] = 0; }),
   };
   for (FindingCase& one : layout_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : merge_cases()) cases.push_back(std::move(one));
   return cases;
 }
 

@@ -1,0 +1,37 @@
+// The kernel for few query rows, beside a handle's own: compiled at the first call that takes it, then kept by the handle, so
+// that no later call waits for a compilation, whatever its lengths.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "api/kernel_store.h"
+
+namespace flexjit::api {
+
+class DecodeKernel {
+ public:
+  // `prefill` is the key of the pattern's own kernel, from which the decode kernel's follows.
+  DecodeKernel(cache::SharedKey prefill, std::shared_ptr<KernelStore> store)
+      : prefill_(std::move(prefill)), store_(std::move(store)) {}
+
+  // Whether this nest is the faster one for calls of these sizes; all at least 1.
+  bool suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const;
+
+  struct Ready {
+    cache::SharedKernel kernel;
+    plan::ElementTypes types;
+    plan::Weights weights;
+  };
+  // Thread-safe. A failure is not kept: the next call tries again.
+  Result<Ready> get();
+
+ private:
+  const cache::SharedKey prefill_;
+  const std::shared_ptr<KernelStore> store_;
+  std::mutex mutex_;  // guards kernel_
+  cache::SharedKernel kernel_;
+};
+
+}  // namespace flexjit::api

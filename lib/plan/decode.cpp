@@ -1,0 +1,67 @@
+// KernelKey of the decode nest -> its sizes.
+#include "plan/decode.h"
+
+#include "plan/hoisting.h"
+#include "support/check.h"
+
+namespace flexjit::plan {
+namespace {
+
+constexpr std::int64_t kCacheLine = 64;
+constexpr std::int32_t kMaxRows = 32;
+// Keys between K and V: short, so that both streams advance together and prefetching stays just ahead of them.
+constexpr std::int32_t kKeyStep = 16;
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+}  // namespace
+
+bool can_decode(const ElementTypes& types) {
+  return types.q != DType::kF64 && types.kv != DType::kF64 && types.out != DType::kF64;
+}
+
+// Two products of micro_rows x 4 accumulators each: 4 keys, or micro_vectors vectors of value dims.
+Tiling decode_tiling(Isa isa) {
+  const std::int32_t rows = vector_registers_of(isa) == 32 ? 4 : 2;
+  return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = rows, .micro_vectors = 4};
+}
+
+DecodeScratch decode_scratch_of(const KernelKey& key) {
+  FLEXJIT_CHECK(can_decode(key.types));
+  const std::int64_t lanes = lanes_of(key.target.isa);
+  const std::int64_t rows = key.tiling.q_tile;
+  const Hoisting hoisting = hoist(key.program, key.nest);
+  DecodeScratch scratch;
+  std::int64_t end = 0;
+  const auto place = [&end](std::int64_t bytes) {
+    const std::int64_t at = end;
+    end += round_up(bytes, kCacheLine);
+    return at;
+  };
+  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
+  scratch.q_stride = round_up(key.head_dim, pairs ? 2 * lanes : lanes);
+  scratch.q = place(rows * scratch.q_stride * (pairs ? 2 : 4));
+  scratch.s = place(rows * key.tiling.kv_tile * 4);
+  scratch.keys = place(key.tiling.kv_tile * 4);
+  scratch.sum_lanes = place(rows * lanes * 4);
+  scratch.row_values = place(hoisting.row_slots * rows * 4);
+  scratch.column_values = place(std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4);
+  scratch.bytes = end;
+  return scratch;
+}
+
+KernelLayout decode_layout_of(const KernelKey& key) {
+  KernelLayout layout;
+  layout.lanes = lanes_of(key.target.isa);
+  layout.strip = key.tiling.kv_tile;
+  layout.q_tile = key.tiling.q_tile;
+  layout.kv_tile = key.tiling.kv_tile;
+  layout.head_dim = key.head_dim;
+  layout.v_head_dim = key.v_head_dim;
+  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
+  layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, (pairs ? 2 : 1) * layout.lanes));
+  layout.scratch_bytes = decode_scratch_of(key).bytes;
+  return layout;
+}
+
+}  // namespace flexjit::plan

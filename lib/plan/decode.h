@@ -1,0 +1,30 @@
+// The decode nest's part of a plan: few query rows against long keys that are read once, as they lie. How many rows and keys
+// a step takes, and where the kernel keeps what.
+#pragma once
+
+#include <cstdint>
+
+#include "plan/kernel_key.h"
+
+namespace flexjit::plan {
+
+// Byte offsets, each a multiple of 64. Rows are those of one work item.
+struct DecodeScratch {
+  std::int64_t q = 0;              // [q_tile][q_stride], as the products read them: fp32, or bf16 pairs
+  std::int64_t s = 0;              // [q_tile][kv_tile], scores, then weights
+  std::int64_t keys = 0;           // [kv_tile], int32: the key whose row each column of s is computed from
+  std::int64_t sum_lanes = 0;      // [q_tile][lanes], sum of the weights of each lane
+  std::int64_t row_values = 0;     // [values][q_tile], sub-expressions of h and q_idx
+  std::int64_t column_values = 0;  // [values][kv_tile], sub-expressions of kv_idx alone
+  std::int64_t bytes = 0;
+  std::int64_t q_stride = 0;  // elements; head_dim padded with zeros to whole vectors
+};
+
+// Whether the nest computes with these element types; fp64 is left to the prefill nest.
+bool can_decode(const ElementTypes& types);
+
+Tiling decode_tiling(Isa isa);
+DecodeScratch decode_scratch_of(const KernelKey& key);
+KernelLayout decode_layout_of(const KernelKey& key);
+
+}  // namespace flexjit::plan

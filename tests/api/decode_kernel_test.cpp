@@ -1,0 +1,39 @@
+// What a handle does when the compiler is gone at the first call that decodes.
+#include <gtest/gtest.h>
+
+#include "api/decode_kernel.h"
+
+namespace flexjit {
+namespace {
+
+cache::SharedKey key_of(DType dtype) {
+  ir::ProgramBuilder b;
+  plan::KernelRequest request;
+  request.program = std::move(b).finish(ir::Id{}, ir::Id{});
+  request.types = {dtype, dtype, dtype};
+  request.head_dim = request.v_head_dim = 8;
+  return std::make_shared<const cache::HashedKey>(plan::plan_kernel(request, plan::host_target()));
+}
+
+TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
+  const auto store = std::make_shared<api::KernelStore>(std::size_t{1} << 20, "no/such/compiler.so");
+  api::DecodeKernel kernel(key_of(DType::kF32), store);
+  for (int i = 0; i < 2; ++i) {
+    const auto ready = kernel.get();
+    ASSERT_FALSE(ready.has_value());
+    EXPECT_EQ(ready.diagnostics().front().kind, "no-compiler");
+  }
+}
+
+TEST(DecodeKernel, SuitsFewRowsOfTheTypesThatItComputes) {
+  const auto store = std::make_shared<api::KernelStore>(std::size_t{1} << 20, "");
+  const api::DecodeKernel single(key_of(DType::kF32), store), twice(key_of(DType::kF64), store);
+  EXPECT_TRUE(single.suits(8, 1, 1000));
+  EXPECT_TRUE(single.suits(128, 1, 1));
+  EXPECT_TRUE(single.suits(1, 16, 1000));
+  EXPECT_FALSE(single.suits(4, 64, 1000));
+  EXPECT_FALSE(twice.suits(8, 1, 1000));
+}
+
+}  // namespace
+}  // namespace flexjit

@@ -1,0 +1,244 @@
+// Calls with few query rows and merged states, through the public API, against attention written down naively.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <optional>
+#include <thread>
+
+#include "naive_attention.h"
+
+namespace flexjit::test {
+namespace {
+
+Engine compiled_engine(int threads = 0) {
+  EngineOptions options;
+  options.backend = Backend::kCompiled;
+  options.threads = threads;
+  return Engine(options);
+}
+
+AttentionSpec causal_window() {
+  AttentionSpec spec;
+  spec.head_dim = spec.v_head_dim = 16;
+  spec.mask_mod = "kv_idx <= q_idx + kv_len - q_len && q_idx + kv_len - q_len - kv_idx < window";
+  spec.params = {{.name = "window", .default_value = std::int32_t{1 << 20}}};
+  return spec;
+}
+
+TEST(Decode, OneKernelServesEveryLengthBatchAndHeadCount) {
+  Engine engine = compiled_engine();
+  const Attention attention = engine.compile(causal_window()).value();
+  EXPECT_EQ(engine.stats().compiles, 1);
+  for (std::int64_t kv_len : {1, 7, 64, 1000, 1500, 3000}) {
+    for (std::int64_t q_len : {1, 2, 4}) {
+      if (q_len > kv_len) continue;
+      Problem problem({.batch = 1 + kv_len % 2,
+                       .q_heads = 6,
+                       .kv_heads = 2,
+                       .q_len = q_len,
+                       .kv_len = kv_len,
+                       .head_dim = 16,
+                       .v_head_dim = 16});
+      attention.run(problem.args()).value();
+      const Pattern pattern{.mask = [&](const Position& p) { return p.kv_idx <= p.q_idx + kv_len - q_len; }};
+      EXPECT_LT(worst_error(problem, pattern), kTolerance) << q_len << " x " << kv_len;
+    }
+  }
+  EXPECT_EQ(engine.stats().compiles, 2);
+}
+
+TEST(Decode, AWindowReadsOnlyItsKeys) {
+  Engine engine = compiled_engine();
+  const Attention attention = engine.compile(causal_window()).value();
+  Problem problem({.q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 5000, .head_dim = 16, .v_head_dim = 16});
+  Bindings bindings;
+  bindings.params["window"] = 100;
+  RunArgs args = problem.args();
+  args.bindings = &bindings;
+  EXPECT_LE(attention.run(args).value().scores_visited, 4 * (100 + 2 * 64));
+  EXPECT_LT(worst_error(problem, {.mask = [](const Position& p) { return 4999 - p.kv_idx < 100; }}), kTolerance);
+}
+
+TEST(Decode, AMaskThatDiffersInsideAGroupIsStillExact) {
+  Engine engine = compiled_engine();
+  AttentionSpec spec = causal_window();
+  spec.mask_mod = "kv_idx % (h + 2) == 0";
+  spec.params.clear();
+  Problem problem({.q_heads = 4, .kv_heads = 2, .q_len = 2, .kv_len = 300, .head_dim = 16, .v_head_dim = 16});
+  engine.compile(spec).value().run(problem.args()).value();
+  EXPECT_LT(worst_error(problem, {.mask = [](const Position& p) { return p.kv_idx % (p.h + 2) == 0; }}), kTolerance);
+}
+
+TEST(Decode, TheHandleCompilesItAfterItsEngineIsGone) {
+  std::optional<Attention> attention;
+  {
+    Engine engine = compiled_engine();
+    attention = engine.compile(causal_window()).value();
+  }
+  Problem problem({.q_heads = 2, .q_len = 1, .kv_len = 90, .head_dim = 16, .v_head_dim = 16});
+  attention->run(problem.args()).value();
+  EXPECT_LT(worst_error(problem, {}), kTolerance);
+}
+
+TEST(Decode, ThreadsThatNeedItAtOnceCompileItOnce) {
+  Engine engine = compiled_engine(1);
+  const Attention attention = engine.compile(causal_window()).value();
+  {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < 4; ++i) {
+      callers.emplace_back([&] {
+        Problem problem({.q_heads = 2, .q_len = 1, .kv_len = 90, .head_dim = 16, .v_head_dim = 16});
+        EXPECT_TRUE(attention.run(problem.args()).has_value());
+      });
+    }
+  }
+  EXPECT_EQ(engine.stats().compiles, 2);
+}
+
+TEST(Decode, ManyQueriesDoNotCompileIt) {
+  Engine engine = compiled_engine();
+  const Attention attention = engine.compile(causal_window()).value();
+  Problem long_queries({.q_heads = 2, .q_len = 40, .kv_len = 90, .head_dim = 16, .v_head_dim = 16});
+  attention.run(long_queries.args()).value();
+  EXPECT_EQ(engine.stats().compiles, 1);
+}
+
+// The states of [0, cut) and [cut, kv_len) of one problem.
+struct Parts {
+  Parts(const Attention& attention, Problem& whole, std::int64_t cut) {
+    const Shape& s = whole.shape;
+    for (int part : {0, 1}) {
+      const std::int64_t begin = part == 0 ? 0 : cut, end = part == 0 ? cut : s.kv_len;
+      RunArgs args = whole.args();
+      args.k.shape[2] = args.v.shape[2] = end - begin;
+      args.k.data = whole.k.data() + begin * s.head_dim;
+      args.v.data = whole.v.data() + begin * s.v_head_dim;
+      out[part].assign(whole.out.size(), Problem::kUnwritten);
+      lse[part].assign(whole.lse.size(), Problem::kUnwritten);
+      args.out.data = out[part].data();
+      args.lse.data = lse[part].data();
+      attention.run(args).value();
+      states.push_back({TensorView(out[part].data(), DType::kF32, {s.batch, s.q_heads, s.q_len, s.v_head_dim}),
+                        TensorView(lse[part].data(), DType::kF32, {s.batch, s.q_heads, s.q_len})});
+    }
+  }
+  std::vector<float> out[2], lse[2];
+  std::vector<AttentionState> states;
+};
+
+AttentionSpec plain16() {
+  AttentionSpec spec;
+  spec.head_dim = spec.v_head_dim = 16;
+  return spec;
+}
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (a[i] == b[i]) continue;
+    worst = std::max(worst, std::abs(double{a[i]} - double{b[i]}) / (1 + std::abs(double{b[i]})));
+  }
+  return worst;
+}
+
+TEST(MergeStates, ASplitAnywhereIsTheWhole) {
+  Engine engine = compiled_engine();
+  const Attention attention = engine.compile(plain16()).value();
+  for (std::int64_t q_len : {1, 20}) {
+    Problem whole({.batch = 2, .q_heads = 3, .kv_heads = 3, .q_len = q_len, .kv_len = 50, .head_dim = 16, .v_head_dim = 16});
+    attention.run(whole.args()).value();
+    for (std::int64_t cut : {0, 1, 17, 49, 50}) {
+      // Heads lie apart by the whole length, so that a part is a view of it.
+      Parts parts(attention, whole, cut);
+      std::vector<float> out(whole.out.size()), lse(whole.lse.size());
+      MergeArgs args{.states = parts.states, .out = whole.args().out, .lse = whole.args().lse};
+      args.out.data = out.data();
+      args.lse.data = lse.data();
+      merge_states(args).value();
+      EXPECT_LT(largest_difference(out, whole.out), 1e-6) << cut;
+      EXPECT_LT(largest_difference(lse, whole.lse), 1e-6) << cut;
+      std::swap(parts.states[0], parts.states[1]);
+      std::vector<float> swapped(out.size());
+      args.out.data = swapped.data();
+      merge_states(args).value();
+      EXPECT_LT(largest_difference(swapped, out), 1e-6);
+    }
+  }
+}
+
+// Rows of 2 dims with chosen lse.
+struct States {
+  explicit States(std::vector<std::vector<float>> lses) : lse(std::move(lses)) {
+    const auto rows = static_cast<std::int64_t>(lse[0].size());
+    for (std::size_t i = 0; i < lse.size(); ++i) {
+      auto& values = v.emplace_back(static_cast<std::size_t>(2 * rows));
+      for (std::size_t d = 0; d < values.size(); ++d) values[d] = static_cast<float>(i) + 0.25F * static_cast<float>(d);
+    }
+    for (std::size_t i = 0; i < lse.size(); ++i) {
+      views.push_back(
+          {TensorView(v[i].data(), DType::kF32, {1, 1, rows, 2}), TensorView(lse[i].data(), DType::kF32, {1, 1, rows})});
+    }
+  }
+  std::vector<std::vector<float>> lse, v;
+  std::vector<AttentionState> views;
+};
+
+struct Merged {
+  std::vector<float> out, lse;
+};
+
+Merged merge(std::span<const AttentionState> states, int threads = 1) {
+  const std::int64_t rows = states[0].lse.shape[2];
+  Merged merged{std::vector<float>(static_cast<std::size_t>(2 * rows)), std::vector<float>(static_cast<std::size_t>(rows))};
+  merge_states({.states = states,
+                .out = MutableTensorView(merged.out.data(), DType::kF32, {1, 1, rows, 2}),
+                .lse = MutableTensorView(merged.lse.data(), DType::kF32, {1, 1, rows}),
+                .threads = threads})
+      .value();
+  return merged;
+}
+
+TEST(MergeStates, IsAssociative) {
+  States states({{0.5F, -3, 40, 2}, {1.5F, 7, -40, 2}, {-1, 6, 39, 2}});
+  const Merged all = merge(states.views);
+  Merged pair = merge(std::span(states.views).first(2));
+  const AttentionState left{TensorView(pair.out.data(), DType::kF32, {1, 1, 4, 2}),
+                            TensorView(pair.lse.data(), DType::kF32, {1, 1, 4})};
+  const AttentionState both[] = {left, states.views[2]};
+  const Merged nested = merge(both);
+  EXPECT_LT(largest_difference(nested.out, all.out), 1e-6);
+  EXPECT_LT(largest_difference(nested.lse, all.lse), 1e-6);
+}
+
+TEST(MergeStates, EmptyStatesTakeNoPart) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  States states({{-kInf, -kInf, 1}, {-kInf, 2, -kInf}});
+  states.v[0][0] = states.v[0][2] = std::numeric_limits<float>::quiet_NaN();
+  const Merged merged = merge(states.views);
+  EXPECT_EQ(merged.lse, (std::vector<float>{-kInf, 2, 1}));
+  EXPECT_EQ(merged.out, (std::vector<float>{0, 0, states.v[1][2], states.v[1][3], states.v[0][4], states.v[0][5]}));
+}
+
+TEST(MergeStates, InPlaceStridedAndInBf16) {
+  States states({{1, 2}, {0, 4}});
+  const Merged expected = merge(states.views);
+  const auto to_bf16 = [](float x) { return static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(x) >> 16); };
+  std::vector<std::uint16_t> v(10, to_bf16(-1));  // rows 5 apart
+  for (std::size_t i = 0; i < 4; ++i) v[i / 2 * 5 + i % 2] = to_bf16(states.v[0][i]);
+  states.views[0].v = TensorView(v.data(), DType::kBF16, {1, 1, 2, 2});
+  states.views[0].v.strides = {10, 10, 5, 1};
+  MutableTensorView out(v.data(), DType::kBF16, {1, 1, 2, 2});
+  out.strides = states.views[0].v.strides;
+  merge_states({.states = states.views, .out = out, .lse = MutableTensorView(states.lse[0].data(), DType::kF32, {1, 1, 2})})
+      .value();
+  for (std::size_t i = 0; i < 4; ++i) {
+    const float seen = std::bit_cast<float>(std::uint32_t{v[i / 2 * 5 + i % 2]} << 16);
+    EXPECT_NEAR(seen, expected.out[i], std::abs(expected.out[i]) / 200 + 1e-6F);
+  }
+  EXPECT_EQ(v[2], to_bf16(-1));
+  EXPECT_EQ(states.lse[0], expected.lse);
+}
+
+}  // namespace
+}  // namespace flexjit::test

@@ -1,0 +1,241 @@
+// The decode kernel and its launcher against attention written down: row counts, dims, lengths, dtypes, layouts, splits,
+// patterns that vary by head, masks, faults; and what must hold of its code.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "decode_problem.h"
+#include "jit/compile.h"
+
+namespace flexjit::testing {
+namespace {
+
+using ir::Id;
+using ir::Op;
+
+constexpr double kTolerance = 1e-5;
+constexpr double kPairTolerance = 0x1p-8;  // weights rounded to bf16
+
+double tolerance_of(const DecodeCase& c, const plan::Target& target) {
+  return plan::arithmetic_of(c.types, target) == plan::Arithmetic::kBF16 ? kPairTolerance : kTolerance;
+}
+
+// On every target with 1 to 3 threads: close to the oracle, and the same bits for every thread count.
+void check(const DecodeCase& c, const DecodePattern& pattern = plain(), const BlockMask* mask = nullptr) {
+  SCOPED_TRACE(to_string(c));
+  const DecodeProblem::Expected expected = DecodeProblem(c).expected(pattern);
+  for (const plan::Target& target : executable_targets()) {
+    SCOPED_TRACE(plan::name_of(target));
+    DecodeProblem problem(c);
+    EXPECT_FALSE(problem.run(pattern, target, 1, mask).fault.has_value());
+    EXPECT_LT(problem.worst_error(expected), tolerance_of(c, target));
+    const std::vector<float> lse = problem.lse;
+    std::vector<double> out;
+    for (int d = 0; d < c.v_head_dim; ++d) out.push_back(problem.out.at(c.batch - 1, c.q_heads() - 1, c.q_len - 1, d));
+    for (int threads : {2, 3}) {
+      problem.run(pattern, target, threads, mask);
+      EXPECT_EQ(problem.lse, lse) << threads << " threads";
+      for (int d = 0; d < c.v_head_dim; ++d) {
+        EXPECT_EQ(problem.out.at(c.batch - 1, c.q_heads() - 1, c.q_len - 1, d), out[static_cast<std::size_t>(d)]);
+      }
+    }
+  }
+}
+
+constexpr DType kFloat = DType::kF32, kHalf = DType::kF16, kBrain = DType::kBF16;
+
+TEST(Decode, RowsOfEveryCount) {
+  for (int group : {1, 2, 4, 7, 8})
+    for (int q_len : {1, 2, 3, 4})
+      check({.kv_heads = 1, .group = group, .q_len = q_len, .kv_len = 50, .head_dim = 40, .v_head_dim = 24});
+}
+
+TEST(Decode, MoreRowsThanOneItemTakes) { check({.group = 13, .q_len = 5, .kv_len = 70, .head_dim = 16, .v_head_dim = 16}); }
+
+TEST(Decode, DimsOfEveryRemainder) {
+  for (int dim : {1, 3, 17, 20, 40, 64, 130, 256})
+    for (int v_dim : {dim, 72}) check({.group = 3, .kv_len = 33, .head_dim = dim, .v_head_dim = v_dim});
+}
+
+TEST(Decode, DTypes) {
+  for (plan::ElementTypes types : {plan::ElementTypes{kBrain, kBrain, kBrain},
+                                   {kBrain, kBrain, kFloat},
+                                   {kHalf, kHalf, kHalf},
+                                   {kHalf, kHalf, kFloat},
+                                   {kFloat, kBrain, kFloat},
+                                   {kFloat, kHalf, kFloat}})
+    for (int dim : {128, 40, 33, 1}) check({.group = 4, .kv_len = 100, .head_dim = dim, .v_head_dim = dim, .types = types});
+}
+
+TEST(Decode, LengthsAcrossSteps) {
+  for (int kv_len : {1, 2, 15, 16, 17, 31, 63, 64, 65, 511, 512, 513})
+    check({.batch = 2, .group = 2, .kv_len = kv_len, .head_dim = 8, .v_head_dim = 8});
+}
+
+TEST(Decode, SeveralSplits) {
+  for (int kv_len : {1025, 4095, 4096, 10000})
+    check({.kv_heads = 1, .group = 3, .q_len = 2, .kv_len = kv_len, .head_dim = 16, .v_head_dim = 16, .sinks = true});
+}
+
+TEST(Decode, Layouts) {
+  for (Order order : {Order::kHeadsFirst, Order::kLengthFirst})
+    for (int gap : {0, 3})
+      for (DType type : {kFloat, kBrain})
+        check({.batch = 2,
+               .kv_heads = 3,
+               .group = 2,
+               .q_len = 2,
+               .kv_len = 45,
+               .head_dim = 20,
+               .v_head_dim = 36,
+               .types = {type, type, kFloat},
+               .order = order,
+               .gap = gap});
+}
+
+TEST(Decode, Sinks) { check({.group = 5, .q_len = 2, .kv_len = 80, .sinks = true}); }
+
+TEST(Decode, Sigmoid) {
+  check({.group = 3, .q_len = 2, .kv_len = 700, .head_dim = 24, .v_head_dim = 40, .weights = plan::Weights::kSigmoid});
+}
+
+// score - slope[h] * (q_idx - kv_idx) under q_idx + shift >= kv_idx: slope and shift vary by row of an item.
+DecodePattern by_head(const std::vector<float>& slope, bool checked) {
+  ir::ProgramBuilder b;
+  const std::uint32_t buffer = b.add_buffer({DType::kF32, 1});
+  const Id operands[] = {b.const_bool(true), b.variable(Op::kHead)};
+  const Id distance = b.make(Op::kSub, {b.variable(Op::kQIdx), b.variable(Op::kKvIdx)});
+  const Id bias = b.make(Op::kMul, {b.read({buffer, 0, checked}, operands), b.make(Op::kIntToFloat, {distance})});
+  const Id score = b.make(Op::kSub, {b.variable(Op::kScore), bias});
+  const Id last = b.make(Op::kAdd, {b.variable(Op::kQIdx), b.make(Op::kMul, {b.variable(Op::kHead), b.const_int(9)})});
+  const Id mask = b.make(Op::kGe, {last, b.variable(Op::kKvIdx)});
+  DecodePattern pattern{.program = std::move(b).finish(score, mask), .buffers = {}};
+  pattern.score = [slope](double s, const Position& p) {
+    const auto h = static_cast<std::size_t>(p.h);
+    return s - (h < slope.size() ? double{slope[h]} : 0.0) * (p.q_idx - p.kv_idx);
+  };
+  pattern.allowed = [](const Position& p) { return p.q_idx + 9 * p.h >= p.kv_idx; };
+  return pattern;
+}
+
+plan::BufferArg vector_of(const std::vector<float>& values) {
+  return {values.data(), {static_cast<std::int64_t>(values.size())}, {1}};
+}
+
+TEST(Decode, PatternsThatVaryByHead) {
+  const std::vector<float> slope = {0.01F, -0.02F, 0.03F, 0.3F, 0.0F, 0.002F, 0.1F, -0.1F};
+  DecodePattern pattern = by_head(slope, true);
+  pattern.buffers = {vector_of(slope)};
+  check({.batch = 2, .kv_heads = 2, .group = 4, .q_len = 3, .kv_len = 77, .head_dim = 32, .v_head_dim = 32}, pattern);
+}
+
+TEST(Decode, ReadsOutOfRangeAreReported) {
+  const std::vector<float> slope = {0.01F, -0.02F};
+  DecodePattern pattern = by_head(slope, true);
+  pattern.buffers = {vector_of(slope)};
+  for (const plan::Target& target : executable_targets()) {
+    for (int threads : {1, 3}) {
+      DecodeProblem problem({.kv_heads = 2, .group = 2, .q_len = 2, .kv_len = 2000, .head_dim = 8, .v_head_dim = 8});
+      const runtime::LaunchOutcome outcome = problem.run(pattern, target, threads);
+      ASSERT_TRUE(outcome.fault.has_value());
+      EXPECT_EQ(outcome.fault->index, 2);
+      EXPECT_EQ(outcome.fault->dimension, 0);
+    }
+  }
+}
+
+// mask[kv_idx % 64]-like: a column value that is read, and rows that allow nothing.
+TEST(Decode, RowsWithoutAnyKey) {
+  ir::ProgramBuilder b;
+  const Id mask = b.make(Op::kGt, {b.variable(Op::kQIdx), b.variable(Op::kKvIdx)});
+  DecodePattern pattern{.program = std::move(b).finish(Id{}, mask), .buffers = {}};
+  pattern.allowed = [](const Position& p) { return p.q_idx > p.kv_idx; };
+  check({.group = 3, .q_len = 3, .kv_len = 40, .sinks = false}, pattern);
+  check({.group = 3, .q_len = 3, .kv_len = 40, .sinks = true}, pattern);
+}
+
+TEST(Decode, ReadsOnlyTheColumnsOfTheBlockMask) {
+  const BlockMaskShape shape{.q_len = 2, .kv_len = 3000, .q_block = 2, .kv_block = 100};
+  std::vector<BlockKind> kinds(30, BlockKind::kEmpty);
+  for (std::size_t i : {3U, 4U, 17U, 29U}) kinds[i] = BlockKind::kFull;
+  kinds[5] = BlockKind::kPartial;
+  const BlockMask mask = BlockMask::from_kinds(shape, kinds).value();
+  ir::ProgramBuilder b;
+  const Id even = b.make(Op::kEq, {b.make(Op::kMod, {b.variable(Op::kKvIdx), b.const_int(2)}), b.const_int(0)});
+  DecodePattern pattern{.program = std::move(b).finish(Id{}, even), .buffers = {}};
+  pattern.allowed = [&](const Position& p) {
+    const BlockKind kind = kinds[static_cast<std::size_t>(p.kv_idx / 100)];
+    return kind == BlockKind::kFull || (kind == BlockKind::kPartial && p.kv_idx % 2 == 0);
+  };
+  const DecodeCase c{.kv_heads = 2, .group = 2, .q_len = 2, .kv_len = 3000, .head_dim = 16, .v_head_dim = 16};
+  DecodeProblem problem(c);
+  EXPECT_EQ(problem.run(pattern, plan::host_target(), 1, &mask).scores_visited, 8 * 500);
+}
+
+// A full span lets everything through only where whole steps lie in it; its ends are masked spans with exact bounds, where
+// mask_mod decides.
+TEST(Decode, BlockMaskWithoutMaskModIsExact) {
+  const BlockMaskShape shape{.batch = 2, .heads = 1, .q_len = 2, .kv_len = 3000, .q_block = 2, .kv_block = 100};
+  std::vector<BlockKind> kinds(60, BlockKind::kEmpty);
+  for (std::size_t i : {3U, 4U, 17U, 29U, 30U, 47U}) kinds[i] = BlockKind::kFull;
+  const BlockMask mask = BlockMask::from_kinds(shape, kinds).value();
+  DecodePattern pattern = plain();
+  pattern.allowed = [&](const Position& p) {
+    return kinds[static_cast<std::size_t>(30 * p.b + p.kv_idx / 100)] == BlockKind::kFull;
+  };
+  check({.batch = 2, .group = 2, .q_len = 2, .kv_len = 3000, .head_dim = 16, .v_head_dim = 16}, pattern, &mask);
+}
+
+// A sequence gets the same bits alone and in a batch.
+TEST(Decode, DoesNotDependOnTheBatch) {
+  const DecodeCase two{.batch = 2, .group = 2, .kv_len = 3000, .head_dim = 16, .v_head_dim = 16};
+  DecodeProblem whole(two), alone(two);
+  whole.run(plain(), plan::host_target(), 2);
+  alone.c.batch = 1;
+  alone.run(plain(), plan::host_target(), 2);
+  const auto rows = static_cast<std::ptrdiff_t>(two.q_heads());
+  EXPECT_TRUE(std::equal(whole.lse.begin(), whole.lse.begin() + rows, alone.lse.begin()));
+}
+
+class DecodeCode : public ::testing::TestWithParam<const char*> {};
+
+// No call, and no stack in the loops that read K and V.
+TEST_P(DecodeCode, IsClosedAndDoesNotSpill) {
+  for (DType type : {kFloat, kBrain, kHalf}) {
+    // Without instructions for them, conversions alone take the registers of these targets.
+    const bool emulated = type != kFloat && (GetParam() == std::string("x86-64") || GetParam() == std::string("x86-64-v2"));
+    plan::KernelRequest request;
+    request.program = plain().program;
+    request.nest = plan::Nest::kDecode;
+    request.types = {type, type, type};
+    request.head_dim = request.v_head_dim = 128;
+    const plan::KernelKey key = plan::plan_kernel(request, plan::parse_target(GetParam()).value());
+    ASSERT_EQ(jit::compile(key).value().bytes, jit::compile(key).value().bytes);
+    std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
+    bool inside = false;
+    int loops = 0;
+    for (std::string line; std::getline(lines, line);) {
+      EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
+      EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
+      if (!line.empty() && (line[0] == '.' || line[0] == '#' || line[0] == '/')) {
+        inside = line.ends_with("%qk") || line.ends_with("%pv");
+        loops += inside ? 1 : 0;
+      }
+      const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
+      EXPECT_FALSE(inside && stack && !emulated) << name_of(type) << line;
+    }
+    EXPECT_GE(loops, 2) << "the assembly no longer names the inner loops";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, DecodeCode,
+                         ::testing::Values("x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "x86-64-v4-bf16", "aarch64"),
+                         [](const auto& test) {
+                           std::string name(test.param);
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace flexjit::testing
