@@ -23,10 +23,11 @@ eight true; int buffers by their last declared extent: q_len or kv_len gives seg
 num_kv_heads gives values spread over (0, kv_len), anything else runs evenly from 0 to kv_len, row by row. An extent of ? becomes q_len + kv_len.
 
 Verification computes rows in fp64 by an interpreter that shares no code with the kernel. A row is correct when
-|out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|.
+|out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|; with bf16 or fp16 queries (unit of rounding u =
+2^-8, 2^-11) weights may be rounded too: u max|V| more, and u for lse; and twice the unit of the output's own type times |ref|.
 
-Useful GFLOP/s count 2 (head_dim + v_head_dim) operations for each pair that the mask allows. The FMA peak is measured in the same run,
-with the same vector width and thread count.
+Files hold any float type and are converted to --dtype; numpy has no bf16, its bits are <u2. Useful GFLOP/s count 2 (head_dim + v_head_dim) operations for each pair that the mask allows. The peak is measured in the same run, with the
+same instruction set and thread count: fp32 or fp64 multiply-adds, for bf16 the bf16 dot where there is one.
 
 Exit codes: 0 fine; 1 the result is wrong or the run failed; 2 the input is at fault.
 
@@ -59,6 +60,17 @@ void add_sizes(CLI::App& app, SizeOptions& sizes) {
   app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
 }
 
+void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
+  const CLI::Transformer names(
+      std::map<std::string, DType>{{"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}, {"f64", DType::kF64}});
+  app.add_option("--dtype", dtypes.q, "f32 (default), bf16, f16 or f64: of q, and of what follows unless given")
+      ->transform(names)
+      ->default_str("f32")
+      ->group("Element types");
+  app.add_option("--kv-dtype", dtypes.kv, "Of k and v (as --dtype)")->transform(names)->group("Element types");
+  app.add_option("--out-dtype", dtypes.out, "Of the output (as --dtype)")->transform(names)->group("Element types");
+}
+
 void add_files(CLI::App& app, FileOptions& files) {
   app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
   app.add_option("--k", files.k, "Keys")->group("Files");
@@ -78,6 +90,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   CLI::App* command = app.add_subcommand("run", "Compile a pattern, run it, verify it against fp64 and measure it");
   add_pattern(*command, run.pattern);
   add_sizes(*command, run.sizes);
+  add_dtypes(*command, run.dtypes);
   add_files(*command, run.files);
   command->add_option("--param", run.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
   command->add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
@@ -107,6 +120,7 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
   command->add_option("--head-dim", inspect.head_dim, "For llvm and asm")->check(CLI::Range(1, 512))->capture_default_str();
   command->add_option("--v-head-dim", inspect.v_head_dim, "For llvm and asm (as --head-dim)")->check(CLI::Range(1, 512));
+  add_dtypes(*command, inspect.dtypes);
   add_json(*command, inspect.output);
   command->callback([&inspect, &exit_code] { exit_code = inspect_command(inspect); });
 }
