@@ -77,6 +77,7 @@ int bench_command(const BenchOptions& options) {
   const std::vector<Case> cases = select_cases(options);
   if (cases.empty())
     return report_errors({failure("usage", "bench", fmt::format("no case matches `{}`", options.filter))}, options.output);
+  HeapProbe heap(cases, options);  // before anything starts a thread
   const Progress progress;
   progress.show("loading the compiler");
   if (const Diagnostics errors = load_compiler(options); !errors.empty()) return report_errors(errors, options.output);
@@ -91,8 +92,8 @@ int bench_command(const BenchOptions& options) {
   progress.show("");
   if (table) fmt::print("{}\n", table_heading());
   bool failed = false;
-  for (const Case& test : cases) {
-    report.rows.push_back(measure_case(test, options, peers.get(), progress));
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    report.rows.push_back(measure_case(cases[i], i, options, {heap, peers.get(), progress}));
     progress.show("");
     failed = failed || report.rows.back().failed();
     if (table) fmt::print("{}\n", table_line(report.rows.back()));

@@ -58,7 +58,7 @@ Json row_json(const Row& row) {
   json["limit_kind"] = row.limit_kind();
   json["percent_of_limit"] = row.percent_of_limit();
   json["compile_ms"] = row.compile_ms;
-  json["extra_bytes"] = row.extra_bytes;
+  if (row.extra_bytes) json["extra_bytes"] = *row.extra_bytes;
   json["ratio_to_plain"] = number_or_null(row.ratio_to_plain);
   json["speedup"] = number_or_null(row.speedup);
   if (row.verification) {

@@ -43,8 +43,9 @@ std::vector<Column> columns(const Report& report) {
   for (const auto& [peer, version] : report.peers)
     all.push_back({"over " + peer, [name = peer](const Row& row) { return peer_ratio(row, name); }});
   all.push_back({"compile ms", [](const Row& row) { return fmt::format("{:.1f}", row.compile_ms); }});
-  all.push_back(
-      {"extra MiB", [](const Row& row) { return fmt::format("{:.1f}", static_cast<double>(row.extra_bytes) / (1 << 20)); }});
+  all.push_back({"extra MiB", [](const Row& row) {
+                   return row.extra_bytes ? fmt::format("{:.1f}", static_cast<double>(*row.extra_bytes) / (1 << 20)) : "";
+                 }});
   return all;
 }
 

@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "bind.h"
-#include "flexjit/engine.h"
-#include "heap_meter.h"
+#include "bench/subject.h"
 #include "timing.h"
 
 namespace flexjit::tools::bench {
@@ -17,43 +15,10 @@ namespace {
 
 constexpr int kVerifiedRows = 16;  // of each head: the first and the last ones
 
-// The ids of consecutive documents whose lengths vary between half and one and a half times `mean`.
-void fill_documents(Array& ids, std::int64_t mean) {
-  std::int32_t* id = ids.as<std::int32_t>();
-  std::uint64_t state = 1;
-  std::int64_t left = 0;
-  std::int32_t document = -1;
-  for (std::int64_t i = 0; i < ids.count(); ++i, --left) {
-    if (left == 0) {
-      state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-      left = mean / 2 + static_cast<std::int64_t>((state >> 33) % static_cast<std::uint64_t>(mean + 1));
-      left = std::max<std::int64_t>(left, 1);
-      ++document;
-    }
-    id[i] = document;
-  }
-}
-
-// A program compiled for some number of threads, with its bindings and outputs.
-struct Subject {
-  Attention attention;
-  BoundNames names;
-  Array out, lse;
-
-  RunArgs arguments(const Problem& problem) {
-    return {.q = view_of(problem.q, problem.layout),
-            .k = view_of(problem.k, problem.layout),
-            .v = view_of(problem.v, problem.layout),
-            .out = mutable_view_of(out, problem.layout),
-            .lse = mutable_lse_view(lse),
-            .bindings = &names.bindings};
-  }
-};
-
 class Measurement {
  public:
-  Measurement(const Case& test, const BenchOptions& options, Peers* peers, const Progress& progress)
-      : test_(test), options_(options), peers_(peers), progress_(progress) {
+  Measurement(const Case& test, const BenchOptions& options, const Helpers& helpers)
+      : test_(test), options_(options), peers_(helpers.peers), progress_(helpers.progress) {
     row_.test = test;
   }
 
@@ -72,46 +37,22 @@ class Measurement {
 
   Diagnostics make_inputs() {
     show("making inputs");
-    const Sizes& s = test_.sizes;
-    run_options_.sizes = {s.batch, s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim};
-    run_options_.dtypes = test_.dtypes;
-    Result<Problem> problem = make_problem(run_options_);
+    Result<Problem> problem = make_problem(run_options_of(test_));
     if (!problem) return problem.diagnostics();
     problem_ = std::move(*problem);
     row_.kv_bytes = static_cast<std::int64_t>(problem_.k.bytes.size() + problem_.v.bytes.size());
     return {};
   }
 
-  Result<std::unique_ptr<Subject>> compile(const std::string& program, int threads) const {
-    AttentionSpec spec;
-    spec.program = program;
-    spec.program_name = test_.pattern;
-    spec.dtype = test_.dtypes.q;
-    spec.kv_dtype = test_.dtypes.kv;
-    spec.out_dtype = test_.dtypes.out;
-    spec.head_dim = static_cast<std::int32_t>(test_.sizes.head_dim);
-    spec.v_head_dim = static_cast<std::int32_t>(test_.sizes.v_head_dim);
-    EngineOptions engine;
-    engine.threads = threads;
-    engine.target = options_.target;
-    Result<Attention> attention = Engine(engine).compile(spec);
-    if (!attention) return attention.diagnostics();
-    Result<BoundNames> names = bind_names(*attention, run_options_, test_.sizes);
-    if (!names) return names.diagnostics();
-    for (Array& buffer : names->storage)
-      if (test_.document_length > 0 && buffer.dtype == DType::kI32) fill_documents(buffer, test_.document_length);
-    return std::make_unique<Subject>(
-        Subject{std::move(*attention), std::move(*names), problem_.make_output(), problem_.make_lse()});
-  }
-
   Diagnostics prepare() {
     show("compiling");
-    auto subject = compile(test_.program, test_.threads);
+    auto subject = make_subject({test_, problem_, test_.program, options_.target, test_.threads});
     if (!subject) return subject.diagnostics();
     subject_ = std::move(*subject);
     row_.compile_ms = subject_->attention.compile_ms();
     if (test_.plain.empty() && test_.suite != "scaling") return {};
-    auto beside = test_.plain.empty() ? compile(test_.program, 1) : compile(test_.plain, test_.threads);
+    auto beside = test_.plain.empty() ? make_subject({test_, problem_, test_.program, options_.target, 1})
+                                      : make_subject({test_, problem_, test_.plain, options_.target, test_.threads});
     if (!beside) return beside.diagnostics();
     beside_ = std::move(*beside);
     return {};
@@ -134,11 +75,8 @@ class Measurement {
 
   Diagnostics run_first() {
     show("warming up");
-    const RunArgs args = subject_->arguments(problem_);
-    const HeapMeter meter;
-    const Result<RunStats> stats = subject_->attention.run(args);
+    const Result<RunStats> stats = subject_->attention.run(subject_->arguments(problem_));
     if (!stats) return stats.diagnostics();
-    row_.extra_bytes = meter.peak_bytes();
     if (!beside_) return {};
     const Result<RunStats> other = beside_->attention.run(beside_->arguments(problem_));
     return other ? Diagnostics{} : other.diagnostics();
@@ -203,7 +141,6 @@ class Measurement {
   const BenchOptions& options_;
   Peers* peers_;
   const Progress& progress_;
-  RunOptions run_options_;
   Problem problem_;
   std::unique_ptr<Subject> subject_, beside_;  // beside_: what the ratio is to, or null
   Row row_;
@@ -226,8 +163,10 @@ double Row::percent_at(double ms) const {
 
 std::string Row::limit_kind() const { return arithmetic ? std::string(name_of(*arithmetic)) : "read-bandwidth"; }
 
-Row measure_case(const Case& test, const BenchOptions& options, Peers* peers, const Progress& progress) {
-  return Measurement(test, options, peers, progress)();
+Row measure_case(const Case& test, std::size_t index, const BenchOptions& options, const Helpers& helpers) {
+  Row row = Measurement(test, options, helpers)();
+  row.extra_bytes = helpers.heap.extra_bytes(index);
+  return row;
 }
 
 }  // namespace flexjit::tools::bench

@@ -28,7 +28,7 @@ struct Row {
   std::optional<Peak> arithmetic;  // the limit; absent: reading K and V
   double limit = 0;                // GFLOP/s, or GB/s for reading
   double compile_ms = 0;
-  std::int64_t extra_bytes = 0;  // see heap_meter.h
+  std::optional<std::int64_t> extra_bytes;  // see heap_probe.h
   std::optional<double> ratio_to_plain, speedup;
   std::vector<PeerTime> peers;
   std::map<std::string, std::string> peer_notes;  // why a peer that was asked gave no time
