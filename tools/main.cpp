@@ -162,27 +162,23 @@ void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
       ->delimiter(',')
       ->check(CLI::IsMember(bench::suite_names()));
   command->add_option("--filter", bench.filter, "Only cases whose suite/case/dtype contains this");
-  command->add_option("--repeat", bench.repeat, "Timed runs of a case; the median counts")
-      ->check(CLI::Range(1, 100000))
-      ->capture_default_str();
+  CLI::Option* repeat = command->add_option("--repeat", bench.repeat, "Timed runs of a case; the median counts");
+  repeat->check(CLI::Range(1, 100000))->capture_default_str();
   command->add_option("--threads", bench.threads, "Of every suite but scaling, which takes at least 2")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   command->add_option("--target", bench.target, kTargets)->capture_default_str();
   command->add_flag_callback(
-      "--quick",
-      [&bench] {
-        bench.effort = Effort::kQuick;
-        bench.repeat = 3;
-      },
-      "Lengths cut to a sixteenth and 3 runs: shows that everything works, measures nothing");
+      "--quick", [&bench] { bench.effort = Effort::kQuick; },
+      "Lengths cut to a sixteenth, 3 runs unless --repeat: shows that everything works, measures nothing");
   CLI::Option* python = command->add_option("--python", bench.python, "For --peers (FLEXJIT_PEERS_PYTHON, else python3)");
   CLI::Option* peers = command->add_flag("--peers")->description("Run other engines beside each row");
   command->add_option("--markdown", bench.markdown, "Write the tables here");
   command->add_option("--svg", bench.plot, "Write the plot here");
   add_json(*command, bench.output);
   command->footer(kBenchFooter);
-  command->callback([&bench, &exit_code, peers, python] {
+  command->callback([&bench, &exit_code, repeat, peers, python] {
+    if (bench.effort == Effort::kQuick && repeat->empty()) bench.repeat = 3;
     if (peers->empty())
       bench.python.clear();
     else if (python->empty())

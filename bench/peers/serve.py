@@ -33,6 +33,8 @@ def import_engines():
 
 def one_line(error):
     text = str(error).strip().splitlines()
+    if isinstance(error, NotImplementedError) and text:  # our own: the peer has no such thing
+        return text[0]
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 

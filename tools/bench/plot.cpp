@@ -10,7 +10,7 @@
 namespace flexjit::tools::bench {
 namespace {
 
-constexpr double kLeft = 300, kRight = 70, kPlot = 560;  // labels, values, bars
+constexpr double kLeft = 300, kRight = 180, kPlot = 520;  // labels, values, bars
 constexpr double kOurs = 12, kPeer = 5, kGap = 9, kHeading = 34, kTop = 78, kBottom = 44;
 constexpr double kWidth = kLeft + kPlot + kRight;
 constexpr std::string_view kOurColour = "#0072b2";
