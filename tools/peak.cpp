@@ -12,8 +12,9 @@
 namespace flexjit::tools {
 namespace {
 
-constexpr auto kWindow = std::chrono::milliseconds(25);
-constexpr int kWindows = 4;
+// Shorter than a scheduler's slice, so that on a shared machine some windows belong to this process alone.
+constexpr auto kWindow = std::chrono::milliseconds(1);
+constexpr std::size_t kWindows = 80;
 constexpr std::size_t kReadPasses = 5;
 
 // Bursts of one thread until the window closes, as rounds a second of its own time.
@@ -52,19 +53,22 @@ Peak peak_for(DType dtype, const std::string& target) {
 
 double measure_peak_gflops(Peak peak, const std::string& target, int threads) {
   const PeakLoop loop = loop_for(peak, target);
-  std::vector<double> rates(static_cast<std::size_t>(threads));
+  const auto parts = static_cast<std::size_t>(threads);
+  std::vector<double> rates(parts * kWindows);
   std::barrier together(threads);
-  double best = 0;
-  for (int window = 0; window < kWindows; ++window) {
-    std::vector<std::jthread> workers;
-    for (auto& rate : rates)
-      workers.emplace_back([&rate, &together, &loop] {
+  std::vector<std::jthread> workers;
+  for (std::size_t i = 0; i < parts; ++i)
+    workers.emplace_back([&, i] {
+      for (std::size_t window = 0; window < kWindows; ++window) {
         together.arrive_and_wait();
-        rate = rounds_per_second(loop.burst);
-      });
-    workers.clear();  // joins
+        rates[window * parts + i] = rounds_per_second(loop.burst);
+      }
+    });
+  workers.clear();  // joins
+  double best = 0;
+  for (std::size_t window = 0; window < kWindows; ++window) {
     double sum = 0;
-    for (double rate : rates) sum += rate;
+    for (double rate : std::span(rates).subspan(window * parts, parts)) sum += rate;
     best = std::max(best, sum * loop.flops_per_round * 1e-9);
   }
   return best;
