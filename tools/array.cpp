@@ -65,16 +65,6 @@ std::int64_t integer_at(const Array& array, std::int64_t i) {
   }
 }
 
-double float_at(const Array& array, std::int64_t i) {
-  switch (array.dtype) {
-    case DType::kF64: return array.as<double>()[i];
-    case DType::kF32: return array.as<float>()[i];
-    case DType::kF16: return from_f16(array.as<std::uint16_t>()[i]);
-    case DType::kBF16: return std::bit_cast<float>(static_cast<std::uint32_t>(array.as<std::uint16_t>()[i]) << 16);
-    default: return static_cast<double>(integer_at(array, i));
-  }
-}
-
 template <typename T>
 bool store_integer(Array& array, std::int64_t i, std::int64_t value) {
   if (value < std::numeric_limits<T>::min() || value > std::numeric_limits<T>::max()) return false;
@@ -129,11 +119,21 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return shape.size() == 1 ? fmt::format("({},)", shape[0]) : fmt::format("({})", fmt::join(shape, ", "));
 }
 
+double number_at(const Array& array, std::int64_t i) {
+  switch (array.dtype) {
+    case DType::kF64: return array.as<double>()[i];
+    case DType::kF32: return array.as<float>()[i];
+    case DType::kF16: return from_f16(array.as<std::uint16_t>()[i]);
+    case DType::kBF16: return std::bit_cast<float>(static_cast<std::uint32_t>(array.as<std::uint16_t>()[i]) << 16);
+    default: return static_cast<double>(integer_at(array, i));
+  }
+}
+
 Result<Array> convert(const Array& array, DType dtype, const std::string& name) {
   if (array.dtype == dtype) return array;
   Array out(dtype, array.shape);
   if (!is_integer(dtype)) {
-    for (std::int64_t i = 0, n = array.count(); i < n; ++i) store_float(out, i, float_at(array, i));
+    for (std::int64_t i = 0, n = array.count(); i < n; ++i) store_float(out, i, number_at(array, i));
     return out;
   }
   if (!is_integer(array.dtype))

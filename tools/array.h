@@ -49,6 +49,9 @@ struct Array {
 // "(2, 3)", for messages.
 std::string shape_text(const std::vector<std::int64_t>& shape);
 
+// Element i of the flat array, whatever its dtype; of i64, the nearest double.
+double number_at(const Array& array, std::int64_t i);
+
 // The same values as `dtype`. Integers must fit, or the error names the first that does not; floats round to nearest. `name`
 // stands in the message. Error kind: `buffer-value`, or `buffer-dtype` for a float where an integer or bool is wanted.
 Result<Array> convert(const Array& array, DType dtype, const std::string& name);

@@ -28,6 +28,9 @@ int inspect_command(const InspectOptions& options) {
   if (!spec) return report_errors(spec.diagnostics(), options.output);
   spec->head_dim = static_cast<std::int32_t>(options.head_dim);
   spec->v_head_dim = static_cast<std::int32_t>(options.v_head_dim);
+  spec->dtype = options.dtypes.q;
+  spec->kv_dtype = options.dtypes.kv;
+  spec->out_dtype = options.dtypes.out;
   InspectRequest request;
   for (const auto& [name, view] : kViews)
     if (name == options.view) request.view = view;

@@ -1,13 +1,8 @@
 // `flexjit run`: inputs -> compile -> block mask -> timed runs -> verification -> files and report. The peak is measured before
 // and after the timed runs and the better one counts, so a busy moment cannot flatter the kernel.
 #include <fmt/format.h>
-#include <sched.h>
 
 #include <algorithm>
-#include <charconv>
-#include <chrono>
-#include <cstdlib>
-#include <cstring>
 
 #include "bind.h"
 #include "flexjit/engine.h"
@@ -17,23 +12,11 @@
 #include "peak.h"
 #include "progress.h"
 #include "report.h"
+#include "timing.h"
 #include "verify.h"
 
 namespace flexjit::tools {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-double ms_since(Clock::time_point begin) { return std::chrono::duration<double, std::milli>(Clock::now() - begin).count(); }
-
-// What OpenMP would take: OMP_NUM_THREADS, else the processors that this process may use.
-int resolve_threads(int wanted) {
-  if (wanted > 0) return wanted;
-  int given = 0;
-  if (const char* text = std::getenv("OMP_NUM_THREADS")) std::from_chars(text, text + std::strlen(text), given);
-  if (given > 0) return given;
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
-}
 
 // One `flexjit run`, in the order of its members' making; each step returns what was wrong.
 class Run {
@@ -66,6 +49,11 @@ class Run {
     spec_.head_dim = static_cast<std::int32_t>(problem_.sizes.head_dim);
     spec_.v_head_dim = static_cast<std::int32_t>(problem_.sizes.v_head_dim);
     spec_.scale = options_.scale;
+    spec_.dtype = options_.dtypes.q;
+    spec_.kv_dtype = options_.dtypes.kv;
+    spec_.out_dtype = options_.dtypes.out;
+    report_.dtypes = options_.dtypes;
+    report_.peak = peak_for(options_.dtypes.q, options_.target);
     report_.pattern = spec_.program_name;
     report_.target = options_.target;
     report_.sizes = problem_.sizes;
@@ -133,8 +121,8 @@ class Run {
     const RunArgs args = arguments();
     const bool reference = report_.kernel_source == KernelSource::kReference;
     report_.repeat = reference ? 1 : options_.repeat;
-    progress_.show("measuring the FMA peak");
-    report_.peak_gflops = measure_peak_gflops(options_.target, report_.threads);
+    progress_.show("measuring the peak");
+    report_.peak_gflops = measure_peak_gflops(report_.peak, options_.target, report_.threads);
     std::vector<double> times;
     for (int i = reference ? 1 : 0; i <= report_.repeat; ++i) {  // run 0 warms up
       progress_.show(i == 0 ? "warming up" : fmt::format("running: {} of {}", i, report_.repeat));
@@ -143,9 +131,8 @@ class Run {
       if (!stats) return stats.diagnostics();
       if (i > 0) times.push_back(ms_since(begin));
     }
-    std::nth_element(times.begin(), times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2), times.end());
-    report_.run_ms = times[times.size() / 2];
-    report_.peak_gflops = std::max(report_.peak_gflops, measure_peak_gflops(options_.target, report_.threads));
+    report_.run_ms = median(std::move(times));
+    report_.peak_gflops = std::max(report_.peak_gflops, measure_peak_gflops(report_.peak, options_.target, report_.threads));
     return {};
   }
 

@@ -4,10 +4,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
 #include <new>
 #include <string_view>
 
+#include "bench/case.h"
 #include "failure.h"
 #include "options.h"
 #include "report.h"
@@ -23,10 +25,11 @@ eight true; int buffers by their last declared extent: q_len or kv_len gives seg
 num_kv_heads gives values spread over (0, kv_len), anything else runs evenly from 0 to kv_len, row by row. An extent of ? becomes q_len + kv_len.
 
 Verification computes rows in fp64 by an interpreter that shares no code with the kernel. A row is correct when
-|out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|.
+|out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|; with bf16 or fp16 queries (unit of rounding u =
+2^-8, 2^-11) weights may be rounded too: u max|V| more, and u for lse; and twice the unit of the output's own type times |ref|.
 
-Useful GFLOP/s count 2 (head_dim + v_head_dim) operations for each pair that the mask allows. The FMA peak is measured in the same run,
-with the same vector width and thread count.
+Files hold any float type and are converted to --dtype; numpy has no bf16, its bits are <u2. Useful GFLOP/s count 2 (head_dim + v_head_dim) operations for each pair that the mask allows. The peak is measured in the same run, with the
+same instruction set and thread count: fp32 or fp64 multiply-adds, for bf16 the bf16 dot where there is one.
 
 Exit codes: 0 fine; 1 the result is wrong or the run failed; 2 the input is at fault.
 
@@ -34,6 +37,11 @@ Examples:
   flexjit run causal.flex --q-len 4096 --heads 8 --threads 1
   flexjit run alibi.flex --q q.npy --k k.npy --v v.npy --buffer slope=slope.npy --out out.npy --lse lse.npy
   flexjit run -e 'param w : int = 256' -e 'mask = q_idx >= kv_idx && q_idx - kv_idx < w' --param w=64 --json)";
+
+std::string environment_or(const char* name, const char* otherwise) {
+  const char* value = std::getenv(name);
+  return value != nullptr && *value != '\0' ? value : otherwise;
+}
 
 void add_pattern(CLI::App& app, PatternOptions& pattern) {
   app.add_option("FILE", pattern.file, "The pattern, a *.flex file");
@@ -59,6 +67,20 @@ void add_sizes(CLI::App& app, SizeOptions& sizes) {
   app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
 }
 
+void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
+  const auto add = [&app](const char* option, const char* what, auto store) {
+    const std::map<std::string, DType> types = {
+        {"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}, {"f64", DType::kF64}};
+    app.add_option_function<std::string>(
+           option, [types, store](const std::string& name) { store(types.at(name)); }, what)
+        ->check(CLI::IsMember({"f32", "bf16", "f16", "f64"}))
+        ->group("Element types");
+  };
+  add("--dtype", "Of q, and of what follows unless given (f32)", [&dtypes](DType dtype) { dtypes.q = dtype; });
+  add("--kv-dtype", "Of k and v (as --dtype)", [&dtypes](DType dtype) { dtypes.kv = dtype; });
+  add("--out-dtype", "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
+}
+
 void add_files(CLI::App& app, FileOptions& files) {
   app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
   app.add_option("--k", files.k, "Keys")->group("Files");
@@ -78,6 +100,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   CLI::App* command = app.add_subcommand("run", "Compile a pattern, run it, verify it against fp64 and measure it");
   add_pattern(*command, run.pattern);
   add_sizes(*command, run.sizes);
+  add_dtypes(*command, run.dtypes);
   add_files(*command, run.files);
   command->add_option("--param", run.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
   command->add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
@@ -107,6 +130,7 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
   command->add_option("--head-dim", inspect.head_dim, "For llvm and asm")->check(CLI::Range(1, 512))->capture_default_str();
   command->add_option("--v-head-dim", inspect.v_head_dim, "For llvm and asm (as --head-dim)")->check(CLI::Range(1, 512));
+  add_dtypes(*command, inspect.dtypes);
   add_json(*command, inspect.output);
   command->callback([&inspect, &exit_code] { exit_code = inspect_command(inspect); });
 }
@@ -118,17 +142,64 @@ void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
   command->callback([&check, &exit_code] { exit_code = check_command(check); });
 }
 
+constexpr const char* kBenchFooter =
+    R"(A row compares the useful throughput (2 (head_dim + v_head_dim) operations for each pair that the mask allows; for decode the bytes of K and V)
+with what the machine can do at most, measured before and after the row with the same number of threads. `mods` are also compared with the same
+run without the mod, `scaling` with one thread, both alternating with it. With --peers, PyTorch (scaled_dot_product_attention and FlexAttention) and
+OpenVINO run each case they have on the same tensors right after our row; a peer that Python cannot import is skipped with one line. extra_bytes is
+the peak of heap beyond inputs and outputs in the first run.
+
+Exit codes: 0 fine; 1 a row is wrong or did not run; 2 the options are at fault.
+
+Examples:
+  flexjit bench --suite dense,causal --filter f32
+  flexjit bench --peers --python venv/bin/python --json --markdown results.md --svg results.svg)";
+
+void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
+  CLI::App* command = app.add_subcommand("bench", "Measure the suites beside the machine's limits and other engines");
+  command
+      ->add_option("--suite", bench.suites, "dense, causal, sparse, mods, decode, shapes, scaling (all); several with commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember(bench::suite_names()));
+  command->add_option("--filter", bench.filter, "Only cases whose suite/case/dtype contains this");
+  CLI::Option* repeat = command->add_option("--repeat", bench.repeat, "Timed runs of a case; the median counts");
+  repeat->check(CLI::Range(1, 100000))->capture_default_str();
+  command->add_option("--threads", bench.threads, "Of every suite but scaling, which takes at least 2")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  command->add_option("--target", bench.target, kTargets)->capture_default_str();
+  command->add_flag_callback(
+      "--quick", [&bench] { bench.effort = Effort::kQuick; },
+      "Lengths cut to a sixteenth, 3 runs unless --repeat: shows that everything works, measures nothing");
+  CLI::Option* python = command->add_option("--python", bench.python, "For --peers (FLEXJIT_PEERS_PYTHON, else python3)");
+  CLI::Option* peers = command->add_flag("--peers")->description("Run other engines beside each row");
+  command->add_option("--markdown", bench.markdown, "Write the tables here");
+  command->add_option("--svg", bench.plot, "Write the plot here");
+  add_json(*command, bench.output);
+  command->footer(kBenchFooter);
+  command->callback([&bench, &exit_code, repeat, peers, python] {
+    if (bench.effort == Effort::kQuick && repeat->empty()) bench.repeat = 3;
+    if (peers->empty())
+      bench.python.clear();
+    else if (python->empty())
+      bench.python = environment_or("FLEXJIT_PEERS_PYTHON", "python3");
+    exit_code = bench_command(bench);
+  });
+}
+
 int command_line(int argc, char** argv, Output& output) {
   int exit_code = 0;
   RunOptions run;
   InspectOptions inspect;
   CheckOptions check;
+  BenchOptions bench;
   CLI::App app("Attention from the text of a pattern: compiled, run, verified and measured.", "flexjit");
   app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
   app.require_subcommand(1);
   add_run(app, run, exit_code);
   add_inspect(app, inspect, exit_code);
   add_check(app, check, exit_code);
+  add_bench(app, bench, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

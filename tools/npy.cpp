@@ -28,9 +28,9 @@ struct ElementType {
   std::string_view descr;
   DType dtype;
 };
-constexpr ElementType kElementTypes[] = {{"<f4", DType::kF32}, {"<f8", DType::kF64}, {"<f2", DType::kF16},
-                                         {"<i8", DType::kI64}, {"<i4", DType::kI32}, {"|i1", DType::kI8},
-                                         {"|u1", DType::kU8},  {"|b1", DType::kBool}};
+constexpr ElementType kElementTypes[] = {
+    {"<f4", DType::kF32}, {"<f8", DType::kF64}, {"<f2", DType::kF16},  {"<i8", DType::kI64}, {"<i4", DType::kI32},
+    {"|i1", DType::kI8},  {"|u1", DType::kU8},  {"|b1", DType::kBool}, {"<u2", DType::kBF16}};  // numpy has no bf16: its bits
 
 // Reads the dict; every member returns nullopt (or false) where the text is not what numpy writes.
 class HeaderReader {
@@ -145,9 +145,10 @@ Result<std::string> read_header_text(std::ifstream& in, const std::string& path)
 Result<DType> element_type(const Header& header, const std::string& path) {
   for (const auto& [descr, dtype] : kElementTypes)
     if (header.descr == descr) return dtype;
-  return bad(path, fmt::format("element type '{}' is not supported; expected one of <f2 <f4 <f8 <i4 <i8 |i1 |u1 |b1 "
-                               "(e.g. numpy.save(path, array.astype('<f4')))",
-                               header.descr));
+  return bad(path,
+             fmt::format("element type '{}' is not supported; expected one of <f2 <f4 <f8 <i4 <i8 |i1 |u1 |b1, or <u2 for bf16 "
+                         "(e.g. numpy.save(path, array.astype('<f4')))",
+                         header.descr));
 }
 
 // Bytes of the elements, or nullopt where the product of the extents overflows.
@@ -183,7 +184,7 @@ Result<Array> read_elements(std::ifstream& in, const Header& header, const std::
 std::string_view descr_of(DType dtype) {
   for (const auto& entry : kElementTypes)
     if (entry.dtype == dtype) return entry.descr;
-  return "<u2";  // numpy has no bf16: its bits
+  return {};
 }
 
 }  // namespace

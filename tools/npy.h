@@ -1,5 +1,6 @@
-// numpy's .npy files (format versions 1 to 3): little-endian f2 f4 f8 i1 i4 i8 u1 b1, C order, at most four dimensions. A file
-// that lies about its size or shape is an error that says so; nothing is read or allocated beyond what the file holds.
+// numpy's .npy files (format versions 1 to 3): little-endian f2 f4 f8 i1 i4 i8 u1 b1, and u2 for bf16, which numpy does not
+// have: the bits; C order, at most four dimensions. A file that lies about its size or shape is an error that says so; nothing
+// is read or allocated beyond what the file holds.
 #pragma once
 
 #include <string>

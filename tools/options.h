@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "flexjit/tensor.h"
+
 namespace flexjit::tools {
 
 // A pattern is a *.flex file, or statements given with -e, one a line.
@@ -23,6 +25,15 @@ struct SizeOptions {
   std::optional<std::int64_t> batch, heads, kv_heads, q_len, kv_len, head_dim, v_head_dim;
 };
 
+// As in AttentionSpec: of q, of k and v, and of the output.
+struct DTypeOptions {
+  DType q = DType::kF32;
+  std::optional<DType> kv, out;  // absent: as q
+
+  DType kv_dtype() const { return kv.value_or(q); }
+  DType out_dtype() const { return out.value_or(q); }
+};
+
 struct FileOptions {
   std::string q, k, v, out, lse;
   std::vector<std::string> buffers;  // NAME=FILE
@@ -32,6 +43,7 @@ struct FileOptions {
 struct RunOptions {
   PatternOptions pattern;
   SizeOptions sizes;
+  DTypeOptions dtypes;
   FileOptions files;
   std::vector<std::string> params;  // name=value
   std::optional<float> scale;
@@ -50,6 +62,7 @@ struct InspectOptions {
   std::string target = "host";
   std::int64_t head_dim = 64;
   std::int64_t v_head_dim = 0;
+  DTypeOptions dtypes;
   Output output = Output::kTable;
 };
 
@@ -58,9 +71,24 @@ struct CheckOptions {
   Output output = Output::kTable;
 };
 
+enum class Effort : std::uint8_t { kFull, kQuick };  // quick: small sizes, to see that everything works
+
+struct BenchOptions {
+  std::vector<std::string> suites;  // empty: all
+  std::string filter;               // a part of "suite/case/dtype"
+  int repeat = 9;
+  int threads = 1;
+  std::string target = "host";
+  Effort effort = Effort::kFull;
+  std::string python;          // of the peers; empty: none are asked
+  std::string markdown, plot;  // files to write; empty: none
+  Output output = Output::kTable;
+};
+
 // Each returns the process's exit code.
 int run_command(const RunOptions& options);
 int inspect_command(const InspectOptions& options);
 int check_command(const CheckOptions& options);
+int bench_command(const BenchOptions& options);
 
 }  // namespace flexjit::tools

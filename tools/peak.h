@@ -1,13 +1,33 @@
-// The fp32 FMA peak of this machine, measured the moment it is compared with: clocks differ from hour to hour and a table of
-// processors would be wrong. Same vector width and the same number of threads as the kernel that is judged by it.
+// What this machine can do at most, measured the moment it is compared with: clocks differ from hour to hour and a table of
+// processors would be wrong. Same instruction set and the same number of threads as the kernel that is judged by it.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
+
+#include "flexjit/tensor.h"
 
 namespace flexjit::tools {
 
-// GFLOP/s, two operations a fused (or, on baseline x86-64, a separate) multiply-add, summed over `threads`: the best of a few
-// short measurements. `target` as in EngineOptions: the vector width follows from it.
-double measure_peak_gflops(const std::string& target, int threads);
+enum class Peak : std::uint8_t {
+  kFmaF32,   // fused multiply-adds of fp32; on baseline x86-64 a multiplication and an addition
+  kFmaF64,   // the same of fp64
+  kDotBf16,  // AVX-512 BF16's vdpbf16ps: two products a lane, added to fp32
+};
+std::string_view name_of(Peak peak);  // "fp32-fma", "fp64-fma", "bf16-dot"
+
+// The fastest arithmetic of `target` (as in EngineOptions) that attention on this dtype can be made of: bf16 is compared with
+// the dot instruction where target and machine have it; fp16, which is widened, with fp32.
+Peak peak_for(DType dtype, const std::string& target);
+
+// GFLOP/s, summed over `threads`: the best of a few short measurements.
+double measure_peak_gflops(Peak peak, const std::string& target, int threads);
+
+// GB/s (1e9 bytes) at which `threads` threads read these bytes once, each a contiguous part: the best of a few passes, with the
+// prefetch that helps. The kernel is compared with the reading of its own K and V, so that what the caches hold helps both.
+double measure_read_gbps(std::span<const std::byte> first, std::span<const std::byte> second, int threads);
 
 }  // namespace flexjit::tools

@@ -72,15 +72,15 @@ class SizeSolver {
   }
 };
 
-// A float tensor of rank 4 as fp32.
-Result<Array> read_input(const std::string& path) {
+// A tensor of rank 4 as `dtype`.
+Result<Array> read_input(const std::string& path, DType dtype) {
   Result<Array> array = read_npy(path);
   if (!array) return array.diagnostics();
   if (array->shape.size() != 4)
     return failure("size-conflict", path,
                    fmt::format("has shape {}; expected four dimensions: batch, heads, length, dim (or --layout bshd)",
                                shape_text(array->shape)));
-  return convert(*array, DType::kF32, path);
+  return convert(*array, dtype, path);
 }
 
 std::vector<std::int64_t> shape_in(Layout layout, std::array<std::int64_t, 4> bhsd) {
@@ -90,19 +90,22 @@ std::vector<std::int64_t> shape_in(Layout layout, std::array<std::int64_t, 4> bh
 
 struct Input {
   const std::string* path;
+  DType dtype;
   Array* array;
   std::array<KnownSize*, 4> sizes;
 };
 
-Diagnostics load_inputs(SizeSolver& solver, Problem& problem, const FileOptions& files) {
+Diagnostics load_inputs(SizeSolver& solver, Problem& problem, const RunOptions& options) {
+  const FileOptions& files = options.files;
+  const DType q = options.dtypes.q, kv = options.dtypes.kv_dtype();
   const Input inputs[] = {
-      {&files.q, &problem.q, {&solver.batch, &solver.heads, &solver.q_len, &solver.head_dim}},
-      {&files.k, &problem.k, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.head_dim}},
-      {&files.v, &problem.v, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.v_head_dim}},
+      {&files.q, q, &problem.q, {&solver.batch, &solver.heads, &solver.q_len, &solver.head_dim}},
+      {&files.k, kv, &problem.k, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.head_dim}},
+      {&files.v, kv, &problem.v, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.v_head_dim}},
   };
   for (const Input& input : inputs) {
     if (input.path->empty()) continue;
-    Result<Array> array = read_input(*input.path);
+    Result<Array> array = read_input(*input.path, input.dtype);
     if (!array) {
       solver.conflicts.insert(solver.conflicts.end(), array.diagnostics().begin(), array.diagnostics().end());
       continue;
@@ -143,24 +146,28 @@ MutableTensorView mutable_lse_view(Array& array) {
 }
 
 Array Problem::make_output() const {
-  return Array(DType::kF32, shape_in(layout, {sizes.batch, sizes.heads, sizes.q_len, sizes.v_head_dim}));
+  return Array(out_dtype, shape_in(layout, {sizes.batch, sizes.heads, sizes.q_len, sizes.v_head_dim}));
 }
 Array Problem::make_lse() const { return Array(DType::kF32, {sizes.batch, sizes.heads, sizes.q_len}); }
 
 Result<Problem> make_problem(const RunOptions& options) {
   Problem problem;
   problem.layout = options.files.layout;
+  problem.out_dtype = options.dtypes.out_dtype();
   SizeSolver solver(options.sizes);
-  if (Diagnostics found = load_inputs(solver, problem, options.files); !found.empty()) return found;
+  if (Diagnostics found = load_inputs(solver, problem, options); !found.empty()) return found;
   const Sizes s = problem.sizes = solver.solve();
   if (Diagnostics found = too_large(s); !found.empty()) return found;
 
-  const auto generate = [&](Array& array, std::array<std::int64_t, 4> shape, std::uint64_t stream) {
-    if (array.shape.empty()) array = normal_array(shape_in(problem.layout, shape), {options.seed, stream});
+  const auto generate = [&](Array& array, std::array<std::int64_t, 4> shape, DType dtype, std::uint64_t stream) {
+    if (!array.shape.empty()) return;
+    array = normal_array(shape_in(problem.layout, shape), {options.seed, stream});
+    array = convert(array, dtype, "generated").value();  // float to float cannot fail
   };
-  generate(problem.q, {s.batch, s.heads, s.q_len, s.head_dim}, 0);
-  generate(problem.k, {s.batch, s.kv_heads, s.kv_len, s.head_dim}, 1);
-  generate(problem.v, {s.batch, s.kv_heads, s.kv_len, s.v_head_dim}, 2);
+  const DType kv = options.dtypes.kv_dtype();
+  generate(problem.q, {s.batch, s.heads, s.q_len, s.head_dim}, options.dtypes.q, 0);
+  generate(problem.k, {s.batch, s.kv_heads, s.kv_len, s.head_dim}, kv, 1);
+  generate(problem.v, {s.batch, s.kv_heads, s.kv_len, s.v_head_dim}, kv, 2);
   return problem;
 }
 

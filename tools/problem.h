@@ -17,9 +17,10 @@ struct Problem {
   Sizes sizes;
   Layout layout = Layout::kBhsd;
   Array q, k, v;  // in `layout`
+  DType out_dtype = DType::kF32;
 
   Array make_output() const;  // zeros, in `layout`
-  Array make_lse() const;     // (batch, heads, q_len)
+  Array make_lse() const;     // fp32, (batch, heads, q_len)
 };
 
 // The (batch, heads, length, dim) view of an array in `layout`.

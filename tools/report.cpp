@@ -36,6 +36,9 @@ Json report_json(const RunReport& r) {
                {"target", r.target},
                {"threads", r.threads},
                {"sizes", sizes_json(r.sizes)},
+               {"dtype", name_of(r.dtypes.q)},
+               {"kv_dtype", name_of(r.dtypes.kv_dtype())},
+               {"out_dtype", name_of(r.dtypes.out_dtype())},
                {"generated_buffers", r.generated},
                {"kernel_source", name_of(r.kernel_source)},
                {"compile_ms", r.compile_ms},
@@ -45,6 +48,7 @@ Json report_json(const RunReport& r) {
                {"repeat", r.repeat},
                {"run_ms", r.run_ms},
                {"useful_gflops", r.useful_gflops()},
+               {"peak_kind", name_of(r.peak)},
                {"peak_gflops", r.peak_gflops},
                {"percent_of_peak", r.percent_of_peak()},
                {"max_abs_error", nullptr},
@@ -68,18 +72,27 @@ double share_allowed(const RunReport& r) {
   return pairs > 0 ? 100.0 * static_cast<double>(r.allowed_pairs) / pairs : 0;
 }
 
+// "f32", or "bf16 (kv f16, out f32)".
+std::string dtypes_text(const DTypeOptions& dtypes) {
+  std::string extra;
+  if (dtypes.kv_dtype() != dtypes.q) extra += fmt::format("kv {}", name_of(dtypes.kv_dtype()));
+  if (dtypes.out_dtype() != dtypes.q) extra += fmt::format("{}out {}", extra.empty() ? "" : ", ", name_of(dtypes.out_dtype()));
+  return extra.empty() ? std::string(name_of(dtypes.q)) : fmt::format("{} ({})", name_of(dtypes.q), extra);
+}
+
 void print_table(const RunReport& r) {
   const Sizes& s = r.sizes;
   fmt::print("{}\n", r.pattern);
-  line("shape", fmt::format("batch {}, heads {} (kv {}), q_len {}, kv_len {}, head_dim {}, v_head_dim {}, f32", s.batch,
-                            s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim));
+  line("shape", fmt::format("batch {}, heads {} (kv {}), q_len {}, kv_len {}, head_dim {}, v_head_dim {}, {}", s.batch, s.heads,
+                            s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim, dtypes_text(r.dtypes)));
   for (const std::string& buffer : r.generated) line("generated", buffer);
   line("compile", fmt::format("{:.2f} ms ({})", r.compile_ms, name_of(r.kernel_source)));
   line("block mask", fmt::format("{:.2f} ms; {:.1f} % of the blocks are empty, {:.1f} % of the pairs allowed", r.mask_ms,
                                  r.sparsity, share_allowed(r)));
   line("run", fmt::format("{:.3f} ms, median of {}, {} thread{}", r.run_ms, r.repeat, r.threads, r.threads == 1 ? "" : "s"));
   line("useful", fmt::format("{:.1f} GFLOP/s", r.useful_gflops()));
-  line("FMA peak", fmt::format("{:.1f} GFLOP/s, measured beside the run ({})", r.peak_gflops, r.target));
+  line(r.peak == Peak::kDotBf16 ? "bf16 peak" : "FMA peak",
+       fmt::format("{:.1f} GFLOP/s, measured beside the run ({}, {})", r.peak_gflops, name_of(r.peak), r.target));
   line("of peak", fmt::format("{:.1f} %", r.percent_of_peak()));
   if (!r.verification) return line("max error", "not verified");
   const Verification& v = *r.verification;

@@ -9,6 +9,7 @@
 #include "failure.h"
 #include "flexjit/attention.h"
 #include "options.h"
+#include "peak.h"
 #include "problem.h"
 #include "verify.h"
 
@@ -18,6 +19,7 @@ struct RunReport {
   std::string pattern;
   std::string target;
   Sizes sizes;
+  DTypeOptions dtypes;
   int threads = 0;
   int repeat = 0;
   std::vector<std::string> generated;
@@ -27,6 +29,7 @@ struct RunReport {
   double sparsity = 0;             // percent of the 128 x 128 blocks that are empty
   std::int64_t allowed_pairs = 0;  // over all batch entries and heads
   double run_ms = 0;
+  Peak peak = Peak::kFmaF32;
   double peak_gflops = 0;
   std::optional<Verification> verification;  // absent: not asked for, or no query rows
 

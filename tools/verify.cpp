@@ -46,10 +46,41 @@ double distance(double a, double b) {
 double largest_finite(const Array& array) {
   double largest = 0;
   for (std::int64_t i = 0, n = array.count(); i < n; ++i) {
-    const double x = std::abs(static_cast<double>(array.as<float>()[i]));
+    const double x = std::abs(number_at(array, i));
     if (std::isfinite(x)) largest = std::max(largest, x);
   }
   return largest;
+}
+
+// Relative size of one rounding to `dtype`, half a unit in the last place.
+double rounding_of(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16: return 0x1p-8;
+    case DType::kF16: return 0x1p-11;
+    case DType::kF64: return 0x1p-53;
+    case DType::kF32:
+    case DType::kI64:
+    case DType::kI32:
+    case DType::kI8:
+    case DType::kU8:
+    case DType::kBool: return 0x1p-24;
+  }
+  return 0x1p-24;
+}
+
+struct Tolerance {
+  double base, score, weight, out, lse;
+};
+
+Tolerance tolerance_of(const Problem& problem) {
+  const double unit = rounding_of(problem.q.dtype);
+  const bool low = unit > 0x1p-20;
+  const bool wide = problem.q.dtype == DType::kF64;
+  return {.base = wide ? 1e-10 : 1e-5,
+          .score = wide ? 1e-15 : 2.4e-7,
+          .weight = low ? unit : 0,
+          .out = 2 * rounding_of(problem.out_dtype),
+          .lse = low ? unit : 1e-5};
 }
 
 class Comparison {
@@ -58,7 +89,8 @@ class Comparison {
       : request_(request),
         expected_out_(std::move(expected_out)),
         expected_lse_(std::move(expected_lse)),
-        largest_v_(largest_finite(request.problem.v)) {}
+        largest_v_(largest_finite(request.problem.v)),
+        tolerance_(tolerance_of(request.problem)) {}
 
   Array& expected_out() { return expected_out_; }
   Array& expected_lse() { return expected_lse_; }
@@ -77,13 +109,15 @@ class Comparison {
     const std::int64_t lse_at = (b * s.heads + h) * s.q_len + row;
     const double lse = expected_lse_.as<float>()[lse_at];
     const double size = std::isfinite(lse) ? std::abs(lse) : 0;
-    note(distance(request_.lse.as<float>()[lse_at], lse), 1e-5 + 1e-6 * size, result.max_lse_error, result.correct);
+    note(distance(request_.lse.as<float>()[lse_at], lse), tolerance_.lse + 1e-6 * size, result.max_lse_error, result.correct);
 
     const TensorView view = view_of(expected_out_, request_.problem.layout);
     const std::int64_t at = b * view.strides[0] + h * view.strides[1] + row * view.strides[2];
     for (std::int64_t d = 0; d < s.v_head_dim; ++d) {
-      const double expected = expected_out_.as<float>()[at + d];
-      note(distance(request_.out.as<float>()[at + d], expected), 1e-5 * (1 + std::abs(expected)) + 2.4e-7 * size * largest_v_,
+      const double expected = number_at(expected_out_, at + d);
+      note(distance(number_at(request_.out, at + d), expected),
+           tolerance_.base * (1 + std::abs(expected)) + tolerance_.score * size * largest_v_ + tolerance_.weight * largest_v_ +
+               tolerance_.out * std::abs(expected),
            result.max_abs_error, result.correct);
     }
   }
@@ -96,6 +130,7 @@ class Comparison {
   const VerifyRequest& request_;
   Array expected_out_, expected_lse_;
   double largest_v_;
+  Tolerance tolerance_;
 };
 
 }  // namespace

@@ -30,8 +30,11 @@ struct VerifyRequest {
 
 inline constexpr int kSampledRows = 64;
 
-// A row is correct when |out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6 |lse|: fp32 scores
-// are rounded to 2^-24 of their size, which the log-sum-exp measures, and move the weights by as much. Equal infinities agree.
+// With fp32 inputs a row is correct when |out - ref| <= 1e-5 (1 + |ref|) + 2.4e-7 |lse| max|V| and |lse - ref| <= 1e-5 + 1e-6
+// |lse|: fp32 scores are rounded to 2^-24 of their size, which the log-sum-exp measures, and move the weights by as much. Equal
+// infinities agree. With bf16 or fp16 queries, whose unit of rounding u is 2^-8 or 2^-11, weights may be rounded too: u max|V|
+// more and, for lse, u instead of 1e-5. fp64: 1e-10 (1 + |ref|) + 1e-15 |lse| max|V|. The output's own rounding comes on top:
+// twice its unit times |ref|.
 Result<Verification> verify(const VerifyRequest& request, const Progress& progress);
 
 }  // namespace flexjit::tools

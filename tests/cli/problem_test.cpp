@@ -45,6 +45,27 @@ TEST(Problem, SizesFollowFromFiles) {
   EXPECT_EQ(problem.make_output().shape, (std::vector<std::int64_t>{2, 5, 4, 3}));
 }
 
+TEST(Problem, InputsHaveTheWantedTypes) {
+  const TemporaryFolder folder;
+  RunOptions options;
+  options.sizes.q_len = 4;
+  options.dtypes = {.q = DType::kF32, .kv = DType::kBF16, .out = DType::kF16};
+  options.files.k = folder.path("k.npy");
+  Array bits(DType::kBF16, {1, 4, 4, 64});
+  bits.as<std::uint16_t>()[0] = 0x3fc0;  // 1.5
+  ASSERT_TRUE(write_npy(options.files.k, bits));
+  const Problem problem = make_problem(options).value();
+  EXPECT_EQ(problem.q.dtype, DType::kF32);
+  EXPECT_EQ(problem.k.dtype, DType::kBF16);
+  EXPECT_EQ(problem.v.dtype, DType::kBF16);
+  EXPECT_EQ(number_at(problem.k, 0), 1.5);
+  EXPECT_NE(number_at(problem.v, 0), 0);
+  EXPECT_EQ(problem.make_output().dtype, DType::kF16);
+  EXPECT_EQ(problem.make_lse().dtype, DType::kF32);
+  options.dtypes = {.q = DType::kF64, .kv = {}, .out = {}};
+  EXPECT_EQ(number_at(make_problem(options).value().k, 0), 1.5);
+}
+
 TEST(Problem, ConflictsNameBothSides) {
   const TemporaryFolder folder;
   RunOptions options;

@@ -1,0 +1,153 @@
+// The sizes are those that attention engines are compared at: prefill of 2048 and 16384 tokens, a decoder's step over a long
+// cache, an encoder's batch of short sequences. Patterns are the examples where there is one.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+
+#include "bench/case.h"
+#include "embedded.h"
+
+namespace flexjit::tools::bench {
+namespace {
+
+std::string example(std::string_view name) { return std::string(embedded_example(name)); }
+
+Sizes square(std::int64_t heads, std::int64_t length, std::int64_t dim) {
+  return {.batch = 1, .heads = heads, .kv_heads = heads, .q_len = length, .kv_len = length, .head_dim = dim, .v_head_dim = dim};
+}
+
+Sizes step(std::int64_t batch, std::int64_t heads, std::int64_t kv_heads, std::int64_t kv_len) {
+  return {
+      .batch = batch, .heads = heads, .kv_heads = kv_heads, .q_len = 1, .kv_len = kv_len, .head_dim = 128, .v_head_dim = 128};
+}
+
+DTypeOptions of(DType dtype) { return {.q = dtype, .kv = {}, .out = {}}; }
+
+constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16, kF16 = DType::kF16, kF64 = DType::kF64;
+
+class Table {
+ public:
+  std::vector<Case> take() { return std::move(cases_); }
+
+  void dense() {
+    for (DType dtype : {kF32, kBF16, kF16, kF64}) example_case("dense", "2k D=64", "full", of(dtype), square(4, 2048, 64));
+    for (DType dtype : {kF32, kBF16, kF16}) example_case("dense", "2k D=128", "full", of(dtype), square(4, 2048, 128));
+  }
+
+  void causal() {
+    for (DType dtype : {kF32, kBF16})
+      for (std::int64_t dim : {64, 128})
+        example_case("causal", fmt::format("2k D={}", dim), "causal", of(dtype), square(4, 2048, dim));
+  }
+
+  void sparse() {
+    for (DType dtype : {kF32, kBF16}) {
+      example_case("sparse", "16k causal window 256", "sliding_window", of(dtype), square(1, 16384, 64));
+      example_case("sparse", "16k documents of 800", "document", of(dtype), square(1, 16384, 64)).document_length = 800;
+      example_case("sparse", "16k causal documents of 800", "document_causal", of(dtype), square(1, 16384, 64))
+          .document_length = 800;
+    }
+  }
+
+  void mods() {
+    const Sizes sizes = square(4, 2048, 64);
+    const std::string plain = example("full"), causal = example("causal");
+    const auto add = [&](const char* name, const char* pattern, const std::string& program, const std::string& without) {
+      cases_.push_back(
+          {.suite = "mods", .name = name, .pattern = pattern, .program = program, .plain = without, .sizes = sizes});
+    };
+    add("2k none", "full", plain, plain);  // how much of a ratio is noise
+    add("2k ALiBi", "alibi_dense", "buffer slope : f32[num_heads]\nscore = score + slope[h] * (kv_idx - q_idx)\n", plain);
+    add("2k relative bias table", "relative_bias", example("relative_bias"), plain);
+    add("2k T5 buckets", "t5_buckets", example("t5_buckets"), plain);
+    add("2k softcap", "softcap_dense", "const cap : float = 30.0\nscore = cap * tanh(score / cap)\n", plain);
+    add("2k full bias (H,S,S)", "full_bias", example("full_bias"), plain);
+    add("2k causal ALiBi", "alibi", example("alibi"), causal);
+    add("2k causal softcap", "softcap", example("softcap"), causal);
+  }
+
+  void decode() {
+    for (DType dtype : {kF32, kBF16, kF16})
+      example_case("decode", "32/8 heads kv 16k", "full", of(dtype), step(1, 32, 8, 16384));
+    example_case("decode", "32/8 heads kv 16k", "full", {.q = kF32, .kv = kBF16, .out = {}}, step(1, 32, 8, 16384));
+    for (DType dtype : {kF32, kBF16}) {
+      example_case("decode", "32/32 heads kv 4k", "full", of(dtype), step(1, 32, 32, 4096));
+      example_case("decode", "32/1 heads kv 16k batch 8", "full", of(dtype), step(8, 32, 1, 16384));
+      example_case("decode", "32/8 heads kv 2k batch 8", "full", of(dtype), step(8, 32, 8, 2048));
+    }
+    Case& drafted = example_case("decode", "32/8 heads kv 16k 4 queries", "full", of(kF32), step(1, 32, 8, 16384));
+    drafted.sizes.q_len = 4;
+  }
+
+  void shapes() {
+    for (std::int64_t dim : {32, 40, 80, 96, 160, 192, 256})
+      example_case("shapes", fmt::format("2k D={}", dim), "full", of(kF32), square(dim < 160 ? 4 : 2, 2048, dim));
+    for (DType dtype : {kF32, kBF16}) {
+      Case& encoder = example_case("shapes", "16 x 128 tokens, 12 heads", "full", of(dtype), square(12, 128, 64));
+      encoder.sizes.batch = 16;
+    }
+    example_case("shapes", "2k 8/2 heads", "causal", of(kF32), square(8, 2048, 64)).sizes.kv_heads = 2;
+    Case& odd = example_case("shapes", "1999 x 2053 D=72", "full", of(kF32), square(4, 1999, 72));
+    odd.sizes.kv_len = 2053;
+    example_case("shapes", "2k D=128 values of 64", "full", of(kF32), square(4, 2048, 128)).sizes.v_head_dim = 64;
+  }
+
+  void scaling(int threads) {
+    example_case("scaling", "4k dense", "full", of(kF32), square(4, 4096, 64)).threads = threads;
+    example_case("scaling", "4k causal", "causal", of(kF32), square(4, 4096, 64)).threads = threads;
+    example_case("scaling", "decode 32/8 heads kv 16k", "full", of(kF32), step(1, 32, 8, 16384)).threads = threads;
+  }
+
+ private:
+  Case& example_case(const char* suite, std::string name, const char* pattern, const DTypeOptions& dtypes, const Sizes& sizes) {
+    cases_.push_back({.suite = suite,
+                      .name = std::move(name),
+                      .pattern = pattern,
+                      .program = example(pattern),
+                      .dtypes = dtypes,
+                      .sizes = sizes});
+    return cases_.back();
+  }
+
+  std::vector<Case> cases_;
+};
+
+void shrink(Case& test) {
+  const auto cut = [](std::int64_t length) { return length <= 128 ? length : std::max<std::int64_t>(length / 16, 64); };
+  test.sizes.q_len = cut(test.sizes.q_len);
+  test.sizes.kv_len = cut(test.sizes.kv_len);
+  if (test.document_length > 0) test.document_length /= 16;
+}
+
+}  // namespace
+
+std::string dtype_text(const Case& test) {
+  const DTypeOptions& d = test.dtypes;
+  return d.kv_dtype() == d.q ? std::string(name_of(d.q)) : fmt::format("{}, kv {}", name_of(d.q), name_of(d.kv_dtype()));
+}
+
+std::vector<std::string> suite_names() { return {"dense", "causal", "sparse", "mods", "decode", "shapes", "scaling"}; }
+
+std::vector<Case> select_cases(const BenchOptions& options) {
+  Table table;
+  table.dense();
+  table.causal();
+  table.sparse();
+  table.mods();
+  table.decode();
+  table.shapes();
+  table.scaling(std::max(2, options.threads));
+  std::vector<Case> selected;
+  for (Case& test : table.take()) {
+    const bool suite = options.suites.empty() || std::ranges::find(options.suites, test.suite) != options.suites.end();
+    const std::string path = fmt::format("{}/{}/{}", test.suite, test.name, dtype_text(test));
+    if (!suite || path.find(options.filter) == std::string::npos) continue;
+    if (test.suite != "scaling") test.threads = options.threads;
+    if (options.effort == Effort::kQuick) shrink(test);
+    selected.push_back(std::move(test));
+  }
+  return selected;
+}
+
+}  // namespace flexjit::tools::bench

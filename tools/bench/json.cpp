@@ -1,0 +1,88 @@
+// Rows for programs. The names of the fields are stable; a field that does not apply to a row is null.
+#include <nlohmann/json.hpp>
+
+#include "bench/results.h"
+
+namespace flexjit::tools::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json peers_json(const Row& row) {
+  Json peers = Json::object();
+  for (const PeerTime& time : row.peers)
+    peers[time.peer] = {{"run_ms", time.ms},
+                        {"useful_gflops", row.useful_gflops() * row.run_ms / time.ms},
+                        {"percent_of_limit", row.percent_at(time.ms)},
+                        {"difference", time.difference}};
+  return peers;
+}
+
+Json ratios_json(const Row& row) {
+  Json ratios = Json::object();
+  for (const PeerTime& time : row.peers) ratios[time.peer] = ratio_to(row, time);
+  return ratios;
+}
+
+Json number_or_null(const std::optional<double>& number) { return number ? Json(*number) : Json(nullptr); }
+
+Json row_json(const Row& row) {
+  const Sizes& s = row.test.sizes;
+  Json json = {{"suite", row.test.suite},
+               {"case", row.test.name},
+               {"dtype", name_of(row.test.dtypes.q)},
+               {"kv_dtype", name_of(row.test.dtypes.kv_dtype())},
+               {"threads", row.test.threads},
+               {"pattern", row.test.pattern},
+               {"sizes",
+                {{"batch", s.batch},
+                 {"heads", s.heads},
+                 {"kv_heads", s.kv_heads},
+                 {"q_len", s.q_len},
+                 {"kv_len", s.kv_len},
+                 {"head_dim", s.head_dim},
+                 {"v_head_dim", s.v_head_dim}}}};
+  for (const char* field : {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "compile_ms",
+                            "extra_bytes", "ratio_to_plain", "speedup", "max_abs_error", "correct"})
+    json[field] = nullptr;
+  json["ratio_to"] = ratios_json(row);
+  json["peers"] = peers_json(row);
+  json["peer_notes"] = row.peer_notes;
+  json["errors"] = Json::array();
+  for (const Diagnostic& error : row.errors) json["errors"].push_back({{"kind", error.kind}, {"message", error.message}});
+  if (!row.errors.empty()) return json;
+  json["run_ms"] = row.run_ms;
+  json["useful_gflops"] = row.useful_gflops();
+  if (!row.arithmetic) json["gbps"] = row.gbps();
+  json["limit"] = row.limit;
+  json["limit_kind"] = row.limit_kind();
+  json["percent_of_limit"] = row.percent_of_limit();
+  json["compile_ms"] = row.compile_ms;
+  if (row.extra_bytes) json["extra_bytes"] = *row.extra_bytes;
+  json["ratio_to_plain"] = number_or_null(row.ratio_to_plain);
+  json["speedup"] = number_or_null(row.speedup);
+  if (row.verification) {
+    json["max_abs_error"] = row.verification->max_abs_error;
+    json["correct"] = row.verification->correct;
+  }
+  return json;
+}
+
+}  // namespace
+
+double ratio_to(const Row& row, const PeerTime& peer) { return row.run_ms > 0 ? peer.ms / row.run_ms : 0; }
+
+std::string to_json(const Report& report) {
+  Json json = {
+      {"machine",
+       {{"processor", report.machine.processor}, {"processors", report.machine.processors}, {"caches", report.machine.caches}}},
+      {"target", report.target},
+      {"repeat", report.repeat},
+      {"peers", report.peers},
+      {"skipped", report.skipped},
+      {"rows", Json::array()}};
+  for (const Row& row : report.rows) json["rows"].push_back(row_json(row));
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace flexjit::tools::bench

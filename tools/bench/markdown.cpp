@@ -1,0 +1,138 @@
+// For people: lines on a terminal, and a document with one table a suite that has only the columns which the suite fills.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "bench/results.h"
+
+namespace flexjit::tools::bench {
+namespace {
+
+std::string rate(const Row& row) {
+  return row.arithmetic ? fmt::format("{:.1f} GFLOP/s", row.useful_gflops()) : fmt::format("{:.1f} GB/s", row.gbps());
+}
+
+std::string limit(const Row& row) { return fmt::format("{:.1f} {}", row.limit, row.limit_kind()); }
+
+std::string peer_ratio(const Row& row, const std::string& peer) {
+  for (const PeerTime& time : row.peers)
+    if (time.peer == peer) return fmt::format("{:.2f}", ratio_to(row, time));
+  return "";
+}
+
+struct Column {
+  std::string heading;
+  std::function<std::string(const Row&)> cell;  // empty where it does not apply
+};
+
+std::vector<Column> columns(const Report& report) {
+  const auto optional = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.2f}", *value) : std::string();
+  };
+  std::vector<Column> all = {
+      {"case", [](const Row& row) { return row.test.name; }},
+      {"dtype", [](const Row& row) { return dtype_text(row.test); }},
+      {"threads", [](const Row& row) { return fmt::format("{}", row.test.threads); }},
+      {"useful", rate},
+      {"limit", limit},
+      {"of limit", [](const Row& row) { return fmt::format("{:.1f} %", row.percent_of_limit()); }},
+      {"of plain", [optional](const Row& row) { return optional(row.ratio_to_plain); }},
+      {"over 1 thread", [optional](const Row& row) { return optional(row.speedup); }},
+  };
+  for (const auto& [peer, version] : report.peers)
+    all.push_back({"over " + peer, [name = peer](const Row& row) { return peer_ratio(row, name); }});
+  all.push_back({"compile ms", [](const Row& row) { return fmt::format("{:.1f}", row.compile_ms); }});
+  all.push_back({"extra MiB", [](const Row& row) {
+                   return row.extra_bytes ? fmt::format("{:.1f}", static_cast<double>(*row.extra_bytes) / (1 << 20)) : "";
+                 }});
+  return all;
+}
+
+std::string failure_text(const Row& row) {
+  return row.errors.empty() ? fmt::format("WRONG: off by {:.2e}", row.verification->max_abs_error) : row.errors[0].message;
+}
+
+std::string suite_table(const Report& report, const std::string& suite) {
+  std::vector<const Row*> rows;
+  std::string failures;
+  for (const Row& row : report.rows) {
+    if (row.test.suite != suite) continue;
+    if (row.failed())
+      failures += fmt::format("- {}, {}: {}\n", row.test.name, dtype_text(row.test), failure_text(row));
+    else
+      rows.push_back(&row);
+  }
+  std::string heading, rule;
+  std::vector<Column> used;
+  for (Column& column : columns(report)) {
+    if (std::ranges::all_of(rows, [&](const Row* row) { return column.cell(*row).empty(); })) continue;
+    heading += "| " + column.heading + " ";
+    rule += used.size() < 2 ? "|---" : "|---:";
+    used.push_back(std::move(column));
+  }
+  std::string out = "\n## " + suite + "\n\n";
+  if (!rows.empty()) out += heading + "|\n" + rule + "|\n";
+  for (const Row* row : rows) {
+    for (const Column& column : used) out += "| " + column.cell(*row) + " ";
+    out += "|\n";
+  }
+  return out + (failures.empty() ? "" : "\nDid not run:\n\n" + failures);
+}
+
+std::string machine_lines(const Report& report) {
+  const Machine& m = report.machine;
+  std::string out =
+      fmt::format("- Machine: {}, {} processor{}; {}. Target `{}`.\n", m.processor.empty() ? "unknown" : m.processor,
+                  m.processors, m.processors == 1 ? "" : "s", m.caches.empty() ? "caches unknown" : m.caches, report.target);
+  for (const auto& [peer, version] : report.peers) out += fmt::format("- {}: {}\n", peer, version);
+  for (const auto& [peer, why] : report.skipped) out += fmt::format("- {}: not run ({})\n", peer, why);
+  return out;
+}
+
+constexpr const char* kIntroduction = R"(# Results
+
+Made by `bench/make-results`; every figure below is of one run on one machine.
+
+)";
+
+constexpr const char* kExplanation = R"(
+Times are medians of {} runs after one that does not count. *Useful* counts `2 (D + Dv)` operations for each pair that the mask allows, for decode
+the bytes of K and V, each once. The limit (multiply-adds of the dtype, bf16 dot products, or reading) is measured with the same number of threads
+before and after each row, the better one counts. A ratio *over* a peer is our useful throughput over its, on the same tensors with the same number of
+threads, measured right after our row; the peers' masks, biases and block masks are made before their clock starts, ours inside the run. *Of plain* compares
+with the same run without the mod, *over 1 thread* with one thread, both alternating with it. *Extra* is the peak of heap beyond inputs and outputs
+in the first run. Every row is verified against fp64.
+
+To reproduce: `bench/make-results`, with `FLEXJIT_PEERS_PYTHON` naming a Python that has torch, openvino and numpy.
+)";
+
+}  // namespace
+
+std::string to_markdown(const Report& report, const std::string& plot) {
+  std::string out = kIntroduction + machine_lines(report);
+  out += fmt::format(fmt::runtime(kExplanation), report.repeat);
+  if (!plot.empty()) out += fmt::format("\n![Percent of the limit of each case, with the peers]({})\n", plot);
+  for (const std::string& suite : suite_names())
+    if (std::ranges::any_of(report.rows, [&](const Row& row) { return row.test.suite == suite; }))
+      out += suite_table(report, suite);
+  return out;
+}
+
+std::string table_heading() {
+  return fmt::format("{:<8} {:<30} {:<12} {:>7} {:>14} {:>23} {:>8} {:>8}  {}", "suite", "case", "dtype", "threads", "useful",
+                     "limit", "of limit", "compile", "ratios");
+}
+
+std::string table_line(const Row& row) {
+  std::string line =
+      fmt::format("{:<8} {:<30} {:<12} {:>7} ", row.test.suite, row.test.name, dtype_text(row.test), row.test.threads);
+  if (row.failed()) return line + failure_text(row);
+  line += fmt::format("{:>14} {:>23} {:>6.1f} % {:>5.0f} ms ", rate(row), limit(row), row.percent_of_limit(), row.compile_ms);
+  if (row.ratio_to_plain) line += fmt::format(" plain {:.2f}", *row.ratio_to_plain);
+  if (row.speedup) line += fmt::format(" 1 thread {:.2f}", *row.speedup);
+  for (const PeerTime& time : row.peers) line += fmt::format(" {} {:.2f}", time.peer, ratio_to(row, time));
+  return line;
+}
+
+}  // namespace flexjit::tools::bench

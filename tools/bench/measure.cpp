@@ -1,0 +1,172 @@
+// Ratios to a run without the mod, or with one thread, come from runs that alternate with ours: a clock that drifts changes
+// both.
+#include "bench/measure.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "bench/subject.h"
+#include "timing.h"
+
+namespace flexjit::tools::bench {
+namespace {
+
+constexpr int kVerifiedRows = 16;  // of each head: the first and the last ones
+
+class Measurement {
+ public:
+  Measurement(const Case& test, const BenchOptions& options, const Helpers& helpers)
+      : test_(test), options_(options), peers_(helpers.peers), progress_(helpers.progress) {
+    row_.test = test;
+  }
+
+  Row operator()() {
+    using Step = Diagnostics (Measurement::*)();
+    for (Step step : {&Measurement::make_inputs, &Measurement::prepare, &Measurement::count_work, &Measurement::run_first,
+                      &Measurement::time_runs, &Measurement::verify_rows, &Measurement::ask_peers})
+      if (row_.errors = (this->*step)(); !row_.errors.empty()) break;
+    return std::move(row_);
+  }
+
+ private:
+  void show(std::string_view what) const {
+    progress_.show(fmt::format("{} {} {}: {}", test_.suite, test_.name, dtype_text(test_), what));
+  }
+
+  Diagnostics make_inputs() {
+    show("making inputs");
+    Result<Problem> problem = make_problem(run_options_of(test_));
+    if (!problem) return problem.diagnostics();
+    problem_ = std::move(*problem);
+    row_.kv_bytes = static_cast<std::int64_t>(problem_.k.bytes.size() + problem_.v.bytes.size());
+    return {};
+  }
+
+  Diagnostics prepare() {
+    show("compiling");
+    auto subject = make_subject({test_, problem_, test_.program, options_.target, test_.threads});
+    if (!subject) return subject.diagnostics();
+    subject_ = std::move(*subject);
+    row_.compile_ms = subject_->attention.compile_ms();
+    if (test_.plain.empty() && test_.suite != "scaling") return {};
+    auto beside = test_.plain.empty() ? make_subject({test_, problem_, test_.program, options_.target, 1})
+                                      : make_subject({test_, problem_, test_.plain, options_.target, test_.threads});
+    if (!beside) return beside.diagnostics();
+    beside_ = std::move(*beside);
+    return {};
+  }
+
+  Diagnostics count_work() {
+    show("counting allowed pairs");
+    const Sizes& s = test_.sizes;
+    const auto narrow = [](std::int64_t size) { return static_cast<std::int32_t>(size); };
+    const Result<std::int64_t> allowed = subject_->attention.count_allowed({.batch = narrow(s.batch),
+                                                                            .heads = narrow(s.heads),
+                                                                            .kv_heads = narrow(s.kv_heads),
+                                                                            .q_len = narrow(s.q_len),
+                                                                            .kv_len = narrow(s.kv_len)},
+                                                                           &subject_->names.bindings);
+    if (!allowed) return allowed.diagnostics();
+    row_.allowed_pairs = *allowed;
+    return {};
+  }
+
+  Diagnostics run_first() {
+    show("warming up");
+    const Result<RunStats> stats = subject_->attention.run(subject_->arguments(problem_));
+    if (!stats) return stats.diagnostics();
+    if (!beside_) return {};
+    const Result<RunStats> other = beside_->attention.run(beside_->arguments(problem_));
+    return other ? Diagnostics{} : other.diagnostics();
+  }
+
+  void measure_limit() {
+    show("measuring the limit");
+    if (test_.is_decode()) {
+      row_.limit = std::max(row_.limit, measure_read_gbps(problem_.k.bytes, problem_.v.bytes, test_.threads));
+      return;
+    }
+    row_.arithmetic = peak_for(test_.dtypes.q, options_.target);
+    row_.limit = std::max(row_.limit, measure_peak_gflops(*row_.arithmetic, options_.target, test_.threads));
+  }
+
+  Result<double> timed(Subject& subject) {
+    const RunArgs args = subject.arguments(problem_);
+    const auto begin = Clock::now();
+    const Result<RunStats> stats = subject.attention.run(args);
+    if (!stats) return stats.diagnostics();
+    return ms_since(begin);
+  }
+
+  Diagnostics time_runs() {
+    measure_limit();
+    std::vector<double> ours, ratios;
+    for (int i = 0; i < options_.repeat; ++i) {
+      show(fmt::format("running {} of {}", i + 1, options_.repeat));
+      const Result<double> other = beside_ ? timed(*beside_) : Result<double>(0.0);
+      if (!other) return other.diagnostics();
+      const Result<double> ms = timed(*subject_);
+      if (!ms) return ms.diagnostics();
+      ours.push_back(*ms);
+      ratios.push_back(*other / *ms);
+    }
+    row_.run_ms = median(std::move(ours));
+    if (beside_) (test_.plain.empty() ? row_.speedup : row_.ratio_to_plain) = median(std::move(ratios));
+    if (options_.effort == Effort::kFull) measure_limit();
+    return {};
+  }
+
+  Diagnostics verify_rows() {
+    show("verifying");
+    Result<Verification> verification = verify(
+        {subject_->attention, problem_, subject_->names.bindings, subject_->out, subject_->lse, kVerifiedRows}, progress_);
+    if (!verification) return verification.diagnostics();
+    row_.verification = *verification;
+    return {};
+  }
+
+  Diagnostics ask_peers() {
+    if (peers_ == nullptr || test_.suite == "scaling") return {};
+    PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .out = subject_->out, .buffers = {}};
+    for (const auto& [name, view] : subject_->names.bindings.buffers)
+      for (const Array& array : subject_->names.storage)
+        if (array.bytes.data() == view.data) tensors.buffers.emplace(name, &array);
+    peers_->measure(tensors, options_.repeat, row_, progress_);
+    return {};
+  }
+
+  const Case& test_;
+  const BenchOptions& options_;
+  Peers* peers_;
+  const Progress& progress_;
+  Problem problem_;
+  std::unique_ptr<Subject> subject_, beside_;  // beside_: what the ratio is to, or null
+  Row row_;
+};
+
+}  // namespace
+
+double Row::useful_gflops() const {
+  const double operations =
+      2.0 * static_cast<double>(test.sizes.head_dim + test.sizes.v_head_dim) * static_cast<double>(allowed_pairs);
+  return run_ms > 0 ? operations / (run_ms * 1e6) : 0;
+}
+
+double Row::gbps() const { return run_ms > 0 ? static_cast<double>(kv_bytes) / (run_ms * 1e6) : 0; }
+
+double Row::percent_at(double ms) const {
+  if (!(limit > 0) || !(ms > 0)) return 0;
+  return 100.0 * (arithmetic ? useful_gflops() : gbps()) * (run_ms / ms) / limit;
+}
+
+std::string Row::limit_kind() const { return arithmetic ? std::string(name_of(*arithmetic)) : "read-bandwidth"; }
+
+Row measure_case(const Case& test, std::size_t index, const BenchOptions& options, const Helpers& helpers) {
+  Row row = Measurement(test, options, helpers)();
+  row.extra_bytes = helpers.heap.extra_bytes(index);
+  return row;
+}
+
+}  // namespace flexjit::tools::bench

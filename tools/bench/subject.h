@@ -1,0 +1,36 @@
+// A case's program, compiled and bound: ready to run.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "bench/case.h"
+#include "bind.h"
+#include "problem.h"
+
+namespace flexjit::tools::bench {
+
+struct Subject {
+  Attention attention;
+  BoundNames names;
+  Array out, lse;
+
+  // Views of `problem` and of this subject; both must outlive the run.
+  RunArgs arguments(const Problem& problem);
+};
+
+struct SubjectRequest {
+  const Case& test;
+  const Problem& problem;
+  const std::string& program;
+  const std::string& target;
+  int threads;
+};
+
+// Compiles with an engine of its own, so that nothing is found in a cache. Errors: those of compile() and bind_names().
+Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request);
+
+// Sizes and dtypes of a case as `flexjit run` takes them.
+RunOptions run_options_of(const Case& test);
+
+}  // namespace flexjit::tools::bench
