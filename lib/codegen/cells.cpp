@@ -20,9 +20,7 @@ Cells as_operand(Emitter& e, llvm::Value* cells) {
 
 }  // namespace
 
-Ptr at_cell(Emitter& e, Ptr base, Index cells) {
-  return {e.ir().CreateInBoundsGEP(cell_type(e), base.value, cells.value)};
-}
+Ptr at_cell(Emitter& e, Ptr base, Index cells) { return {e.ir().CreateInBoundsGEP(cell_type(e), base.value, cells.value)}; }
 
 Cells load_cells(Emitter& e, Ptr address, int alignment) {
   auto* type = llvm::FixedVectorType::get(cell_type(e), static_cast<unsigned>(e.lanes()));
@@ -71,8 +69,8 @@ void store_as_cells(Emitter& e, llvm::ArrayRef<Float> vectors, Ptr address) {
   const auto at = [&](std::size_t i) { return e.at_byte(address, static_cast<std::int64_t>(i) * e.lanes() * 2); };
   std::size_t i = 0;
   for (; i + 1 < vectors.size(); i += 2) {
-    auto* both = ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_cvtne2ps2bf16_512, {},
-                                    {vectors[i + 1].value, vectors[i].value});
+    auto* both =
+        ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_cvtne2ps2bf16_512, {}, {vectors[i + 1].value, vectors[i].value});
     e.store(both, at(i), 4 * e.lanes());
   }
   if (i == vectors.size()) return;

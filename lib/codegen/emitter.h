@@ -1,5 +1,5 @@
-// Typed emission over IRBuilder. Float, Int and Bool are an fp32 (or fp64), i32 or i1 that is either one scalar or one vector of
-// the kernel's lanes; an operation on a scalar and a vector broadcasts the scalar, one on fp32 and fp64 widens the fp32. A
+// Typed emission over IRBuilder. Float, Int and Bool are an fp32 (or fp64), i32 or i1 that is either one scalar or one vector
+// of the kernel's lanes; an operation on a scalar and a vector broadcasts the scalar, one on fp32 and fp64 widens the fp32. A
 // "real" is a Float of the type that the kernel sums in: fp64 in fp64 kernels, else fp32. Index is a 64-bit scalar. Functions
 // return values; only emit_* functions elsewhere, and the stores and control flow here, append effects.
 #pragma once
@@ -123,7 +123,9 @@ class Emitter {
   Index shl(Index a, Index b);
   Index lshr(Index a, Index b);
   Index round_up(Index a, std::int64_t multiple);
-  Index panel_of(Index column) { return Index{builder_.CreateLShr(column.value, static_cast<unsigned>(std::countr_zero(static_cast<unsigned>(lanes_))))}; }
+  Index panel_of(Index column) {
+    return Index{builder_.CreateLShr(column.value, static_cast<unsigned>(std::countr_zero(static_cast<unsigned>(lanes_))))};
+  }
 
   // Memory. Offsets count 4-byte elements unless they say bytes.
   Ptr at(Ptr base, Index elements);

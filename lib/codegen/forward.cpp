@@ -12,7 +12,11 @@ using plan::Level;
 using plan::TileArg;
 
 ForwardEmitter::ForwardEmitter(Emitter& e, const plan::KernelKey& key)
-    : e_(e), key_(key), layout_(plan::layout_of(key)), scratch_(plan::scratch_of(key)), hoisting_(plan::hoist(key.program, key.nest)) {}
+    : e_(e),
+      key_(key),
+      layout_(plan::layout_of(key)),
+      scratch_(plan::scratch_of(key)),
+      hoisting_(plan::hoist(key.program, key.nest)) {}
 
 // for (s = 0; s < tile->span_count; ++s)
 //   for (kv = spans[s].begin rounded down to a panel; kv < spans[s].end; kv += kv_tile)

@@ -3,9 +3,9 @@
 //   for span in spans:                         skip what the block mask proved empty
 //     for key tile of kv_tile columns:
 //       for group of micro_rows rows:          which panels of the tile have an allowed pair, which have only such
-//       for strip of micro_vectors panels, for group:   S = Q K^T in registers, score_mod and mask_mod in its epilogue, running max
-//       for group: P = exp(S - max), sums, rescale factors
-//       for chunk of value dims, for group:    O = rescale * O + P V in registers
+//       for strip of micro_vectors panels, for group:   S = Q K^T in registers, score_mod and mask_mod in its epilogue, running
+//       max for group: P = exp(S - max), sums, rescale factors for chunk of value dims, for group:    O = rescale * O + P V in
+//       registers
 //
 // Each method appends the code of one level; the C pseudo-code of what it emits stands above it.
 #pragma once

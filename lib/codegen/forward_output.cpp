@@ -13,9 +13,7 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // e^x of one number; through a vector, whose exponential is a few instructions.
-Float exp_of(Emitter& e, Float x) {
-  return {e.ir().CreateExtractElement(emit_exp(e, e.broadcast(x)).value, std::uint64_t{0})};
-}
+Float exp_of(Emitter& e, Float x) { return {e.ir().CreateExtractElement(emit_exp(e, e.broadcast(x)).value, std::uint64_t{0})}; }
 
 }  // namespace
 
@@ -37,8 +35,9 @@ void ForwardEmitter::emit_output_row(Index row) {
     const Ptr launch = item_.launch.launch;
     const Ptr sinks = e_.load_pointer(e_.at_byte(launch, offsetof(plan::LaunchArg, sinks)), "sinks");
     const Float lowest = e_.real(-kInf), zero = e_.real(0.0);
-    const Float sink{e_.choose("sink", Bool{e_.ir().CreateIsNotNull(sinks.value)}, [&] { return e_.max(e_.load(e_.at(sinks, item_.h)), lowest).value; },
-                               [&] { return lowest.value; })};
+    const Float sink{e_.choose(
+        "sink", Bool{e_.ir().CreateIsNotNull(sinks.value)},
+        [&] { return e_.max(e_.load(e_.at(sinks, item_.h)), lowest).value; }, [&] { return lowest.value; })};
     const Float highest = e_.max(max, sink);
     const Float top = e_.select(e_.compare(FloatOrder::kEq, highest, lowest), zero, highest);
     const Float shrink = exp_of(e_, e_.sub(max, top));
@@ -50,8 +49,7 @@ void ForwardEmitter::emit_output_row(Index row) {
     emit_row_result(offsetof(plan::LaunchArg, lse), row, lse);
   }
   emit_row_result(offsetof(plan::LaunchArg, max_scores), row, max);
-  const Ptr target =
-      at_element(e_, item_.out.data, e_.mul(e_.add(item_.q_begin, row), item_.out.stride), key_.types.out);
+  const Ptr target = at_element(e_, item_.out.data, e_.mul(e_.add(item_.q_begin, row), item_.out.stride), key_.types.out);
   const std::int64_t whole = key_.v_head_dim / e_.lanes() * e_.lanes();
   e_.for_range("store_out.vector", e_.index(0), e_.index(whole), e_.index(e_.lanes()), [&](Index d) {
     const Float o = e_.load_reals(real_at(scratch_.o, row, layout_.v_padded, d), vector_bytes());

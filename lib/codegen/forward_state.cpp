@@ -130,13 +130,13 @@ void ForwardEmitter::emit_row_values() {
   if (hoisting_.row_slots == 0) return;
   const Id q_idx = find(key_.program, Op::kQIdx);
   const Index last = e_.sub(item_.q_count, e_.index(1));
-  const Values fine = e_.for_range(
-      "row_values", e_.index(0), item_.rows, e_.index(1), {reads_fine_.value}, [&](Index r, const Values& carried) {
-        Scope scope = uniform_;
-        scope.value[q_idx.index] = e_.narrow(e_.add(item_.q_begin, e_.min(r, last))).value;
-        expressions_->evaluate(scope, Level::kRow, all_nodes(key_.program));
-        return Values{e_.logical_and(Bool{carried[0]}, store_values(scope, Level::kRow, r)).value};
-      });
+  const Values fine = e_.for_range("row_values", e_.index(0), item_.rows, e_.index(1), {reads_fine_.value},
+                                   [&](Index r, const Values& carried) {
+                                     Scope scope = uniform_;
+                                     scope.value[q_idx.index] = e_.narrow(e_.add(item_.q_begin, e_.min(r, last))).value;
+                                     expressions_->evaluate(scope, Level::kRow, all_nodes(key_.program));
+                                     return Values{e_.logical_and(Bool{carried[0]}, store_values(scope, Level::kRow, r)).value};
+                                   });
   reads_fine_ = Bool{fine[0]};
 }
 
@@ -158,9 +158,9 @@ Bool ForwardEmitter::emit_column_values(const KeyTile& tile) {
   return Bool{all[0]};
 }
 
-// for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..] = ...; }
-// Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it alone.
-// Only differences that occur between the span's columns and the tile's rows are read.
+// for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..]
+// = ...; } Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it
+// alone. Only differences that occur between the span's columns and the tile's rows are read.
 Bool ForwardEmitter::emit_diagonal_values(const KeyTile& tile) {
   Bool fine = e_.constant_bool(true);
   if (hoisting_.diagonal_slots == 0) return fine;

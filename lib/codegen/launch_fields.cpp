@@ -31,7 +31,8 @@ Rows load_rows(Emitter& e, Ptr launch, TensorField field, Index b, Index head) {
   const Index from_batch = e.mul(b, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_batch))));
   const Index from_head = e.mul(head, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_head))));
   const Ptr data = e.load_pointer(tensor);
-  return {at_element(e, data, e.add(from_batch, from_head), field.dtype), e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_row)))};
+  return {at_element(e, data, e.add(from_batch, from_head), field.dtype),
+          e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_row)))};
 }
 
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program) {

@@ -98,9 +98,7 @@ llvm::Value* Packer::load_key_cell(Ptr key, Index d) {
   return paired(half(dim), e_.ir().CreateSelect(exists.value, half(next), e_.ir().getInt16(0)));
 }
 
-llvm::Value* Packer::zero_cell() {
-  return llvm::Constant::getNullValue(pairs_ ? e_.ir().getInt32Ty() : e_.real_type());
-}
+llvm::Value* Packer::zero_cell() { return llvm::Constant::getNullValue(pairs_ ? e_.ir().getInt32Ty() : e_.real_type()); }
 
 // first | second << 16
 llvm::Value* Packer::paired(llvm::Value* first, llvm::Value* second) {

@@ -1,7 +1,7 @@
-// What happens to scores before the softmax: score_mod, mask_mod, running maximum. The whole epilogue serves micro-tiles in which
-// every pair is allowed: in registers for cheap mods, row by row over stored scores for others, whose unrolled copies would cost
-// more than they save. The masked epilogue, a loop over panels and rows, serves the edges of masks and of the tensors, and
-// reads that must be checked.
+// What happens to scores before the softmax: score_mod, mask_mod, running maximum. The whole epilogue serves micro-tiles in
+// which every pair is allowed: in registers for cheap mods, row by row over stored scores for others, whose unrolled copies
+// would cost more than they save. The masked epilogue, a loop over panels and rows, serves the edges of masks and of the
+// tensors, and reads that must be checked.
 #include <limits>
 
 #include "codegen/forward.h"
@@ -51,7 +51,8 @@ void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro,
   const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, micro.row, e_.lanes(), e_.index(0)));
   if (hoisting_.score_cost <= kRegisterEpilogueCost) {
     for (int r = 0; r < key_.tiling.micro_rows; ++r) {
-      const auto of_row = llvm::ArrayRef(scores).slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors));
+      const auto of_row =
+          llvm::ArrayRef(scores).slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors));
       const ScoreRow row{.row = e_.add(micro.row, e_.index(r)),
                          .column = micro.column,
                          .scores = e_.at_real(first, e_.index(r * scratch_.s_stride)),

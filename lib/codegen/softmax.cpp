@@ -21,8 +21,8 @@ void ForwardEmitter::emit_softmax() {
   });
 }
 
-// For lanes rows at once: max = reduce(max_lanes[r]); shift = max == -inf ? 0 : max;   a row without any key keeps weights 2^(-inf) = 0
-// rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -exponent * shift;
+// For lanes rows at once: max = reduce(max_lanes[r]); shift = max == -inf ? 0 : max;   a row without any key keeps weights
+// 2^(-inf) = 0 rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -exponent * shift;
 void ForwardEmitter::emit_row_maxima(Index first_row) {
   llvm::SmallVector<Float, 16> lanes_of_rows;
   const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, first_row, e_.lanes(), e_.index(0)));

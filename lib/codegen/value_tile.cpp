@@ -1,5 +1,5 @@
-// O = rescale * O + P V: micro-tiles of micro_rows rows by up to micro_vectors vectors of value dims, kept in registers over the
-// panels of the key tile that the rows visit. V is read row by row (or pair of rows by pair) as it lies.
+// O = rescale * O + P V: micro-tiles of micro_rows rows by up to micro_vectors vectors of value dims, kept in registers over
+// the panels of the key tile that the rows visit. V is read row by row (or pair of rows by pair) as it lies.
 #include "codegen/forward.h"
 
 namespace flexjit::codegen {

@@ -28,8 +28,7 @@ Index count_zeros(Emitter& e, llvm::Intrinsic::ID direction, Index bits) {
 //   else masked_visit(group)
 void ForwardEmitter::emit_visits(const KeyTile& tile) {
   e_.if_else(
-      "masked", tile.masked,
-      [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
+      "masked", tile.masked, [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
       [&] {
         // The count of a span without mask is a multiple of the panel.
         const Index visited = low_bits(e_, e_.panel_of(tile.count));
@@ -44,21 +43,21 @@ void ForwardEmitter::emit_visits(const KeyTile& tile) {
 void ForwardEmitter::emit_masked_visit(const KeyTile& tile, Index group) {
   const Index panels = e_.panel_of(e_.round_up(tile.count, e_.lanes()));
   const Index begin = e_.widen(tile.begin), end = e_.widen(tile.end);
-  const Values bits = e_.for_range(
-      "visit.panel", e_.index(0), panels, e_.index(1), {e_.index(0).value, e_.index(0).value},
-      [&](Index panel, const Values& so_far) {
-        const Index first = e_.add(tile.kv, e_.mul(panel, e_.index(e_.lanes())));
-        const Index next = e_.add(first, e_.index(e_.lanes()));
-        const Choice mask = panel_mask(tile, group, panel);
-        const Bool overlaps = e_.logical_and(e_.less(first, end), e_.less(begin, next));
-        const Bool outside = e_.logical_or(e_.less(first, begin), e_.less(end, next));
-        const Bool visited = e_.logical_and(overlaps, e_.logical_or(e_.logical_not(tile.fine), mask.some));
-        const Bool whole = e_.logical_and(e_.logical_not(outside), e_.logical_and(tile.fine, mask.all));
-        const auto with = [&](llvm::Value* old, Bool bit) {
-          return e_.bit_or(Index{old}, e_.shl(e_.widen_bool(bit), panel)).value;
-        };
-        return Values{with(so_far[0], visited), with(so_far[1], whole)};
-      });
+  const Values bits =
+      e_.for_range("visit.panel", e_.index(0), panels, e_.index(1), {e_.index(0).value, e_.index(0).value},
+                   [&](Index panel, const Values& so_far) {
+                     const Index first = e_.add(tile.kv, e_.mul(panel, e_.index(e_.lanes())));
+                     const Index next = e_.add(first, e_.index(e_.lanes()));
+                     const Choice mask = panel_mask(tile, group, panel);
+                     const Bool overlaps = e_.logical_and(e_.less(first, end), e_.less(begin, next));
+                     const Bool outside = e_.logical_or(e_.less(first, begin), e_.less(end, next));
+                     const Bool visited = e_.logical_and(overlaps, e_.logical_or(e_.logical_not(tile.fine), mask.some));
+                     const Bool whole = e_.logical_and(e_.logical_not(outside), e_.logical_and(tile.fine, mask.all));
+                     const auto with = [&](llvm::Value* old, Bool bit) {
+                       return e_.bit_or(Index{old}, e_.shl(e_.widen_bool(bit), panel)).value;
+                     };
+                     return Values{with(so_far[0], visited), with(so_far[1], whole)};
+                   });
   store_visit(group, Index{bits[0]}, Index{bits[1]});
   emit_holes(group, Index{bits[0]});
 }
@@ -118,9 +117,7 @@ Choice ForwardEmitter::panel_mask(const KeyTile& tile, Index group, Index panel)
     if (node.type == ir::Type::kInt) {
       ranges.set(id, Range{e_.widen(least), e_.widen(greatest)});
     } else {  // entries are 0 and -1
-      const auto is_set = [&](Int entry_bits) {
-        return e_.compare(llvm::CmpInst::ICMP_NE, entry_bits, e_.constant_int(0));
-      };
+      const auto is_set = [&](Int entry_bits) { return e_.compare(llvm::CmpInst::ICMP_NE, entry_bits, e_.constant_int(0)); };
       ranges.set(id, Choice{is_set(least), is_set(greatest)});
     }
   }

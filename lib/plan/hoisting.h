@@ -23,7 +23,7 @@ struct Slopes {
 struct Hoisting {
   static constexpr std::int32_t kNoSlot = -1;
 
-  std::vector<Level> level;  // by node
+  std::vector<Level> level;    // by node
   std::vector<Slopes> slopes;  // by node
   // Slots in the row, column and diagonal tables of the scratch, kNoSlot where a node is not stored. `flag` slots hold
   // whether a checked read was in range.
@@ -42,11 +42,11 @@ struct Hoisting {
   // something that is the same for all lanes, and so are its other indices.
   std::vector<bool> contiguous;
 
-  std::vector<bool> in_mask;     // by node: the mask root reaches it
-  std::vector<bool> in_score;    // by node: the score root reaches it
+  std::vector<bool> in_mask;      // by node: the mask root reaches it
+  std::vector<bool> in_score;     // by node: the score root reaches it
   std::vector<bool> in_diagonal;  // by node: a diagonal node reaches it, or is it
-  std::int32_t score_cost = 0;   // vector instructions a score, roughly, of the element-level part of the score
-  bool checks_elements = false;  // an element-level read is not proved in range
+  std::int32_t score_cost = 0;    // vector instructions a score, roughly, of the element-level part of the score
+  bool checks_elements = false;   // an element-level read is not proved in range
 };
 
 // The rows of a decode item belong to several query heads, so that there h varies by row; and they are too few for tables of

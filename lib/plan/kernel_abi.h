@@ -42,8 +42,8 @@ struct FaultArg {
 // Constant over one launch.
 struct LaunchArg {
   TensorArg q, k, v, out;
-  RowArg lse{};                   // ln sum exp
-  RowArg max_scores{};            // the largest modified score that the mask allows, -inf for none
+  RowArg lse{};                 // ln sum exp
+  RowArg max_scores{};          // the largest modified score that the mask allows, -inf for none
   const float* sinks;           // by query head: a logit without a value, that takes part in every row's sum; null: none
   const BufferArg* buffers;     // by slot
   const std::uint32_t* params;  // by slot: bits of the i32, f32 or bool (0/1)

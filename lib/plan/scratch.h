@@ -14,20 +14,21 @@ inline constexpr std::int64_t kVisitBytes = 32;
 // Byte offsets, each a multiple of 64. Reals are fp64 in fp64 kernels, else fp32; row strides in reals; table entries have 4
 // bytes, entries of ranges are pairs of them: the least value, the greatest.
 struct ScratchLayout {
-  std::int64_t q = 0;                // [q_tile][k_depth] cells, scaled except in bf16
-  std::int64_t s = 0;                // [q_tile][s_stride], scores, then weights (as cells) in their place
-  std::int64_t o = 0;                // [q_tile][v_padded], unnormalised output
-  std::int64_t max_lanes = 0;        // [q_tile][lanes], running maximum of each lane
-  std::int64_t sum_lanes = 0;        // [q_tile][lanes], running sum of each lane
-  std::int64_t row_max = 0;          // [q_tile], the maximum that o and sum_lanes are relative to
-  std::int64_t base = 0;             // [q_tile], what exponents of the current key tile are relative to
-  std::int64_t rescale = 0;          // [q_tile], factor of o and sum_lanes in the current key tile
-  std::int64_t row_values = 0;       // [values][q_tile], sub-expressions of q_idx alone
-  std::int64_t column_values = 0;    // [values][kv_tile], sub-expressions of kv_idx alone
-  std::int64_t diagonal_values = 0;  // [values][diagonals], sub-expressions of kv_idx - q_idx alone; column c, row r at c - r + q_tile - 1
-  std::int64_t row_ranges = 0;       // [values][groups of micro_rows], of row values
-  std::int64_t column_ranges = 0;    // [values][panels], of column values
-  std::int64_t visits = 0;           // [groups of micro_rows], kVisitBytes each
+  std::int64_t q = 0;              // [q_tile][k_depth] cells, scaled except in bf16
+  std::int64_t s = 0;              // [q_tile][s_stride], scores, then weights (as cells) in their place
+  std::int64_t o = 0;              // [q_tile][v_padded], unnormalised output
+  std::int64_t max_lanes = 0;      // [q_tile][lanes], running maximum of each lane
+  std::int64_t sum_lanes = 0;      // [q_tile][lanes], running sum of each lane
+  std::int64_t row_max = 0;        // [q_tile], the maximum that o and sum_lanes are relative to
+  std::int64_t base = 0;           // [q_tile], what exponents of the current key tile are relative to
+  std::int64_t rescale = 0;        // [q_tile], factor of o and sum_lanes in the current key tile
+  std::int64_t row_values = 0;     // [values][q_tile], sub-expressions of q_idx alone
+  std::int64_t column_values = 0;  // [values][kv_tile], sub-expressions of kv_idx alone
+  std::int64_t diagonal_values =
+      0;  // [values][diagonals], sub-expressions of kv_idx - q_idx alone; column c, row r at c - r + q_tile - 1
+  std::int64_t row_ranges = 0;     // [values][groups of micro_rows], of row values
+  std::int64_t column_ranges = 0;  // [values][panels], of column values
+  std::int64_t visits = 0;         // [groups of micro_rows], kVisitBytes each
   std::int64_t bytes = 0;
   std::int64_t s_stride = 0;
   std::int64_t diagonals = 0;
