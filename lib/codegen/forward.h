@@ -99,8 +99,8 @@ class ForwardEmitter {
   void emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column);
   Float modified_score(Scope& scope, Float product);
   void load_diagonal_values(Scope& scope, Index row, Index column);
-  Bool emit_mask(Scope& scope, Bool inside);
-  void emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted);
+  Bool emit_mask(Scope& scope, Index row, Bool inside);
+  void emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted);
   void emit_running_max(Ptr maxima, Float scores);
 
   void emit_softmax();  // softmax.cpp

@@ -88,6 +88,7 @@ void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> sc
     load_values(scope, Level::kColumn, column);
     load_diagonal_values(scope, at.row, column);
     const Float score = modified_score(scope, scores[j]);
+    if (hoisting_.checks_elements) emit_fault_checks(scope, at.row, hoisting_.in_score);
     e_.store(score.value, e_.at_real(at.scores, offset), vector_bytes());
     max = max ? e_.max(score, max) : score;
   }
@@ -120,30 +121,33 @@ void ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_col
   const Int columns = e_.add(e_.narrow(e_.add(tile.kv, column)), e_.lane_numbers());
   const Bool inside = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, columns, tile.begin),
                                      e_.compare(llvm::CmpInst::ICMP_SLT, columns, tile.end));
-  const Bool allowed = emit_mask(scope, inside);
+  const Bool allowed = emit_mask(scope, row, inside);
   scope.active = allowed;
   score = modified_score(scope, score);
-  if (key_.program.score().valid()) emit_fault_checks(scope, hoisting_.in_score, hoisting_.in_mask);
+  emit_fault_checks(scope, row, hoisting_.in_score);
   score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
   e_.store(score.value, address, vector_bytes());
   emit_running_max(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), score);
 }
 
-Bool ForwardEmitter::emit_mask(Scope& scope, Bool inside) {
+Bool ForwardEmitter::emit_mask(Scope& scope, Index row, Bool inside) {
   const Id root = key_.program.mask();
   if (!root.valid()) return inside;
   scope.active = inside;
   expressions_->evaluate(scope, Level::kElement, hoisting_.in_mask);
-  emit_fault_checks(scope, hoisting_.in_mask, std::vector<bool>(key_.program.size(), false));
+  emit_fault_checks(scope, row, hoisting_.in_mask);
   return e_.logical_and(inside, Bool{scope.value[root.index]});
 }
 
-// for each checked read that is wanted and not unwanted: if (any active lane is out of range) report it
-void ForwardEmitter::emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted) {
+// for each checked read of the wanted nodes: if (any active lane is out of range && row < q_count) report it
+// The rows that pad the last micro-tile find nothing in the tables of diagonals.
+void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (!wanted[i] || unwanted[i] || scope.flag[i] == nullptr) continue;
+    if (!wanted[i] || scope.flag[i] == nullptr) continue;
     const Bool faulty = expressions_->faulty_lanes(scope, Id{i});
-    e_.if_then("fault", e_.any(faulty), [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
+    const Bool is_real{e_.ir().CreateICmpSLT(row.value, item_.q_count.value)};
+    e_.if_then("fault", e_.logical_and(e_.any(faulty), is_real),
+               [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
   }
 }
 
