@@ -274,7 +274,8 @@ int main(void) {
   test_errors(engine);
   test_older_struct(engine);
   expect(FLEXJIT_OK, flexjit_engine_get_stats(engine, &stats, &error), &error, NULL);
-  if (getenv("FLEXJIT_REFERENCE") == NULL) CHECK(stats.compiles == 4);
+  /* 4 patterns and, of the 3 that ran, the kernel for few query rows. */
+  if (getenv("FLEXJIT_REFERENCE") == NULL) CHECK(stats.compiles == 7);
   flexjit_engine_destroy(engine);
   flexjit_engine_destroy(NULL);
   flexjit_attention_destroy(NULL);
