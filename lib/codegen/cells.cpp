@@ -71,7 +71,7 @@ void store_as_cells(Emitter& e, llvm::ArrayRef<Float> vectors, Ptr address) {
   for (; i + 1 < vectors.size(); i += 2) {
     auto* both =
         ir.CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_cvtne2ps2bf16_512, {}, {vectors[i + 1].value, vectors[i].value});
-    e.store(both, at(i), 4 * e.lanes());
+    e.store(both, at(i), 2 * e.lanes());
   }
   if (i == vectors.size()) return;
   auto* half = llvm::FixedVectorType::get(ir.getBFloatTy(), static_cast<unsigned>(e.lanes()));
