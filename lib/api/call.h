@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "api/decode_kernel.h"
+#include "api/derived_mask.h"
 #include "api/pattern.h"
 #include "api/validate.h"
 #include "flexjit/attention.h"
@@ -18,6 +19,7 @@ struct Attention::Impl {
   std::shared_ptr<const api::Pattern> pattern;
   cache::SharedKernel kernel;                 // null for the reference backend
   std::shared_ptr<api::DecodeKernel> decode;  // null for the reference backend
+  std::shared_ptr<api::DerivedMask> derived;  // null for the reference backend
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
   int threads = 0;  // as EngineOptions::threads

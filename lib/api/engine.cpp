@@ -62,6 +62,7 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
     if (!found) return found.diagnostics();
     handle->kernel = found->kernel;
     handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, kernels);
+    handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
     handle->source = found->hit ? KernelSource::kMemory : KernelSource::kCompiled;
     handle->compile_ms = found->hit ? 0 : found->kernel->compile_ms;
   }

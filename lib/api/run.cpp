@@ -20,19 +20,15 @@ namespace {
 // Blocks of the derived mask are never narrower than this many keys: smaller ones cost more to list than they save.
 constexpr std::int32_t kMinKvBlock = 64;
 
-// The mask of this call at the kernel's own granularity; blocks that intervals cannot decide stay partial. None without a mask.
-std::optional<BlockMask> derive_block_mask(const Attention::Impl& impl, const Call& call) {
-  const ir::Program& program = impl.pattern->program;
-  if (!program.mask().valid()) return std::nullopt;
+// At the kernel's own granularity.
+BlockMaskShape wanted_blocks(const Attention::Impl& impl, const CallShape& shape) {
   const plan::KernelLayout& layout = impl.kernel->kernel.layout;
-  const mask::ClassifyRequest request{.shape = {.batch = call.shape.batch,
-                                                .heads = call.shape.q_heads,
-                                                .q_len = call.shape.q_len,
-                                                .kv_len = call.shape.kv_len,
-                                                .q_block = layout.q_tile,
-                                                .kv_block = std::max(layout.strip, kMinKvBlock)},
-                                      .undecided = mask::Undecided::kLeavePartial};
-  return mask::classify(program, call.bound.environment, request).mask;
+  return {.batch = shape.batch,
+          .heads = shape.q_heads,
+          .q_len = shape.q_len,
+          .kv_len = shape.kv_len,
+          .q_block = layout.q_tile,
+          .kv_block = std::max(layout.strip, kMinKvBlock)};
 }
 
 // What a launch left, for the caller.
@@ -53,7 +49,7 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
   const CallShape& shape = call.shape;
   if (!impl.decode->suits(shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
   const Launch launch = make_launch(*impl.pattern, args, call);
-  std::optional<BlockMask> derived;
+  DerivedMask::Shared derived;
   const ir::Program& program = impl.pattern->program;
   if (call.block_mask == nullptr && program.mask().valid()) {
     const BlockMaskShape wanted{.batch = shape.batch,
@@ -63,9 +59,9 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
                                 .q_block = shape.q_len,
                                 .kv_block = kMinKvBlock};
     if (!runtime::serves_decode(mask::broadcast_shape(program, wanted), launch.arg)) return std::nullopt;
-    derived = mask::classify(program, call.bound.environment, {wanted, mask::Undecided::kLeavePartial}).mask;
+    derived = impl.derived->get(program, call.bound.environment, wanted);
   }
-  const BlockMask* mask = derived ? &*derived : call.block_mask;
+  const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
   if (mask != nullptr && !runtime::serves_decode(mask->shape(), launch.arg)) return std::nullopt;
   const Result<DecodeKernel::Ready> ready = impl.decode->get();
   if (!ready) return Result<RunStats>(ready.diagnostics());
@@ -74,9 +70,11 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
 }
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  std::optional<BlockMask> derived;
-  if (call.block_mask == nullptr) derived = derive_block_mask(impl, call);
-  const BlockMask* mask = derived ? &*derived : call.block_mask;
+  DerivedMask::Shared derived;
+  if (call.block_mask == nullptr) {
+    derived = impl.derived->get(impl.pattern->program, call.bound.environment, wanted_blocks(impl, call.shape));
+  }
+  const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
   const Launch launch = make_launch(*impl.pattern, args, call);
   return finish(impl, call, runtime::launch(impl.kernel->kernel, launch.arg, mask, threads_of(impl)), mask);
 }

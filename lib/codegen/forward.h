@@ -78,8 +78,10 @@ class ForwardEmitter {
   void store_column_ranges(const Scope& scope, Index panel);
 
   void emit_output();  // forward_output.cpp
+  Float emit_sink();
+  void emit_row_totals(Index first_row, Float sink);
   void emit_output_row(Index row);
-  void emit_row_result(std::size_t offset, Index row, Float value);
+  void emit_row_results(std::size_t offset, std::int64_t section);
 
   void emit_visits(const KeyTile& tile);  // visits.cpp
   void emit_masked_visit(const KeyTile& tile, Index group);

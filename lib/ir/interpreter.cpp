@@ -11,17 +11,6 @@
 namespace flexjit::ir {
 namespace {
 
-std::vector<bool> reachable(const Program& program, Id root) {
-  std::vector<bool> reached(program.size());
-  if (!root.valid()) return reached;
-  reached[root.index] = true;
-  for (std::uint32_t i = root.index + 1; i-- > 0;) {
-    if (!reached[i]) continue;
-    for (Id operand : program.operands(Id{i})) reached[operand.index] = true;
-  }
-  return reached;
-}
-
 std::vector<Precision> precisions(const Program& program) {
   std::vector<Precision> result(program.size(), Precision::kFp32);
   for (std::uint32_t i = 0; i < program.size(); ++i) {

@@ -214,6 +214,16 @@ std::vector<Id> depth_first(const Program& program, std::initializer_list<Id> ro
 
 }  // namespace
 
+std::vector<bool> reachable(const Program& program, Id root) {
+  std::vector<bool> reached(program.size(), false);
+  if (root.valid()) reached[root.index] = true;
+  for (auto i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
+    if (!reached[i]) continue;
+    for (Id operand : program.operands(Id{i})) reached[operand.index] = true;
+  }
+  return reached;
+}
+
 Program ProgramBuilder::finish(Id score, Id mask) && {
   FLEXJIT_CHECK(!score.valid() || program_.node(score).type == Type::kFloat, "the score is a float");
   FLEXJIT_CHECK(!mask.valid() || program_.node(mask).type == Type::kBool, "the mask is a bool");

@@ -130,6 +130,9 @@ class Program {
   Id mask_;
 };
 
+// By node: `root`, or an operand of what is reached. An invalid root reaches nothing.
+std::vector<bool> reachable(const Program& program, Id root);
+
 // Appends hash-consed nodes: making the same node twice gives the same id. Broken type rules are our own defects
 // (FLEXJIT_CHECK); users' type errors are found before, by dsl::check.
 class ProgramBuilder {

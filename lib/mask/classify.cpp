@@ -16,20 +16,6 @@ namespace flexjit::mask {
 
 namespace {
 
-// Ids that `root` reaches, itself included, ascending.
-std::vector<ir::Id> reachable(const ir::Program& program, ir::Id root) {
-  std::vector<bool> seen(program.size(), false);
-  if (root.valid()) seen[root.index] = true;
-  std::vector<ir::Id> found;
-  for (std::uint32_t i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
-    if (!seen[i]) continue;
-    found.push_back(ir::Id{i});
-    for (ir::Id operand : program.operands(ir::Id{i})) seen[operand.index] = true;
-  }
-  std::ranges::reverse(found);
-  return found;
-}
-
 // Where a fault was met, ordered as errors are reported.
 struct LocatedFault {
   std::int32_t q_idx = 0;
@@ -50,8 +36,11 @@ class Classifier {
         analysis_(program, environment, &buffers_),
         interpreter_(program, environment),
         builder_(shape_) {
-    for (ir::Id id : reachable(program, program.mask())) {
+    const std::vector<bool> in_mask = ir::reachable(program, program.mask());
+    for (std::uint32_t i = 0; i < program.size(); ++i) {
+      const ir::Id id{i};
       const ir::Op op = program.node(id).op;
+      if (!in_mask[i]) continue;
       if ((op == ir::Op::kRead && program.read(id).checked) || (op == ir::Op::kDot && program.dot(id).checked)) {
         checked_reads_.push_back(id);
       }
@@ -190,8 +179,10 @@ class Classifier {
 
 BlockMaskShape broadcast_shape(const ir::Program& program, BlockMaskShape shape) {
   bool batch = false, heads = false;
-  for (ir::Id id : reachable(program, program.mask())) {
-    const ir::Op op = program.node(id).op;
+  const std::vector<bool> in_mask = ir::reachable(program, program.mask());
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const ir::Op op = program.nodes()[i].op;
+    if (!in_mask[i]) continue;
     batch = batch || op == ir::Op::kBatch;
     heads = heads || op == ir::Op::kHead || op == ir::Op::kKvHead;
   }

@@ -57,17 +57,6 @@ void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   }
 }
 
-std::vector<bool> reached_from(const ir::Program& program, Id root) {
-  std::vector<bool> reached(program.size(), false);
-  if (!root.valid()) return reached;
-  reached[root.index] = true;
-  for (std::uint32_t i = root.index + 1; i-- > 0;) {
-    if (!reached[i]) continue;
-    for (Id operand : program.operands(Id{i})) reached[operand.index] = true;
-  }
-  return reached;
-}
-
 bool is_checked(const ir::Program& program, Id id) {
   const Op op = program.node(id).op;
   return (op == Op::kRead && program.read(id).checked) || (op == Op::kDot && program.dot(id).checked);
@@ -251,8 +240,8 @@ Hoisting hoist(const ir::Program& program, Nest nest) {
   hoisting.value_slot.assign(program.size(), Hoisting::kNoSlot);
   hoisting.flag_slot.assign(program.size(), Hoisting::kNoSlot);
   hoisting.range_slot.assign(program.size(), Hoisting::kNoSlot);
-  hoisting.in_mask = reached_from(program, program.mask());
-  hoisting.in_score = reached_from(program, program.score());
+  hoisting.in_mask = ir::reachable(program, program.mask());
+  hoisting.in_score = ir::reachable(program, program.score());
   classify(program, nest, hoisting);
   drop_cheap_diagonals(program, hoisting);
   hoisting.contiguous.assign(program.size(), false);

@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kCacheLine = 64;
 constexpr std::int32_t kQTile = 48;  // divides by every micro_rows and by every number of lanes
 // A tile has at most 64 panels, even of 4 lanes: which of them are visited is kept in the bits of one integer.
-constexpr std::int64_t kMaxKvTile = 256;
+constexpr std::int64_t kMaxKvTile = 320;
 constexpr std::int64_t kMinKvTile = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }

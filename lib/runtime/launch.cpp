@@ -12,7 +12,9 @@ namespace flexjit::runtime {
 
 namespace {
 
-constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;  // bytes of packed K and V in one wave
+// Bytes of packed K and V in one wave, by thread: attended to while they are in the second-level cache.
+constexpr std::int64_t kPanelBudget = std::int64_t{512} << 10;
+constexpr std::int64_t kThreadItems = 8;       // at least as many items of a wave for a thread, so that all finish together
 constexpr std::int64_t kWaveItems = 1 << 16;                   // bounds the plan of a wave of many short pairs
 constexpr std::int64_t kPackColumns = 512;                     // key columns of one packing item, rounded up to panels
 
@@ -49,11 +51,12 @@ WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layo
           .panel = layout.lanes};
 }
 
-// As many pairs as the budget holds, but enough that every thread has an item, and never so many that the plan grows large.
+// As many pairs as the budget holds, but enough that every thread has its items, and never so many that the plan grows large.
 std::int64_t pairs_per_wave(const WorkShape& shape, std::int64_t pair_bytes, int threads) {
   const std::int64_t items = shape.group() * shape.q_tiles();
-  const std::int64_t fitting = kPanelBudget / std::max<std::int64_t>(pair_bytes, 1);
-  const std::int64_t pairs = std::min(std::max(fitting, divide_up(threads, items)), kWaveItems / items);
+  const std::int64_t fitting = threads * kPanelBudget / std::max<std::int64_t>(pair_bytes, 1);
+  const std::int64_t wanted = threads == 1 ? 1 : divide_up(threads * kThreadItems, items);
+  const std::int64_t pairs = std::min(std::max(fitting, wanted), kWaveItems / items);
   return std::clamp<std::int64_t>(pairs, 1, shape.pairs());
 }
 

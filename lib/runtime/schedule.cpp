@@ -3,6 +3,7 @@
 #include "runtime/schedule.h"
 
 #include <algorithm>
+#include <bit>
 #include <tuple>
 
 namespace flexjit::runtime {
@@ -131,7 +132,9 @@ void Schedule::add_items(std::int64_t pair) {
 
 void Schedule::order_items() {
   auto rank = [&](const Item& item) {
-    return std::tuple(-pair_cost_[static_cast<std::size_t>(item.pair - wave_.begin)], item.pair, -item.cost, item.index);
+    const auto size = [](std::int64_t cost) { return -std::bit_width(static_cast<std::uint64_t>(cost)); };
+    return std::tuple(size(pair_cost_[static_cast<std::size_t>(item.pair - wave_.begin)]), item.pair, size(item.cost),
+                      item.index);
   };
   std::ranges::sort(items_, {}, rank);
 }

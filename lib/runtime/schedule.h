@@ -70,7 +70,7 @@ class Schedule {
   void plan(const Wave& wave);
 
   // In the order in which they are taken: by pair, so that its K and V stay in the cache; pairs and the tiles of a pair by
-  // falling cost, so that what is taken last is small.
+  // falling cost, so that what is taken last is small; of costs within a factor of two neighbours first, which share keys.
   std::span<const Item> items() const { return items_; }
   std::span<const plan::SpanArg> spans(const Item& item) const;
   Reach reach(std::int64_t pair) const { return reaches_[static_cast<std::size_t>(pair - wave_.begin)]; }
