@@ -24,8 +24,8 @@ struct PairRow {
 };
 void copy_pairs(Emitter& e, const PairRow& row, Bool negate);
 
-// Stores vectors.size() vectors of reals as consecutive elements of cells: reals as they are, or rounded to bf16. The address is
-// aligned to one vector of what is stored.
+// Stores vectors.size() vectors of reals as consecutive elements of cells: reals as they are, or rounded to bf16. The address
+// is aligned to one vector of what is stored.
 void store_as_cells(Emitter& e, llvm::ArrayRef<Float> vectors, Ptr address);
 
 }  // namespace flexjit::codegen

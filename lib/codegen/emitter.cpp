@@ -144,6 +144,11 @@ Bool Emitter::any(Bool vector) {
   return {builder_.CreateIsNotNull(bits)};
 }
 
+Index Emitter::lane_bits(Bool vector) {
+  auto* bits = builder_.CreateBitCast(vector.value, builder_.getIntNTy(static_cast<unsigned>(lanes_)));
+  return {builder_.CreateZExt(bits, builder_.getInt64Ty())};
+}
+
 Float Emitter::to_float(Int a) { return {builder_.CreateSIToFP(a.value, shaped(builder_.getFloatTy(), a.value))}; }
 Int Emitter::to_int(Float a) { return {builder_.CreateFPToSI(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 Int Emitter::to_int(Bool a) { return {builder_.CreateZExt(a.value, shaped(builder_.getInt32Ty(), a.value))}; }

@@ -99,7 +99,8 @@ class Emitter {
   Bool logical_xor(Bool a, Bool b);
   Bool logical_not(Bool a);
   Bool select(Bool c, Bool a, Bool b);
-  Bool any(Bool vector);  // scalar
+  Bool any(Bool vector);         // scalar
+  Index lane_bits(Bool vector);  // bit i: lane i
 
   Float to_float(Int a);
   Int to_int(Float a);  // toward zero; the caller keeps it inside int32

@@ -10,6 +10,7 @@ namespace flexjit::codegen {
 
 using plan::Level;
 using plan::TileArg;
+using plan::Visit;
 
 ForwardEmitter::ForwardEmitter(Emitter& e, const plan::KernelKey& key)
     : e_(e),
@@ -87,8 +88,12 @@ void ForwardEmitter::emit_key_tile(KeyTile tile) {
     const Index first_panel = e_.panel_of(column);
     for_each_group("group", [&](Index group, Index row) {
       const Index panels = e_.index((std::int64_t{1} << key_.tiling.micro_vectors) - 1);
-      const auto bits = [&](int field) { return e_.bit_and(e_.lshr(visit_field(group, field), first_panel), panels); };
-      const MicroTile micro{.column = column, .row = row, .visited = bits(0), .whole = bits(1)};
+      const auto bits = [&](std::size_t field) { return e_.bit_and(e_.lshr(visit_field(group, field), first_panel), panels); };
+      const MicroTile micro{.column = column,
+                            .row = row,
+                            .group = group,
+                            .visited = bits(offsetof(Visit, visited)),
+                            .whole = bits(offsetof(Visit, whole))};
       e_.if_then("visited", e_.logical_not(e_.equal(micro.visited, e_.index(0))), [&] { emit_score_tile(tile, micro); });
     });
   });

@@ -53,7 +53,7 @@ class ForwardEmitter {
   };
   // The columns [column, column + strip) of a key tile and the micro_rows rows from `row` on.
   struct MicroTile {
-    Index column, row;
+    Index column, row, group;
     Index visited, whole;  // bits of its panels
   };
   // One row of a micro-tile, from `column` on, and the running maxima of the row.
@@ -88,7 +88,9 @@ class ForwardEmitter {
   void store_visit(Index group, Index visited, Index whole);
   void emit_holes(Index group, Index visited);
   Choice panel_mask(const KeyTile& tile, Index group, Index panel);
-  Index visit_field(Index group, int field);
+  void narrow_visit(Index group, Index column, Index allowed);
+  Ptr visit_at(Index group, std::size_t field);  // field: an offset in plan::Visit
+  Index visit_field(Index group, std::size_t field);
 
   void emit_score_tile(const KeyTile& tile, const MicroTile& micro);  // score_tile.cpp
   Accumulators emit_query_key_product(const KeyTile& tile, const MicroTile& micro, Index column, int vectors);
@@ -98,7 +100,7 @@ class ForwardEmitter {
   void emit_whole_epilogue(const KeyTile& tile, const MicroTile& micro, const Accumulators& scores);  // score_epilogue.cpp
   void emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> scores);
   void emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro);
-  void emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column);
+  Bool emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column);
   Float modified_score(Scope& scope, Float product);
   void load_diagonal_values(Scope& scope, Index row, Index column);
   Bool emit_mask(Scope& scope, Index row, Bool inside);

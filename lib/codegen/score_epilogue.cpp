@@ -96,7 +96,8 @@ void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> sc
 }
 
 // for (j = 0; j < micro_vectors; ++j) if (panel j is visited)
-//   for (r = row; r < row + micro_rows; ++r) masked_scores(r, column + j * lanes)
+//   for (r = row; r < row + micro_rows; ++r) allowed |= masked_scores(r, column + j * lanes)
+//   narrow_visit(group, column + j * lanes, allowed)
 void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro) {
   e_.for_range("epilogue.panel", e_.index(0), e_.index(key_.tiling.micro_vectors), e_.index(1), [&](Index panel) {
     const Index bit = e_.bit_and(e_.lshr(micro.visited, panel), e_.index(1));
@@ -104,15 +105,20 @@ void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& 
       const Index column = e_.add(micro.column, e_.mul(panel, e_.index(e_.lanes())));
       Scope of_columns = uniform_;
       load_values(of_columns, Level::kColumn, column);
-      e_.for_range("epilogue.row", micro.row, e_.add(micro.row, e_.index(key_.tiling.micro_rows)), e_.index(1),
-                   [&](Index row) { emit_masked_scores(tile, of_columns, row, column); });
+      const Index end = e_.add(micro.row, e_.index(key_.tiling.micro_rows));
+      const Values allowed =
+          e_.for_range("epilogue.row", micro.row, end, e_.index(1), {e_.index(0).value}, [&](Index row, const Values& so_far) {
+            const Bool in_row = emit_masked_scores(tile, of_columns, row, column);
+            return Values{e_.bit_or(Index{so_far[0]}, e_.lane_bits(in_row)).value};
+          });
+      narrow_visit(micro.group, column, Index{allowed[0]});
     });
   });
 }
 
 // allowed = span.begin <= kv_idx < span.end && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes
 // first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
-void ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column) {
+Bool ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column) {
   Scope scope = of_columns;
   load_values(scope, Level::kRow, row);
   load_diagonal_values(scope, row, column);
@@ -128,6 +134,7 @@ void ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_col
   score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
   e_.store(score.value, address, vector_bytes());
   emit_running_max(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), score);
+  return allowed;
 }
 
 Bool ForwardEmitter::emit_mask(Scope& scope, Index row, Bool inside) {

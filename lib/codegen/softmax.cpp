@@ -1,5 +1,6 @@
 // Online softmax over one key tile: the maxima so far, how much the older output and sums must shrink, then the weights, row by
 // row and only over the panels that a group of rows visits. Everything is relative to the running maximum.
+#include <cstddef>
 #include <limits>
 
 #include "codegen/forward.h"
@@ -15,7 +16,7 @@ void ForwardEmitter::emit_softmax() {
     e_.for_range("maxima", e_.index(0), item_.rows, e_.index(e_.lanes()), [&](Index row) { emit_row_maxima(row); });
   }
   for_each_group("softmax", [&](Index group, Index row) {
-    const Index begin = visit_field(group, 2), end = visit_field(group, 3);
+    const Index begin = visit_field(group, offsetof(plan::Visit, begin)), end = visit_field(group, offsetof(plan::Visit, end));
     e_.for_range("softmax.row", row, e_.add(row, e_.index(key_.tiling.micro_rows)), e_.index(1),
                  [&](Index r) { emit_weights_of_row(r, begin, end); });
   });

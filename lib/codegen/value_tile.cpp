@@ -1,5 +1,7 @@
 // O = rescale * O + P V: micro-tiles of micro_rows rows by up to micro_vectors vectors of value dims, kept in registers over
 // the panels of the key tile that the rows visit. V is read row by row (or pair of rows by pair) as it lies.
+#include <cstddef>
+
 #include "codegen/forward.h"
 
 namespace flexjit::codegen {
@@ -20,7 +22,7 @@ void ForwardEmitter::emit_value_tile(const KeyTile& tile, Index dim, int vectors
 }
 
 // acc[r][j] = rescale[row + r] * o[row + r][dim + j];
-// for (k = visit.begin; k < min(visit.end, count); k += v_group) acc[r][j] += P[row + r][k] * V[kv + k][dim + j];
+// for (k = visit.first; k < min(visit.after, count); k += v_group) acc[r][j] += P[row + r][k] * V[kv + k][dim + j];
 // o[row + r][dim + j] = acc[r][j];
 // Panels past the count hold weights of 0, but no row of V need lie there.
 void ForwardEmitter::emit_value_rows(const KeyTile& tile, Index group, Index dim, int vectors) {
@@ -40,8 +42,9 @@ void ForwardEmitter::emit_value_rows(const KeyTile& tile, Index group, Index dim
     }
   }
   const auto cells_of = [&](Index columns) { return Index{e_.ir().CreateLShr(columns.value, layout_.v_group - 1)}; };
-  const Index begin = cells_of(visit_field(group, 2));
-  const Index end = cells_of(e_.round_up(e_.min(visit_field(group, 3), tile.count), layout_.v_group));
+  const Index begin = cells_of(visit_field(group, offsetof(plan::Visit, first)));
+  const Index end =
+      cells_of(e_.round_up(e_.min(visit_field(group, offsetof(plan::Visit, after)), tile.count), layout_.v_group));
   const Ptr weights = score_at(row, e_.index(0));
   const Index first_row = e_.add(cells_of(tile.kv), begin);
   acc.push_back(at_cell(e_, item_.v_rows, e_.add(e_.mul(first_row, item_.v_stride), dim)).value);

@@ -1,11 +1,11 @@
 // Which panels of a key tile each group of rows visits, and in which of them every pair is allowed: the second level of the
-// block mask, found by the kernel itself. A visit is two bit masks over panels and the columns that they span.
-#include "codegen/forward.h"
-#include "plan/kernel_abi.h"
-
+// block mask, found by the kernel itself. A visit (plan/scratch.h) is two bit masks over panels and the columns that they span.
 #include <llvm/IR/Intrinsics.h>
 
+#include <cstddef>
 #include <limits>
+
+#include "codegen/forward.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -13,6 +13,7 @@ namespace {
 using ir::Id;
 using ir::Op;
 using plan::Level;
+using plan::Visit;
 
 // The lowest `count` bits, count in [1, 64].
 Index low_bits(Emitter& e, Index count) { return e.lshr(e.index(-1), e.sub(e.index(64), count)); }
@@ -62,21 +63,44 @@ void ForwardEmitter::emit_masked_visit(const KeyTile& tile, Index group) {
   emit_holes(group, Index{bits[0]});
 }
 
-// visits[group] = {visited, whole, begin = lanes * first panel, end = lanes * (last panel + 1)}; begin = end = 0 for none
+// visits[group] = {visited, whole, begin = lanes * first panel, end = lanes * (last panel + 1)}; begin = end = 0 for none;
+// first = begin, after = end until the epilogue knows better
 void ForwardEmitter::store_visit(Index group, Index visited, Index whole) {
-  const Ptr at = e_.at(e_.at_byte(scratch_base_, scratch_.visits), e_.mul(group, e_.index(plan::kVisitBytes / 4)));
   const Index lanes = e_.index(e_.lanes());
   const Bool none = e_.equal(visited, e_.index(0));
   const Index first = e_.mul(count_zeros(e_, llvm::Intrinsic::cttz, visited), lanes);
   const Index after = e_.mul(e_.sub(e_.index(64), count_zeros(e_, llvm::Intrinsic::ctlz, visited)), lanes);
-  const Index fields[] = {visited, whole, e_.select(none, e_.index(0), first), after};
-  for (int i = 0; i < 4; ++i) e_.store(fields[i].value, e_.at_byte(at, 8 * i), 8);
+  const Index begin = e_.select(none, e_.index(0), first);
+  const auto store = [&](std::size_t field, Index value) { e_.store(value.value, visit_at(group, field), 8); };
+  store(offsetof(Visit, visited), visited);
+  store(offsetof(Visit, whole), whole);
+  store(offsetof(Visit, begin), begin);
+  store(offsetof(Visit, end), after);
+  store(offsetof(Visit, first), begin);
+  store(offsetof(Visit, after), after);
 }
 
-Index ForwardEmitter::visit_field(Index group, int field) {
-  const Ptr at = e_.at(e_.at_byte(scratch_base_, scratch_.visits), e_.mul(group, e_.index(plan::kVisitBytes / 4)));
-  return e_.load_index(e_.at_byte(at, 8 * field));
+// Of the panel at `column`, any row of the group allows the lanes of `allowed`.
+// if (column == begin) first = column + lowest set lane, or lanes;
+// if (column + lanes == end) after = column + highest set lane + 1;
+void ForwardEmitter::narrow_visit(Index group, Index column, Index allowed) {
+  const Index next = e_.add(column, e_.index(e_.lanes()));
+  e_.if_then("first_panel", e_.equal(column, visit_field(group, offsetof(Visit, begin))), [&] {
+    const Index lane = e_.min(count_zeros(e_, llvm::Intrinsic::cttz, allowed), e_.index(e_.lanes()));
+    e_.store(e_.add(column, lane).value, visit_at(group, offsetof(Visit, first)), 8);
+  });
+  e_.if_then("last_panel", e_.equal(next, visit_field(group, offsetof(Visit, end))), [&] {
+    const Index lanes = e_.sub(e_.index(64), count_zeros(e_, llvm::Intrinsic::ctlz, allowed));
+    e_.store(e_.add(column, lanes).value, visit_at(group, offsetof(Visit, after)), 8);
+  });
 }
+
+Ptr ForwardEmitter::visit_at(Index group, std::size_t field) {
+  const Ptr visit = e_.at(e_.at_byte(scratch_base_, scratch_.visits), e_.mul(group, e_.index(sizeof(Visit) / 4)));
+  return e_.at_byte(visit, static_cast<std::int64_t>(field));
+}
+
+Index ForwardEmitter::visit_field(Index group, std::size_t field) { return e_.load_index(visit_at(group, field)); }
 
 // A panel that is skipped between two that are not: its scores count as masked.
 // if (visited has a hole) for (r) for (c = begin; c < end; c += lanes) S[r][c..] = -inf;
@@ -87,8 +111,8 @@ void ForwardEmitter::emit_holes(Index group, Index visited) {
     const Index row = e_.mul(group, e_.index(key_.tiling.micro_rows));
     const Float masked = e_.broadcast(e_.real(-std::numeric_limits<double>::infinity()));
     e_.for_range("holes.row", row, e_.add(row, e_.index(key_.tiling.micro_rows)), e_.index(1), [&](Index r) {
-      e_.for_range("holes.panel", visit_field(group, 2), visit_field(group, 3), e_.index(e_.lanes()),
-                   [&](Index column) { e_.store(masked.value, score_at(r, column), vector_bytes()); });
+      e_.for_range("holes.panel", visit_field(group, offsetof(Visit, begin)), visit_field(group, offsetof(Visit, end)),
+                   e_.index(e_.lanes()), [&](Index column) { e_.store(masked.value, score_at(r, column), vector_bytes()); });
     });
   });
 }

@@ -118,7 +118,7 @@ ScratchLayout scratch_of(const KernelKey& key) {
   scratch.diagonal_values = place(hoisting.diagonal_slots * scratch.diagonals * 4);
   scratch.row_ranges = place(hoisting.row_range_slots * groups * 8);
   scratch.column_ranges = place(hoisting.column_range_slots * panels * 8);
-  scratch.visits = place(groups * kVisitBytes);
+  scratch.visits = place(groups * static_cast<std::int64_t>(sizeof(Visit)));
   scratch.bytes = end;
   return scratch;
 }

@@ -7,9 +7,13 @@
 
 namespace flexjit::plan {
 
-// Of one group of micro_rows rows in one key tile: a bit for each panel that has an allowed pair, a bit for each that has no
-// other, and the columns [begin, end) that they span; four 64-bit integers.
-inline constexpr std::int64_t kVisitBytes = 32;
+// Of one group of micro_rows rows in one key tile, as 64-bit integers.
+struct Visit {
+  std::int64_t visited;       // a bit for each panel that has an allowed pair
+  std::int64_t whole;         // a bit for each panel that has no other
+  std::int64_t begin, end;    // the columns of the visited panels
+  std::int64_t first, after;  // the columns that any row allows
+};
 
 // Byte offsets, each a multiple of 64. Reals are fp64 in fp64 kernels, else fp32; row strides in reals; table entries have 4
 // bytes, entries of ranges are pairs of them: the least value, the greatest.
@@ -28,7 +32,7 @@ struct ScratchLayout {
       0;  // [values][diagonals], sub-expressions of kv_idx - q_idx alone; column c, row r at c - r + q_tile - 1
   std::int64_t row_ranges = 0;     // [values][groups of micro_rows], of row values
   std::int64_t column_ranges = 0;  // [values][panels], of column values
-  std::int64_t visits = 0;         // [groups of micro_rows], kVisitBytes each
+  std::int64_t visits = 0;         // [groups of micro_rows], Visit
   std::int64_t bytes = 0;
   std::int64_t s_stride = 0;
   std::int64_t diagonals = 0;
