@@ -149,6 +149,8 @@ Index Emitter::lane_bits(Bool vector) {
   return {builder_.CreateZExt(bits, builder_.getInt64Ty())};
 }
 
+Index Emitter::low_bits(Index count) { return lshr(index(-1), sub(index(64), count)); }
+
 Float Emitter::to_float(Int a) { return {builder_.CreateSIToFP(a.value, shaped(builder_.getFloatTy(), a.value))}; }
 Int Emitter::to_int(Float a) { return {builder_.CreateFPToSI(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 Int Emitter::to_int(Bool a) { return {builder_.CreateZExt(a.value, shaped(builder_.getInt32Ty(), a.value))}; }

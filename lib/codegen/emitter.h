@@ -101,6 +101,7 @@ class Emitter {
   Bool select(Bool c, Bool a, Bool b);
   Bool any(Bool vector);         // scalar
   Index lane_bits(Bool vector);  // bit i: lane i
+  Index low_bits(Index count);   // the lowest `count` bits, count in [1, 64]
 
   Float to_float(Int a);
   Int to_int(Float a);  // toward zero; the caller keeps it inside int32

@@ -77,24 +77,29 @@ void ForwardEmitter::load_item() {
 }
 
 // tables of the tile's columns and diagonals; which panels each group visits;
-// for (column = 0; column < count; column += strip) for each group: if it visits any panel of the strip: micro_tile;
+// for (i = 0; i < count; i += strip) for each group: if (begin + i < end) micro_tile at column begin + i, up to end;
 // softmax; O += P V
 void ForwardEmitter::emit_key_tile(KeyTile tile) {
   const Bool columns_fine = emit_column_values(tile);
   const Bool diagonals_fine = emit_diagonal_values(tile);
   tile.fine = e_.logical_and(reads_fine_, e_.logical_and(columns_fine, diagonals_fine));
   emit_visits(tile);
-  e_.for_range("strip", e_.index(0), tile.count, e_.index(layout_.strip), [&](Index column) {
-    const Index first_panel = e_.panel_of(column);
+  e_.for_range("strip", e_.index(0), tile.count, e_.index(layout_.strip), [&](Index offset) {
     for_each_group("group", [&](Index group, Index row) {
-      const Index panels = e_.index((std::int64_t{1} << key_.tiling.micro_vectors) - 1);
-      const auto bits = [&](std::size_t field) { return e_.bit_and(e_.lshr(visit_field(group, field), first_panel), panels); };
-      const MicroTile micro{.column = column,
-                            .row = row,
-                            .group = group,
-                            .visited = bits(offsetof(Visit, visited)),
-                            .whole = bits(offsetof(Visit, whole))};
-      e_.if_then("visited", e_.logical_not(e_.equal(micro.visited, e_.index(0))), [&] { emit_score_tile(tile, micro); });
+      const Index column = e_.add(visit_field(group, offsetof(Visit, begin)), offset);
+      const Index end = visit_field(group, offsetof(Visit, end));
+      e_.if_then("visited", e_.less(column, end), [&] {
+        const Index panels = e_.low_bits(e_.min(e_.panel_of(e_.sub(end, column)), e_.index(key_.tiling.micro_vectors)));
+        const auto bits = [&](std::size_t field) {
+          return e_.bit_and(e_.lshr(visit_field(group, field), e_.panel_of(column)), panels);
+        };
+        emit_score_tile(tile, {.column = column,
+                               .row = row,
+                               .group = group,
+                               .panels = panels,
+                               .visited = bits(offsetof(Visit, visited)),
+                               .whole = bits(offsetof(Visit, whole))});
+      });
     });
   });
   emit_softmax();

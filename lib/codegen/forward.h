@@ -54,7 +54,8 @@ class ForwardEmitter {
   // The columns [column, column + strip) of a key tile and the micro_rows rows from `row` on.
   struct MicroTile {
     Index column, row, group;
-    Index visited, whole;  // bits of its panels
+    Index panels;          // a bit for each of its panels that lies before the end of the group's columns
+    Index visited, whole;  // of these
   };
   // One row of a micro-tile, from `column` on, and the running maxima of the row.
   struct ScoreRow {

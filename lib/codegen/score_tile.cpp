@@ -36,7 +36,7 @@ void ForwardEmitter::emit_score_tile(const KeyTile& tile, const MicroTile& micro
   e_.if_then("partial", e_.logical_not(is_whole), [&] {
     // A wide product has left scores in every panel; those that are not visited become -inf like any masked score.
     MicroTile stored = micro;
-    stored.visited = e_.select(e_.equal(wide, e_.index(1)), all, micro.visited);
+    stored.visited = e_.select(e_.equal(wide, e_.index(1)), micro.panels, micro.visited);
     emit_masked_epilogue(tile, stored);
   });
 }

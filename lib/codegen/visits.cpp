@@ -15,9 +15,6 @@ using ir::Op;
 using plan::Level;
 using plan::Visit;
 
-// The lowest `count` bits, count in [1, 64].
-Index low_bits(Emitter& e, Index count) { return e.lshr(e.index(-1), e.sub(e.index(64), count)); }
-
 Index count_zeros(Emitter& e, llvm::Intrinsic::ID direction, Index bits) {
   return {e.ir().CreateBinaryIntrinsic(direction, bits.value, e.ir().getInt1(false))};
 }
@@ -32,7 +29,7 @@ void ForwardEmitter::emit_visits(const KeyTile& tile) {
       "masked", tile.masked, [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
       [&] {
         // The count of a span without mask is a multiple of the panel.
-        const Index visited = low_bits(e_, e_.panel_of(tile.count));
+        const Index visited = e_.low_bits(e_.panel_of(tile.count));
         const Index whole = e_.select(tile.fine, visited, e_.index(0));
         for_each_group("visit_all", [&](Index group, Index) { store_visit(group, visited, whole); });
       });

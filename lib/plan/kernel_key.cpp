@@ -96,8 +96,11 @@ ScratchLayout scratch_of(const KernelKey& key) {
   const std::int64_t panels = key.tiling.kv_tile / lanes;
   const Hoisting hoisting = hoist(key.program, key.nest);
   ScratchLayout scratch;
-  // One line of padding keeps the rows of S from sharing one cache set.
-  scratch.s_stride = key.tiling.kv_tile + kCacheLine / real;
+  // The last strip of a group may overrun the tile by all its panels but one. An odd number of lines keeps the rows of S from
+  // sharing a few cache sets.
+  const std::int64_t strip = key.tiling.micro_vectors * lanes, line = kCacheLine / real;
+  const std::int64_t lines = (key.tiling.kv_tile + strip - lanes + line - 1) / line;
+  scratch.s_stride = (lines | 1) * line;
   scratch.diagonals = round_up(rows + key.tiling.kv_tile, lanes);
   std::int64_t end = 0;
   const auto place = [&end](std::int64_t bytes) {
