@@ -132,6 +132,43 @@ TEST_P(DtypesOn, SinksAndMaxScores) {
   }
 }
 
+// Columns that begin and end anywhere, panels skipped between others, rows without keys, in tiles of several strips.
+TEST_P(DtypesOn, MasksWithEdgesAndHolesAnywhere) {
+  const Shape shape{.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 150, .kv_len = 700, .head_dim = 24};
+  const std::vector<TestedPattern> masks = {
+      {"edges",
+       "",
+       "abs(4 * q_idx - kv_idx + 7) < 45",
+       {.mask = [](const Position& p) { return std::abs(4 * p.q_idx - p.kv_idx + 7) < 45; }}},
+      {"holes",
+       "",
+       "(kv_idx // 19 + q_idx // 7) % 3 == 0 && q_idx % 50 != 9",
+       {.mask = [](const Position& p) { return (p.kv_idx / 19 + p.q_idx / 7) % 3 == 0 && p.q_idx % 50 != 9; }}},
+      {"two windows",
+       "score * 0.5",
+       "(kv_idx - q_idx >= 3 && kv_idx - q_idx < 37) || kv_idx > q_idx + 401",
+       {.score = [](double score, const Position&) { return score * 0.5; },
+        .mask =
+            [](const Position& p) {
+              const auto d = p.kv_idx - p.q_idx;
+              return (d >= 3 && d < 37) || d > 401;
+            }}},
+  };
+  for (const Types& types : kTypes) {
+    for (const TestedPattern& pattern : masks) {
+      const std::string name = to_string(types) + ", " + pattern.name;
+      SCOPED_TRACE(name);
+      AttentionSpec spec = spec_for(shape, types);
+      spec.score_mod = pattern.score_mod;
+      spec.mask_mod = pattern.mask_mod;
+      TypedTensors tensors(shape, types);
+      compile_or_throw(engine(), spec).run(tensors.args()).value();
+      const auto& [exact, bounds] = expected_for(name, tensors, pattern.naive);
+      EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
+    }
+  }
+}
+
 // A weight of 1 leaves the value as it is, in every element type; but bf16 products divide a weight rounded to bf16 by one that
 // is not.
 TEST_P(DtypesOn, OneKeyCopiesItsValue) {
