@@ -15,7 +15,6 @@ namespace {
 // Shorter than a scheduler's slice, so that on a shared machine some windows belong to this process alone.
 constexpr auto kWindow = std::chrono::milliseconds(1);
 constexpr std::size_t kWindows = 80;
-constexpr std::size_t kReadPasses = 5;
 
 // Bursts of one thread until the window closes, as rounds a second of its own time.
 double rounds_per_second(void (*burst)()) {
@@ -77,32 +76,19 @@ double measure_peak_gflops(Peak peak, const std::string& target, int threads) {
 double measure_read_gbps(std::span<const std::byte> first, std::span<const std::byte> second, int threads) {
   const ReadLoop read = read_loop();
   const auto parts = static_cast<std::size_t>(threads);
-  struct Interval {
-    Clock::time_point begin, end;
-  };
-  std::vector<Interval> passes(parts * kReadPasses);
+  std::vector<Clock::time_point> begins(parts), ends(parts);
   std::barrier together(threads);
   std::vector<std::jthread> workers;
   for (std::size_t i = 0; i < parts; ++i)
     workers.emplace_back([&, i] {
-      for (std::size_t pass = 0; pass < kReadPasses; ++pass) {
-        together.arrive_and_wait();
-        Interval& interval = passes[pass * parts + i];
-        interval.begin = Clock::now();
-        for (const auto& bytes : {part(first, i, parts), part(second, i, parts)}) read(bytes.data(), bytes.size());
-        interval.end = Clock::now();
-      }
+      together.arrive_and_wait();
+      begins[i] = Clock::now();
+      for (const auto& bytes : {part(first, i, parts), part(second, i, parts)}) read(bytes.data(), bytes.size());
+      ends[i] = Clock::now();
     });
   workers.clear();  // joins
-  double best = 0;
-  for (std::size_t pass = 0; pass < kReadPasses; ++pass) {
-    const auto one = std::span(passes).subspan(pass * parts, parts);
-    const auto begin = std::ranges::min(one, {}, &Interval::begin).begin;
-    const auto end = std::ranges::max(one, {}, &Interval::end).end;
-    const double seconds = std::chrono::duration<double>(end - begin).count();
-    if (seconds > 0) best = std::max(best, static_cast<double>(first.size() + second.size()) * 1e-9 / seconds);
-  }
-  return best;
+  const double seconds = std::chrono::duration<double>(std::ranges::max(ends) - std::ranges::min(begins)).count();
+  return seconds > 0 ? static_cast<double>(first.size() + second.size()) * 1e-9 / seconds : 0;
 }
 
 }  // namespace flexjit::tools

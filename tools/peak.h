@@ -26,8 +26,9 @@ Peak peak_for(DType dtype, const std::string& target);
 // GFLOP/s, summed over `threads`: the best of a few short measurements.
 double measure_peak_gflops(Peak peak, const std::string& target, int threads);
 
-// GB/s (1e9 bytes) at which `threads` threads read these bytes once, each a contiguous part: the best of a few passes, with the
-// prefetch that helps. The kernel is compared with the reading of its own K and V, so that what the caches hold helps both.
+// GB/s (1e9 bytes) at which `threads` threads read these bytes once, each a contiguous part, with the prefetch that helps. The
+// kernel is compared with the reading of its own K and V, so that what the caches hold helps both. One pass: what the memory
+// gives changes with its other users, so passes belong between the runs that are judged by them.
 double measure_read_gbps(std::span<const std::byte> first, std::span<const std::byte> second, int threads);
 
 }  // namespace flexjit::tools

@@ -98,8 +98,8 @@ Made by `bench/make-results`; every figure below is of one run on one machine.
 
 constexpr const char* kExplanation = R"(
 Times are medians of {} runs after one that does not count. *Useful* counts `2 (D + Dv)` operations for each pair that the mask allows, for decode
-the bytes of K and V, each once. The limit (multiply-adds of the dtype, bf16 dot products, or reading) is measured with the same number of threads
-before and after each row, the better one counts. A ratio *over* a peer is our useful throughput over its, on the same tensors with the same number of
+the bytes of K and V, each once. The limit is measured with the same number of threads: multiply-adds of the dtype or bf16 dot products before and
+after each row, the better one counts; for few queries reading K and V, before and after every run, each run compared with its own. A ratio *over* a peer is our useful throughput over its, on the same tensors with the same number of
 threads, measured right after our row; the peers' masks, biases and block masks are made before their clock starts, ours inside the run. *Of plain* compares
 with the same run without the mod, *over 1 thread* with one thread, both alternating with it. *Extra* is the peak of heap beyond inputs and outputs
 in the first run. Every row is verified against fp64.

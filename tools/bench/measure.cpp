@@ -82,14 +82,18 @@ class Measurement {
     return other ? Diagnostics{} : other.diagnostics();
   }
 
-  void measure_limit() {
+  void measure_arithmetic() {
     show("measuring the limit");
-    if (test_.is_decode()) {
-      row_.limit = std::max(row_.limit, measure_read_gbps(problem_.k.bytes, problem_.v.bytes, test_.threads));
-      return;
-    }
     row_.arithmetic = peak_for(test_.dtypes.q, options_.target);
     row_.limit = std::max(row_.limit, measure_peak_gflops(*row_.arithmetic, options_.target, test_.threads));
+  }
+
+  double read_gbps() const { return measure_read_gbps(problem_.k.bytes, problem_.v.bytes, test_.threads); }
+
+  // Few queries are limited by the reading of K and V, unless they are enough that their products take longer.
+  bool is_limited_by_reading() const {
+    return test_.is_decode() &&
+           row_.operations() / (row_.limit * 1e9) < static_cast<double>(row_.kv_bytes) / (read_gbps() * 1e9);
   }
 
   Result<double> timed(Subject& subject) {
@@ -101,20 +105,28 @@ class Measurement {
   }
 
   Diagnostics time_runs() {
-    measure_limit();
-    std::vector<double> ours, ratios;
+    measure_arithmetic();
+    const bool reads = is_limited_by_reading();
+    std::vector<double> ours, ratios, readings;
     for (int i = 0; i < options_.repeat; ++i) {
       show(fmt::format("running {} of {}", i + 1, options_.repeat));
       const Result<double> other = beside_ ? timed(*beside_) : Result<double>(0.0);
       if (!other) return other.diagnostics();
+      const double before = reads ? read_gbps() : 0;
       const Result<double> ms = timed(*subject_);
       if (!ms) return ms.diagnostics();
+      if (reads) readings.push_back(*ms * (before + read_gbps()) / 2);
       ours.push_back(*ms);
       ratios.push_back(*other / *ms);
     }
     row_.run_ms = median(std::move(ours));
     if (beside_) (test_.plain.empty() ? row_.speedup : row_.ratio_to_plain) = median(std::move(ratios));
-    if (options_.effort == Effort::kFull) measure_limit();
+    if (reads) {
+      row_.arithmetic.reset();
+      row_.limit = median(std::move(readings)) / row_.run_ms;
+    } else if (options_.effort == Effort::kFull) {
+      measure_arithmetic();
+    }
     return {};
   }
 
@@ -148,11 +160,11 @@ class Measurement {
 
 }  // namespace
 
-double Row::useful_gflops() const {
-  const double operations =
-      2.0 * static_cast<double>(test.sizes.head_dim + test.sizes.v_head_dim) * static_cast<double>(allowed_pairs);
-  return run_ms > 0 ? operations / (run_ms * 1e6) : 0;
+double Row::operations() const {
+  return 2.0 * static_cast<double>(test.sizes.head_dim + test.sizes.v_head_dim) * static_cast<double>(allowed_pairs);
 }
+
+double Row::useful_gflops() const { return run_ms > 0 ? operations() / (run_ms * 1e6) : 0; }
 
 double Row::gbps() const { return run_ms > 0 ? static_cast<double>(kv_bytes) / (run_ms * 1e6) : 0; }
 

@@ -26,7 +26,8 @@ struct Row {
   std::int64_t allowed_pairs = 0;  // over all batch entries and heads
   std::int64_t kv_bytes = 0;       // of K and V, each once
   std::optional<Peak> arithmetic;  // the limit; absent: reading K and V
-  double limit = 0;                // GFLOP/s, or GB/s for reading
+  double limit = 0;                // GFLOP/s; or GB/s, such that percent_of_limit is the median over the runs of what each
+                                   // reached of the readings before and after it
   double compile_ms = 0;
   std::optional<std::int64_t> extra_bytes;  // see heap_probe.h
   std::optional<double> ratio_to_plain, speedup;
@@ -36,6 +37,7 @@ struct Row {
   Diagnostics errors;  // then every number above that was not reached is 0
 
   // 2 D + 2 Dv operations for every pair that the mask allows: 4 B H popcount(mask) D where Dv = D.
+  double operations() const;
   double useful_gflops() const;
   double gbps() const;  // K and V read once in run_ms
   double percent_of_limit() const { return percent_at(run_ms); }
