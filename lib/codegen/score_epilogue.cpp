@@ -22,8 +22,8 @@ void ForwardEmitter::load_diagonal_values(Scope& scope, Index row, Index column)
   load_values(scope, Level::kDiagonal, e_.add(e_.sub(column, row), e_.index(key_.tiling.q_tile - 1)));
 }
 
-// maxima = max(scores, maxima), NaN ignored. The load is volatile because LLVM makes one masked store of it, the maximum and the
-// store, and with AVX2 some processors take tens of cycles for that.
+// maxima = max(scores, maxima), NaN ignored. The load is volatile because LLVM makes one masked store of it, the maximum and
+// the store, and with AVX2 some processors take tens of cycles for that.
 void ForwardEmitter::emit_running_max(Ptr maxima, Float scores) {
   const Float old = e_.load_reals(maxima, vector_bytes());
   llvm::cast<llvm::LoadInst>(old.value)->setVolatile(true);

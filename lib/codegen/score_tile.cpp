@@ -63,10 +63,11 @@ ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const KeyTil
   const Index depth = e_.index(layout_.k_depth);
   const Ptr panels = at_cell(e_, item_.k_panels, e_.mul(e_.add(tile.kv, column), depth));
   const Ptr queries = at_cell(e_, e_.at_byte(scratch_base_, scratch_.q), e_.mul(micro.row, depth));
-  const Values zeros(static_cast<std::size_t>(rows * vectors), e_.broadcast(e_.real(0.0)).value);
+  Values start(static_cast<std::size_t>(rows * vectors), e_.broadcast(e_.real(0.0)).value);
+  start.push_back(panels.value);
   const char* name = vectors == 1 ? "qk_narrow" : "qk";
-  const Values sums = e_.for_range(name, e_.index(0), depth, e_.index(1), zeros, [&](Index d, const Values& acc) {
-    const Ptr keys = at_cell(e_, panels, e_.mul(d, e_.index(e_.lanes())));
+  Values sums = e_.for_range(name, e_.index(0), depth, e_.index(1), start, [&](Index d, const Values& acc) {
+    const Ptr keys{acc.back()};
     llvm::SmallVector<Cells, 8> k;
     for (int j = 0; j < vectors; ++j) {
       k.push_back(load_cells(e_, at_cell(e_, keys, e_.index(std::int64_t{j} * e_.lanes() * layout_.k_depth)), vector_bytes()));
@@ -78,8 +79,10 @@ ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const KeyTil
         next.push_back(multiply_add(e_, q, k[static_cast<std::size_t>(j)], Float{acc[next.size()]}).value);
       }
     }
+    next.push_back(at_cell(e_, keys, e_.index(e_.lanes())).value);
     return next;
   });
+  sums.pop_back();
   Accumulators scores;
   for (llvm::Value* sum : sums) scores.push_back(Float{sum});
   return scores;

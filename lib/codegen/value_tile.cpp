@@ -5,6 +5,12 @@
 #include "codegen/forward.h"
 
 namespace flexjit::codegen {
+namespace {
+
+constexpr std::int64_t kCacheLine = 64;
+constexpr std::int64_t kKeysAhead = 8;  // between the prefetch of a row of V and its use
+
+}  // namespace
 
 // The value dims in chunks of equal width, as few as fit the registers, and one narrower chunk if they do not divide.
 void ForwardEmitter::emit_value_product(const KeyTile& tile) {
@@ -49,8 +55,13 @@ void ForwardEmitter::emit_value_rows(const KeyTile& tile, Index group, Index dim
   const Index first_row = e_.add(cells_of(tile.kv), begin);
   acc.push_back(at_cell(e_, item_.v_rows, e_.add(e_.mul(first_row, item_.v_stride), dim)).value);
   const std::int64_t row_cells = scratch_.s_stride * e_.real_bytes() / layout_.cell_bytes;
+  // V that does not fit the second-level cache comes from the third. Where a key's chunk is a single line, there are too few
+  // multiply-adds to hide the prefetch.
+  const std::int64_t chunk_bytes = std::int64_t{vectors} * vector_bytes(), fetched = chunk_bytes > kCacheLine ? chunk_bytes : 0;
+  const Index ahead = e_.mul(item_.v_stride, e_.index(kKeysAhead * layout_.cell_bytes));
   acc = e_.for_range("pv", begin, end, e_.index(1), acc, [&](Index k, const Values& carried) {
     const Ptr values{carried.back()};
+    for (std::int64_t byte = 0; byte < fetched; byte += kCacheLine) e_.prefetch(values, e_.add(ahead, e_.index(byte)));
     llvm::SmallVector<Cells, 8> v;
     for (int j = 0; j < vectors; ++j) {
       v.push_back(load_cells(e_, at_cell(e_, values, e_.index(j * e_.lanes())), static_cast<int>(e_.real_bytes())));
