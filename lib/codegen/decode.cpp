@@ -91,13 +91,6 @@ void DecodeEmitter::for_row_chunks(llvm::StringRef name, llvm::function_ref<void
   }
 }
 
-// Into the second-level cache: what streams through the first one would push out what is in use.
-void DecodeEmitter::emit_prefetch(Ptr address) {
-  auto& ir = e_.ir();
-  ir.CreateIntrinsic(ir.getVoidTy(), llvm::Intrinsic::prefetch,
-                     {address.value, ir.getInt32(0), ir.getInt32(2), ir.getInt32(1)});
-}
-
 // How far prefetching runs ahead of the reads: about as many bytes whatever the row, and at least a step.
 std::int64_t DecodeEmitter::rows_ahead(std::int64_t row_bytes) const {
   constexpr std::int64_t kBytesAhead = 8192;

@@ -54,7 +54,8 @@ class DecodeEmitter {
   void emit_key_step(const Step& step);
   // body(row, count) for chunks of micro_rows rows, then of half as many down to 1.
   void for_row_chunks(llvm::StringRef name, llvm::function_ref<void(Index, int)> body);
-  void emit_prefetch(Ptr address);
+  // Into the second-level cache: what streams through the first one would push out what is in use.
+  void emit_prefetch(Ptr address) { e_.prefetch(address, CacheLevel::kSecond); }
   // The first `count` (all: lanes) elements of a vector of `width`; the others are 0 and not read.
   llvm::Value* load_first(Ptr address, DType dtype, int width, int count);
   std::int64_t rows_ahead(std::int64_t row_bytes) const;

@@ -196,12 +196,14 @@ Ptr Emitter::opaque(Ptr address) {
   return {builder_.CreateIntrinsic(llvm::Intrinsic::ptrmask, {address.value->getType(), all->getType()}, {address.value, all})};
 }
 
-void Emitter::prefetch(Ptr base, Index bytes) {
-  constexpr int kRead = 0, kSecondLevel = 2, kData = 1;
-  auto* address = builder_.CreateGEP(builder_.getInt8Ty(), base.value, bytes.value);
-  builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {address->getType()},
-                           {address, builder_.getInt32(kRead), builder_.getInt32(kSecondLevel), builder_.getInt32(kData)});
+void Emitter::prefetch(Ptr address, CacheLevel level) {
+  constexpr int kRead = 0, kData = 1;
+  const int locality = level == CacheLevel::kFirst ? 3 : 2;
+  builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {address.value->getType()},
+                           {address.value, builder_.getInt32(kRead), builder_.getInt32(locality), builder_.getInt32(kData)});
 }
+
+Ptr Emitter::anywhere(Ptr base, Index bytes) { return {builder_.CreateGEP(builder_.getInt8Ty(), base.value, bytes.value)}; }
 
 Ptr Emitter::at_real(Ptr base, Index reals) { return {builder_.CreateInBoundsGEP(real_type(), base.value, reals.value)}; }
 

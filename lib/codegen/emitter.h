@@ -34,6 +34,8 @@ enum class Contraction : std::uint8_t { kOff, kOn };
 
 enum class FloatOrder : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
 
+enum class CacheLevel : std::uint8_t { kFirst, kSecond };
+
 class Emitter {
  public:
   Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic = plan::Arithmetic::kF32);
@@ -136,8 +138,9 @@ class Emitter {
   // The same address, of which loop analyses know nothing: what lies at constant distances from it is addressed from one
   // register, and code generation does not spend its time on every distance.
   Ptr opaque(Ptr address);
-  // Brings the line `bytes` after `base` into the second-level cache; it may lie anywhere.
-  void prefetch(Ptr base, Index bytes);
+  // Brings the line of an address into a cache; it may lie anywhere.
+  void prefetch(Ptr address, CacheLevel level);
+  Ptr anywhere(Ptr base, Index bytes);  // an address that need not lie in the object of `base`
   Ptr at_real(Ptr base, Index reals);
   Float load_real(Ptr address);
   Float load_reals(Ptr address, int alignment);  // one vector; alignment in bytes

@@ -82,7 +82,7 @@ void ForwardEmitter::emit_prefetch_of_next_query(Ptr row) {
   const auto element = static_cast<std::int64_t>(size_of(key_.types.q));
   const Index next = e_.mul(item_.q.stride, e_.index(key_.tiling.q_tile * element));
   e_.for_range("load_q.prefetch", e_.index(0), e_.index(key_.head_dim * element), e_.index(kCacheLine),
-               [&](Index byte) { e_.prefetch(row, e_.add(next, byte)); });
+               [&](Index byte) { e_.prefetch(e_.anywhere(row, e_.add(next, byte)), CacheLevel::kSecond); });
 }
 
 // for (r = 0; r < q_tile; ++r) { row_max[r] = -inf; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; rescale[r] = 1; o[r][*] = 0; }

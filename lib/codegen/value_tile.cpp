@@ -55,13 +55,16 @@ void ForwardEmitter::emit_value_rows(const KeyTile& tile, Index group, Index dim
   const Index first_row = e_.add(cells_of(tile.kv), begin);
   acc.push_back(at_cell(e_, item_.v_rows, e_.add(e_.mul(first_row, item_.v_stride), dim)).value);
   const std::int64_t row_cells = scratch_.s_stride * e_.real_bytes() / layout_.cell_bytes;
-  // V that does not fit the second-level cache comes from the third. Where a key's chunk is a single line, there are too few
-  // multiply-adds to hide the prefetch.
-  const std::int64_t chunk_bytes = std::int64_t{vectors} * vector_bytes(), fetched = chunk_bytes > kCacheLine ? chunk_bytes : 0;
+  // V that does not fit the second-level cache comes from the third. Where a key's chunk is a single line, the lines of a tile
+  // share few sets of the first level, and come from the second again and again.
+  const std::int64_t chunk_bytes = std::int64_t{vectors} * vector_bytes();
+  const CacheLevel level = chunk_bytes > kCacheLine ? CacheLevel::kSecond : CacheLevel::kFirst;
   const Index ahead = e_.mul(item_.v_stride, e_.index(kKeysAhead * layout_.cell_bytes));
   acc = e_.for_range("pv", begin, end, e_.index(1), acc, [&](Index k, const Values& carried) {
     const Ptr values{carried.back()};
-    for (std::int64_t byte = 0; byte < fetched; byte += kCacheLine) e_.prefetch(values, e_.add(ahead, e_.index(byte)));
+    for (std::int64_t byte = 0; byte < chunk_bytes; byte += kCacheLine) {
+      e_.prefetch(e_.anywhere(values, e_.add(ahead, e_.index(byte))), level);
+    }
     llvm::SmallVector<Cells, 8> v;
     for (int j = 0; j < vectors; ++j) {
       v.push_back(load_cells(e_, at_cell(e_, values, e_.index(j * e_.lanes())), static_cast<int>(e_.real_bytes())));
