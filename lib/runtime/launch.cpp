@@ -12,9 +12,11 @@ namespace flexjit::runtime {
 
 namespace {
 
-// Bytes of packed K and V in one wave, by thread: attended to while they are in the second-level cache.
-constexpr std::int64_t kPanelBudget = std::int64_t{512} << 10;
-constexpr std::int64_t kThreadItems = 8;       // at least as many items of a wave for a thread, so that all finish together
+// Bytes of packed K and V in one wave: by thread, so many are attended to while they are in its second-level cache; more only
+// to give every thread its items, so that all finish together.
+constexpr std::int64_t kCachedPanels = std::int64_t{512} << 10;
+constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;
+constexpr std::int64_t kThreadItems = 8;
 constexpr std::int64_t kWaveItems = 1 << 16;                   // bounds the plan of a wave of many short pairs
 constexpr std::int64_t kPackColumns = 512;                     // key columns of one packing item, rounded up to panels
 
@@ -51,13 +53,13 @@ WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layo
           .panel = layout.lanes};
 }
 
-// As many pairs as the budget holds, but enough that every thread has its items, and never so many that the plan grows large.
+// At least an item for every thread, and never so many that the plan grows large.
 std::int64_t pairs_per_wave(const WorkShape& shape, std::int64_t pair_bytes, int threads) {
   const std::int64_t items = shape.group() * shape.q_tiles();
-  const std::int64_t fitting = threads * kPanelBudget / std::max<std::int64_t>(pair_bytes, 1);
-  const std::int64_t wanted = threads == 1 ? 1 : divide_up(threads * kThreadItems, items);
-  const std::int64_t pairs = std::min(std::max(fitting, wanted), kWaveItems / items);
-  return std::clamp<std::int64_t>(pairs, 1, shape.pairs());
+  const auto fitting = [&](std::int64_t bytes) { return bytes / std::max<std::int64_t>(pair_bytes, 1); };
+  const std::int64_t wanted = threads == 1 ? 1 : std::min(divide_up(threads * kThreadItems, items), fitting(kPanelBudget));
+  const std::int64_t pairs = std::max({fitting(threads * kCachedPanels), wanted, divide_up(threads, items)});
+  return std::clamp<std::int64_t>(std::min(pairs, kWaveItems / items), 1, shape.pairs());
 }
 
 bool serves(const BlockMaskShape& mask, const WorkShape& shape) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <tuple>
 
 #include "../mask/brute_force.h"
@@ -71,22 +72,28 @@ TEST(Schedule, TilesStopAtTheRowsOfMaskBlocks) {
   EXPECT_EQ(ragged.rows_of(3).count, 5);
 }
 
-TEST(Schedule, PairAfterPairWithCostsFalling) {
-  const BlockMask mask =
-      testing::brute_force_mask({1, 6, 100, 90, 20, 15}, [](int, int h, int, int kv) { return kv < 15 * (h + 1); });
+TEST(Schedule, PairAfterPairWithCostsFallingByHalves) {
+  const BlockMask mask = testing::brute_force_mask(
+      {1, 6, 400, 900, 20, 15}, [](int, int h, int q, int kv) { return kv < (h < 2 ? 30 : 900) && kv < 2 * q + 15; });
   Schedule schedule;
-  schedule.start(kMaskedShape, &mask);
+  schedule.start(
+      {.batch = 1, .q_heads = 6, .kv_heads = 3, .q_len = 400, .kv_len = 900, .q_tile = 20, .q_block = 20, .panel = 5}, &mask);
   schedule.plan({0, 3});
   const auto items = schedule.items();
-  // Later heads see more keys, so the last pair is the costliest and comes first.
-  EXPECT_EQ(items.front().pair, 2);
+  ASSERT_EQ(items.size(), 6U * 20U);
+  // The heads of the first pair see few keys, those of the others the same many.
+  EXPECT_EQ(items.front().pair, 1);
+  EXPECT_EQ(items[2 * 20].pair, 2);
   EXPECT_EQ(items.back().pair, 0);
+  const auto size = [](const Item& item) { return std::bit_width(static_cast<std::uint64_t>(item.cost)); };
+  int steps = 0;
   for (std::size_t i = 1; i < items.size(); ++i) {
-    EXPECT_LE(items[i].pair, items[i - 1].pair);
-    if (items[i].pair == items[i - 1].pair) {
-      EXPECT_LE(items[i].cost, items[i - 1].cost);
-    }
+    if (items[i].pair != items[i - 1].pair) continue;
+    EXPECT_LE(size(items[i]), size(items[i - 1]));
+    if (size(items[i]) == size(items[i - 1])) EXPECT_GT(items[i].index, items[i - 1].index);
+    steps += size(items[i]) < size(items[i - 1]) ? 1 : 0;
   }
+  EXPECT_GE(steps, 4);
 }
 
 TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
