@@ -47,7 +47,7 @@ class Emitter {
   std::int64_t real_bytes() const { return arithmetic_ == plan::Arithmetic::kF64 ? 8 : 4; }
   llvm::IRBuilder<>& ir() { return builder_; }
   llvm::Module& module() { return module_; }
-  bool has_fma() const { return isa_ == plan::Isa::kX86_64_V3 || isa_ == plan::Isa::kX86_64_V4 || isa_ == plan::Isa::kAArch64; }
+  bool has_fma() const { return plan::has_fma(isa_); }
 
   // void name(ptr), visible, with the target's attributes; the builder stands in its entry block.
   Ptr begin_function(llvm::StringRef name, llvm::StringRef argument);
@@ -164,8 +164,7 @@ class Emitter {
 
   void set_contraction(Contraction contraction);
 
- private:
-  void match_precision(Float& a, Float& b);
+  // Makes both vectors if one is, and both fp64 if one is.
   template <typename T>
   void match(T& a, T& b) {
     if constexpr (std::is_same_v<T, Float>) match_precision(a, b);
@@ -174,6 +173,10 @@ class Emitter {
       b = broadcast(b);
     }
   }
+
+ private:
+  void match_precision(Float& a, Float& b);
+
   llvm::Module& module_;
   llvm::IRBuilder<> builder_;
   plan::Isa isa_;

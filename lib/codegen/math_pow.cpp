@@ -56,10 +56,7 @@ Exponent classify(Emitter& e, Float y) {
 
 Float emit_pow(Emitter& e, Float x, Float y) {
   auto& ir = e.ir();
-  if (Emitter::is_vector(x.value) || Emitter::is_vector(y.value)) {
-    x = e.broadcast(x);
-    y = e.broadcast(y);
-  }
+  e.match(x, y);
   if (is_f64(x)) return f64::emit_pow(e, x, y);
   const Float zero = e.constant(0.0F);
   const Float one = e.constant(1.0F);

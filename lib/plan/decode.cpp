@@ -20,9 +20,10 @@ bool can_decode(const ElementTypes& types) {
   return types.q != DType::kF64 && types.kv != DType::kF64 && types.out != DType::kF64;
 }
 
-// Two products of micro_rows x 4 accumulators each: 4 keys, or micro_vectors vectors of value dims.
+// Two products of micro_rows x 4 accumulators each: 4 keys, or micro_vectors vectors of value dims. Without FMA every product
+// needs a register of its own.
 Tiling decode_tiling(Isa isa) {
-  const std::int32_t rows = vector_registers_of(isa) == 32 ? 4 : 2;
+  const std::int32_t rows = vector_registers_of(isa) == 32 ? 4 : (has_fma(isa) ? 2 : 1);
   return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = rows, .micro_vectors = 4};
 }
 

@@ -23,6 +23,7 @@ std::string_view name_of(Isa isa);          // "x86-64", "x86-64-v2", ...
 std::string name_of(const Target& target);  // the same, "x86-64-v4-bf16" with BF16
 int lanes_of(Isa isa);                      // fp32 lanes of a vector register
 int vector_registers_of(Isa isa);
+bool has_fma(Isa isa);
 
 // Data caches of one core, in bytes.
 struct Caches {

@@ -62,9 +62,22 @@ ir::Program functions() {
   return std::move(b).finish(score, Id{});
 }
 
-std::string assembly(const plan::Target& target, ir::Program program) {
+struct Form {
+  plan::Nest nest = plan::Nest::kPrefill;
+  DType dtype = DType::kF32;
+};
+
+constexpr Form kForms[] = {{},
+                           {.dtype = DType::kBF16},
+                           {.dtype = DType::kF64},
+                           {.nest = plan::Nest::kDecode},
+                           {.nest = plan::Nest::kDecode, .dtype = DType::kBF16}};
+
+std::string assembly(const plan::Target& target, ir::Program program, const Form& form) {
   plan::KernelRequest request;
   request.program = std::move(program);
+  request.nest = form.nest;
+  request.types = {form.dtype, form.dtype, form.dtype};
   request.head_dim = request.v_head_dim = 64;
   return jit::inspect(plan::plan_kernel(std::move(request), target), plan::View::kAsm).value();
 }
@@ -72,12 +85,14 @@ std::string assembly(const plan::Target& target, ir::Program program) {
 class Assembly : public ::testing::TestWithParam<plan::Target> {};
 
 TEST_P(Assembly, CallsNothing) {
-  for (const ir::Program& program : {dense(), flagship(), functions()}) {
-    std::istringstream lines(assembly(GetParam(), program));
-    for (std::string line; std::getline(lines, line);) {
-      EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
-      EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
-      EXPECT_EQ(line.find("\tblr\t"), std::string::npos) << line;
+  for (const Form& form : kForms) {
+    for (const ir::Program& program : {dense(), flagship(), functions()}) {
+      std::istringstream lines(assembly(GetParam(), program, form));
+      for (std::string line; std::getline(lines, line);) {
+        EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
+        EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
+        EXPECT_EQ(line.find("\tblr\t"), std::string::npos) << line;
+      }
     }
   }
 }
@@ -92,21 +107,29 @@ std::string block_name(const std::string& line) {
   return line.substr(percent + 1, last - percent);
 }
 
+void expect_loops_in_registers(const std::string& assembly, const std::vector<std::string_view>& wanted) {
+  std::istringstream lines(assembly);
+  std::string block;
+  std::size_t loops = 0;
+  for (std::string line; std::getline(lines, line);) {
+    const std::string name = block_name(line);
+    if (!name.empty()) block = name;
+    const bool inner = std::ranges::find(wanted, block) != wanted.end();
+    loops += inner && !name.empty() ? 1 : 0;
+    const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
+    EXPECT_FALSE(inner && stack) << block << ": " << line;
+  }
+  EXPECT_GE(loops, wanted.size()) << "the assembly no longer names the inner loops";
+}
+
 TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {
-  const auto wanted = inner_loops(GetParam());
-  for (const ir::Program& program : {dense(), flagship()}) {
-    std::istringstream lines(assembly(GetParam(), program));
-    std::string block;
-    std::size_t loops = 0;
-    for (std::string line; std::getline(lines, line);) {
-      const std::string name = block_name(line);
-      if (!name.empty()) block = name;
-      const bool inner = std::ranges::find(wanted, block) != wanted.end();
-      loops += inner && !name.empty() ? 1 : 0;
-      const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
-      EXPECT_FALSE(inner && stack) << block << ": " << line;
+  for (const Form& form : kForms) {
+    SCOPED_TRACE(std::string(plan::name_of(form.nest)) + " " + std::string(name_of(form.dtype)));
+    const bool decodes = form.nest == plan::Nest::kDecode;
+    const std::vector<std::string_view> wanted = decodes ? std::vector<std::string_view>{"qk", "pv"} : inner_loops(GetParam());
+    for (const ir::Program& program : {dense(), flagship()}) {
+      expect_loops_in_registers(assembly(GetParam(), program, form), wanted);
     }
-    EXPECT_GE(loops, wanted.size()) << "the assembly no longer names the inner loops";
   }
 }
 

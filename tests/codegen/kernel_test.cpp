@@ -1,11 +1,9 @@
-// What must hold of every compiled kernel as an artefact: a function of its key alone, closed, free of calls, with accumulators
-// in registers.
+// What must hold of every compiled kernel as an artefact: a function of its key alone, whatever thread compiles it.
 #include <gtest/gtest.h>
 #include <llvm/IR/LLVMContext.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include <algorithm>
-#include <sstream>
 #include <thread>
 
 #include "codegen/kernel.h"
@@ -57,39 +55,6 @@ TEST_P(Kernel, IsAFunctionOfItsKey) {
   const auto second = jit::compile(key).value();
   EXPECT_EQ(first.bytes, second.bytes);
   EXPECT_EQ(first.key_text, plan::canonical_text(key));
-}
-
-TEST_P(Kernel, CallsNothing) {
-  const plan::KernelKey key = plan::plan_kernel({.program = busy_program(), .head_dim = 64, .v_head_dim = 64}, target());
-  ASSERT_TRUE(jit::compile(key).has_value()) << render(jit::compile(key).diagnostics());
-  std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
-  for (std::string line; std::getline(lines, line);) {
-    EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
-    EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
-  }
-}
-
-// The inner loops of the two products hold their accumulators in registers: no line between a loop's label and its backward
-// branch names the stack.
-TEST_P(Kernel, InnerLoopsDoNotSpill) {
-  ir::ProgramBuilder b;
-  const plan::KernelKey key =
-      plan::plan_kernel({.program = std::move(b).finish(Id{}, Id{}), .head_dim = 64, .v_head_dim = 64}, target());
-  std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
-  bool inside = false;
-  int loops = 0;
-  for (std::string line; std::getline(lines, line);) {
-    const bool begins_block = !line.empty() && (line[0] == '.' || line[0] == '#' || line[0] == '/');
-    if (begins_block) {
-      inside = line.ends_with("%qk") || line.ends_with("%pv");
-      loops += inside ? 1 : 0;
-    }
-    if (inside) {
-      const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
-      EXPECT_FALSE(stack) << line;
-    }
-  }
-  EXPECT_GE(loops, 2) << "the assembly no longer names the inner loops";
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Kernel, ::testing::ValuesIn(kIsas), [](const auto& test) {

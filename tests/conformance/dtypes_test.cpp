@@ -42,6 +42,13 @@ std::vector<TestedPattern> patterns() {
        {.score = [](double score, const Position& p) { return score - 0.0625 * (p.q_idx - p.kv_idx); },
         .mask = [](const Position& p) { return p.q_idx >= p.kv_idx && p.q_idx - p.kv_idx < 20; }}},
       {"softcap", "2 * tanh(score / 2)", "", {.score = [](double score, const Position&) { return 2 * std::tanh(score / 2); }}},
+      {"powers and remainders",
+       "pow(abs(score) + 1, 0.75) + abs(score % 2.0 - 1) + abs(score - 2 * (score // 2) - 1)",
+       "",
+       {.score =
+            [](double score, const Position&) {
+              return std::pow(std::abs(score) + 1, 0.75) + 2 * std::abs(score - 2 * std::floor(score / 2) - 1);
+            }}},
       {"square of the score, rows without keys",
        "0.25 * score * score",
        "kv_idx < 40 && q_idx % 3 != 1",
