@@ -196,11 +196,12 @@ Ptr Emitter::opaque(Ptr address) {
   return {builder_.CreateIntrinsic(llvm::Intrinsic::ptrmask, {address.value->getType(), all->getType()}, {address.value, all})};
 }
 
-void Emitter::prefetch(Ptr address, CacheLevel level) {
-  constexpr int kRead = 0, kData = 1;
+void Emitter::prefetch(Ptr address, CacheLevel level, Access access) {
+  constexpr int kData = 1;
   const int locality = level == CacheLevel::kFirst ? 3 : 2;
   builder_.CreateIntrinsic(llvm::Intrinsic::prefetch, {address.value->getType()},
-                           {address.value, builder_.getInt32(kRead), builder_.getInt32(locality), builder_.getInt32(kData)});
+                           {address.value, builder_.getInt32(access == Access::kWrite ? 1 : 0), builder_.getInt32(locality),
+                            builder_.getInt32(kData)});
 }
 
 Ptr Emitter::anywhere(Ptr base, Index bytes) { return {builder_.CreateGEP(builder_.getInt8Ty(), base.value, bytes.value)}; }

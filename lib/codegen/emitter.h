@@ -35,6 +35,7 @@ enum class Contraction : std::uint8_t { kOff, kOn };
 enum class FloatOrder : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
 
 enum class CacheLevel : std::uint8_t { kFirst, kSecond };
+enum class Access : std::uint8_t { kRead, kWrite };
 
 class Emitter {
  public:
@@ -139,7 +140,7 @@ class Emitter {
   // register, and code generation does not spend its time on every distance.
   Ptr opaque(Ptr address);
   // Brings the line of an address into a cache; it may lie anywhere.
-  void prefetch(Ptr address, CacheLevel level);
+  void prefetch(Ptr address, CacheLevel level, Access access = Access::kRead);
   Ptr anywhere(Ptr base, Index bytes);  // an address that need not lie in the object of `base`
   Ptr at_real(Ptr base, Index reals);
   Float load_real(Ptr address);

@@ -68,7 +68,7 @@ class ForwardEmitter {
   void emit_key_tile(KeyTile tile);
 
   void emit_query_rows();  // forward_state.cpp
-  void emit_prefetch_of_next_query(Ptr row);
+  void emit_prefetches(Ptr query, Index row);
   void emit_units();
   void emit_initial_state();
   void emit_row_values();

@@ -60,7 +60,7 @@ void ForwardEmitter::emit_query_rows() {
     const Index source_row = e_.add(item_.q_begin, e_.min(r, last));
     const Ptr source = at_element(e_, item_.q.data, e_.mul(source_row, item_.q.stride), key_.types.q);
     const Ptr target = at_cell(e_, e_.at_byte(scratch_base_, scratch_.q), e_.mul(r, e_.index(layout_.k_depth)));
-    emit_prefetch_of_next_query(source);
+    emit_prefetches(source, source_row);
     if (pairs) {
       copy_pairs(e_, {source, target, key_.head_dim}, e_.compare(FloatOrder::kLt, item_.launch.scale, e_.constant(0.0F)));
       return;
@@ -77,12 +77,20 @@ void ForwardEmitter::emit_query_rows() {
   });
 }
 
-// The tile that follows is most often the next one: its row is on the way while this tile is computed.
-void ForwardEmitter::emit_prefetch_of_next_query(Ptr row) {
-  const auto element = static_cast<std::int64_t>(size_of(key_.types.q));
-  const Index next = e_.mul(item_.q.stride, e_.index(key_.tiling.q_tile * element));
-  e_.for_range("load_q.prefetch", e_.index(0), e_.index(key_.head_dim * element), e_.index(kCacheLine),
-               [&](Index byte) { e_.prefetch(e_.anywhere(row, e_.add(next, byte)), CacheLevel::kSecond); });
+// The tile that follows is most often the next one: its row is on the way while this tile is computed, and so is the row that
+// this tile's output is written to.
+void ForwardEmitter::emit_prefetches(Ptr query, Index row) {
+  const auto lines = [&](const char* name, std::int64_t bytes, llvm::function_ref<void(Index)> body) {
+    e_.for_range(name, e_.index(0), e_.index(bytes), e_.index(kCacheLine), body);
+  };
+  const auto q_bytes = static_cast<std::int64_t>(size_of(key_.types.q)),
+             out_bytes = static_cast<std::int64_t>(size_of(key_.types.out));
+  const Index next = e_.mul(item_.q.stride, e_.index(key_.tiling.q_tile * q_bytes));
+  lines("load_q.prefetch", key_.head_dim * q_bytes,
+        [&](Index byte) { e_.prefetch(e_.anywhere(query, e_.add(next, byte)), CacheLevel::kSecond); });
+  const Ptr output = at_element(e_, item_.out.data, e_.mul(row, item_.out.stride), key_.types.out);
+  lines("load_q.output", key_.v_head_dim * out_bytes,
+        [&](Index byte) { e_.prefetch(e_.anywhere(output, byte), CacheLevel::kSecond, Access::kWrite); });
 }
 
 // for (r = 0; r < q_tile; ++r) { row_max[r] = -inf; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; rescale[r] = 1; o[r][*] = 0; }
