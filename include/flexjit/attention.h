@@ -126,6 +126,13 @@ struct BlockMaskOptions {
   std::int32_t kv_block = 128;
 };
 
+// How a block mask was found.
+struct BlockMaskReport {
+  double build_ms = 0;
+  std::int64_t proved = 0;               // full and empty blocks decided by interval analysis, without evaluating an element
+  std::vector<BlockPosition> evaluated;  // blocks of which elements were evaluated, whatever they turned out to be
+};
+
 // A compiled pattern. Immutable and cheap to copy; run() may be called from several threads at once. The machine code lives
 // as long as the last copy, whatever the engine's cache evicts. A handle may outlive its Engine.
 class FLEXJIT_API Attention {
@@ -142,8 +149,19 @@ class FLEXJIT_API Attention {
   Result<RunStats> run_reference(const RunArgs& args, const ReferenceRows& rows = {}) const;
 
   // The exact block mask of this pattern's mask at these lengths: any and all over every block. `bindings` as in run().
-  // Without a mask every block is full.
-  Result<BlockMask> create_block_mask(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
+  // Without a mask every block is full. `report` may be null.
+  Result<BlockMask> create_block_mask(const BlockMaskOptions& options, const Bindings* bindings = nullptr,
+                                      BlockMaskReport* report = nullptr) const;
+  // The same for lengths that have grown: the whole blocks of `mask`, which this pattern made for shorter lengths with the same
+  // bindings, are taken over as they are. Captured buffers must hold what they held where they were read before. A mask that
+  // depends on q_len or kv_len is made anew. Block sizes are those of `mask`. Error `mask-shape`: lengths shorter than those of
+  // `mask`, or another number of planes.
+  Result<BlockMask> extend_block_mask(const BlockMask& mask, const BlockMaskOptions& options,
+                                      const Bindings* bindings = nullptr, BlockMaskReport* report = nullptr) const;
+  // The exact mask from one whose partial blocks are only undecided, as slice, intersect, unite and complement leave them: its
+  // full and empty blocks are taken over. The pattern's mask must be the one that `mask` stands for. Errors as above.
+  Result<BlockMask> decide_block_mask(const BlockMask& mask, const BlockMaskOptions& options,
+                                      const Bindings* bindings = nullptr, BlockMaskReport* report = nullptr) const;
 
   // How many (q_idx, kv_idx) pairs the mask allows, over all of options.batch and options.heads: exact, whatever the block
   // sizes. Without a mask: batch * heads * q_len * kv_len.

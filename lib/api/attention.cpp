@@ -1,11 +1,9 @@
-// The rest of the handle: what it is made of, and its block mask.
+// The rest of the handle: what it is made of.
 #include "flexjit/attention.h"
 
 #include <vector>
 
 #include "api/call.h"
-#include "api/guard.h"
-#include "mask/classify.h"
 
 namespace flexjit {
 
@@ -19,13 +17,6 @@ std::string spelling_of(const ir::Extent& extent, const ir::Interface& interface
     case ir::Extent::Kind::kParam: return interface.params[extent.param].name;
   }
   return {};
-}
-
-Result<BlockMask> all_full(const BlockMaskOptions& options) {
-  const BlockMaskShape shape{
-      .q_len = options.q_len, .kv_len = options.kv_len, .q_block = options.q_block, .kv_block = options.kv_block};
-  const auto blocks = static_cast<std::size_t>(std::int64_t{shape.q_blocks()} * shape.kv_blocks());
-  return BlockMask::from_kinds(shape, std::vector<BlockKind>(blocks, BlockKind::kFull));
 }
 
 }  // namespace
@@ -62,27 +53,6 @@ std::vector<ParamDeclaration> Attention::params() const {
     declarations.push_back({.name = param.name, .default_value = param.default_value});
   }
   return declarations;
-}
-
-Result<BlockMask> Attention::create_block_mask(const BlockMaskOptions& options, const Bindings* bindings) const {
-  return api::guarded("create_block_mask", [&]() -> Result<BlockMask> {
-    const api::Pattern& pattern = *impl_->pattern;
-    api::Report report("create_block_mask");
-    const std::optional<api::CallShape> shape = api::check_mask_options(options, report);
-    const api::Bound bound = api::bind_names(pattern.interface, bindings, shape, report);
-    if (!report.empty()) return report.take();
-    if (!pattern.program.mask().valid()) return all_full(options);
-    const mask::ClassifyRequest request{.shape = {.batch = options.batch,
-                                                  .heads = options.heads,
-                                                  .q_len = options.q_len,
-                                                  .kv_len = options.kv_len,
-                                                  .q_block = options.q_block,
-                                                  .kv_block = options.kv_block},
-                                        .undecided = mask::Undecided::kEvaluate};
-    mask::Classified classified = mask::classify(pattern.program, bound.environment, request);
-    if (classified.fault) return api::describe_fault(pattern, bound.buffers, *classified.fault);
-    return std::move(*classified.mask);
-  });
 }
 
 }  // namespace flexjit

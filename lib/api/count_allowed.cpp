@@ -89,13 +89,7 @@ Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, c
     if (!report.empty()) return report.take();
     const std::int64_t planes = std::int64_t{options.batch} * options.heads;
     if (!pattern.program.mask().valid()) return planes * options.q_len * options.kv_len;
-    const mask::ClassifyRequest request{.shape = {.batch = options.batch,
-                                                  .heads = options.heads,
-                                                  .q_len = options.q_len,
-                                                  .kv_len = options.kv_len,
-                                                  .q_block = options.q_block,
-                                                  .kv_block = options.kv_block},
-                                        .undecided = mask::Undecided::kLeavePartial};
+    const mask::ClassifyRequest request{.shape = api::mask_shape_of(options), .undecided = mask::Undecided::kLeavePartial};
     const mask::Classified classified = mask::classify(pattern.program, bound.environment, request);
     if (classified.fault) return api::describe_fault(pattern, bound.buffers, *classified.fault);
     Counter counter(pattern.program, bound.environment, *classified.mask);

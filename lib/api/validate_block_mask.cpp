@@ -7,8 +7,8 @@ namespace flexjit::api {
 
 namespace {
 
-// One byte a block while a mask is built; beyond this the block size is a mistake.
-constexpr double kMaxBlocks = 1 << 30;
+// Some bytes each in the lists; beyond this the block size is a mistake.
+constexpr double kMaxBlockRows = 1 << 28;
 
 void check_plane(const char* name, std::int32_t mask, std::int32_t call, Report& report) {
   if (mask != 1 && mask != call) report.add(Finding::kMaskPlanes, mask, name, call);
@@ -30,6 +30,30 @@ void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report
   check_plane("heads", mask.heads, shape.q_heads, report);
 }
 
+void check_shorter_mask(const BlockMaskShape& mask, const BlockMaskOptions& options, Report& report) {
+  if (mask.q_len > options.q_len) report.add(Finding::kMaskShrinks, "q_len", mask.q_len, options.q_len);
+  if (mask.kv_len > options.kv_len) report.add(Finding::kMaskShrinks, "kv_len", mask.kv_len, options.kv_len);
+  check_plane("batch entries", mask.batch, options.batch, report);
+  check_plane("heads", mask.heads, options.heads, report);
+}
+
+CallShape call_shape_of(const BlockMaskOptions& options) {
+  return {.batch = options.batch,
+          .q_heads = options.heads,
+          .kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads,
+          .q_len = options.q_len,
+          .kv_len = options.kv_len};
+}
+
+BlockMaskShape mask_shape_of(const BlockMaskOptions& options) {
+  return {.batch = options.batch,
+          .heads = options.heads,
+          .q_len = options.q_len,
+          .kv_len = options.kv_len,
+          .q_block = options.q_block,
+          .kv_block = options.kv_block};
+}
+
 std::optional<CallShape> check_mask_options(const BlockMaskOptions& options, Report& report) {
   Report wrong(report.call());
   check_range("batch", options.batch, 1, wrong);
@@ -40,10 +64,8 @@ std::optional<CallShape> check_mask_options(const BlockMaskOptions& options, Rep
   check_range("q_block", options.q_block, 1, wrong);
   check_range("kv_block", options.kv_block, 1, wrong);
   if (wrong.empty()) {
-    const BlockMaskShape grid{
-        .q_len = options.q_len, .kv_len = options.kv_len, .q_block = options.q_block, .kv_block = options.kv_block};
-    const double blocks = 1.0 * options.batch * options.heads * grid.q_blocks() * grid.kv_blocks();
-    if (blocks > kMaxBlocks) wrong.add(Finding::kMaskSize, blocks, kMaxBlocks);
+    const double rows = 1.0 * options.batch * options.heads * mask_shape_of(options).q_blocks();
+    if (rows > kMaxBlockRows) wrong.add(Finding::kMaskSize, rows, kMaxBlockRows);
     if (options.kv_heads > 0 && options.heads % options.kv_heads != 0) {
       wrong.add(Finding::kHeadGroups, options.heads, options.kv_heads);
     }
@@ -52,11 +74,7 @@ std::optional<CallShape> check_mask_options(const BlockMaskOptions& options, Rep
     report.add_all(wrong.take());
     return std::nullopt;
   }
-  return CallShape{.batch = options.batch,
-                   .q_heads = options.heads,
-                   .kv_heads = options.kv_heads == 0 ? options.heads : options.kv_heads,
-                   .q_len = options.q_len,
-                   .kv_len = options.kv_len};
+  return call_shape_of(options);
 }
 
 }  // namespace flexjit::api

@@ -6,35 +6,11 @@
 #include <algorithm>
 
 #include "mask/block_mask_builder.h"
+#include "mask/mask_errors.h"
 
 namespace flexjit {
 
 namespace {
-
-Diagnostic shape_error(std::string message) {
-  Diagnostic diagnostic;
-  diagnostic.kind = "mask-shape";
-  diagnostic.source_name = "block_mask";
-  diagnostic.message = std::move(message);
-  return diagnostic;
-}
-
-Diagnostics check_shape(const BlockMaskShape& shape) {
-  Diagnostics found;
-  if (shape.q_block < 1 || shape.kv_block < 1) {
-    found.push_back(shape_error(fmt::format("block sizes must be at least 1, got q_block {} and kv_block {}; 128 is usual",
-                                            shape.q_block, shape.kv_block)));
-  }
-  if (shape.q_len < 0 || shape.kv_len < 0) {
-    found.push_back(
-        shape_error(fmt::format("lengths must not be negative, got q_len {} and kv_len {}", shape.q_len, shape.kv_len)));
-  }
-  if (shape.batch < 0 || shape.heads < 0) {
-    found.push_back(shape_error(
-        fmt::format("batch and heads must not be negative, got {} and {}; 1 serves every plane", shape.batch, shape.heads)));
-  }
-  return found;
-}
 
 // Blocks of all planes, or -1 when their number does not fit: no such array can have been passed.
 std::int64_t block_count(const BlockMaskShape& shape) {
@@ -61,21 +37,20 @@ std::int32_t cell_side(std::int32_t blocks, std::int32_t max_side) {
 }  // namespace
 
 Result<BlockMask> BlockMask::from_kinds(const BlockMaskShape& shape, std::span<const BlockKind> kinds) {
-  Diagnostics found = check_shape(shape);
+  Diagnostics found = mask::check_shape(shape);
   if (!found.empty()) return found;
   if (block_count(shape) != static_cast<std::int64_t>(kinds.size())) {
-    return shape_error(fmt::format(
+    return mask::shape_error(fmt::format(
         "expected {} x {} x {} x {} kinds (batch, heads, q blocks, kv blocks), got {}; q_len {} and kv_len {} are cut into "
         "blocks of {} x {}",
         shape.batch, shape.heads, shape.q_blocks(), shape.kv_blocks(), kinds.size(), shape.q_len, shape.kv_len, shape.q_block,
         shape.kv_block));
   }
   mask::BlockMaskBuilder builder(shape);
-  auto kind = kinds.begin();
+  const auto columns = static_cast<std::size_t>(shape.kv_blocks());
   for (std::int64_t plane = 0; plane < std::int64_t{shape.batch} * shape.heads; ++plane) {
-    for (std::int32_t q = 0; q < shape.q_blocks(); ++q) {
-      for (std::int32_t kv = 0; kv < shape.kv_blocks(); ++kv) builder.add({q, q + 1, kv, kv + 1}, *kind++);
-    }
+    for (std::int32_t q = 0; q < shape.q_blocks(); ++q, kinds = kinds.subspan(columns))
+      builder.add_row(q, kinds.first(columns));
     builder.finish_plane();
   }
   return std::move(builder).build();
@@ -83,7 +58,11 @@ Result<BlockMask> BlockMask::from_kinds(const BlockMaskShape& shape, std::span<c
 
 std::span<const std::int32_t> BlockMask::Lists::row(std::size_t row) const {
   if (row >= counts.size()) return {};
-  return {indices.data() + offsets[row], static_cast<std::size_t>(counts[row])};
+  return {indices.data() + begins[row], static_cast<std::size_t>(counts[row])};
+}
+
+std::size_t BlockMask::Lists::bytes() const noexcept {
+  return counts.size() * sizeof(counts[0]) + begins.size() * sizeof(begins[0]) + indices.size() * sizeof(indices[0]);
 }
 
 std::size_t BlockMask::row_of(std::int32_t b, std::int32_t h, std::int32_t q_block) const {
@@ -102,6 +81,32 @@ std::span<const std::int32_t> BlockMask::full_kv_indices(std::int32_t b, std::in
   return full_.row(row_of(b, h, q_block));
 }
 
+namespace {
+
+// Takes the leading run of an ascending list.
+BlockRun take_run(std::span<const std::int32_t>& blocks, BlockKind kind) {
+  std::size_t count = blocks.size();
+  // Nearly all rows are one run, which its ends show.
+  if (blocks.back() - blocks.front() + 1 != static_cast<std::int64_t>(count)) {
+    count = 1;
+    while (count < blocks.size() && blocks[count] == blocks[count - 1] + 1) ++count;
+  }
+  const BlockRun run{blocks.front(), blocks[count - 1] + 1, kind};
+  blocks = blocks.subspan(count);
+  return run;
+}
+
+}  // namespace
+
+void BlockMask::row_runs(std::int32_t b, std::int32_t h, std::int32_t q_block, std::vector<BlockRun>& runs) const {
+  runs.clear();
+  std::span<const std::int32_t> partial = kv_indices(b, h, q_block), full = full_kv_indices(b, h, q_block);
+  while (!partial.empty() || !full.empty()) {
+    const bool is_full = partial.empty() || (!full.empty() && full.front() < partial.front());
+    runs.push_back(is_full ? take_run(full, BlockKind::kFull) : take_run(partial, BlockKind::kPartial));
+  }
+}
+
 BlockKind BlockMask::kind(std::int32_t b, std::int32_t h, std::int32_t q_block, std::int32_t kv_block) const {
   const std::size_t row = row_of(b, h, q_block);
   if (std::ranges::binary_search(partial_.row(row), kv_block)) return BlockKind::kPartial;
@@ -110,12 +115,14 @@ BlockKind BlockMask::kind(std::int32_t b, std::int32_t h, std::int32_t q_block, 
 
 BlockCounts BlockMask::counts() const noexcept {
   BlockCounts counts;
-  counts.partial = static_cast<std::int64_t>(partial_.indices.size());
-  counts.full = static_cast<std::int64_t>(full_.indices.size());
+  counts.partial = partial_.total;
+  counts.full = full_.total;
   const auto rows = static_cast<std::int64_t>(full_.counts.size());
   counts.empty = rows * shape_.kv_blocks() - counts.partial - counts.full;
   return counts;
 }
+
+std::size_t BlockMask::bytes() const noexcept { return partial_.bytes() + full_.bytes(); }
 
 double BlockMask::sparsity() const noexcept {
   const BlockCounts found = counts();

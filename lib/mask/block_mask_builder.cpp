@@ -1,6 +1,7 @@
 // Collects one plane as runs a row and expands them into FlexAttention's two compact lists when the plane is finished.
 #include "mask/block_mask_builder.h"
 
+#include <numeric>
 #include <utility>
 
 #include "support/check.h"
@@ -11,40 +12,69 @@ BlockMaskBuilder::BlockMaskBuilder(const BlockMaskShape& shape) {
   FLEXJIT_CHECK(shape.q_block > 0 && shape.kv_block > 0 && shape.q_len >= 0 && shape.kv_len >= 0);
   FLEXJIT_CHECK(shape.batch >= 0 && shape.heads >= 0);
   mask_.shape_ = shape;
-  mask_.partial_.offsets.push_back(0);
-  mask_.full_.offsets.push_back(0);
+  for (BlockMask::Lists* lists : {&mask_.partial_, &mask_.full_}) {
+    lists->indices.resize(static_cast<std::size_t>(shape.kv_blocks()));
+    std::iota(lists->indices.begin(), lists->indices.end(), 0);
+  }
   rows_.resize(static_cast<std::size_t>(shape.q_blocks()));
 }
 
 void BlockMaskBuilder::add(const BlockRect& rect, BlockKind kind) {
   if (kind == BlockKind::kEmpty || rect.kv_begin == rect.kv_end) return;
   for (std::int32_t q = rect.q_begin; q < rect.q_end; ++q) {
-    std::vector<Run>& runs = rows_[static_cast<std::size_t>(q)];
-    FLEXJIT_CHECK(runs.empty() || runs.back().end <= rect.kv_begin);
-    if (!runs.empty() && runs.back().end == rect.kv_begin && runs.back().kind == kind) {
-      runs.back().end = rect.kv_end;
-    } else {
-      runs.push_back({rect.kv_begin, rect.kv_end, kind});
+    Row& row = rows_[static_cast<std::size_t>(q)];
+    Run* last = row.last == kNone ? nullptr : &runs_[static_cast<std::size_t>(row.last)];
+    FLEXJIT_CHECK(last == nullptr || last->end <= rect.kv_begin);
+    if (last != nullptr && last->end == rect.kv_begin && last->kind == kind) {
+      last->end = rect.kv_end;
+      continue;
     }
+    const auto added = static_cast<std::int32_t>(runs_.size());
+    (last == nullptr ? row.first : last->next) = added;
+    row.last = added;
+    runs_.push_back({rect.kv_begin, rect.kv_end, kind, kNone});
   }
 }
 
-void BlockMaskBuilder::append_row(BlockMask::Lists& lists, std::span<const Run> runs, BlockKind kind) {
-  for (const Run& run : runs) {
-    if (run.kind != kind) continue;
-    for (std::int32_t block = run.begin; block < run.end; ++block) lists.indices.push_back(block);
+void BlockMaskBuilder::add_row(std::int32_t q, std::span<const BlockKind> kinds) {
+  for (std::size_t begin = 0, end = 0; begin < kinds.size(); begin = end) {
+    while (end < kinds.size() && kinds[end] == kinds[begin]) ++end;
+    add({q, q + 1, static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end)}, kinds[begin]);
   }
-  const auto end = static_cast<std::int64_t>(lists.indices.size());
-  lists.counts.push_back(static_cast<std::int32_t>(end - lists.offsets.back()));
-  lists.offsets.push_back(end);
+}
+
+// A single run is a part of the list that all rows share.
+void BlockMaskBuilder::append_row(BlockMask::Lists& lists, const Row& row, BlockKind kind) const {
+  std::int64_t begin = 0;
+  std::int32_t count = 0, found = 0;
+  const auto for_runs = [&](auto body) {
+    for (std::int32_t i = row.first; i != kNone; i = runs_[static_cast<std::size_t>(i)].next) {
+      if (const Run& run = runs_[static_cast<std::size_t>(i)]; run.kind == kind) body(run);
+    }
+  };
+  for_runs([&](const Run& run) {
+    begin = run.begin;
+    count += run.end - run.begin;
+    ++found;
+  });
+  if (found > 1) {
+    begin = static_cast<std::int64_t>(lists.indices.size());
+    for_runs([&](const Run& run) {
+      for (std::int32_t block = run.begin; block < run.end; ++block) lists.indices.push_back(block);
+    });
+  }
+  lists.counts.push_back(count);
+  lists.begins.push_back(begin);
+  lists.total += count;
 }
 
 void BlockMaskBuilder::finish_plane() {
-  for (std::vector<Run>& runs : rows_) {
-    append_row(mask_.partial_, runs, BlockKind::kPartial);
-    append_row(mask_.full_, runs, BlockKind::kFull);
-    runs.clear();
+  for (Row& row : rows_) {
+    append_row(mask_.partial_, row, BlockKind::kPartial);
+    append_row(mask_.full_, row, BlockKind::kFull);
+    row = {};
   }
+  runs_.clear();
 }
 
 BlockMask BlockMaskBuilder::build() && {

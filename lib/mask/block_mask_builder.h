@@ -25,19 +25,27 @@ class BlockMaskBuilder {
 
   // Within a plane, the rectangles that touch one row arrive in ascending kv order; blocks that no rectangle covers are empty.
   void add(const BlockRect& rect, BlockKind kind);
+  // A kind for each block of row q.
+  void add_row(std::int32_t q, std::span<const BlockKind> kinds);
   // Ends the current plane. Called batch * heads times, head fastest.
   void finish_plane();
   BlockMask build() &&;
 
  private:
+  static constexpr std::int32_t kNone = -1;
   struct Run {
     std::int32_t begin, end;
     BlockKind kind;
+    std::int32_t next;  // of the same row, in runs_; or kNone
   };
-  static void append_row(BlockMask::Lists& lists, std::span<const Run> runs, BlockKind kind);
+  struct Row {
+    std::int32_t first = kNone, last = kNone;  // in runs_
+  };
+  void append_row(BlockMask::Lists& lists, const Row& row, BlockKind kind) const;
 
   BlockMask mask_;
-  std::vector<std::vector<Run>> rows_;  // of the current plane
+  std::vector<Row> rows_;  // of the current plane
+  std::vector<Run> runs_;  // of all its rows, linked: a row of its own allocation would cost more than the analysis
 };
 
 }  // namespace flexjit::mask

@@ -1,5 +1,7 @@
 // One quadtree descent a plane: the whole plane first, then halves of the longer side, until interval analysis decides a
-// rectangle of blocks or one block is left, which is evaluated row by row. The cost grows with the undecided blocks only.
+// rectangle of blocks or one block is left. A block is descended into in the same way until both an allowed and a forbidden
+// part are found; boxes too small to be worth an analysis are evaluated row by row. The cost grows with the undecided parts
+// only.
 #include "mask/classify.h"
 
 #include <algorithm>
@@ -25,17 +27,34 @@ struct LocatedFault {
   bool before(const LocatedFault& other) const { return std::pair(q_idx, kv_begin) < std::pair(other.q_idx, other.kv_begin); }
 };
 
+// Elements of a box that is evaluated rather than analysed any further.
+constexpr std::int64_t kSmallBox = 256;
+
+// What was seen of a block.
+struct Parts {
+  bool allowed = false, forbidden = false;
+  bool evaluated = false;  // some of it by evaluating elements
+  bool faulty = false;     // a read was out of range: the descent ends
+};
+
 class Classifier {
  public:
   Classifier(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& request)
       : program_(program),
         environment_(environment),
         undecided_(request.undecided),
+        known_(request.known),
         shape_(broadcast_shape(program, request.shape)),
         buffers_(environment.buffers),
         analysis_(program, environment, &buffers_),
         interpreter_(program, environment),
         builder_(shape_) {
+    if (known_.mask != nullptr) {
+      const BlockMaskShape& of = known_.mask->shape();
+      FLEXJIT_CHECK(of.q_block == shape_.q_block && of.kv_block == shape_.kv_block);
+      known_q_blocks_ = of.q_len == shape_.q_len ? of.q_blocks() : std::min(of.q_len, shape_.q_len) / of.q_block;
+      known_kv_blocks_ = of.kv_len == shape_.kv_len ? of.kv_blocks() : std::min(of.kv_len, shape_.kv_len) / of.kv_block;
+    }
     const std::vector<bool> in_mask = ir::reachable(program, program.mask());
     for (std::uint32_t i = 0; i < program.size(); ++i) {
       const ir::Id id{i};
@@ -48,10 +67,12 @@ class Classifier {
   }
 
   Classified run() && {
-    const BlockRect plane{0, shape_.q_blocks(), 0, shape_.kv_blocks()};
+    const std::int32_t q_blocks = shape_.q_blocks(), kv_blocks = shape_.kv_blocks();
     for (b_ = 0; b_ < shape_.batch; ++b_) {
       for (h_ = 0; h_ < shape_.heads; ++h_) {
-        if (plane.size() > 0) descend(plane);
+        for (std::int32_t q = 0; q < known_q_blocks_; ++q) add_known_row(q);
+        descend({0, known_q_blocks_, known_kv_blocks_, kv_blocks});
+        descend({known_q_blocks_, q_blocks, 0, kv_blocks});
         if (first_fault_) {
           result_.fault = first_fault_->fault;
           return std::move(result_);
@@ -66,18 +87,38 @@ class Classifier {
  private:
   // Lower keys before higher ones, as the builder demands. Depth is at most the bits of both block counts.
   void descend(const BlockRect& rect) {
+    if (rect.size() == 0) return;
     const ir::Box box = box_of(rect);
-    const ir::Range truth = program_.mask().valid() ? analysis_.mask(box) : ir::Range::point(1);
-    if (truth.is_point() && !may_fault(box)) {
-      builder_.add(rect, truth.lo == 0 ? BlockKind::kEmpty : BlockKind::kFull);
+    if (const std::optional<BlockKind> kind = proof(box)) {
+      builder_.add(rect, *kind);
       result_.proved += rect.size();
     } else if (rect.size() == 1) {
-      builder_.add(rect, undecided_ == Undecided::kEvaluate ? evaluate(box) : BlockKind::kPartial);
+      builder_.add(rect, undecided_ == Undecided::kEvaluate ? decide_block(rect, box) : BlockKind::kPartial);
     } else {
       const auto [first, second] = halves(rect, box);
       descend(first);
       descend(second);
     }
+  }
+
+  // The whole blocks of the known mask that lie in block row q.
+  void add_known_row(std::int32_t q) {
+    known_.mask->row_runs(b_, h_, q, known_runs_);
+    for (const BlockRun& run : known_runs_) {
+      const std::int32_t end = std::min(run.kv_end, known_kv_blocks_);
+      if (run.kind == BlockKind::kFull || known_.partial || undecided_ == Undecided::kLeavePartial) {
+        builder_.add({q, q + 1, run.kv_begin, std::max(run.kv_begin, end)}, run.kind);
+      } else {
+        for (std::int32_t kv = run.kv_begin; kv < end; ++kv) descend({q, q + 1, kv, kv + 1});
+      }
+    }
+  }
+
+  // Full or empty for certain, and no read to be reported.
+  std::optional<BlockKind> proof(const ir::Box& box) {
+    const ir::Range truth = program_.mask().valid() ? analysis_.mask(box) : ir::Range::point(1);
+    if (!truth.is_point() || may_fault(box)) return std::nullopt;
+    return truth.lo == 0 ? BlockKind::kEmpty : BlockKind::kFull;
   }
 
   static std::pair<BlockRect, BlockRect> halves(const BlockRect& rect, const ir::Box& box) {
@@ -134,11 +175,44 @@ class Classifier {
     return leaves(a, indices.first(a_indices)) || leaves(c, indices.subspan(a_indices));
   }
 
-  // Any and all over the elements of one block; stops as soon as both an allowed and a forbidden one were seen.
-  BlockKind evaluate(const ir::Box& box) {
-    ++result_.evaluated;
-    bool any = false, all = true;
-    for (std::int32_t q = box.q_lo; q <= box.q_hi; ++q) {
+  // Looks for an allowed and a forbidden part of one block that no proof decides as a whole.
+  BlockKind decide_block(const BlockRect& block, const ir::Box& box) {
+    Parts parts;
+    look_inside(box, parts);
+    if (parts.evaluated) result_.evaluated.push_back({b_, h_, block.q_begin, block.kv_begin});
+    if (parts.faulty || (parts.allowed && parts.forbidden)) return BlockKind::kPartial;
+    if (!parts.evaluated) ++result_.proved;
+    return parts.allowed ? BlockKind::kFull : BlockKind::kEmpty;
+  }
+
+  void look(const ir::Box& box, Parts& parts) {
+    if (parts.faulty || (parts.allowed && parts.forbidden)) return;
+    if (const std::optional<BlockKind> kind = proof(box)) {
+      (*kind == BlockKind::kFull ? parts.allowed : parts.forbidden) = true;
+    } else {
+      look_inside(box, parts);
+    }
+  }
+
+  void look_inside(const ir::Box& box, Parts& parts) {
+    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
+    if (rows * columns <= kSmallBox) return evaluate(box, parts);
+    ir::Box first = box, second = box;
+    if (rows >= columns) {
+      first.q_hi = static_cast<std::int32_t>(box.q_lo + rows / 2 - 1);
+      second.q_lo = first.q_hi + 1;
+    } else {
+      first.kv_hi = static_cast<std::int32_t>(box.kv_lo + columns / 2 - 1);
+      second.kv_lo = first.kv_hi + 1;
+    }
+    look(first, parts);
+    look(second, parts);
+  }
+
+  // Stops as soon as both an allowed and a forbidden element were seen.
+  void evaluate(const ir::Box& box, Parts& parts) {
+    parts.evaluated = true;
+    for (std::int32_t q = box.q_lo; q <= box.q_hi && !(parts.allowed && parts.forbidden); ++q) {
       for (std::int64_t begin = box.kv_lo; begin <= box.kv_hi; begin += ir::Interpreter::kMaxCount) {
         const auto kv = static_cast<std::int32_t>(begin);
         const std::int32_t count = std::min(box.kv_hi - kv + 1, ir::Interpreter::kMaxCount);
@@ -146,14 +220,13 @@ class Classifier {
         const ir::RowRange row{.b = b_, .h = h_, .q_idx = q, .kv_begin = kv, .count = count};
         if (auto fault = interpreter_.eval_mask(row, allowed)) {
           note_fault({q, kv, *fault});
-          return BlockKind::kPartial;
+          parts.faulty = true;
+          return;
         }
-        any = any || std::ranges::find(allowed, std::uint8_t{1}) != allowed.end();
-        all = all && std::ranges::find(allowed, std::uint8_t{0}) == allowed.end();
-        if (any && !all) return BlockKind::kPartial;
+        parts.allowed = parts.allowed || std::ranges::find(allowed, std::uint8_t{1}) != allowed.end();
+        parts.forbidden = parts.forbidden || std::ranges::find(allowed, std::uint8_t{0}) != allowed.end();
       }
     }
-    return any ? BlockKind::kFull : BlockKind::kEmpty;
   }
 
   void note_fault(const LocatedFault& fault) {
@@ -163,6 +236,9 @@ class Classifier {
   const ir::Program& program_;
   const ir::Environment& environment_;
   Undecided undecided_;
+  Known known_;
+  std::vector<BlockRun> known_runs_;  // of the current row
+  std::int32_t known_q_blocks_ = 0, known_kv_blocks_ = 0;
   BlockMaskShape shape_;
   BufferTable buffers_;
   ir::IntervalAnalysis analysis_;

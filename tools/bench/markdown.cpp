@@ -15,9 +15,16 @@ std::string rate(const Row& row) {
 
 std::string limit(const Row& row) { return fmt::format("{:.1f} {}", row.limit, row.limit_kind()); }
 
+// A peer whose output is this much farther from ours than ours from fp64 computes in a lower precision.
+bool is_less_exact(const Row& row, const PeerTime& time) {
+  constexpr double kTimes = 16;
+  return row.verification && time.difference > kTimes * row.verification->max_abs_error;
+}
+
 std::string peer_ratio(const Row& row, const std::string& peer) {
   for (const PeerTime& time : row.peers)
-    if (time.peer == peer) return fmt::format("{:.2f}", ratio_to(row, time));
+    if (time.peer == peer)
+      return fmt::format(fmt::runtime(is_less_exact(row, time) ? "({:.2f})" : "{:.2f}"), ratio_to(row, time));
   return "";
 }
 
@@ -98,9 +105,10 @@ Made by `bench/make-results`; every figure below is of one run on one machine.
 
 constexpr const char* kExplanation = R"(
 Times are medians of {} runs after one that does not count. *Useful* counts `2 (D + Dv)` operations for each pair that the mask allows, for decode
-the bytes of K and V, each once. The limit is measured with the same number of threads: multiply-adds of the dtype or bf16 dot products before and
-after each row, the better one counts; for few queries reading K and V, before and after every run, each run compared with its own. A ratio *over* a peer is our useful throughput over its, on the same tensors with the same number of
-threads, measured right after our row; the peers' masks, biases and block masks are made before their clock starts, ours inside the run. *Of plain* compares
+the bytes of K and V, each once. Compilations are medians of 7. The limit is measured with the same number of threads: multiply-adds of the dtype or bf16 dot products before and
+after each row, the better one counts; for few queries reading K and V, before and after every run, each run compared with its own. A ratio
+*over* a peer is our useful throughput over its, on the same tensors with the same number of threads, measured right after our row; it is in parentheses where the peer's output is more than 16 times as far from ours as ours from fp64, as it
+computes in a lower precision (OpenVINO fp16 as bf16); the peers' masks, biases and block masks are made before their clock starts, ours inside the run. *Of plain* compares
 with the same run without the mod, *over 1 thread* with one thread, both alternating with it. *Extra* is the peak of heap beyond inputs and outputs
 in the first run. Every row is verified against fp64.
 

@@ -44,7 +44,7 @@ RunOptions run_options_of(const Case& test) {
   return options;
 }
 
-Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
+Result<Attention> compile_case(const SubjectRequest& request) {
   const Case& test = request.test;
   AttentionSpec spec;
   spec.program = request.program;
@@ -57,7 +57,12 @@ Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
   EngineOptions engine;
   engine.threads = request.threads;
   engine.target = request.target;
-  Result<Attention> attention = Engine(engine).compile(spec);
+  return Engine(engine).compile(spec);
+}
+
+Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
+  const Case& test = request.test;
+  Result<Attention> attention = compile_case(request);
   if (!attention) return attention.diagnostics();
   Result<BoundNames> names = bind_names(*attention, run_options_of(test), test.sizes);
   if (!names) return names.diagnostics();

@@ -28,6 +28,8 @@ struct SubjectRequest {
 };
 
 // Compiles with an engine of its own, so that nothing is found in a cache. Errors: those of compile() and bind_names().
+// By an engine of its own, so that nothing is cached.
+Result<Attention> compile_case(const SubjectRequest& request);
 Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request);
 
 // Sizes and dtypes of a case as `flexjit run` takes them.
