@@ -21,12 +21,13 @@ Result<BlockMask> make(const Pattern& pattern, const Wanted& wanted, Report repo
   const std::optional<CallShape> shape = check_mask_options(wanted.options, report);
   const Bound bound = bind_names(pattern.interface, wanted.bindings, shape, report);
   if (!report.empty()) return report.take();
-  const mask::ClassifyRequest request{.shape = mask_shape_of(wanted.options), .known = wanted.known};
+  const mask::ClassifyRequest request{
+      .shape = mask_shape_of(wanted.options), .known = wanted.known, .list_evaluated = made != nullptr};
   mask::Classified classified = mask::classify(pattern.program, bound.environment, request);
   if (classified.fault) return describe_fault(pattern, bound.buffers, *classified.fault);
   if (made != nullptr) {
     made->proved = classified.proved;
-    made->evaluated = std::move(classified.evaluated);
+    made->evaluated = std::move(classified.evaluated_blocks);
     made->build_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   }
   return std::move(*classified.mask);

@@ -35,6 +35,8 @@ struct Parts {
   bool allowed = false, forbidden = false;
   bool evaluated = false;  // some of it by evaluating elements
   bool faulty = false;     // a read was out of range: the descent ends
+
+  bool are_enough() const { return faulty || (allowed && forbidden); }
 };
 
 class Classifier {
@@ -43,6 +45,7 @@ class Classifier {
       : program_(program),
         environment_(environment),
         undecided_(request.undecided),
+        list_evaluated_(request.list_evaluated),
         known_(request.known),
         shape_(broadcast_shape(program, request.shape)),
         buffers_(environment.buffers),
@@ -179,34 +182,35 @@ class Classifier {
   BlockKind decide_block(const BlockRect& block, const ir::Box& box) {
     Parts parts;
     look_inside(box, parts);
-    if (parts.evaluated) result_.evaluated.push_back({b_, h_, block.q_begin, block.kv_begin});
-    if (parts.faulty || (parts.allowed && parts.forbidden)) return BlockKind::kPartial;
+    if (parts.evaluated) {
+      ++result_.evaluated;
+      if (list_evaluated_) result_.evaluated_blocks.push_back({b_, h_, block.q_begin, block.kv_begin});
+    }
+    if (parts.are_enough()) return BlockKind::kPartial;
     if (!parts.evaluated) ++result_.proved;
     return parts.allowed ? BlockKind::kFull : BlockKind::kEmpty;
   }
 
-  void look(const ir::Box& box, Parts& parts) {
-    if (parts.faulty || (parts.allowed && parts.forbidden)) return;
-    if (const std::optional<BlockKind> kind = proof(box)) {
-      (*kind == BlockKind::kFull ? parts.allowed : parts.forbidden) = true;
-    } else {
-      look_inside(box, parts);
-    }
-  }
-
+  // Proofs of all quarters come before the descent into any: opposite corners differ most often.
   void look_inside(const ir::Box& box, Parts& parts) {
-    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
-    if (rows * columns <= kSmallBox) return evaluate(box, parts);
-    ir::Box first = box, second = box;
-    if (rows >= columns) {
-      first.q_hi = static_cast<std::int32_t>(box.q_lo + rows / 2 - 1);
-      second.q_lo = first.q_hi + 1;
-    } else {
-      first.kv_hi = static_cast<std::int32_t>(box.kv_lo + columns / 2 - 1);
-      second.kv_lo = first.kv_hi + 1;
+    const std::int32_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
+    if (std::int64_t{rows} * columns <= kSmallBox) return evaluate(box, parts);
+    std::array<ir::Box, 4> undecided;
+    std::size_t count = 0;
+    const std::int32_t q_middle = box.q_lo + rows / 2, kv_middle = box.kv_lo + columns / 2;
+    for (auto [q_lo, q_hi] : {std::pair{box.q_lo, q_middle - 1}, {q_middle, box.q_hi}}) {
+      for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, kv_middle - 1}, {kv_middle, box.kv_hi}}) {
+        ir::Box quarter = box;
+        quarter.q_lo = q_lo, quarter.q_hi = q_hi, quarter.kv_lo = kv_lo, quarter.kv_hi = kv_hi;
+        if (q_lo > q_hi || kv_lo > kv_hi) continue;
+        if (const std::optional<BlockKind> kind = proof(quarter)) {
+          (*kind == BlockKind::kFull ? parts.allowed : parts.forbidden) = true;
+        } else {
+          undecided[count++] = quarter;
+        }
+      }
     }
-    look(first, parts);
-    look(second, parts);
+    for (std::size_t i = 0; i < count && !parts.are_enough(); ++i) look_inside(undecided[i], parts);
   }
 
   // Stops as soon as both an allowed and a forbidden element were seen.
@@ -236,6 +240,7 @@ class Classifier {
   const ir::Program& program_;
   const ir::Environment& environment_;
   Undecided undecided_;
+  bool list_evaluated_;
   Known known_;
   std::vector<BlockRun> known_runs_;  // of the current row
   std::int32_t known_q_blocks_ = 0, known_kv_blocks_ = 0;

@@ -29,6 +29,7 @@ struct ClassifyRequest {
   BlockMaskShape shape;  // batch and heads as wanted; reduced to 1 where the mask does not read them
   Undecided undecided = Undecided::kEvaluate;
   Known known{};
+  bool list_evaluated = false;  // fill Classified::evaluated_blocks
 };
 
 // The planes that a mask needs: batch or heads reduced to 1 when it reads neither b (h, kv_head) nor anything that depends on
@@ -37,9 +38,10 @@ BlockMaskShape broadcast_shape(const ir::Program& program, BlockMaskShape shape)
 
 struct Classified {
   std::optional<BlockMask> mask;
-  std::optional<ir::ReadFault> fault;    // a read out of range while evaluating: no mask then
-  std::int64_t proved = 0;               // full and empty blocks decided by intervals alone
-  std::vector<BlockPosition> evaluated;  // blocks of which elements were evaluated, whatever they turned out to be
+  std::optional<ir::ReadFault> fault;  // a read out of range while evaluating: no mask then
+  std::int64_t proved = 0;             // full and empty blocks decided by intervals alone
+  std::int64_t evaluated = 0;          // blocks of which elements were evaluated, whatever they turned out to be
+  std::vector<BlockPosition> evaluated_blocks;
 };
 
 Classified classify(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& request);

@@ -39,10 +39,20 @@ std::vector<FindingCase> mask_cases() {
              {.q_len = 10, .kv_len = 10, .q_block = 0}),
       making("mask-option", "create_block_mask: error: BlockMaskOptions::kv_len is -1; it must be 0 to 1073741824\n",
              {.q_len = 10, .kv_len = -1}),
-      making("mask-size",
-             "create_block_mask: error: the block mask would have 1099511627776 blocks, above the limit of 1073741824; choose "
-             "larger blocks\n",
-             {.q_len = 1 << 20, .kv_len = 1 << 20, .q_block = 1, .kv_block = 1}),
+      making(
+          "mask-size",
+          "create_block_mask: error: the block mask would have 1073741824 rows of blocks, above the limit of 268435456; choose "
+          "larger blocks\n",
+          {.q_len = 1 << 30, .kv_len = 1, .q_block = 1, .kv_block = 1}),
+      {"mask-shrinks",
+       "extend_block_mask: error: the block mask was made for kv_len 300, more than the 200 wanted; cut it with "
+       "BlockMask::slice\n",
+       [] {
+         Sample sample;
+         const Attention attention = Engine(sample.options).compile(sample.spec).value();
+         const BlockMask mask = attention.create_block_mask({.q_len = 10, .kv_len = 300}).value();
+         return attention.extend_block_mask(mask, {.q_len = 10, .kv_len = 200}).diagnostics();
+       }},
       making("head-groups", "create_block_mask: error: q has 4 heads, which is not a multiple of the 3 heads of k and v\n",
              {.heads = 4, .kv_heads = 3, .q_len = 10, .kv_len = 10}),
   };

@@ -59,6 +59,22 @@ std::map<std::string, Meaning, std::less<>> meanings() {
                               for (int i = 0; i < 2 * 55; ++i) keep.push_back((i % 55 + i / 55) % 4 != 0);
                               c.add("key_mask", {2, 55}, keep);
                             });
+  // Blocks of 8 x 5 that lie where row and column differ by no multiple of 3; their elements depend on the block's number.
+  const auto in_bsr = [](std::int32_t slot, std::int32_t r, std::int32_t c) { return (slot + r + 2 * c) % 4 != 0; };
+  all["bsr"] = mask_of(
+      [=](const Position& p) {
+        const std::int32_t r = p.q_idx / 8, c = p.kv_idx / 5;
+        return (r + c) % 3 != 0 && in_bsr(r * 11 + c, p.q_idx % 8, p.kv_idx % 5);
+      },
+      [=](Captures& captures) {
+        std::vector<std::int32_t> slots;
+        std::vector<bool> data;
+        for (std::int32_t block = 0; block < 5 * 11; ++block) {
+          slots.push_back((block / 11 + block % 11) % 3 != 0 ? block : -1);
+          for (std::int32_t i = 0; i < 8 * 5; ++i) data.push_back(in_bsr(block, i / 5, i % 5));
+        }
+        captures.set("bsr_rows", 8).set("bsr_columns", 5).add("bsr_slots", {5, 11}, slots).add("bsr_data", {55, 8, 5}, data);
+      });
   all["softcap"] = score_of([](double score, const Position&) { return 1.25 * std::tanh(score / 1.25); },
                             [](Captures& c) { c.set("softcap", 1.25F); });
   all["alibi"] = score_of(

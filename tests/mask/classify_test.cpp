@@ -55,7 +55,9 @@ void check(const MaskPattern& pattern, const BlockMaskShape& shape) {
   EXPECT_EQ(classified.mask->shape(), expected);
   EXPECT_EQ(classified.mask->to_dense(), testing::brute_force_kinds(expected, pattern.allowed));
   const BlockCounts counts = classified.mask->counts();
-  EXPECT_EQ(classified.proved + classified.evaluated, counts.empty + counts.partial + counts.full);
+  // What is full or empty was either proved as a block or by evaluating some of its elements.
+  EXPECT_LE(classified.proved, counts.empty + counts.full);
+  EXPECT_GE(classified.proved + classified.evaluated, counts.empty + counts.full);
 }
 
 TEST(Classify, EqualsALookAtEveryPair) {
@@ -90,8 +92,8 @@ TEST(Classify, IntervalsDecideMostBlocksOfABand) {
   const MaskPattern pattern = testing::causal_window(64);
   const BlockMaskShape shape{1, 1, 1 << 16, 1 << 16, 128, 128};
   const auto classified = mask::classify(pattern.program, pattern.environment(shape), {.shape = shape});
-  // 512 x 512 blocks; only the diagonal and the one below it are looked at.
-  EXPECT_EQ(classified.evaluated, 512 + 511);
+  // 512 x 512 blocks; even those on the two diagonals are partial by proof.
+  EXPECT_EQ(classified.evaluated, 0);
   EXPECT_EQ(classified.mask->counts().partial, 512 + 511);
 }
 
