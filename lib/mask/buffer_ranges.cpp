@@ -38,6 +38,22 @@ T load(const void* data, std::int64_t offset) {
   return value;
 }
 
+// The values of `count` elements from `first` on, `stride` apart; `value_of` turns what is stored into what the IR sees.
+template <typename T, typename ValueOf>
+ir::Range range_of_elements(const void* first, std::int64_t stride, std::int64_t count, ValueOf value_of) {
+  using Value = decltype(value_of(T{}));
+  using Limits = std::numeric_limits<Value>;
+  Value lo = Limits::has_infinity ? Limits::infinity() : Limits::max(), hi = Limits::has_infinity ? -lo : Limits::lowest();
+  bool nan = false;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Value value = value_of(load<T>(first, i * stride));
+    nan = nan || value != value;
+    lo = value < lo ? value : lo;
+    hi = value > hi ? value : hi;
+  }
+  return {static_cast<double>(lo), static_cast<double>(hi), nan};
+}
+
 ir::Range range_of_dtype(DType dtype) {
   switch (dtype) {
     case DType::kF32:
@@ -53,22 +69,28 @@ ir::Range range_of_dtype(DType dtype) {
   return {-kInf, kInf, true};
 }
 
-}  // namespace
-
-double element_value(const TensorView& view, std::int64_t offset) {
+// 64-bit ints keep their low 32 bits, doubles are rounded to float, bools are 0 or 1. At least one element; offset and stride
+// in elements.
+ir::Range range_of_line(const TensorView& view, std::int64_t offset, std::int64_t stride, std::int64_t count) {
+  const void* first = static_cast<const char*>(view.data) + offset * static_cast<std::int64_t>(size_of(view.dtype));
+  const auto as_int = [](auto value) { return static_cast<std::int32_t>(value); };
   switch (view.dtype) {
-    case DType::kF32: return static_cast<double>(load<float>(view.data, offset));
-    case DType::kF64: return static_cast<double>(static_cast<float>(load<double>(view.data, offset)));
-    case DType::kF16: return static_cast<double>(support::half_to_float(load<std::uint16_t>(view.data, offset)));
-    case DType::kBF16: return static_cast<double>(support::bfloat_to_float(load<std::uint16_t>(view.data, offset)));
-    case DType::kI64: return static_cast<std::int32_t>(load<std::int64_t>(view.data, offset));
-    case DType::kI32: return load<std::int32_t>(view.data, offset);
-    case DType::kI8: return load<std::int8_t>(view.data, offset);
-    case DType::kU8: return load<std::uint8_t>(view.data, offset);
-    case DType::kBool: return load<std::uint8_t>(view.data, offset) != 0 ? 1 : 0;
+    case DType::kF32: return range_of_elements<float>(first, stride, count, [](float value) { return value; });
+    case DType::kF64:
+      return range_of_elements<double>(first, stride, count, [](double value) { return static_cast<float>(value); });
+    case DType::kF16: return range_of_elements<std::uint16_t>(first, stride, count, support::half_to_float);
+    case DType::kBF16: return range_of_elements<std::uint16_t>(first, stride, count, support::bfloat_to_float);
+    case DType::kI64: return range_of_elements<std::int64_t>(first, stride, count, as_int);
+    case DType::kI32: return range_of_elements<std::int32_t>(first, stride, count, as_int);
+    case DType::kI8: return range_of_elements<std::int8_t>(first, stride, count, as_int);
+    case DType::kU8: return range_of_elements<std::uint8_t>(first, stride, count, as_int);
+    case DType::kBool:
+      return range_of_elements<std::uint8_t>(first, stride, count, [](std::uint8_t value) { return value != 0 ? 1 : 0; });
   }
-  return 0;
+  return {};
 }
+
+}  // namespace
 
 ir::Range BufferTable::range(std::uint32_t buffer, std::span<const ir::Range> index) const {
   const TensorView& view = buffers_[buffer];
@@ -106,27 +128,27 @@ ir::Range BufferTable::range(std::uint32_t buffer, std::span<const ir::Range> in
   return found;
 }
 
-// Unused dimensions of the box are [0, 0], so the loop always has four levels.
+// Line by line along the last dimension; unused dimensions of the box are [0, 0].
 ir::Range BufferTable::scan(const TensorView& view, const IndexBox& box) const {
   ir::Range found = kNothing;
-  const auto& s = view.strides;
-  for (std::int64_t i = box.lo[0]; i <= box.hi[0]; ++i) {
-    for (std::int64_t j = box.lo[1]; j <= box.hi[1]; ++j) {
-      for (std::int64_t k = box.lo[2]; k <= box.hi[2]; ++k) {
-        for (std::int64_t l = box.lo[3]; l <= box.hi[3]; ++l) {
-          include(found, element_value(view, i * s[0] + j * s[1] + k * s[2] + l * s[3]));
-        }
-      }
-    }
+  const auto last = static_cast<std::size_t>(std::max(view.rank, 1) - 1);
+  std::array<std::int64_t, kMaxRank> at = box.lo;
+  while (true) {
+    std::int64_t offset = 0;
+    for (std::size_t d = 0; d < at.size(); ++d) offset += at[d] * view.strides[d];
+    include(found, range_of_line(view, offset, view.strides[last], box.hi[last] - box.lo[last] + 1));
+    std::size_t d = last;
+    while (d > 0 && at[d - 1] == box.hi[d - 1]) at[d - 1] = box.lo[d - 1], --d;
+    if (d == 0) return found;
+    ++at[d - 1];
   }
-  return found;
 }
 
 ir::Range BufferTable::query(const TensorView& view, const Line& line, const Tree& tree, std::int64_t lo,
                              std::int64_t hi) const {
   ir::Range found = kNothing;
   auto read = [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) include(found, element_value(view, line.base + i * line.stride));
+    if (begin < end) include(found, range_of_line(view, line.base + begin * line.stride, line.stride, end - begin));
   };
   const std::int64_t end = hi + 1;
   const std::int64_t first_chunk = (lo + kChunk - 1) / kChunk, last_chunk = end / kChunk;
@@ -155,8 +177,10 @@ const BufferTable::Tree& BufferTable::tree_of(const TensorView& view, const Line
   }
   nodes_ += 2 * chunks;
   Tree tree(2 * chunks, kNothing);
-  for (std::int64_t i = 0; i < line.count; ++i) {
-    include(tree[chunks + static_cast<std::size_t>(i / kChunk)], element_value(view, line.base + i * line.stride));
+  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+    const std::int64_t begin = static_cast<std::int64_t>(chunk) * kChunk;
+    tree[chunks + chunk] =
+        range_of_line(view, line.base + begin * line.stride, line.stride, std::min(kChunk, line.count - begin));
   }
   for (std::size_t node = chunks; node-- > 1;) {
     tree[node] = tree[2 * node];

@@ -17,7 +17,7 @@ namespace flexjit::mask {
 class BufferTable final : public ir::BufferRanges {
  public:
   static constexpr std::int64_t kScanLimit = 4096;                 // elements of a box that is read one by one
-  static constexpr std::int64_t kChunk = 32;                       // elements under one leaf of a tree
+  static constexpr std::int64_t kChunk = 128;                      // elements under one leaf of a tree
   static constexpr std::size_t kNodeLimit = std::size_t{1} << 20;  // of all kept trees (24 MiB)
 
   explicit BufferTable(std::span<const TensorView> buffers) : buffers_(buffers) {}
@@ -50,9 +50,5 @@ class BufferTable final : public ir::BufferRanges {
   mutable std::map<LineKey, Tree> trees_;
   mutable std::size_t nodes_ = 0;
 };
-
-// The value of one element as the expression IR sees it: 64-bit ints keep their low 32 bits, doubles are rounded to float,
-// bools are 0 or 1. `offset` in elements.
-double element_value(const TensorView& view, std::int64_t offset);
 
 }  // namespace flexjit::mask

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ir/intervals.h"
+#include "mask/axis_breaks.h"
 #include "mask/block_mask_builder.h"
 #include "mask/buffer_ranges.h"
 #include "support/check.h"
@@ -28,7 +29,7 @@ struct LocatedFault {
 };
 
 // Elements of a box that is evaluated rather than analysed any further.
-constexpr std::int64_t kSmallBox = 256;
+constexpr std::int64_t kSmallBox = 64;
 
 // What was seen of a block.
 struct Parts {
@@ -73,6 +74,7 @@ class Classifier {
     const std::int32_t q_blocks = shape_.q_blocks(), kv_blocks = shape_.kv_blocks();
     for (b_ = 0; b_ < shape_.batch; ++b_) {
       for (h_ = 0; h_ < shape_.heads; ++h_) {
+        breaks_.emplace(program_, analysis_, b_, h_);
         for (std::int32_t q = 0; q < known_q_blocks_; ++q) add_known_row(q);
         descend({0, known_q_blocks_, known_kv_blocks_, kv_blocks});
         descend({known_q_blocks_, q_blocks, 0, kv_blocks});
@@ -197,7 +199,8 @@ class Classifier {
     if (std::int64_t{rows} * columns <= kSmallBox) return evaluate(box, parts);
     std::array<ir::Box, 4> undecided;
     std::size_t count = 0;
-    const std::int32_t q_middle = box.q_lo + rows / 2, kv_middle = box.kv_lo + columns / 2;
+    const std::int32_t q_middle = rows == 1 ? box.q_lo : breaks_->split_q(box.q_lo, box.q_hi);
+    const std::int32_t kv_middle = columns == 1 ? box.kv_lo : breaks_->split_kv(box.kv_lo, box.kv_hi);
     for (auto [q_lo, q_hi] : {std::pair{box.q_lo, q_middle - 1}, {q_middle, box.q_hi}}) {
       for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, kv_middle - 1}, {kv_middle, box.kv_hi}}) {
         ir::Box quarter = box;
@@ -249,6 +252,7 @@ class Classifier {
   ir::IntervalAnalysis analysis_;
   ir::Interpreter interpreter_;
   BlockMaskBuilder builder_;
+  std::optional<AxisBreaks> breaks_;   // of the current plane
   std::vector<ir::Id> checked_reads_;  // of the mask
   std::array<std::uint8_t, ir::Interpreter::kMaxCount> allowed_{};
   std::int32_t b_ = 0, h_ = 0;
