@@ -39,6 +39,7 @@ BENCHMARK(find_known_pattern)->Unit(benchmark::kMicrosecond);
 // Another length each time, on one handle: nothing is compiled again.
 void run_small_with_changing_lengths(benchmark::State& state) {
   flexjit::EngineOptions options;
+  options.cache_dir.clear();
   options.threads = 1;
   flexjit::Engine engine(options);
   const flexjit::Attention attention = engine.compile(alibi_causal("0.5")).value();

@@ -117,6 +117,8 @@ typedef struct flexjit_engine_options {
   const char* target; /* "host" */
   size_t cache_bytes;
   const char* compiler_path; /* "": beside libflexjit */
+  const char* cache_dir;     /* of kernels on disk; NULL: the default, "": none */
+  size_t disk_cache_bytes;
 } flexjit_engine_options;
 
 typedef enum flexjit_weights { FLEXJIT_SOFTMAX = 0, FLEXJIT_SIGMOID = 1 } flexjit_weights;
@@ -174,6 +176,7 @@ typedef struct flexjit_run_stats {
 typedef struct flexjit_engine_stats {
   int64_t compiles, memory_hits;
   size_t cached_kernels, cached_bytes;
+  int64_t disk_hits;
 } flexjit_engine_stats;
 
 typedef struct flexjit_block_mask_options {

@@ -25,14 +25,23 @@ struct EngineOptions {
   std::string target = "host";
   std::size_t cache_bytes = std::size_t{64} << 20;  // machine code kept in memory, least recently used out first
   std::string compiler_path{};                      // of libflexjit-compiler; empty: beside libflexjit
+  // Where compiled kernels are kept for other processes; empty: nowhere. The directory is made with access for its owner alone,
+  // and one that belongs to another user or that others may write to is not used (`flexjit doctor` says so). What is damaged,
+  // gone or unreadable there is compiled anew, silently.
+  std::string cache_dir = default_cache_dir();
+  std::size_t disk_cache_bytes = std::size_t{256} << 20;  // least recently used out first
 
   FLEXJIT_API static Backend default_backend();
+  // The environment variable FLEXJIT_CACHE_DIR if it is set (to "" for no cache), else $XDG_CACHE_HOME/flexjit, else
+  // $HOME/.cache/flexjit, else "".
+  FLEXJIT_API static std::string default_cache_dir();
 };
 
 // Counters since the engine was made.
 struct EngineStats {
   std::int64_t compiles = 0;     // kernels compiled
   std::int64_t memory_hits = 0;  // found in the memory cache (or compiled meanwhile by another thread)
+  std::int64_t disk_hits = 0;    // compiled by an earlier process
   std::size_t cached_kernels = 0;
   std::size_t cached_bytes = 0;
 };

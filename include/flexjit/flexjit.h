@@ -16,6 +16,7 @@
 #include "flexjit/block_mask.h"
 #include "flexjit/diagnostic.h"
 #include "flexjit/engine.h"
+#include "flexjit/kernel_files.h"
 #include "flexjit/merge_states.h"
 #include "flexjit/presets.h"
 #include "flexjit/result.h"

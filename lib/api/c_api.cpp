@@ -100,8 +100,9 @@ const char* flexjit_preset_text(const char* name) {
 }
 
 void flexjit_engine_options_init(flexjit_engine_options* options) {
-  const std::size_t cache_bytes = flexjit::EngineOptions{.backend = flexjit::Backend::kCompiled}.cache_bytes;
-  *options = {sizeof(*options), 0, FLEXJIT_BACKEND_DEFAULT, "host", cache_bytes, ""};
+  const flexjit::EngineOptions defaults{.backend = flexjit::Backend::kCompiled};
+  *options = {sizeof(*options),         0, FLEXJIT_BACKEND_DEFAULT, "host", defaults.cache_bytes, "", nullptr,
+              defaults.disk_cache_bytes};
 }
 
 void flexjit_spec_init(flexjit_spec* spec) {
@@ -165,7 +166,7 @@ flexjit_status flexjit_engine_get_stats(const flexjit_engine* engine, flexjit_en
     require(stats, "stats", report);
     if (!report.empty()) return report.take();
     const flexjit::EngineStats now = engine->engine.stats();
-    *stats = {now.compiles, now.memory_hits, now.cached_kernels, now.cached_bytes};
+    *stats = {now.compiles, now.memory_hits, now.cached_kernels, now.cached_bytes, now.disk_hits};
     return Unit{};
   });
 }

@@ -100,6 +100,8 @@ EngineOptions to_options(const flexjit_engine_options& options, Report& report) 
   if (options.target != nullptr) result.target = options.target;
   result.cache_bytes = options.cache_bytes;
   result.compiler_path = text_of(options.compiler_path);
+  if (options.cache_dir != nullptr) result.cache_dir = options.cache_dir;
+  result.disk_cache_bytes = options.disk_cache_bytes;
   return result;
 }
 

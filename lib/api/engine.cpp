@@ -25,9 +25,7 @@ using SharedPattern = std::shared_ptr<const api::Pattern>;
 
 struct Engine::Impl {
   explicit Impl(EngineOptions given)
-      : options(std::move(given)),
-        kernels(std::make_shared<api::KernelStore>(options.cache_bytes, options.compiler_path)),
-        patterns(kMaxPatterns) {}
+      : options(std::move(given)), kernels(std::make_shared<api::KernelStore>(options)), patterns(kMaxPatterns) {}
 
   Result<Attention> compile(const AttentionSpec& spec);
   Result<SharedPattern> find_or_prepare(const AttentionSpec& spec);
@@ -58,15 +56,26 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
   handle->pattern = *pattern;
   handle->threads = options.threads;
   if (options.backend == Backend::kCompiled) {
-    Result<cache::KernelCache::Found> found = kernels->find_or_compile((*pattern)->key);
+    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key);
     if (!found) return found.diagnostics();
     handle->kernel = found->kernel;
     handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, kernels);
     handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
-    handle->source = found->hit ? KernelSource::kMemory : KernelSource::kCompiled;
-    handle->compile_ms = found->hit ? 0 : found->kernel->compile_ms;
+    handle->source = found->source;
+    handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
   }
   return Attention(std::move(handle));
+}
+
+std::string EngineOptions::default_cache_dir() {
+  const auto variable = [](const char* name) -> std::string {
+    const char* value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (std::getenv("FLEXJIT_CACHE_DIR") != nullptr) return variable("FLEXJIT_CACHE_DIR");
+  if (const std::string base = variable("XDG_CACHE_HOME"); base.starts_with('/')) return base + "/flexjit";
+  if (const std::string home = variable("HOME"); home.starts_with('/')) return home + "/.cache/flexjit";
+  return {};
 }
 
 Backend EngineOptions::default_backend() {
@@ -84,10 +93,7 @@ Result<Attention> Engine::compile(const AttentionSpec& spec) {
   return api::guarded("compile", [&] { return impl_->compile(spec); });
 }
 
-EngineStats Engine::stats() const {
-  const cache::CacheStats stats = impl_->kernels->stats();
-  return {.compiles = stats.compiles, .memory_hits = stats.hits, .cached_kernels = stats.kernels, .cached_bytes = stats.bytes};
-}
+EngineStats Engine::stats() const { return impl_->kernels->stats(); }
 
 void Engine::clear_cache() {
   impl_->kernels->clear();

@@ -1,35 +1,65 @@
-// Where kernels come from: the cache in front of the compiler. Shared by an engine and its handles, because a handle may need
-// another kernel after its engine is gone.
+// Where kernels come from: memory, disk, and last the compiler, which is opened only when both have nothing. Shared by an
+// engine and its handles, because a handle may need another kernel after its engine is gone.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <string>
 #include <utility>
 
 #include "api/compiler.h"
+#include "cache/disk_cache.h"
 #include "cache/kernel_cache.h"
+#include "flexjit/engine.h"
 
 namespace flexjit::api {
 
 // Thread-safe.
 class KernelStore {
  public:
-  KernelStore(std::size_t cache_bytes, std::string compiler_path) : cache_(cache_bytes), compiler_(std::move(compiler_path)) {}
+  struct Found {
+    cache::SharedKernel kernel;
+    KernelSource source = KernelSource::kCompiled;
+  };
 
-  Result<cache::KernelCache::Found> find_or_compile(const cache::SharedKey& key) {
-    return cache_.find_or_compile(key, [this](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
+  explicit KernelStore(const EngineOptions& options)
+      : cache_(options.cache_bytes),
+        disk_(options.cache_dir, static_cast<std::int64_t>(options.disk_cache_bytes)),
+        compiler_(options.compiler_path) {}
+
+  Result<Found> find_or_compile(const cache::SharedKey& key) {
+    KernelSource made = KernelSource::kCompiled;
+    const auto found = cache_.find_or_compile(key, [&](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
+      if (auto image = disk_.load(plan::canonical_text(wanted))) {
+        made = KernelSource::kDisk;
+        ++disk_hits_;
+        return *std::move(image);
+      }
       Result<const plan::CompilerDoor*> door = open_compiler(compiler_);
       if (!door) return door.diagnostics();
-      return (*door)->compile(wanted);
+      Result<plan::CodeImage> image = (*door)->compile(wanted);
+      if (image) disk_.store(*image);
+      return image;
     });
+    if (!found) return found.diagnostics();
+    return Found{found->kernel, found->hit ? KernelSource::kMemory : made};
   }
 
-  cache::CacheStats stats() const { return cache_.stats(); }
+  EngineStats stats() const {
+    const cache::CacheStats cached = cache_.stats();
+    return {.compiles = cached.compiles - disk_hits_,
+            .memory_hits = cached.hits,
+            .disk_hits = disk_hits_,
+            .cached_kernels = cached.kernels,
+            .cached_bytes = cached.bytes};
+  }
   void clear() { cache_.clear(); }
 
  private:
   cache::KernelCache cache_;
+  cache::DiskCache disk_;
   cache::CompilerLoader compiler_;
+  std::atomic<std::int64_t> disk_hits_ = 0;
 };
 
 }  // namespace flexjit::api

@@ -16,7 +16,8 @@ cache::SharedKey key_of(DType dtype) {
 }
 
 TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
-  const auto store = std::make_shared<api::KernelStore>(std::size_t{1} << 20, "no/such/compiler.so");
+  const auto store = std::make_shared<api::KernelStore>(
+      EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "no/such/compiler.so", .cache_dir = {}});
   api::DecodeKernel kernel(key_of(DType::kF32), store);
   for (int i = 0; i < 2; ++i) {
     const auto ready = kernel.get();
@@ -26,7 +27,8 @@ TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
 }
 
 TEST(DecodeKernel, SuitsFewRowsOfTheTypesThatItComputes) {
-  const auto store = std::make_shared<api::KernelStore>(std::size_t{1} << 20, "");
+  const auto store = std::make_shared<api::KernelStore>(
+      EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "", .cache_dir = {}});
   const api::DecodeKernel single(key_of(DType::kF32), store), twice(key_of(DType::kF64), store);
   EXPECT_TRUE(single.suits(8, 1, 1000));
   EXPECT_TRUE(single.suits(128, 1, 1));

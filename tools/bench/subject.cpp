@@ -55,6 +55,7 @@ Result<Attention> compile_case(const SubjectRequest& request) {
   spec.head_dim = static_cast<std::int32_t>(test.sizes.head_dim);
   spec.v_head_dim = static_cast<std::int32_t>(test.sizes.v_head_dim);
   EngineOptions engine;
+  engine.cache_dir.clear();
   engine.threads = request.threads;
   engine.target = request.target;
   return Engine(engine).compile(spec);
