@@ -167,6 +167,15 @@ class FLEXJIT_API Attention {
   // sizes. Without a mask: batch * heads * q_len * kv_len.
   Result<std::int64_t> count_allowed(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
 
+  // The mask of the pairs q x kv of batch entry plane.b and head plane.h, one byte a pair, 1 = allowed, row by row: the pair
+  // (q_idx, kv_idx) is at (q_idx - q.begin) * (kv.end - kv.begin) + kv_idx - kv.begin. Positions are those of options.q_len and
+  // options.kv_len; the block sizes and the block numbers of `plane` do not matter. Evaluated one pair after the other,
+  // whatever the lengths; for looking at a part of a mask. Without a mask all are 1. Several threads may call it at once.
+  // Errors: `mask-option` for a plane that does not exist, a range that is not inside the lengths, or more than 2^24 pairs;
+  // those of bindings; `buffer-read`.
+  Result<std::vector<std::uint8_t>> mask_elements(const BlockMaskOptions& options, const BlockPosition& plane, PositionRange q,
+                                                  PositionRange kv, const Bindings* bindings = nullptr) const;
+
   // Where the machine code came from when this handle was made, and how long its compilation took (0 for a cache hit).
   KernelSource kernel_source() const noexcept;
   double compile_ms() const noexcept;
