@@ -2,6 +2,7 @@
 // backend: no kernel is needed, so no compiler either.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -113,7 +114,12 @@ class MaskRun {
 
   // Of the mask's own planes: the engine counts each as often as the call has batch entries and heads that share it.
   Diagnostics count() {
-    progress_.show("counting allowed pairs");
+    constexpr std::int64_t kLong = std::int64_t{1} << 31;  // pairs: some twenty seconds where the mask reads buffers
+    const BlockMaskShape& s = summary_.shape;
+    const std::int64_t block = std::int64_t{std::min(s.q_block, s.q_len)} * std::min(s.kv_block, s.kv_len);
+    const std::int64_t pairs = summary_.blocks.partial * block;
+    if (pairs > kLong && options_.counting == Counting::kUnlessLong) return {};
+    progress_.show(fmt::format("counting allowed pairs in {} partial blocks", summary_.blocks.partial));
     const auto begin = Clock::now();
     const Result<std::int64_t> allowed = attention_->count_allowed(block_options_, &names_.bindings);
     if (!allowed) return allowed.diagnostics();

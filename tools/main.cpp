@@ -180,6 +180,9 @@ void add_mask(CLI::App& app, MaskOptions& mask, int& exit_code) {
   command->add_option("--svg", mask.svg, "Write a picture here")->group("Files");
   command->add_option("--png", mask.png, "Write a picture here")->group("Files");
   command->add_option("--save", mask.save, "Write the block mask here")->group("Files");
+  command->add_flag_callback(
+      "--count", [&mask] { mask.counting = Counting::kAlways; },
+      "Count the allowed pairs even where the partial blocks hold more than 2^31");
   CLI::Option* text = command->add_flag_callback(
       "--text", [&mask] { mask.text = TextPicture::kAlways; }, "Print the picture even where one goes into a file");
   add_json(*command, mask.output)->excludes(text);

@@ -78,6 +78,8 @@ struct CheckOptions {
 
 enum class TextPicture : std::uint8_t { kUnlessFiles, kAlways };  // a picture in a file replaces that on the terminal
 
+enum class Counting : std::uint8_t { kUnlessLong, kAlways };  // of the allowed pairs
+
 struct MaskOptions {
   PatternOptions pattern;
   SizeOptions sizes;
@@ -86,6 +88,7 @@ struct MaskOptions {
   std::int32_t batch_entry = 0, head = 0;  // of the plane that is shown
   std::string png, svg, save;              // files to write; empty: none
   TextPicture text = TextPicture::kUnlessFiles;
+  Counting counting = Counting::kUnlessLong;
   Output output = Output::kTable;
 };
 

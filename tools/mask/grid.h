@@ -15,6 +15,8 @@ struct Cell {
   std::int64_t evaluated = 0;  // blocks of any kind of which elements were evaluated
 
   std::int64_t empty() const { return blocks - full - partial; }
+  // Worth hatching: elsewhere the few blocks that were evaluated show as the cell's mixed colour.
+  bool often_evaluated() const { return evaluated * 4 >= blocks; }
 };
 
 struct Grid {

@@ -9,7 +9,7 @@
 namespace flexjit::tools {
 namespace {
 
-constexpr int kLeastInk = 3;  // of Shade::kSteps: what one block among a thousand empty ones still shows
+constexpr int kLeastInk = 9;  // of Shade::kSteps: what one block among a thousand empty ones still shows
 
 // part / whole in steps from `least` on; 0 and kSteps for nothing and everything alone.
 int step_of(std::int64_t part, std::int64_t whole, int least) {

@@ -41,7 +41,7 @@ inline constexpr Palette kDark = {.page = {13, 17, 23},
 // How much of a cell is not empty and how much of that is full, in steps. A share that is there but small keeps a step of its
 // own, so that a window that is narrow beside a cell stays visible.
 struct Shade {
-  static constexpr int kSteps = 8;
+  static constexpr int kSteps = 16;
   int ink = 0;   // 0: all empty; kSteps: nothing is empty
   int tint = 0;  // 0: all partial; kSteps: all full
   auto operator<=>(const Shade&) const = default;

@@ -65,7 +65,7 @@ void draw_blocks(Canvas& canvas, const Box& box, const Grid& grid) {
     const bool edge = (x > 0 && x * grid.columns / box.width != (x - 1) * grid.columns / box.width) ||
                       (y > 0 && y * grid.rows / box.height != (y - 1) * grid.rows / box.height);
     if (lines && edge) return kLight.page;
-    return cell.evaluated > 0 && on_hatch(x, y) ? kLight.hatch : colour_of(shade_of(cell), kLight);
+    return cell.often_evaluated() && on_hatch(x, y) ? kLight.hatch : colour_of(shade_of(cell), kLight);
   });
 }
 
@@ -113,8 +113,10 @@ std::vector<std::pair<std::string, std::string>> texts_of(const MaskPicture& pic
   const auto number = [](auto value) { return fmt::format("{}", value); };
   return {{"Title", s.pattern},
           {"Software", "flexjit mask"},
-          {"Description", fmt::format("left: blocks of {}; right: pairs, q_idx {} to {} down, kv_idx {} to {} across",
-                                      plane_text(s), zoom.q.begin, zoom.q.end - 1, zoom.kv.begin, zoom.kv.end - 1)},
+          {"Description", zoom.allowed.empty()
+                              ? "no pairs"
+                              : fmt::format("left: blocks of {}; right: pairs, q_idx {} to {} down, kv_idx {} to {} across",
+                                            plane_text(s), zoom.q.begin, zoom.q.end - 1, zoom.kv.begin, zoom.kv.end - 1)},
           {"q_len", number(s.shape.q_len)},
           {"kv_len", number(s.shape.kv_len)},
           {"q_block", number(s.shape.q_block)},
@@ -123,7 +125,7 @@ std::vector<std::pair<std::string, std::string>> texts_of(const MaskPicture& pic
           {"partial", number(s.blocks.partial)},
           {"empty", number(s.blocks.empty)},
           {"evaluated", number(s.all_evaluated())},
-          {"popcount", number(s.allowed_pairs)},
+          {"popcount", s.allowed_pairs ? number(*s.allowed_pairs) : "not counted"},
           {"build_ms", number(s.build_ms)},
           {"bytes", number(s.bytes)}};
 }

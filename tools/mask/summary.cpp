@@ -27,8 +27,7 @@ Json summary_json(const MaskSummary& s) {
           {"partial", s.blocks.partial},
           {"empty", s.blocks.empty},
           {"sparsity", s.sparsity},
-          {"popcount", s.allowed_pairs},
-          {"percent_allowed", s.percent_allowed()},
+          {"popcount", s.allowed_pairs ? Json(*s.allowed_pairs) : Json()},
           {"proved", s.proved},
           {"evaluated", s.all_evaluated()},
           {"evaluated_full", s.evaluated.full},
@@ -61,7 +60,7 @@ void print_table(const MaskSummary& s) {
   for (const std::string& buffer : s.generated) line("generated", buffer);
   line("blocks", fmt::format("{} full, {} partial, {} empty; {:.2f} % sparse", s.blocks.full, s.blocks.partial, s.blocks.empty,
                              s.sparsity));
-  line("pairs", fmt::format("{} of {:.0f} allowed, {:.4g} %", s.allowed_pairs, s.pairs(), s.percent_allowed()));
+  line("pairs", pairs_text(s));
   line("built in", fmt::format("{:.3f} ms; {} full and empty blocks proved by intervals, {} with elements evaluated",
                                s.build_ms, s.proved, s.all_evaluated()));
   line("lists", fmt::format("{}; a mask of one byte a pair would take {}", bytes_text(s.bytes),
@@ -114,6 +113,13 @@ std::string bytes_text(std::size_t bytes) {
   std::size_t unit = 0;
   for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
   return unit == 0 ? fmt::format("{} bytes", bytes) : fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::string pairs_text(const MaskSummary& s) {
+  if (!s.allowed_pairs)
+    return fmt::format("of {:.0f} pairs those allowed are not counted, for it would take long; see --count", s.pairs());
+  const double percent = s.pairs() > 0 ? 100.0 * static_cast<double>(*s.allowed_pairs) / s.pairs() : 0;
+  return fmt::format("{} of {:.0f} pairs allowed ({:.4g} %)", *s.allowed_pairs, s.pairs(), percent);
 }
 
 std::string plane_text(const MaskSummary& s) {

@@ -2,6 +2,7 @@
 // for the terminal, svg_picture, write_png.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,8 +23,8 @@ struct MaskSummary {
   BlockCounts blocks;                  // over the mask's planes, as are all numbers below
   BlockCounts evaluated;               // blocks of which elements were evaluated, by what they turned out to be
   std::int64_t proved = 0;             // full and empty blocks decided by intervals alone
-  std::int64_t allowed_pairs = 0;
-  double sparsity = 0;  // percent of the blocks that are empty
+  std::optional<std::int64_t> allowed_pairs;  // absent: not counted
+  double sparsity = 0;                        // percent of the blocks that are empty
   double build_ms = 0, count_ms = 0;
   std::size_t bytes = 0;                   // of the lists
   std::int32_t batch_entry = 0, head = 0;  // that is shown
@@ -33,7 +34,6 @@ struct MaskSummary {
   std::int64_t all_blocks() const { return blocks.full + blocks.partial + blocks.empty; }
   std::int64_t all_evaluated() const { return evaluated.full + evaluated.partial + evaluated.empty; }
   double pairs() const { return static_cast<double>(planes()) * shape.q_len * shape.kv_len; }
-  double percent_allowed() const { return pairs() > 0 ? 100.0 * static_cast<double>(allowed_pairs) / pairs() : 0; }
 };
 
 // One plane as the pictures show it.
@@ -51,7 +51,9 @@ std::string text_picture(const BlockMask& mask, const MaskPicture& picture);
 
 // "12.4 KiB".
 std::string bytes_text(std::size_t bytes);
-// "the only plane", "batch entry 0, head 3": what is shown.
+// "524800 of 1048576 pairs allowed (50.05 %)".
+std::string pairs_text(const MaskSummary& summary);
+// "every batch entry and head", "batch entry 0, head 3": what is shown.
 std::string plane_text(const MaskSummary& summary);
 
 // A self-contained SVG that follows the reader's light or dark mode.

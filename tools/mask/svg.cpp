@@ -57,7 +57,7 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
-std::string class_of(Shade shade) { return fmt::format("s{}{}", shade.ink, shade.tint); }
+std::string class_of(Shade shade) { return fmt::format("s{}-{}", shade.ink, shade.tint); }
 
 class MaskSvg {
  public:
@@ -100,6 +100,12 @@ class MaskSvg {
                      plane_text(summary_)));
   }
 
+  // A cell stands for several blocks.
+  bool mixed() const {
+    if (picture_.grid.cells.empty()) return false;
+    return picture_.grid.rows < summary_.shape.q_blocks() || picture_.grid.columns < summary_.shape.kv_blocks();
+  }
+
   // Every run of equal cells of a row: visit(row, begin, end, value).
   template <typename Value, typename Visit>
   static void for_each_run(const Panel& panel, const Value& value, const Visit& visit) {
@@ -120,18 +126,22 @@ class MaskSvg {
   }
 
   void blocks() {
-    text(blocks_.x, kTop - 32, "head", "Blocks");
+    const Grid& grid = picture_.grid;
+    const auto most = [](std::int32_t blocks, std::int32_t cells) { return (blocks + cells - 1) / cells; };
+    text(blocks_.x, kTop - 32, "head",
+         mixed() ? fmt::format("Blocks: {} x {} a cell, colours mixed by their shares",
+                               most(summary_.shape.q_blocks(), grid.rows), most(summary_.shape.kv_blocks(), grid.columns))
+                 : "Blocks");
     rect(blocks_, "empty");
     std::map<Shade, std::string> paths;
     std::string evaluated;
-    const Grid& grid = picture_.grid;
     for_each_run(
         blocks_, [&](std::int32_t row, std::int32_t column) { return shade_of(grid.at(row, column)); },
         [&](std::int32_t row, std::int32_t begin, std::int32_t end, Shade shade) {
           if (shade.ink > 0) paths[shade] += subpath(row, begin, end);
         });
     for_each_run(
-        blocks_, [&](std::int32_t row, std::int32_t column) { return grid.at(row, column).evaluated > 0; },
+        blocks_, [&](std::int32_t row, std::int32_t column) { return grid.at(row, column).often_evaluated(); },
         [&](std::int32_t row, std::int32_t begin, std::int32_t end, bool hatched) {
           if (hatched) evaluated += subpath(row, begin, end);
         });
@@ -140,7 +150,8 @@ class MaskSvg {
       body_ += fmt::format("<path class=\"{}\" d=\"{}\"/>\n", class_of(shade), path);
       shades_.push_back(shade);
     }
-    if (!evaluated.empty()) body_ += fmt::format("<path fill=\"url(#cells)\" d=\"{}\"/>\n", evaluated);
+    hatched_ = !evaluated.empty();
+    if (hatched_) body_ += fmt::format("<path fill=\"url(#cells)\" d=\"{}\"/>\n", evaluated);
     body_ += "</g>\n";
     lines(blocks_);
     axes(blocks_, {0, summary_.shape.q_len}, {0, summary_.shape.kv_len});
@@ -149,7 +160,7 @@ class MaskSvg {
 
   void pairs() {
     const Zoom& zoom = picture_.zoom;
-    text(pairs_.x, kTop - 32, "head", fmt::format("Pairs: {} queries x {} keys of the framed part", zoom.rows(), zoom.keys()));
+    text(pairs_.x, kTop - 32, "head", fmt::format("Pairs: the framed {} x {}", zoom.rows(), zoom.keys()));
     rect(pairs_, "empty");
     std::string path;
     for_each_run(
@@ -211,7 +222,7 @@ class MaskSvg {
     for (const std::int64_t at : ticks(kv.begin, kv.end)) {
       const double x = panel.x + share(at, kv) * panel.width;
       body_ += fmt::format("<path class=\"tick\" d=\"M{:.1f} {:.1f}v-4\"/>\n", x, panel.y);
-      text(x, panel.y - 8, "faint middle", fmt::format("{}", at));
+      text(x, panel.y - 11, "faint middle", fmt::format("{}", at));
     }
     for (const std::int64_t at : ticks(q.begin, q.end)) {
       const double y = panel.y + share(at, q) * panel.height;
@@ -240,16 +251,12 @@ class MaskSvg {
     row(1, "full", all.full, evaluated.full);
     row(2, "partial", all.partial, evaluated.partial);
     row(3, "empty", all.empty, evaluated.empty);
-    double at = x;
-    if (summary_.all_evaluated() > 0) {
-      swatch(at, y + 4 * kRow, "empty");
-      body_ += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"14\" height=\"14\" fill=\"url(#pixels)\"/>\n", at,
-                           y + 4 * kRow - 11);
-      text(at + 22, y + 4 * kRow, "faint", "elements evaluated");
-      at += 160;
-    }
-    if (picture_.grid.rows < summary_.shape.q_blocks() || picture_.grid.columns < summary_.shape.kv_blocks())
-      text(at, y + 4 * kRow, "faint", "a cell of several kinds is mixed by their shares");
+    if (!hatched_) return;
+    swatch(x, y + 4 * kRow, "empty");
+    body_ += fmt::format("<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"14\" height=\"14\" fill=\"url(#pixels)\"/>\n", x,
+                         y + 4 * kRow - 11);
+    text(x + 22, y + 4 * kRow, "",
+         mixed() ? "elements of a quarter of the cell's blocks or more evaluated" : "elements evaluated");
   }
 
   void costs(double x, double y) {
@@ -257,9 +264,8 @@ class MaskSvg {
     text(x, y, "",
          fmt::format("{:.2f} % of the blocks are empty{}", s.sparsity,
                      s.planes() == 1 ? "" : fmt::format(" (all {} planes)", s.planes())));
-    text(x, y + kRow, "",
-         fmt::format("{} of {:.0f} pairs allowed ({:.4g} %)", s.allowed_pairs, s.pairs(), s.percent_allowed()));
-    text(x, y + 2 * kRow, "", fmt::format("built in {:.3g} ms", s.build_ms));
+    text(x, y + kRow, "", pairs_text(s));
+    text(x, y + 2 * kRow, "", fmt::format("built in {:.{}f} ms", s.build_ms, s.build_ms < 10 ? 3 : 0));
     text(x, y + 3 * kRow, "", fmt::format("{} blocks proved full or empty by intervals alone", s.proved));
     text(x, y + 4 * kRow, "", fmt::format("lists of {}", bytes_text(s.bytes)));
   }
@@ -308,6 +314,7 @@ text{{font-size:13px}}.title{{font-size:18px;font-weight:600}}.head{{font-size:1
   const MaskPicture& picture_;
   const MaskSummary& summary_;
   Panel blocks_, pairs_;
+  bool hatched_ = false;       // some cell is
   std::vector<Shade> shades_;  // that occur
   std::string body_;
 };
