@@ -10,9 +10,9 @@
 
 #include "bind.h"
 #include "flexjit/engine.h"
-#include "mask/summary.h"
 #include "options.h"
 #include "pattern.h"
+#include "picture/summary.h"
 #include "progress.h"
 #include "report.h"
 #include "timing.h"

@@ -9,8 +9,8 @@
 #include "array.h"
 #include "cli/subprocess.h"
 #include "flexjit/block_mask.h"
-#include "mask/grid.h"
 #include "npy.h"
+#include "picture/grid.h"
 
 namespace flexjit::tests {
 namespace {

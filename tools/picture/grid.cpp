@@ -1,6 +1,6 @@
 // Cell i of n covers the blocks [i * blocks / n, (i + 1) * blocks / n), so that cells differ by one block at most and cover the
 // mask exactly, whatever its size. A row of blocks comes as runs, whose number does not grow with a causal mask's area.
-#include "mask/grid.h"
+#include "picture/grid.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // Colours are mixed in two steps: partial with full, then with empty.
-#include "mask/palette.h"
+#include "picture/palette.h"
 
 #include <fmt/format.h>
 

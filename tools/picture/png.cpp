@@ -10,8 +10,8 @@
 #include <memory>
 
 #include "failure.h"
-#include "mask/palette.h"
-#include "mask/summary.h"
+#include "picture/palette.h"
+#include "picture/summary.h"
 
 namespace flexjit::tools {
 namespace {
@@ -30,7 +30,8 @@ class Canvas {
   Canvas() : pixels_(std::size_t{kWidth} * kHeight, kLight.page) {}
 
   void set(int x, int y, Colour colour) {
-    if (x >= 0 && x < kWidth && y >= 0 && y < kHeight) pixels_[static_cast<std::size_t>(y * kWidth + x)] = colour;
+    if (x >= 0 && x < kWidth && y >= 0 && y < kHeight)
+      pixels_[std::size_t{kWidth} * static_cast<std::size_t>(y) + static_cast<std::size_t>(x)] = colour;
   }
   // colour(x, y) from the box's corner on.
   template <typename ColourAt>
@@ -44,7 +45,7 @@ class Canvas {
       for (int x = -2; x < box.width + 2; ++x)
         if (x < 0 || y < 0 || x >= box.width || y >= box.height) set(box.x + x, box.y + y, colour);
   }
-  const Colour* row(int y) const { return &pixels_[static_cast<std::size_t>(y * kWidth)]; }
+  const Colour* row(int y) const { return &pixels_[std::size_t{kWidth} * static_cast<std::size_t>(y)]; }
 
  private:
   std::vector<Colour> pixels_;
@@ -116,7 +117,7 @@ std::vector<std::pair<std::string, std::string>> texts_of(const MaskPicture& pic
           {"Description", zoom.allowed.empty()
                               ? "no pairs"
                               : fmt::format("left: blocks of {}; right: pairs, q_idx {} to {} down, kv_idx {} to {} across",
-                                            plane_text(s), zoom.q.begin, zoom.q.end - 1, zoom.kv.begin, zoom.kv.end - 1)},
+                                            plane_text(picture), zoom.q.begin, zoom.q.end - 1, zoom.kv.begin, zoom.kv.end - 1)},
           {"q_len", number(s.shape.q_len)},
           {"kv_len", number(s.shape.kv_len)},
           {"q_block", number(s.shape.q_block)},

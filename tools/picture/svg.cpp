@@ -7,8 +7,8 @@
 #include <map>
 #include <string_view>
 
-#include "mask/palette.h"
-#include "mask/summary.h"
+#include "picture/palette.h"
+#include "picture/summary.h"
 
 namespace flexjit::tools {
 namespace {
@@ -97,7 +97,7 @@ class MaskSvg {
     const BlockMaskShape& s = summary_.shape;
     text(kLeft, 56, "faint",
          fmt::format("q_len {}, kv_len {}, blocks of {} x {}; shown: {}", s.q_len, s.kv_len, s.q_block, s.kv_block,
-                     plane_text(summary_)));
+                     plane_text(picture_)));
   }
 
   // A cell stands for several blocks.

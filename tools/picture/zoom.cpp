@@ -1,5 +1,5 @@
 // Starts at the middle row: the first rows of many masks are their least typical ones.
-#include "mask/zoom.h"
+#include "picture/zoom.h"
 
 #include <algorithm>
 #include <optional>

@@ -8,9 +8,9 @@
 
 #include "flexjit/attention.h"
 #include "flexjit/result.h"
-#include "mask/grid.h"
-#include "mask/zoom.h"
 #include "options.h"
+#include "picture/grid.h"
+#include "picture/zoom.h"
 #include "problem.h"
 
 namespace flexjit::tools {
@@ -53,8 +53,8 @@ std::string text_picture(const BlockMask& mask, const MaskPicture& picture);
 std::string bytes_text(std::size_t bytes);
 // "524800 of 1048576 pairs allowed (50.05 %)".
 std::string pairs_text(const MaskSummary& summary);
-// "every batch entry and head", "batch entry 0, head 3": what is shown.
-std::string plane_text(const MaskSummary& summary);
+// What is shown: "every batch entry and head", or "batch entry 0, head 3 (28 full, 8 partial, 28 empty)".
+std::string plane_text(const MaskPicture& picture);
 
 // A self-contained SVG that follows the reader's light or dark mode.
 std::string svg_picture(const MaskPicture& picture);

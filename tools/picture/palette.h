@@ -6,7 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "mask/grid.h"
+#include "picture/grid.h"
 
 namespace flexjit::tools {
 

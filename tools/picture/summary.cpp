@@ -1,5 +1,5 @@
 // Numbers of blocks stand in one table: what the blocks are down, how they were decided across.
-#include "mask/summary.h"
+#include "picture/summary.h"
 
 #include <fmt/format.h>
 
@@ -82,8 +82,8 @@ std::string block_picture(const BlockMask& mask, const MaskPicture& picture) {
   // As to_string: each character stands for the same number of blocks, the last of a side perhaps for fewer.
   const std::int64_t down = (std::int64_t{s.shape.q_blocks()} + rows - 1) / rows * s.shape.q_block;
   const std::int64_t across = (s.shape.kv_blocks() + std::int64_t(columns) - 1) / std::int64_t(columns) * s.shape.kv_block;
-  std::string text = fmt::format("  {}: # full, + partial or mixed, blank empty; a character is {} queries x {} keys\n",
-                                 plane_text(s), down, across);
+  std::string text = fmt::format("  {}\n  # full, + partial or mixed, blank empty; a character is {} queries x {} keys\n",
+                                 plane_text(picture), down, across);
   const std::string border = fmt::format("  {:>{}} +{:-<{}}+\n", "", width, "", columns);
   text += border;
   std::int64_t q = 0;
@@ -122,9 +122,12 @@ std::string pairs_text(const MaskSummary& s) {
   return fmt::format("{} of {:.0f} pairs allowed ({:.4g} %)", *s.allowed_pairs, s.pairs(), percent);
 }
 
-std::string plane_text(const MaskSummary& s) {
+std::string plane_text(const MaskPicture& picture) {
+  const MaskSummary& s = picture.summary;
   if (s.planes() == 1) return "every batch entry and head";
-  return fmt::format("batch entry {}, head {}", s.batch_entry, s.head);
+  const BlockCounts& blocks = picture.grid.counts;
+  return fmt::format("batch entry {}, head {} ({} full, {} partial, {} empty)", s.batch_entry, s.head, blocks.full,
+                     blocks.partial, blocks.empty);
 }
 
 void print_summary(const MaskSummary& summary, Output output) {
