@@ -114,11 +114,11 @@ std::int64_t extent_value(const std::string& extent, const Sizes& sizes, const A
 
 class BufferBinder {
  public:
-  BufferBinder(const Attention& attention, const RunOptions& options, const Sizes& sizes, BoundNames& names)
+  BufferBinder(const Attention& attention, const NameOptions& options, const Sizes& sizes, BoundNames& names)
       : attention_(attention), options_(options), sizes_(sizes), names_(names), declared_(attention.buffers()) {}
 
   Diagnostics bind() {
-    for (const std::string& text : options_.files.buffers) load(text);
+    for (const std::string& text : options_.buffers) load(text);
     for (std::size_t i = 0; i < declared_.size(); ++i)
       if (!names_.bindings.buffers.contains(declared_[i].name)) generate(declared_[i], i);
     return errors_;
@@ -169,7 +169,7 @@ class BufferBinder {
   }
 
   const Attention& attention_;
-  const RunOptions& options_;
+  const NameOptions& options_;
   const Sizes& sizes_;
   BoundNames& names_;
   std::vector<BufferDeclaration> declared_;
@@ -178,7 +178,7 @@ class BufferBinder {
 
 }  // namespace
 
-Result<BoundNames> bind_names(const Attention& attention, const RunOptions& options, const Sizes& sizes) {
+Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes) {
   BoundNames names;
   Diagnostics errors = bind_params(attention.params(), options.params, names.bindings);
   append(errors, BufferBinder(attention, options, sizes, names).bind());

@@ -25,6 +25,6 @@ struct BoundNames {
 
 // Every error at once: `unknown-name` for a --param or --buffer that the pattern does not declare, `param-value`,
 // `buffer-extent`, `buffer-value`, `buffer-dtype`, and those of read_npy.
-Result<BoundNames> bind_names(const Attention& attention, const RunOptions& options, const Sizes& sizes);
+Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes);
 
 }  // namespace flexjit::tools

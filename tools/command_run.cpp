@@ -76,7 +76,7 @@ class Run {
   }
 
   Diagnostics bind() {
-    Result<BoundNames> names = bind_names(*attention_, options_, problem_.sizes);
+    Result<BoundNames> names = bind_names(*attention_, options_.names, problem_.sizes);
     if (!names) return names.diagnostics();
     names_ = std::move(*names);
     report_.generated = names_.generated;

@@ -50,19 +50,24 @@ void add_pattern(CLI::App& app, PatternOptions& pattern) {
       ->allow_extra_args(false);
 }
 
-void add_json(CLI::App& app, Output& output) {
-  app.add_flag_callback("--json", [&output] { output = Output::kJson; }, "Print results and errors as JSON on stdout");
+CLI::Option* add_json(CLI::App& app, Output& output) {
+  return app.add_flag_callback("--json", [&output] { output = Output::kJson; }, "Print results and errors as JSON on stdout");
 }
 
-void add_sizes(CLI::App& app, SizeOptions& sizes) {
+// The sizes that a mask can depend on.
+void add_mask_sizes(CLI::App& app, SizeOptions& sizes) {
   const CLI::Range count(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
   const CLI::Range length(std::int64_t{0}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
-  const CLI::Range dim(std::int64_t{1}, std::int64_t{512});
   app.add_option("--batch", sizes.batch, "Sequences (1)")->check(count)->group("Sizes");
   app.add_option("--heads", sizes.heads, "Query heads (4)")->check(count)->group("Sizes");
   app.add_option("--kv-heads", sizes.kv_heads, "Key/value heads (as --heads)")->check(count)->group("Sizes");
   app.add_option("--q-len", sizes.q_len, "Queries (2048)")->check(length)->group("Sizes");
   app.add_option("--kv-len", sizes.kv_len, "Keys (as --q-len)")->check(length)->group("Sizes");
+}
+
+void add_sizes(CLI::App& app, SizeOptions& sizes) {
+  add_mask_sizes(app, sizes);
+  const CLI::Range dim(std::int64_t{1}, std::int64_t{512});
   app.add_option("--head-dim", sizes.head_dim, "Dimension of q and k (64)")->check(dim)->group("Sizes");
   app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
 }
@@ -81,13 +86,16 @@ void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
   add("--out-dtype", "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
 }
 
+void add_names(CLI::App& app, NameOptions& names) {
+  app.add_option("--param", names.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
+  app.add_option("--buffer", names.buffers, "NAME=FILE: a captured buffer, a .npy file; repeatable")->allow_extra_args(false);
+  app.add_option("--seed", names.seed, "Of everything that is generated")->capture_default_str();
+}
+
 void add_files(CLI::App& app, FileOptions& files) {
   app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
   app.add_option("--k", files.k, "Keys")->group("Files");
   app.add_option("--v", files.v, "Values")->group("Files");
-  app.add_option("--buffer", files.buffers, "NAME=FILE: a captured buffer; repeatable")
-      ->allow_extra_args(false)
-      ->group("Files");
   app.add_option("--out", files.out, "Write the output here")->group("Files");
   app.add_option("--lse", files.lse, "Write the log-sum-exp here, (batch, heads, q_len)")->group("Files");
   app.add_option("--layout", files.layout, "Of q, k, v and out: bhsd (default) or bshd")
@@ -102,9 +110,8 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   add_sizes(*command, run.sizes);
   add_dtypes(*command, run.dtypes);
   add_files(*command, run.files);
-  command->add_option("--param", run.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
+  add_names(*command, run.names);
   command->add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
-  command->add_option("--seed", run.seed, "Of the generated inputs")->capture_default_str();
   command->add_option("--threads", run.threads, "0: all processors, or OMP_NUM_THREADS")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
@@ -140,6 +147,47 @@ void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
   add_pattern(*command, check.pattern);
   add_json(*command, check.output);
   command->callback([&check, &exit_code] { exit_code = check_command(check); });
+}
+
+constexpr const char* kMaskFooter =
+    R"(Shows which blocks of the score matrix are full (every pair allowed), partial or empty, how many of them were decided by interval
+analysis alone and how many by evaluating elements, and what it took. Counts are over the mask's planes: one where the mask depends on neither
+batch entry nor head. Buffers that no file gives are generated as by `flexjit run`.
+
+On the terminal a character stands for a block or for a square of blocks; pairs are shown too where lengths are at most 64 or blocks few. The
+pictures of --svg and --png have the blocks on the left, hatched where elements were evaluated, and on the right up to 64 x 64 pairs of a
+partial block. They replace the picture on the terminal unless --text is given. --save writes what BlockMask::from_bytes reads.
+
+Exit codes: 0 fine; 1 the mask reads out of range or a file cannot be written; 2 the input is at fault.
+
+Examples:
+  flexjit mask causal.flex --q-len 1024
+  flexjit mask sliding_window.flex --q-len 1048576 --param window=4096 --svg window.svg --png window.png
+  flexjit mask document.flex --q-len 4096 --buffer q_doc=ids.npy --buffer kv_doc=ids.npy --json
+  flexjit mask -e 'mask = q_idx >= kv_idx && h > 0' --q-len 48 --head 1 --q-block 16 --kv-block 16)";
+
+void add_mask(CLI::App& app, MaskOptions& mask, int& exit_code) {
+  CLI::App* command = app.add_subcommand("mask", "Show the block mask of a pattern and what it cost to build");
+  add_pattern(*command, mask.pattern);
+  add_mask_sizes(*command, mask.sizes);
+  add_names(*command, mask.names);
+  const CLI::Range block(std::int32_t{1}, std::int32_t{1 << 30});
+  const CLI::Range index(std::int32_t{0}, std::numeric_limits<std::int32_t>::max());
+  command->add_option("--q-block", mask.q_block, "Queries of a block")->check(block)->capture_default_str();
+  command->add_option("--kv-block", mask.kv_block, "Keys of a block")->check(block)->capture_default_str();
+  command->add_option("--batch-entry", mask.batch_entry, "That is shown")->check(index)->capture_default_str();
+  command->add_option("--head", mask.head, "That is shown")->check(index)->capture_default_str();
+  command->add_option("--svg", mask.svg, "Write a picture here")->group("Files");
+  command->add_option("--png", mask.png, "Write a picture here")->group("Files");
+  command->add_option("--save", mask.save, "Write the block mask here")->group("Files");
+  command->add_flag_callback(
+      "--count", [&mask] { mask.counting = Counting::kAlways; },
+      "Count the allowed pairs even where the partial blocks hold more than 2^31");
+  CLI::Option* text = command->add_flag_callback(
+      "--text", [&mask] { mask.text = TextPicture::kAlways; }, "Print the picture even where one goes into a file");
+  add_json(*command, mask.output)->excludes(text);
+  command->footer(kMaskFooter);
+  command->callback([&mask, &exit_code] { exit_code = mask_command(mask); });
 }
 
 constexpr const char* kBenchFooter =
@@ -192,6 +240,7 @@ int command_line(int argc, char** argv, Output& output) {
   RunOptions run;
   InspectOptions inspect;
   CheckOptions check;
+  MaskOptions mask;
   BenchOptions bench;
   CLI::App app("Attention from the text of a pattern: compiled, run, verified and measured.", "flexjit");
   app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
@@ -199,6 +248,7 @@ int command_line(int argc, char** argv, Output& output) {
   add_run(app, run, exit_code);
   add_inspect(app, inspect, exit_code);
   add_check(app, check, exit_code);
+  add_mask(app, mask, exit_code);
   add_bench(app, bench, exit_code);
   try {
     app.parse(argc, argv);

@@ -34,9 +34,15 @@ struct DTypeOptions {
   DType out_dtype() const { return out.value_or(q); }
 };
 
+// What is bound to the names of a pattern.
+struct NameOptions {
+  std::vector<std::string> params;   // name=value
+  std::vector<std::string> buffers;  // NAME=FILE
+  std::uint64_t seed = 0;            // of everything that is generated
+};
+
 struct FileOptions {
   std::string q, k, v, out, lse;
-  std::vector<std::string> buffers;  // NAME=FILE
   Layout layout = Layout::kBhsd;
 };
 
@@ -45,9 +51,8 @@ struct RunOptions {
   SizeOptions sizes;
   DTypeOptions dtypes;
   FileOptions files;
-  std::vector<std::string> params;  // name=value
+  NameOptions names;
   std::optional<float> scale;
-  std::uint64_t seed = 0;
   int threads = 0;
   std::string target = "host";
   int repeat = 5;
@@ -71,6 +76,22 @@ struct CheckOptions {
   Output output = Output::kTable;
 };
 
+enum class TextPicture : std::uint8_t { kUnlessFiles, kAlways };  // a picture in a file replaces that on the terminal
+
+enum class Counting : std::uint8_t { kUnlessLong, kAlways };  // of the allowed pairs
+
+struct MaskOptions {
+  PatternOptions pattern;
+  SizeOptions sizes;
+  NameOptions names;
+  std::int32_t q_block = 128, kv_block = 128;
+  std::int32_t batch_entry = 0, head = 0;  // of the plane that is shown
+  std::string png, svg, save;              // files to write; empty: none
+  TextPicture text = TextPicture::kUnlessFiles;
+  Counting counting = Counting::kUnlessLong;
+  Output output = Output::kTable;
+};
+
 enum class Effort : std::uint8_t { kFull, kQuick };  // quick: small sizes, to see that everything works
 
 struct BenchOptions {
@@ -89,6 +110,7 @@ struct BenchOptions {
 int run_command(const RunOptions& options);
 int inspect_command(const InspectOptions& options);
 int check_command(const CheckOptions& options);
+int mask_command(const MaskOptions& options);
 int bench_command(const BenchOptions& options);
 
 }  // namespace flexjit::tools

@@ -150,6 +150,8 @@ Array Problem::make_output() const {
 }
 Array Problem::make_lse() const { return Array(DType::kF32, {sizes.batch, sizes.heads, sizes.q_len}); }
 
+Sizes sizes_without_files(const SizeOptions& options) { return SizeSolver(options).solve(); }
+
 Result<Problem> make_problem(const RunOptions& options) {
   Problem problem;
   problem.layout = options.files.layout;
@@ -161,7 +163,7 @@ Result<Problem> make_problem(const RunOptions& options) {
 
   const auto generate = [&](Array& array, std::array<std::int64_t, 4> shape, DType dtype, std::uint64_t stream) {
     if (!array.shape.empty()) return;
-    array = normal_array(shape_in(problem.layout, shape), {options.seed, stream});
+    array = normal_array(shape_in(problem.layout, shape), {options.names.seed, stream});
     array = convert(array, dtype, "generated").value();  // float to float cannot fail
   };
   const DType kv = options.dtypes.kv_dtype();

@@ -23,6 +23,9 @@ struct Problem {
   Array make_lse() const;     // fp32, (batch, heads, q_len)
 };
 
+// What the options say, and the defaults where they are silent.
+Sizes sizes_without_files(const SizeOptions& options);
+
 // The (batch, heads, length, dim) view of an array in `layout`.
 TensorView view_of(const Array& array, Layout layout);
 MutableTensorView mutable_view_of(Array& array, Layout layout);

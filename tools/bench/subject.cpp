@@ -65,7 +65,7 @@ Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
   const Case& test = request.test;
   Result<Attention> attention = compile_case(request);
   if (!attention) return attention.diagnostics();
-  Result<BoundNames> names = bind_names(*attention, run_options_of(test), test.sizes);
+  Result<BoundNames> names = bind_names(*attention, {}, test.sizes);
   if (!names) return names.diagnostics();
   for (Array& buffer : names->storage)
     if (test.document_length > 0 && buffer.dtype == DType::kI32) fill_documents(buffer, test.document_length);
