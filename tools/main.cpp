@@ -149,6 +149,50 @@ void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
   command->callback([&check, &exit_code] { exit_code = check_command(check); });
 }
 
+constexpr const char* kCacheFooter =
+    R"(Compiled kernels are kept for other processes in FLEXJIT_CACHE_DIR, else $XDG_CACHE_HOME/flexjit, else ~/.cache/flexjit. FLEXJIT_CACHE_DIR=
+(empty) turns that off. A kernel's text begins with its target and tiling and ends with the program that it computes.
+
+Exit codes: 0 fine; 1 the directory is not usable, or has no such kernel; 2 the options are at fault.
+
+Examples:
+  flexjit cache
+  flexjit cache show 1f0c
+  flexjit cache prune --keep-mib 64)";
+
+void add_cache(CLI::App& app, CacheOptions& cache, int& exit_code) {
+  CLI::App* command = app.add_subcommand("cache", "List, show, verify, prune or clear the compiled kernels on disk");
+  command->require_subcommand(0, 1);
+  command->add_option("--dir", cache.directory, "Another directory than the default");
+  add_json(*command, cache.output);
+  const auto add_action = [&](const char* name, const char* help, CacheAction action) {
+    CLI::App* sub = command->add_subcommand(name, help);
+    sub->fallthrough();
+    sub->callback([&cache, action] { cache.action = action; });
+    return sub;
+  };
+  add_action("list", "Every kernel: size, age, target", CacheAction::kList);
+  add_action("show", "One kernel with what it was compiled from", CacheAction::kShow)
+      ->add_option("NAME", cache.name, "How its file name begins")
+      ->required();
+  add_action("verify", "Remove what is damaged or of another version", CacheAction::kVerify);
+  add_action("prune", "Remove what was not used for longest", CacheAction::kPrune)
+      ->add_option("--keep-mib", cache.keep_mib, "How much may stay")
+      ->required()
+      ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 30));
+  add_action("clear", "Remove all", CacheAction::kClear);
+  command->footer(kCacheFooter);
+  command->final_callback([&cache, &exit_code] { exit_code = cache_command(cache); });
+}
+
+void add_doctor(CLI::App& app, DoctorOptions& doctor, int& exit_code) {
+  CLI::App* command =
+      app.add_subcommand("doctor", "Check what flexjit needs on this machine, with a kernel that is compiled and verified");
+  add_json(*command, doctor.output);
+  command->footer("Exit codes: 0 all is usable; 1 something is not, and the line says what to do.");
+  command->callback([&doctor, &exit_code] { exit_code = doctor_command(doctor); });
+}
+
 constexpr const char* kMaskFooter =
     R"(Shows which blocks of the score matrix are full (every pair allowed), partial or empty, how many of them were decided by interval
 analysis alone and how many by evaluating elements, and what it took. Counts are over the mask's planes: one where the mask depends on neither
@@ -242,6 +286,8 @@ int command_line(int argc, char** argv, Output& output) {
   CheckOptions check;
   MaskOptions mask;
   BenchOptions bench;
+  CacheOptions cache;
+  DoctorOptions doctor;
   CLI::App app("Attention from the text of a pattern: compiled, run, verified and measured.", "flexjit");
   app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
   app.require_subcommand(1);
@@ -250,6 +296,8 @@ int command_line(int argc, char** argv, Output& output) {
   add_check(app, check, exit_code);
   add_mask(app, mask, exit_code);
   add_bench(app, bench, exit_code);
+  add_cache(app, cache, exit_code);
+  add_doctor(app, doctor, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

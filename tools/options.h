@@ -92,6 +92,20 @@ struct MaskOptions {
   Output output = Output::kTable;
 };
 
+enum class CacheAction : std::uint8_t { kList, kShow, kVerify, kPrune, kClear };
+
+struct CacheOptions {
+  CacheAction action = CacheAction::kList;
+  std::string directory;      // empty: EngineOptions::default_cache_dir()
+  std::string name;           // of kShow: how the kernel's file name begins
+  std::int64_t keep_mib = 0;  // of kPrune
+  Output output = Output::kTable;
+};
+
+struct DoctorOptions {
+  Output output = Output::kTable;
+};
+
 enum class Effort : std::uint8_t { kFull, kQuick };  // quick: small sizes, to see that everything works
 
 struct BenchOptions {
@@ -109,6 +123,8 @@ struct BenchOptions {
 // Each returns the process's exit code.
 int run_command(const RunOptions& options);
 int inspect_command(const InspectOptions& options);
+int cache_command(const CacheOptions& options);
+int doctor_command(const DoctorOptions& options);
 int check_command(const CheckOptions& options);
 int mask_command(const MaskOptions& options);
 int bench_command(const BenchOptions& options);

@@ -15,8 +15,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 // Kinds of which the user's input is innocent.
-constexpr std::array<std::string_view, 6> kFailures = {"buffer-read",   "internal", "no-compiler",
-                                                       "out-of-memory", "system",   "unwritable-file"};
+constexpr std::array<std::string_view, 8> kFailures = {"buffer-read", "cache-directory", "internal", "no-compiler",
+                                                       "no-kernel",   "out-of-memory",   "system",   "unwritable-file"};
 
 Json error_json(const Diagnostic& d) {
   return {{"kind", d.kind},     {"message", d.message}, {"source", d.source_name}, {"line", d.line},

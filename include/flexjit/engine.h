@@ -70,6 +70,9 @@ class FLEXJIT_API Engine {
   std::shared_ptr<Impl> impl_;
 };
 
+// What the target "host" stands for here, with the processor that code is tuned for: "x86-64-v4-bf16, tuned for znver4".
+FLEXJIT_API std::string describe_host();
+
 // A process-wide engine with default options, made on first use.
 FLEXJIT_API Engine& default_engine();
 

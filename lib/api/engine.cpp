@@ -103,6 +103,11 @@ void Engine::clear_cache() {
 
 const EngineOptions& Engine::options() const noexcept { return impl_->options; }
 
+std::string describe_host() {
+  const plan::Target host = plan::host_target();
+  return plan::name_of(host) + (host.tuning.empty() ? "" : ", tuned for " + host.tuning);
+}
+
 Engine& default_engine() {
   static Engine engine;
   return engine;

@@ -1,0 +1,76 @@
+// `flexjit cache` and `flexjit doctor`: kernels that one process leaves and another finds, and directories that may not be
+// used.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "cli/subprocess.h"
+#include "flexjit/engine.h"
+
+namespace flexjit::tests {
+namespace {
+
+// The command's processes see it too.
+class CacheCommand : public ::testing::Test {
+ protected:
+  void SetUp() override { ::setenv("FLEXJIT_CACHE_DIR", directory_.c_str(), 1); }
+  void TearDown() override { ::setenv("FLEXJIT_CACHE_DIR", "", 1); }
+
+  static CommandResult run_causal() {
+    return run_flexjit({"run", "-e", "mask = q_idx >= kv_idx", "--q-len", "64", "--repeat", "1", "--json"});
+  }
+
+  TemporaryFolder folder_;
+  std::string directory_ = folder_.path("kernels");
+};
+
+TEST_F(CacheCommand, TheNextProcessFindsTheKernel) {
+  EXPECT_EQ(run_causal().json()["kernel_source"], "compiled");
+  EXPECT_EQ(run_causal().json()["kernel_source"], "disk");
+  const CommandResult listed = run_flexjit({"cache", "list", "--json"});
+  ASSERT_EQ(listed.exit_code, 0) << listed.err;
+  ASSERT_EQ(listed.json()["kernels"].size(), 1U);
+  const std::string name = listed.json()["kernels"][0]["name"];
+  const CommandResult shown = run_flexjit({"cache", "show", name.substr(0, 6), "--json"});
+  EXPECT_NE(shown.json()["key"].get<std::string>().find("head_dim 64"), std::string::npos) << shown.out;
+  EXPECT_EQ(run_flexjit({"cache", "clear", "--json"}).json()["removed"], 1);
+  EXPECT_EQ(run_causal().json()["kernel_source"], "compiled");
+}
+
+TEST_F(CacheCommand, VerifyRemovesWhatIsDamaged) {
+  run_causal();
+  for (const auto& entry : std::filesystem::directory_iterator(directory_)) std::filesystem::resize_file(entry.path(), 100);
+  EXPECT_TRUE(run_flexjit({"cache", "--json"}).json()["kernels"][0]["damaged"]);
+  EXPECT_EQ(run_flexjit({"cache", "verify", "--json"}).json()["removed"], 1);
+  EXPECT_EQ(run_flexjit({"cache", "prune", "--keep-mib", "1", "--json"}).json()["removed"], 0);
+}
+
+TEST_F(CacheCommand, SaysWhyADirectoryIsNotUsed) {
+  std::filesystem::create_directory(directory_);
+  ::chmod(directory_.c_str(), 0777);
+  const CommandResult listed = run_flexjit({"cache"});
+  EXPECT_EQ(listed.exit_code, 1);
+  EXPECT_NE(listed.err.find("others may write to it"), std::string::npos) << listed.err;
+  const CommandResult doctor = run_flexjit({"doctor", "--json"});
+  EXPECT_EQ(doctor.exit_code, 1);
+  EXPECT_FALSE(doctor.json()["cache"]["usable"]);
+  EXPECT_TRUE(doctor.json()["kernel"]["usable"]) << doctor.out;
+  EXPECT_EQ(run_causal().json()["kernel_source"], "compiled") << "an engine goes on without";
+}
+
+TEST_F(CacheCommand, WrongOptions) {
+  EXPECT_EQ(run_flexjit({"cache", "shw"}).exit_code, 2);
+  EXPECT_EQ(run_flexjit({"cache", "prune"}).exit_code, 2);
+  EXPECT_EQ(run_flexjit({"cache", "show", "nothing"}).exit_code, 1);
+}
+
+TEST_F(CacheCommand, AllIsWellHere) {
+  const CommandResult doctor = run_flexjit({"doctor"});
+  EXPECT_EQ(doctor.exit_code, 0) << doctor.out;
+  EXPECT_EQ(doctor.out.find("BAD"), std::string::npos) << doctor.out;
+}
+
+}  // namespace
+}  // namespace flexjit::tests
