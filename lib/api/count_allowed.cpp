@@ -2,6 +2,7 @@
 // area, the others element by element; a plane stands for all those that the mask does not tell apart.
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "api/call.h"
 #include "api/guard.h"
@@ -17,11 +18,14 @@ struct Span {
   std::int32_t end = 0;
 };
 
-// The positions of block `index`; the last block ends with the sequence.
-Span positions(std::int32_t index, std::int32_t block, std::int32_t length) {
-  const std::int64_t begin = std::int64_t{index} * block;
-  return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(std::min<std::int64_t>(begin + block, length))};
+// The positions of `count` blocks from `index` on; the last block ends with the sequence.
+Span positions(std::int32_t index, std::int32_t count, std::int32_t block, std::int32_t length) {
+  const std::int64_t begin = std::int64_t{index} * block, end = begin + std::int64_t{count} * block;
+  return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(std::min<std::int64_t>(end, length))};
 }
+
+// Blocks to count by: small ones leave few elements to evaluate, but must not be more than some ten thousand a side.
+std::int32_t counting_block(std::int32_t wanted, std::int32_t length) { return std::min(wanted, std::max(16, length >> 16)); }
 
 class Counter {
  public:
@@ -45,17 +49,16 @@ class Counter {
  private:
   std::int64_t count_row(std::int32_t b, std::int32_t h, std::int32_t q_block) {
     const BlockMaskShape& shape = mask_.shape();
-    const Span queries = positions(q_block, shape.q_block, shape.q_len);
-    std::int64_t keys = 0;
-    for (std::int32_t block : mask_.full_kv_indices(b, h, q_block)) {
-      const Span span = positions(block, shape.kv_block, shape.kv_len);
-      keys += span.end - span.begin;
-    }
-    std::int64_t total = keys * (queries.end - queries.begin);
-    for (std::int32_t q_idx = queries.begin; q_idx < queries.end && !fault_; ++q_idx) {
-      for (std::int32_t block : mask_.kv_indices(b, h, q_block)) {
-        total += count_keys(b, h, q_idx, positions(block, shape.kv_block, shape.kv_len));
+    const Span queries = positions(q_block, 1, shape.q_block, shape.q_len);
+    std::int64_t total = 0;
+    mask_.row_runs(b, h, q_block, runs_);
+    for (const BlockRun& run : runs_) {
+      const Span keys = positions(run.kv_begin, run.kv_end - run.kv_begin, shape.kv_block, shape.kv_len);
+      if (run.kind == BlockKind::kFull) {
+        total += std::int64_t{queries.end - queries.begin} * (keys.end - keys.begin);
+        continue;
       }
+      for (std::int32_t q_idx = queries.begin; q_idx < queries.end && !fault_; ++q_idx) total += count_keys(b, h, q_idx, keys);
     }
     return total;
   }
@@ -74,6 +77,7 @@ class Counter {
 
   ir::Interpreter interpreter_;
   const BlockMask& mask_;
+  std::vector<BlockRun> runs_;  // of the current block row
   std::array<std::uint8_t, ir::Interpreter::kMaxCount> storage_{};
   std::optional<ir::ReadFault> fault_;
 };
@@ -89,7 +93,9 @@ Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, c
     if (!report.empty()) return report.take();
     const std::int64_t planes = std::int64_t{options.batch} * options.heads;
     if (!pattern.program.mask().valid()) return planes * options.q_len * options.kv_len;
-    const mask::ClassifyRequest request{.shape = api::mask_shape_of(options), .undecided = mask::Undecided::kLeavePartial};
+    mask::ClassifyRequest request{.shape = api::mask_shape_of(options), .undecided = mask::Undecided::kLeavePartial};
+    request.shape.q_block = counting_block(options.q_block, options.q_len);
+    request.shape.kv_block = counting_block(options.kv_block, options.kv_len);
     const mask::Classified classified = mask::classify(pattern.program, bound.environment, request);
     if (classified.fault) return api::describe_fault(pattern, bound.buffers, *classified.fault);
     Counter counter(pattern.program, bound.environment, *classified.mask);

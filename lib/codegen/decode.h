@@ -70,8 +70,6 @@ class DecodeEmitter {
   Index query_of(Index row);
   Scope row_scope(Index row);
   void load_column_values(Scope& scope, Index offset);
-  llvm::Value* to_entry(llvm::Value* value);
-  llvm::Value* from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape);
 
   void emit_scores(const Step& step);  // decode_scores.cpp
   void emit_score_rows(const Keys& keys, Index row, int rows);

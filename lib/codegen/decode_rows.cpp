@@ -5,6 +5,7 @@
 
 #include "codegen/decode.h"
 #include "codegen/storage.h"
+#include "codegen/table_entry.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
@@ -88,19 +89,6 @@ void DecodeEmitter::emit_sums() {
   });
 }
 
-llvm::Value* DecodeEmitter::to_entry(llvm::Value* value) {
-  if (!value->getType()->getScalarType()->isIntegerTy(1)) return value;
-  return e_.ir().CreateSExt(value, e_.shaped(e_.ir().getInt32Ty(), value));
-}
-
-llvm::Value* DecodeEmitter::from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape) {
-  const bool vector = bool_shape->isVectorTy();
-  if (type == ir::Type::kFloat) return vector ? e_.load_vector(address).value : e_.load(address).value;
-  const Int bits = vector ? e_.load_int_vector(address) : e_.load_int(address);
-  if (type == ir::Type::kInt) return bits.value;
-  return e_.compare(llvm::CmpInst::ICMP_NE, bits, e_.constant_int(0)).value;
-}
-
 // for (r = 0; r < rows; ++r) { h = head_of(r); q_idx = query_of(r); row_values[slot][r] = ...; }
 void DecodeEmitter::emit_row_values() {
   if (hoisting_.row_slots == 0) return;
@@ -111,8 +99,8 @@ void DecodeEmitter::emit_row_values() {
     expressions_->evaluate(scope, plan::Level::kRow, all_nodes(key_.program));
     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
       if (hoisting_.level[i] != plan::Level::kRow) continue;
-      if (const auto slot = hoisting_.value_slot[i]; slot >= 0) e_.store(to_entry(scope.value[i]), row_value_at(slot, r));
-      if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) e_.store(to_entry(scope.flag[i]), row_value_at(slot, r));
+      if (const auto slot = hoisting_.value_slot[i]; slot >= 0) e_.store(to_entry(e_, scope.value[i]), row_value_at(slot, r));
+      if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) e_.store(to_entry(e_, scope.flag[i]), row_value_at(slot, r));
     }
   });
 }
@@ -129,8 +117,9 @@ void DecodeEmitter::emit_column_values(Index kv) {
     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
       if (hoisting_.level[i] != plan::Level::kColumn) continue;
       if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-        e_.store(to_entry(scope.value[i]), column_value_at(slot, offset));
-      if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) e_.store(to_entry(scope.flag[i]), column_value_at(slot, offset));
+        e_.store(to_entry(e_, scope.value[i]), column_value_at(slot, offset));
+      if (const auto slot = hoisting_.flag_slot[i]; slot >= 0)
+        e_.store(to_entry(e_, scope.flag[i]), column_value_at(slot, offset));
     }
   });
 }
@@ -142,9 +131,9 @@ Scope DecodeEmitter::row_scope(Index row) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != plan::Level::kRow) continue;
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-      scope.value[i] = from_entry(row_value_at(slot, row), key_.program.nodes()[i].type, scalar);
+      scope.value[i] = from_entry(e_, row_value_at(slot, row), key_.program.nodes()[i].type, scalar);
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0)
-      scope.flag[i] = from_entry(row_value_at(slot, row), ir::Type::kBool, scalar);
+      scope.flag[i] = from_entry(e_, row_value_at(slot, row), ir::Type::kBool, scalar);
   }
   return scope;
 }
@@ -154,9 +143,9 @@ void DecodeEmitter::load_column_values(Scope& scope, Index offset) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != plan::Level::kColumn) continue;
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-      scope.value[i] = from_entry(column_value_at(slot, offset), key_.program.nodes()[i].type, vector);
+      scope.value[i] = from_entry(e_, column_value_at(slot, offset), key_.program.nodes()[i].type, vector);
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0)
-      scope.flag[i] = from_entry(column_value_at(slot, offset), ir::Type::kBool, vector);
+      scope.flag[i] = from_entry(e_, column_value_at(slot, offset), ir::Type::kBool, vector);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "codegen/storage.h"
+#include "codegen/table_entry.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
@@ -134,19 +135,6 @@ Ptr ForwardEmitter::value_at(Level level, std::int32_t slot, Index at) {
   return {};
 }
 
-llvm::Value* ForwardEmitter::to_entry(llvm::Value* value) {
-  if (!value->getType()->getScalarType()->isIntegerTy(1)) return value;
-  return e_.ir().CreateSExt(value, e_.shaped(e_.ir().getInt32Ty(), value));
-}
-
-llvm::Value* ForwardEmitter::from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape) {
-  const bool vector = bool_shape->isVectorTy();
-  if (type == ir::Type::kFloat) return vector ? e_.load_vector(address).value : e_.load(address).value;
-  const Int bits = vector ? e_.load_int_vector(address) : e_.load_int(address);
-  if (type == ir::Type::kInt) return bits.value;
-  return e_.compare(llvm::CmpInst::ICMP_NE, bits, e_.constant_int(0)).value;
-}
-
 // The stored values and flags of `level` at one entry (rows) or one vector of entries (columns, diagonals).
 void ForwardEmitter::load_values(Scope& scope, Level level, Index at) {
   llvm::Type* shape = e_.ir().getInt1Ty();
@@ -154,10 +142,10 @@ void ForwardEmitter::load_values(Scope& scope, Level level, Index at) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != level) continue;
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
-      scope.value[i] = from_entry(value_at(level, slot, at), key_.program.nodes()[i].type, shape);
+      scope.value[i] = from_entry(e_, value_at(level, slot, at), key_.program.nodes()[i].type, shape);
     }
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-      scope.flag[i] = from_entry(value_at(level, slot, at), ir::Type::kBool, shape);
+      scope.flag[i] = from_entry(e_, value_at(level, slot, at), ir::Type::kBool, shape);
     }
   }
 }

@@ -121,9 +121,6 @@ class ForwardEmitter {
   Ptr score_at(Index row, Index column) { return real_at(scratch_.s, row, scratch_.s_stride, column); }
   Ptr entry_at(std::int64_t section, std::int32_t slot, std::int64_t slot_entries, Index entry);
   Ptr value_at(plan::Level level, std::int32_t slot, Index at);
-  // A node's value as the 4 bytes of a table entry, and back.
-  llvm::Value* to_entry(llvm::Value* value);
-  llvm::Value* from_entry(Ptr address, ir::Type type, llvm::Type* bool_shape);
   void load_values(Scope& scope, plan::Level level, Index at);
   int vector_bytes() const { return static_cast<int>(e_.lanes() * e_.real_bytes()); }
   int groups() const { return key_.tiling.q_tile / key_.tiling.micro_rows; }

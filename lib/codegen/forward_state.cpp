@@ -5,6 +5,7 @@
 
 #include "codegen/forward.h"
 #include "codegen/storage.h"
+#include "codegen/table_entry.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
@@ -117,7 +118,7 @@ Bool ForwardEmitter::store_values(const Scope& scope, Level level, Index at) {
       if (level != Level::kRow && !Emitter::is_vector(value)) {
         value = e_.ir().CreateVectorSplat(static_cast<unsigned>(e_.lanes()), value);
       }
-      e_.store(to_entry(value), value_at(level, slot, at));
+      e_.store(to_entry(e_, value), value_at(level, slot, at));
     };
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0) store(slot, scope.value[i]);
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "codegen/forward.h"
+#include "codegen/table_entry.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -172,7 +173,7 @@ void ForwardEmitter::store_column_ranges(const Scope& scope, Index panel) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     const std::int32_t slot = hoisting_.range_slot[i];
     if (slot < 0 || hoisting_.level[i] != Level::kColumn) continue;
-    llvm::Value* lanes = to_entry(scope.value[i]);
+    llvm::Value* lanes = to_entry(e_, scope.value[i]);
     const Ptr at = entry_at(scratch_.column_ranges, slot, 2 * (key_.tiling.kv_tile / e_.lanes()), e_.mul(panel, e_.index(2)));
     e_.store(ir.CreateIntMinReduce(lanes, true), at);
     e_.store(ir.CreateIntMaxReduce(lanes, true), e_.at_byte(at, 4));

@@ -54,19 +54,6 @@ struct Merging {
   std::vector<RowState> states;
 };
 
-// First in the order of the items, which no thread count changes.
-LaunchOutcome outcome_of(std::span<const ThreadRecord> records) {
-  LaunchOutcome outcome;
-  std::int64_t first = -1;
-  for (const ThreadRecord& record : records) {
-    outcome.scores_visited += record.scores_visited;
-    if (record.first_fault_item < 0 || (first >= 0 && first < record.first_fault_item)) continue;
-    first = record.first_fault_item;
-    outcome.fault = record.first_fault;
-  }
-  return outcome;
-}
-
 class Decode {
  public:
   Decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const BlockMask* mask, int threads)
@@ -178,11 +165,7 @@ void Decode::attend(Workspace& workspace, std::size_t index, int thread) const {
   arg.fault = &record.fault;
   kernel_.decode(&arg);
   record.scores_visited += item.row_count * columns_of({arg.spans, static_cast<std::size_t>(arg.span_count)});
-  const std::int64_t order = items_before_ + static_cast<std::int64_t>(index);
-  if (record.fault.raised != 0 && (record.first_fault_item < 0 || order < record.first_fault_item)) {
-    record.first_fault = record.fault;
-    record.first_fault_item = order;
-  }
+  record.note_fault(items_before_ + static_cast<std::int64_t>(index));
 }
 
 // `items` are those of the pair.
@@ -247,7 +230,7 @@ LaunchOutcome Decode::run(Workspace& workspace) {
     });
     items_before_ += static_cast<std::int64_t>(items_.size());
   }
-  return outcome_of(workspace.records);
+  return gather(workspace.records);
 }
 
 WorkspacePool& pool() {

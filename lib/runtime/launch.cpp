@@ -17,8 +17,8 @@ namespace {
 constexpr std::int64_t kCachedPanels = std::int64_t{512} << 10;
 constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;
 constexpr std::int64_t kThreadItems = 8;
-constexpr std::int64_t kWaveItems = 1 << 16;                   // bounds the plan of a wave of many short pairs
-constexpr std::int64_t kPackColumns = 512;                     // key columns of one packing item, rounded up to panels
+constexpr std::int64_t kWaveItems = 1 << 16;  // bounds the plan of a wave of many short pairs
+constexpr std::int64_t kPackColumns = 512;    // key columns of one packing item, rounded up to panels
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -120,23 +120,8 @@ void attend_wave(const Job& job, const Wave& wave) {
     tile.fault = &record.fault;
     job.kernel.attend(&tile);
     record.scores_visited += item.q_count * columns_of({tile.spans, static_cast<std::size_t>(tile.span_count)});
-    if (record.fault.raised != 0 && (record.first_fault_item < 0 || item.index < record.first_fault_item)) {
-      record.first_fault = record.fault;
-      record.first_fault_item = item.index;
-    }
+    record.note_fault(item.index);
   });
-}
-
-LaunchOutcome gather(std::span<const ThreadRecord> records) {
-  LaunchOutcome outcome;
-  std::int64_t first = -1;
-  for (const ThreadRecord& record : records) {
-    outcome.scores_visited += record.scores_visited;
-    if (record.first_fault_item < 0 || (first >= 0 && first < record.first_fault_item)) continue;
-    first = record.first_fault_item;
-    outcome.fault = record.first_fault;
-  }
-  return outcome;
 }
 
 WorkspacePool& pool() {

@@ -7,9 +7,11 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <span>
 #include <vector>
 
 #include "plan/kernel_abi.h"
+#include "runtime/launch.h"
 #include "runtime/schedule.h"
 
 namespace flexjit::runtime {
@@ -38,7 +40,27 @@ struct alignas(kAlignment) ThreadRecord {
   plan::FaultArg first_fault{};        // of the lowest item so far
   std::int64_t first_fault_item = -1;  // -1: none
   std::int64_t scores_visited = 0;
+
+  // Keeps the fault that the kernel left while it worked on `item`.
+  void note_fault(std::int64_t item) {
+    if (fault.raised == 0 || (first_fault_item >= 0 && item >= first_fault_item)) return;
+    first_fault = fault;
+    first_fault_item = item;
+  }
 };
+
+// The fault of the first item in their order, which no thread count changes.
+inline LaunchOutcome gather(std::span<const ThreadRecord> records) {
+  LaunchOutcome outcome;
+  std::int64_t first = -1;
+  for (const ThreadRecord& record : records) {
+    outcome.scores_visited += record.scores_visited;
+    if (record.first_fault_item < 0 || (first >= 0 && first < record.first_fault_item)) continue;
+    first = record.first_fault_item;
+    outcome.fault = record.first_fault;
+  }
+  return outcome;
+}
 
 struct Workspace {
   AlignedBuffer panels;   // packed K and V of one wave
