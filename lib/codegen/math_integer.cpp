@@ -52,7 +52,7 @@ Divisor emit_divisor_at_definition(Emitter& e, Int b) {
   auto& ir = e.ir();
   const llvm::IRBuilderBase::InsertPointGuard guard(ir);
   if (auto* instruction = llvm::dyn_cast<llvm::Instruction>(b.value)) {
-    ir.SetInsertPoint(*instruction->getInsertionPointAfterDef());
+    ir.SetInsertPoint(instruction->getParent(), *instruction->getInsertionPointAfterDef());  // may be the end of the block
   } else {
     auto& entry = ir.GetInsertBlock()->getParent()->getEntryBlock();
     ir.SetInsertPoint(&entry, entry.getFirstInsertionPt());
