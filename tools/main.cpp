@@ -72,12 +72,18 @@ void add_sizes(CLI::App& app, SizeOptions& sizes) {
   app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
 }
 
+// One of the names that --dtype takes.
+DType dtype_of(const std::string& name) {
+  for (DType dtype : {DType::kBF16, DType::kF16, DType::kF64}) {
+    if (name_of(dtype) == name) return dtype;
+  }
+  return DType::kF32;
+}
+
 void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
   const auto add = [&app](const char* option, const char* what, auto store) {
-    const std::map<std::string, DType> types = {
-        {"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}, {"f64", DType::kF64}};
     app.add_option_function<std::string>(
-           option, [types, store](const std::string& name) { store(types.at(name)); }, what)
+           option, [store](const std::string& name) { store(dtype_of(name)); }, what)
         ->check(CLI::IsMember({"f32", "bf16", "f16", "f64"}))
         ->group("Element types");
   };

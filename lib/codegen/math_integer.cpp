@@ -52,7 +52,13 @@ Divisor emit_divisor_at_definition(Emitter& e, Int b) {
   auto& ir = e.ir();
   const llvm::IRBuilderBase::InsertPointGuard guard(ir);
   if (auto* instruction = llvm::dyn_cast<llvm::Instruction>(b.value)) {
-    ir.SetInsertPoint(instruction->getParent(), *instruction->getInsertionPointAfterDef());  // may be the end of the block
+    llvm::BasicBlock* block = instruction->getParent();
+    const auto after = *instruction->getInsertionPointAfterDef();
+    if (after == block->end()) {
+      ir.SetInsertPoint(block);
+    } else {
+      ir.SetInsertPoint(after);
+    }
   } else {
     auto& entry = ir.GetInsertBlock()->getParent()->getEntryBlock();
     ir.SetInsertPoint(&entry, entry.getFirstInsertionPt());
