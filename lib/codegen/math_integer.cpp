@@ -52,12 +52,11 @@ Divisor emit_divisor_at_definition(Emitter& e, Int b) {
   auto& ir = e.ir();
   const llvm::IRBuilderBase::InsertPointGuard guard(ir);
   if (auto* instruction = llvm::dyn_cast<llvm::Instruction>(b.value)) {
-    llvm::BasicBlock* block = instruction->getParent();
-    const auto after = *instruction->getInsertionPointAfterDef();
-    if (after == block->end()) {
-      ir.SetInsertPoint(block);
+    // None: it is the last of a block that is not finished.
+    if (const auto after = instruction->getInsertionPointAfterDef()) {
+      ir.SetInsertPoint(*after);
     } else {
-      ir.SetInsertPoint(after);
+      ir.SetInsertPoint(instruction->getParent());
     }
   } else {
     auto& entry = ir.GetInsertBlock()->getParent()->getEntryBlock();
