@@ -73,6 +73,9 @@ llvm::Value* CapturedReads::load_side_by_side(const BufferFields& buffer, DType 
   }
   base = ir.CreateGEP(element, base, e_.widen(e_.first_lane(index.back())).value);
   auto* type = llvm::FixedVectorType::get(element, static_cast<unsigned>(e_.lanes()));
+  // The rows of a large buffer are too many streams for the processor to foresee.
+  constexpr int kBytesAhead = 512;
+  e_.prefetch(e_.anywhere(Ptr{base}, e_.index(kBytesAhead)), CacheLevel::kSecond);
   return widen(e_, ir.CreateAlignedLoad(type, base, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
 }
 
