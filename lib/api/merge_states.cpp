@@ -18,20 +18,11 @@ namespace flexjit {
 
 namespace {
 
+using api::as_const;
 using api::Finding;
 
 constexpr const char* kDimensions[] = {"batch", "heads", "q_len", "v_head_dim"};
 constexpr const char* kFloats = "f32, bf16, f16 or f64";
-
-TensorView as_const(const MutableTensorView& view) {
-  TensorView result;
-  result.data = view.data;
-  result.dtype = view.dtype;
-  result.rank = view.rank;
-  result.shape = view.shape;
-  result.strides = view.strides;
-  return result;
-}
 
 bool is_float(DType dtype) {
   return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kF64;

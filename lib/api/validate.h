@@ -55,6 +55,9 @@ Bound bind_names(const ir::Interface& interface, const Bindings* bindings, const
 void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report& report);
 
 // BlockMaskOptions as a call's sizes. No value when they are not usable.
+// The same elements, to be read.
+TensorView as_const(const MutableTensorView& view);
+
 // A mask that is to be extended.
 void check_shorter_mask(const BlockMaskShape& mask, const BlockMaskOptions& options, Report& report);
 BlockMaskShape mask_shape_of(const BlockMaskOptions& options);

@@ -22,16 +22,6 @@ struct Expected {
   std::vector<Dimension> dimensions;
 };
 
-TensorView as_const(const MutableTensorView& view) {
-  TensorView result;
-  result.data = view.data;
-  result.dtype = view.dtype;
-  result.rank = view.rank;
-  result.shape = view.shape;
-  result.strides = view.strides;
-  return result;
-}
-
 bool usable_extents(const TensorView& view) {
   return std::all_of(view.shape.begin(), view.shape.begin() + view.rank,
                      [](std::int64_t extent) { return extent >= 0 && extent <= kMaxLength; });
@@ -108,6 +98,16 @@ void check_softmax_only(const Pattern& pattern, std::initializer_list<const Expe
 }
 
 }  // namespace
+
+TensorView as_const(const MutableTensorView& view) {
+  TensorView result;
+  result.data = view.data;
+  result.dtype = view.dtype;
+  result.rank = view.rank;
+  result.shape = view.shape;
+  result.strides = view.strides;
+  return result;
+}
 
 void check_view(const std::string& name, const TensorView& view, Report& report) {
   bool empty = false;

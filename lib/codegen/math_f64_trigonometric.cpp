@@ -1,6 +1,5 @@
 // fp64 sine and cosine. Below 2^20 three products reduce x; beyond it x is multiplied by 2/pi piece by piece in a loop, as in
 // math_trigonometric.cpp, each product exact because x comes in halves and the pieces have 23 bits.
-#include <llvm/IR/CFG.h>
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/GlobalVariable.h>
 
@@ -8,6 +7,7 @@
 #include <vector>
 
 #include "codegen/math_f64_internal.h"
+#include "codegen/math_reduction.h"
 
 namespace flexjit::codegen::f64 {
 namespace {
@@ -52,11 +52,6 @@ llvm::GlobalVariable* two_over_pi_table(Emitter& e) {
   return new llvm::GlobalVariable(e.module(), values->getType(), true, llvm::GlobalValue::PrivateLinkage, values, kName);
 }
 
-struct Reduced {
-  Int quadrant;  // modulo 4
-  Float r;
-};
-
 Reduced reduce_small(Emitter& e, Float x) {
   const Shaped s(e, x);
   const Float sum = e.fma(x, s.number(kTwoOverPi), s.number(kRound));
@@ -100,25 +95,12 @@ Reduced reduce_large(Emitter& e, Float x) {
 }
 
 Reduced reduce(Emitter& e, Float x) {
-  auto& ir = e.ir();
   const Shaped s(e, x);
   const Reduced small = reduce_small(e, x);
   const Float magnitude = e.abs(x);
   const Bool finite = e.compare(FloatOrder::kLt, magnitude, s.number(std::numeric_limits<double>::infinity()));
   const Bool large = e.logical_and(finite, e.compare(FloatOrder::kGe, magnitude, s.number(kLarge)));
-  Reduced replaced;
-  llvm::BasicBlock* replacing = nullptr;
-  e.if_then("reduce_large", e.any(large), [&] {
-    const Reduced exact = reduce_large(e, x);
-    replaced = {e.select(large, exact.quadrant, small.quadrant), e.select(large, exact.r, small.r)};
-    replacing = ir.GetInsertBlock();
-  });
-  const auto merge = [&](llvm::Value* with, llvm::Value* without) {
-    auto* phi = ir.CreatePHI(with->getType(), 2);
-    for (auto* block : llvm::predecessors(ir.GetInsertBlock())) phi->addIncoming(block == replacing ? with : without, block);
-    return phi;
-  };
-  return {Int{merge(replaced.quadrant.value, small.quadrant.value)}, Float{merge(replaced.r.value, small.r.value)}};
+  return replace_large(e, large, small, [&] { return reduce_large(e, x); });
 }
 
 Float sine(Emitter& e, Float x, std::int32_t shift) {

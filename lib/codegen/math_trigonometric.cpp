@@ -1,12 +1,12 @@
 // Sine and cosine: x = n * pi/2 + r, then one of two polynomials in r by the quadrant n. Below 2^17 three products reduce x.
 // Beyond it n no longer fits a float, and only x * 2/pi modulo 4 is wanted: fp64 multiplies x by 2/pi piece by piece, each
 // product exact, and drops the multiples of 4 from each before they are added. That is rare, so it stands under a branch.
-#include <llvm/IR/CFG.h>
 
 #include <array>
 #include <limits>
 
 #include "codegen/math_f64.h"
+#include "codegen/math_reduction.h"
 #include "codegen/vector_math.h"
 
 namespace flexjit::codegen {
@@ -42,11 +42,6 @@ constexpr std::array<double, 7> two_over_pi_pieces() {
   }
   return pieces;
 }
-
-struct Reduced {
-  Int quadrant;  // modulo 4
-  Float r;
-};
 
 // fp64 arithmetic in the shape of one operand.
 class Wide {
@@ -115,26 +110,12 @@ Reduced reduce_large(Emitter& e, Float x) {
   return {wide.low_bits(n.sum), wide.narrow(r)};
 }
 
-// A lane's result does not depend on its neighbours': the large reduction replaces only the lanes that need it.
 Reduced reduce(Emitter& e, Float x) {
-  auto& ir = e.ir();
   const Reduced small = reduce_small(e, x);
   const Float magnitude = e.abs(x);
   const Bool finite = e.compare(FloatOrder::kLt, magnitude, e.constant(std::numeric_limits<float>::infinity()));
   const Bool large = e.logical_and(finite, e.compare(FloatOrder::kGe, magnitude, e.constant(kLarge)));
-  Reduced replaced;
-  llvm::BasicBlock* replacing = nullptr;
-  e.if_then("reduce_large", e.any(large), [&] {
-    const Reduced exact = reduce_large(e, x);
-    replaced = {e.select(large, exact.quadrant, small.quadrant), e.select(large, exact.r, small.r)};
-    replacing = ir.GetInsertBlock();
-  });
-  const auto merge = [&](llvm::Value* with, llvm::Value* without) {
-    auto* phi = ir.CreatePHI(with->getType(), 2);
-    for (auto* block : llvm::predecessors(ir.GetInsertBlock())) phi->addIncoming(block == replacing ? with : without, block);
-    return phi;
-  };
-  return {Int{merge(replaced.quadrant.value, small.quadrant.value)}, Float{merge(replaced.r.value, small.r.value)}};
+  return replace_large(e, large, small, [&] { return reduce_large(e, x); });
 }
 
 // sin(x + shift * pi/2).

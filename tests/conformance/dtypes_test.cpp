@@ -96,6 +96,17 @@ class DtypesOn : public OnBackends {
     spec.out_dtype = types.out;
     return spec;
   }
+
+  void expect_correct(const std::string& name, const Shape& shape, const Types& types, const TestedPattern& pattern) {
+    AttentionSpec spec = spec_for(shape, types);
+    spec.score_mod = pattern.score_mod;
+    spec.mask_mod = pattern.mask_mod;
+    TypedTensors tensors(shape, types);
+    compile_or_throw(engine(), spec).run(tensors.args()).value();
+    const auto& [exact, bounds] = expected_for(name, tensors, pattern.naive);
+    EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
+    EXPECT_LE(worst_difference(widened(tensors.lse), exact.lse), bounds.lse);
+  }
 };
 
 TEST_P(DtypesOn, MainPatternsAtAllShapes) {
@@ -107,14 +118,7 @@ TEST_P(DtypesOn, MainPatternsAtAllShapes) {
         const bool is_main = pattern.name == std::string("plain") || pattern.name == std::string("causal");
         if (!is_main && &shape != &kShapes[0]) continue;
         SCOPED_TRACE(name);
-        AttentionSpec spec = spec_for(shape, types);
-        spec.score_mod = pattern.score_mod;
-        spec.mask_mod = pattern.mask_mod;
-        TypedTensors tensors(shape, types);
-        compile_or_throw(engine(), spec).run(tensors.args()).value();
-        const auto& [exact, bounds] = expected_for(name, tensors, pattern.naive);
-        EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
-        EXPECT_LE(worst_difference(widened(tensors.lse), exact.lse), bounds.lse);
+        expect_correct(name, shape, types, pattern);
       }
     }
   }
@@ -165,13 +169,7 @@ TEST_P(DtypesOn, MasksWithEdgesAndHolesAnywhere) {
     for (const TestedPattern& pattern : masks) {
       const std::string name = to_string(types) + ", " + pattern.name;
       SCOPED_TRACE(name);
-      AttentionSpec spec = spec_for(shape, types);
-      spec.score_mod = pattern.score_mod;
-      spec.mask_mod = pattern.mask_mod;
-      TypedTensors tensors(shape, types);
-      compile_or_throw(engine(), spec).run(tensors.args()).value();
-      const auto& [exact, bounds] = expected_for(name, tensors, pattern.naive);
-      EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
+      expect_correct(name, shape, types, pattern);
     }
   }
 }
