@@ -125,33 +125,36 @@ ExprId Parser::add(Expr expr, const std::vector<ExprId>& operands) {
   return {static_cast<std::uint32_t>(ast_.exprs.size() - 1)};
 }
 
+Span Parser::span_since(std::size_t first) const { return join(tokens_[first].span, tokens_[at_ - 1].span); }
+
 ExprId Parser::parse_expression() {
   if (++nesting_ > kMaxNesting) return fail_expression(Kind::kTooDeep, peek().span, {std::to_string(kMaxNesting)});
+  const std::size_t first = at_;
   ExprId condition = parse_binary(kPrecOr);
   if (!failed_ && accept(TokenKind::kQuestion)) {
     const ExprId yes = parse_expression();
     if (!failed_) expect(TokenKind::kColon, "`:` of the conditional");
     const ExprId no = failed_ ? ExprId{} : parse_expression();
-    if (!failed_)
-      condition = add({.kind = ExprKind::kConditional, .span = join(span_of(condition), span_of(no))}, {condition, yes, no});
+    if (!failed_) condition = add({.kind = ExprKind::kConditional, .span = span_since(first)}, {condition, yes, no});
   }
   --nesting_;
   return failed_ ? ExprId{} : condition;
 }
 
 ExprId Parser::parse_binary(int min_precedence) {
+  const std::size_t first = at_;
   ExprId left = parse_operand(min_precedence);
   while (!failed_) {
     const BinaryOperator next = binary_operator(peek());
     if (next.precedence == 0 || next.precedence < min_precedence) break;
     if (next.precedence == kPrecCompare) {
-      left = parse_comparison_tail(left, span_of(left));
+      left = parse_comparison_tail(left, span_since(first));
       continue;
     }
     take();
     const ExprId right = parse_binary(next.precedence + 1);
     if (failed_) break;
-    left = add({.kind = ExprKind::kBinary, .op = next.op, .span = join(span_of(left), span_of(right))}, {left, right});
+    left = add({.kind = ExprKind::kBinary, .op = next.op, .span = span_since(first)}, {left, right});
   }
   return failed_ ? ExprId{} : left;
 }
@@ -166,7 +169,7 @@ ExprId Parser::parse_operand(int min_precedence) {
   const ExprId operand = parse_binary(kPrecNot);
   --nesting_;
   if (failed_) return {};
-  return add({.kind = ExprKind::kUnary, .op = Operator::kNot, .span = join(word.span, span_of(operand))}, {operand});
+  return add({.kind = ExprKind::kUnary, .op = Operator::kNot, .span = join(word.span, tokens_[at_ - 1].span)}, {operand});
 }
 
 // left is a complete operand; a second comparison operator after the right one is the mistake that Python's users make.
@@ -188,7 +191,7 @@ ExprId Parser::parse_comparison_tail(ExprId left, Span left_span) {
                            {is_member ? "`&&` between them" : quoted(first + " && " + second)});
   }
   if (!is_member) {
-    const Span span = join(left_span, span_of(right));
+    const Span span = join(left_span, tokens_[at_ - 1].span);
     return add({.kind = ExprKind::kBinary, .op = binary_operator(op).op, .span = span}, {left, right});
   }
   if (!negated) return right;
@@ -215,7 +218,7 @@ ExprId Parser::parse_unary() {
   const ExprId operand = parse_unary();
   --nesting_;
   if (failed_) return {};
-  return add({.kind = ExprKind::kUnary, .op = op, .span = join(begin, span_of(operand))}, {operand});
+  return add({.kind = ExprKind::kUnary, .op = op, .span = join(begin, tokens_[at_ - 1].span)}, {operand});
 }
 
 ExprId Parser::parse_postfix() {

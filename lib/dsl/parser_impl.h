@@ -59,6 +59,7 @@ class Parser {
 
   ExprId add(Expr expr, const std::vector<ExprId>& operands);
   Span span_of(ExprId id) const { return ast_.expr(id).span; }
+  Span span_since(std::size_t first) const;  // from token number `first` to the last one taken
 
   // Tokens.
   const Token& peek(std::size_t ahead = 0) const { return tokens_[std::min(at_ + ahead, tokens_.size() - 1)]; }

@@ -16,15 +16,16 @@ struct Offsets {
   std::uint32_t buffer = 0;
   std::uint32_t param = 0;
   std::uint32_t site = 0;
+  std::uint32_t text = 0;
 };
 
 class Composition {
  public:
   void add(const Lowered& stage) {
     const Program& program = stage.program;
-    const Offsets offsets{static_cast<std::uint32_t>(interface_.buffers.size()),
-                          static_cast<std::uint32_t>(interface_.params.size()),
-                          static_cast<std::uint32_t>(interface_.sites.size())};
+    const Offsets offsets{
+        static_cast<std::uint32_t>(interface_.buffers.size()), static_cast<std::uint32_t>(interface_.params.size()),
+        static_cast<std::uint32_t>(interface_.sites.size()), static_cast<std::uint32_t>(interface_.texts.size())};
     add_declarations(stage, offsets);
     std::vector<Id> copies;
     for (std::uint32_t i = 0; i < program.size(); ++i) {
@@ -32,6 +33,7 @@ class Composition {
       for (Id operand : program.operands(Id{i})) operands.push_back(copies[operand.index]);
       copies.push_back(copy(program, Id{i}, operands, offsets));
     }
+    builder_.copy_marks(program, copies);
     if (program.score().valid()) score_ = copies[program.score().index];
     if (!program.mask().valid()) return;
     const Id mask = copies[program.mask().index];
@@ -57,6 +59,11 @@ class Composition {
     for (ReadSite site : stage.interface.sites) {
       site.buffer += offsets.buffer;
       interface_.sites.push_back(std::move(site));
+    }
+    std::ranges::copy(stage.interface.texts, std::back_inserter(interface_.texts));
+    for (Expression expression : stage.interface.expressions) {
+      expression.text += offsets.text;
+      interface_.expressions.push_back(expression);
     }
   }
 

@@ -50,8 +50,21 @@ struct ReadSite {
   std::string snippet;
 };
 
-// Slots and sites are those of the Program it came with.
+// A text that the program was made of, and bytes [begin, end) of one that stand for a value.
+struct Text {
+  std::string name;
+  std::string text;
+};
+struct Expression {
+  std::uint32_t text = 0;
+  std::uint32_t begin = 0;
+  std::uint32_t end = 0;
+};
+
+// Slots, sites and marks are those of the Program it came with.
 struct Interface {
+  std::vector<Text> texts;
+  std::vector<Expression> expressions;  // by mark
   std::vector<BufferInterface> buffers;
   std::vector<ParamInterface> params;
   std::vector<ReadSite> sites;

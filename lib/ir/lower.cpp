@@ -50,7 +50,8 @@ Result<Lowered> lower_source(const dsl::Source& source) {
 
   ProgramBuilder builder;
   Interface interface = lower_declarations(*checked, builder);
-  ExpressionLowering lowering(*checked, builder, interface.sites);
+  for (const dsl::SourceText& text : checked->texts) interface.texts.push_back({text.name, text.text});
+  ExpressionLowering lowering(*checked, builder, interface);
   Id score;
   if (checked->score.valid()) {
     score = lowering.lower_root(checked->score);

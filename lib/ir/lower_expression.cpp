@@ -8,10 +8,10 @@
 
 namespace flexjit::ir {
 
-ExpressionLowering::ExpressionLowering(const dsl::Checked& checked, ProgramBuilder& builder, std::vector<ReadSite>& sites)
+ExpressionLowering::ExpressionLowering(const dsl::Checked& checked, ProgramBuilder& builder, Interface& interface)
     : checked_(checked),
       builder_(builder),
-      sites_(sites),
+      interface_(interface),
       guards_(builder),
       needs_(unconditional_needs(checked)),
       instances_(checked.nodes.size()) {}
@@ -30,8 +30,14 @@ Id ExpressionLowering::lower(dsl::TypedId id, GuardId guard) {
   }
   const Id lowered = lower_node(id, guard);
   instances.push_back({guard, lowered});
+  mark(node.span, lowered);
   exhausted_ |= builder_.program().size() > dsl::kMaxNodes;
   return lowered;
+}
+
+void ExpressionLowering::mark(dsl::Span span, Id id) {
+  builder_.mark(id);
+  interface_.expressions.push_back({.text = span.text, .begin = span.begin, .end = span.end});
 }
 
 Id ExpressionLowering::lower_node(dsl::TypedId id, GuardId guard) {
@@ -125,17 +131,17 @@ void ExpressionLowering::lower_needs(dsl::TypedId root, GuardId guard) {
 }
 
 std::uint32_t ExpressionLowering::site_of(dsl::Span span, std::uint32_t buffer) {
-  const auto next = static_cast<std::uint32_t>(sites_.size());
+  const auto next = static_cast<std::uint32_t>(interface_.sites.size());
   const auto [entry, is_new] = known_sites_.try_emplace({span.text, span.begin, span.end}, next);
   if (!is_new) return entry->second;
   const dsl::SourceText& text = checked_.texts[span.text];
   dsl::Location location = dsl::locate(text.text, span);
-  sites_.push_back({.buffer = buffer,
-                    .source_name = text.name,
-                    .line = location.line,
-                    .column = location.column,
-                    .length = location.length,
-                    .snippet = std::move(location.snippet)});
+  interface_.sites.push_back({.buffer = buffer,
+                              .source_name = text.name,
+                              .line = location.line,
+                              .column = location.column,
+                              .length = location.length,
+                              .snippet = std::move(location.snippet)});
   return next;
 }
 

@@ -19,8 +19,9 @@ namespace flexjit::ir {
 
 class ExpressionLowering {
  public:
-  // All must outlive it. Buffers and params are already in `builder`; read sites are appended to `sites`.
-  ExpressionLowering(const dsl::Checked& checked, ProgramBuilder& builder, std::vector<ReadSite>& sites);
+  // All must outlive it. Buffers and params are already in `builder`; read sites and, by mark, expressions are appended to
+  // `interface`.
+  ExpressionLowering(const dsl::Checked& checked, ProgramBuilder& builder, Interface& interface);
 
   Id lower_root(dsl::TypedId root);
   // The bound on IR nodes was reached; what was lowered since is meaningless.
@@ -44,11 +45,12 @@ class ExpressionLowering {
   Id lower_const(const dsl::TypedNode& node, std::uint32_t bits);
 
   void lower_needs(dsl::TypedId root, GuardId guard);
+  void mark(dsl::Span span, Id id);
   std::uint32_t site_of(dsl::Span span, std::uint32_t buffer);
 
   const dsl::Checked& checked_;
   ProgramBuilder& builder_;
-  std::vector<ReadSite>& sites_;
+  Interface& interface_;
   Guards guards_;
   std::vector<Needs> needs_;                      // by typed node
   std::vector<std::vector<Instance>> instances_;  // by typed node

@@ -224,6 +224,10 @@ std::vector<bool> reachable(const Program& program, Id root) {
   return reached;
 }
 
+void ProgramBuilder::copy_marks(const Program& program, std::span<const Id> copies) {
+  for (Id marked : program.marks()) mark(marked.valid() ? copies[marked.index] : Id{});
+}
+
 Program ProgramBuilder::finish(Id score, Id mask) && {
   FLEXJIT_CHECK(!score.valid() || program_.node(score).type == Type::kFloat, "the score is a float");
   FLEXJIT_CHECK(!mask.valid() || program_.node(mask).type == Type::kBool, "the mask is a bool");
@@ -245,6 +249,7 @@ Program ProgramBuilder::finish(Id score, Id mask) && {
   }
   out.score_ = score.valid() ? renumbered[score.index] : Id{};
   out.mask_ = mask.valid() ? renumbered[mask.index] : Id{};
+  for (Id marked : program_.marks()) out.marks_.nodes.push_back(marked.valid() ? renumbered[marked.index] : Id{});
   out.buffers_ = std::move(program_.buffers_);
   out.params_ = std::move(program_.params_);
   return out;

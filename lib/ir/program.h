@@ -96,6 +96,13 @@ struct DotInfo {
   bool operator==(const DotInfo&) const = default;
 };
 
+// By mark: the node that computes what was marked, invalid where it vanished. Passes carry marks along for those who show a
+// program beside its text; they are no part of what a program is, and nothing that is computed may depend on them.
+struct Marks {
+  std::vector<Id> nodes;
+  bool operator==(const Marks&) const { return true; }
+};
+
 // One pattern: a score root (float; invalid = identity) and a mask root (bool; invalid = everything allowed).
 class Program {
  public:
@@ -109,6 +116,7 @@ class Program {
   Id mask() const { return mask_; }
   std::span<const BufferType> buffers() const { return buffers_; }
   std::span<const Type> params() const { return params_; }
+  std::span<const Id> marks() const { return marks_.nodes; }
   const ReadInfo& read(Id id) const { return reads_[node(id).payload]; }
   const DotInfo& dot(Id id) const { return dots_[node(id).payload]; }
 
@@ -128,6 +136,7 @@ class Program {
   std::vector<Type> params_;
   Id score_;
   Id mask_;
+  Marks marks_;
 };
 
 // By node: `root`, or an operand of what is reached. An invalid root reaches nothing.
@@ -149,6 +158,10 @@ class ProgramBuilder {
   Id make(Op op, std::span<const Id> operands);
   Id read(const ReadInfo& info, std::span<const Id> operands);  // equal reads at two sites share the first site
   Id dot(const DotInfo& info, std::span<const Id> operands);
+
+  void mark(Id id) { program_.marks_.nodes.push_back(id); }  // may be invalid
+  // The marks of `program`, whose node i became copies[i].
+  void copy_marks(const Program& program, std::span<const Id> copies);
 
   const Program& program() const { return program_; }
   // Sets the roots and hands the program over. Nodes that no root reaches are dropped and the rest renumbered, operands

@@ -22,6 +22,7 @@ class Simplifier {
   Id constant(float value) { return builder_.const_float(value); }
   Id constant(bool value) { return builder_.const_bool(value); }
   Id zero(Type type);
+  void copy_marks(const Program& program, std::span<const Id> copies) { builder_.copy_marks(program, copies); }
   Program finish(Id score, Id mask) && { return std::move(builder_).finish(score, mask); }
 
   const Program& program() const { return builder_.program(); }

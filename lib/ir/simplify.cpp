@@ -170,6 +170,7 @@ Program simplify(const Program& program) {
       simplified.push_back(s.copy(program, Id{i}, operands));
     }
   }
+  s.copy_marks(program, simplified);
   Id score = program.score().valid() ? simplified[program.score().index] : Id{};
   Id mask = program.mask().valid() ? simplified[program.mask().index] : Id{};
   if (score.valid() && s.is(score, Op::kScore)) score = Id{};
