@@ -24,6 +24,7 @@ DecodeEmitter::DecodeEmitter(Emitter& e, const plan::KernelKey& key)
 //     key_step({kv, max(kv, spans[s].begin), min(kv + kv_tile, spans[s].end)});
 void DecodeEmitter::emit() {
   const Ptr arg = e_.begin_function("decode", "item");
+  const SourceScope setup = e_.part(plan::Part::kSetup);
   load_item(arg);
   expressions_.emplace(e_, key_.program, hoisting_, item_.launch);
   uniform_ = expressions_->uniform_scope(item_.indices);
@@ -32,6 +33,7 @@ void DecodeEmitter::emit() {
   emit_row_values();
   const Index span_count = e_.widen(e_.load_int(e_.at_byte(arg, offsetof(DecodeArg, span_count)), "span_count"));
   const Ptr spans = e_.load_pointer(e_.at_byte(arg, offsetof(DecodeArg, spans)), "spans");
+  const SourceScope loops = e_.part(plan::Part::kLoops);
   e_.for_range("span", e_.index(0), span_count, e_.index(1), [&](Index s) {
     const Ptr span = e_.at(spans, e_.mul(s, e_.index(sizeof(plan::SpanArg) / 4)));
     const Int begin = e_.load_int(span, "span.begin");

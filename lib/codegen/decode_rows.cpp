@@ -39,6 +39,7 @@ Index DecodeEmitter::query_of(Index row) {
 
 // for (r = 0; r < rows; ++r) scratch.q[r][0 .. q_stride) = q[head_of(r)][query_of(r)], then zeros
 void DecodeEmitter::emit_query_rows() {
+  const SourceScope part = e_.part(plan::Part::kQueries);
   const Ptr tensor = e_.at_byte(item_.launch.launch, offsetof(plan::LaunchArg, q));
   const auto field = [&](std::size_t offset) { return e_.load_index(e_.at_byte(tensor, static_cast<std::int64_t>(offset))); };
   const Index batch = field(offsetof(plan::TensorArg, stride_batch));
@@ -82,6 +83,7 @@ void DecodeEmitter::emit_initial_state() {
 
 // for (r = 0; r < rows; ++r) sum[r] = reduce(sum_lanes[r]);
 void DecodeEmitter::emit_sums() {
+  const SourceScope part = e_.part(plan::Part::kOutput);
   e_.for_range("sums", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
     const Float lanes = e_.load_vector(scratch_at(scratch_.sum_lanes, r, e_.lanes(), e_.index(0)), 4 * e_.lanes());
     e_.store(e_.reduce_add(lanes).value, e_.at(item_.sum, r));
@@ -91,6 +93,7 @@ void DecodeEmitter::emit_sums() {
 
 // for (r = 0; r < rows; ++r) { h = head_of(r); q_idx = query_of(r); row_values[slot][r] = ...; }
 void DecodeEmitter::emit_row_values() {
+  const SourceScope part = e_.part(plan::Part::kRowTables);
   if (hoisting_.row_slots == 0) return;
   e_.for_range("row_values", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
     Scope scope = uniform_;
@@ -107,6 +110,7 @@ void DecodeEmitter::emit_row_values() {
 
 // for (o = 0; o < kv_tile; o += lanes) { kv_idx = kv + o + lane; column_values[slot][o..] = ...; }
 void DecodeEmitter::emit_column_values(Index kv) {
+  const SourceScope part = e_.part(plan::Part::kColumnTables);
   if (hoisting_.column_slots == 0) return;
   e_.for_range("column_values", e_.index(0), e_.index(key_.tiling.kv_tile), e_.index(e_.lanes()), [&](Index offset) {
     Scope scope = uniform_;

@@ -17,6 +17,7 @@ constexpr std::int64_t kCacheLine = 64;
 // for (c = (first - kv) & -4; kv + c < last; c += 4) for row chunk: s[row..][c..c+3] = ...;
 // Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
 void DecodeEmitter::emit_scores(const Step& step) {
+  const SourceScope part = e_.part(plan::Part::kQueryKey);
   auto& ir = e_.ir();
   const Int first = e_.narrow(step.first), last = e_.narrow(e_.sub(step.last, e_.index(1)));
   for (int offset = 0; offset < key_.tiling.kv_tile; offset += e_.lanes()) {

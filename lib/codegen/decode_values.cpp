@@ -11,6 +11,7 @@ constexpr std::int64_t kCacheLine = 64;
 }  // namespace
 
 void DecodeEmitter::emit_values(const Step& step) {
+  const SourceScope part = e_.part(plan::Part::kWeightsValues);
   for_row_chunks("value_rows", [&](Index row, int rows) { emit_value_rows(step, row, rows); });
 }
 

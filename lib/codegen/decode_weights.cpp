@@ -17,6 +17,7 @@ constexpr float kLog2E = 1.44269504088896F;
 
 // for (r = 0; r < rows; ++r) { x[] = modified scores; max[r] = ...; s[r][] = weights of x[]; sum_lanes[r] += weights; }
 void DecodeEmitter::emit_weights(const Step& step) {
+  const SourceScope part = e_.part(plan::Part::kWeights);
   e_.for_range("weights", e_.index(0), item_.rows, e_.index(1), [&](Index row) {
     const Scope of_row = row_scope(row);
     llvm::SmallVector<Float, 4> scores;
@@ -32,6 +33,7 @@ void DecodeEmitter::emit_weights(const Step& step) {
 // lanes read nothing, and last so that nothing score_mod makes there survives. Steps that are all allowed take the same way: a
 // few instructions against some hundred of the products.
 Float DecodeEmitter::emit_modified_scores(const Step& step, const Scope& of_row, Index row, Index offset) {
+  const SourceScope part = e_.part(plan::Part::kMaskedScores);
   Scope scope = of_row;
   load_column_values(scope, offset);
   Float score = e_.mul(e_.load_vector(score_at(row, offset), 4 * e_.lanes()), item_.launch.scale);
@@ -71,6 +73,7 @@ void DecodeEmitter::emit_fault_checks(const Scope& scope, const std::vector<bool
 
 // if (any score > max[row]) { rescale; max[row] = the largest score; }   NaN is ignored here
 void DecodeEmitter::emit_row_max(Index row, llvm::ArrayRef<Float> scores) {
+  const SourceScope part = e_.part(plan::Part::kMaxima);
   const Float old_max = e_.load(e_.at(item_.max, row));
   Float lanes = e_.broadcast(old_max);
   for (Float score : scores) lanes = e_.max(score, lanes);
@@ -83,6 +86,7 @@ void DecodeEmitter::emit_row_max(Index row, llvm::ArrayRef<Float> scores) {
 
 // factor = exp(old_max - new_max); sum_lanes[row] *= factor; o[row] *= factor;
 void DecodeEmitter::emit_rescale(Index row, Float old_max, Float new_max) {
+  const SourceScope part = e_.part(plan::Part::kMaxima);
   const Float factor = emit_exp2_fast(e_, e_.broadcast(e_.mul(e_.sub(old_max, new_max), e_.constant(kLog2E))));
   const auto rescale = [&](Ptr address) {
     e_.store(e_.mul(e_.load_vector(address, 4 * e_.lanes()), factor).value, address, 4 * e_.lanes());

@@ -5,12 +5,25 @@
 
 namespace flexjit::codegen {
 
-Emitter::Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic)
+SourceScope::SourceScope(plan::Provenance& current, const plan::Provenance& inner, llvm::IRBuilder<>& builder,
+                         const LineTable* lines)
+    : current_(current), outer_(current), builder_(builder), outer_location_(builder.getCurrentDebugLocation()) {
+  current_ = inner;
+  if (lines != nullptr) builder_.SetCurrentDebugLocation(lines->location(inner));
+}
+
+SourceScope::~SourceScope() {
+  current_ = outer_;
+  builder_.SetCurrentDebugLocation(outer_location_);
+}
+
+Emitter::Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic, LineTable* lines)
     : module_(module),
       builder_(module.getContext()),
       isa_(isa),
       arithmetic_(arithmetic),
-      lanes_(plan::lanes_of(isa, arithmetic)) {}
+      lanes_(plan::lanes_of(isa, arithmetic)),
+      lines_(lines) {}
 
 llvm::Type* Emitter::real_type() {
   return arithmetic_ == plan::Arithmetic::kF64 ? builder_.getDoubleTy() : builder_.getFloatTy();
@@ -27,6 +40,7 @@ Ptr Emitter::begin_function(llvm::StringRef name, llvm::StringRef argument) {
   auto* function = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage, name, module_);
   function->addFnAttr(llvm::Attribute::NoUnwind);
   function->getArg(0)->setName(argument);
+  if (lines_ != nullptr) lines_->begin_function(*function);
   builder_.SetInsertPoint(llvm::BasicBlock::Create(module_.getContext(), "entry", function));
   return {function->getArg(0)};
 }

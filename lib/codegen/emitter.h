@@ -11,6 +11,7 @@
 
 #include <bit>
 
+#include "codegen/line_table.h"
 #include "plan/kernel_key.h"
 #include "plan/target.h"
 
@@ -37,9 +38,29 @@ enum class FloatOrder : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
 enum class CacheLevel : std::uint8_t { kFirst, kSecond };
 enum class Access : std::uint8_t { kRead, kWrite };
 
+// While it lives, what is emitted belongs to one part of the kernel or one node of the program.
+class [[nodiscard]] SourceScope {
+ public:
+  SourceScope(plan::Provenance& current, const plan::Provenance& inner, llvm::IRBuilder<>& builder, const LineTable* lines);
+  ~SourceScope();
+  SourceScope(const SourceScope&) = delete;
+  SourceScope& operator=(const SourceScope&) = delete;
+
+ private:
+  plan::Provenance& current_;
+  plan::Provenance outer_;
+  llvm::IRBuilder<>& builder_;
+  llvm::DebugLoc outer_location_;
+};
+
 class Emitter {
  public:
-  Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic = plan::Arithmetic::kF32);
+  // `lines` may be null: no line table.
+  Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmetic = plan::Arithmetic::kF32,
+          LineTable* lines = nullptr);
+
+  SourceScope part(plan::Part part) { return {from_, {.part = part}, builder_, lines_}; }
+  SourceScope node(ir::Id node) { return {from_, {.part = from_.part, .node = node}, builder_, lines_}; }
 
   plan::Isa isa() const { return isa_; }
   plan::Arithmetic arithmetic() const { return arithmetic_; }
@@ -183,6 +204,8 @@ class Emitter {
   plan::Isa isa_;
   plan::Arithmetic arithmetic_;
   int lanes_;
+  LineTable* lines_;
+  plan::Provenance from_;
 };
 
 }  // namespace flexjit::codegen

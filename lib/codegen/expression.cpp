@@ -42,6 +42,7 @@ void ExpressionEmitter::evaluate(Scope& scope, plan::Level level, const std::vec
   for (std::uint32_t i = 0; i < program_.size(); ++i) {
     if (hoisting_.level[i] != level || !wanted[i] || scope.value[i] != nullptr) continue;
     e_.set_contraction(from_score_[i] ? Contraction::kOn : Contraction::kOff);
+    const SourceScope source = e_.node(Id{i});
     scope.value[i] = node(scope, Id{i});
   }
   e_.set_contraction(Contraction::kOff);
@@ -50,7 +51,9 @@ void ExpressionEmitter::evaluate(Scope& scope, plan::Level level, const std::vec
 void ExpressionEmitter::evaluate_along_diagonal(Scope& scope) {
   e_.set_contraction(Contraction::kOff);
   for (std::uint32_t i = 0; i < program_.size(); ++i) {
-    if (hoisting_.in_diagonal[i] && scope.value[i] == nullptr) scope.value[i] = node(scope, Id{i});
+    if (!hoisting_.in_diagonal[i] || scope.value[i] != nullptr) continue;
+    const SourceScope source = e_.node(Id{i});
+    scope.value[i] = node(scope, Id{i});
   }
 }
 

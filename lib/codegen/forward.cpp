@@ -25,6 +25,7 @@ ForwardEmitter::ForwardEmitter(Emitter& e, const plan::KernelKey& key)
 //     key_tile(kv, min(kv_tile, spans[s].end - kv));
 void ForwardEmitter::emit() {
   item_.tile = e_.begin_function("attend", "tile");
+  const SourceScope setup = e_.part(plan::Part::kSetup);
   load_item();
   expressions_.emplace(e_, key_.program, hoisting_, item_.launch);
   uniform_ = expressions_->uniform_scope(item_.indices);
@@ -35,6 +36,7 @@ void ForwardEmitter::emit() {
   emit_row_ranges();
   const Index span_count = e_.widen(e_.load_int(e_.at_byte(item_.tile, offsetof(TileArg, span_count)), "span_count"));
   const Ptr spans = e_.load_pointer(e_.at_byte(item_.tile, offsetof(TileArg, spans)), "spans");
+  const SourceScope loops = e_.part(plan::Part::kLoops);
   e_.for_range("span", e_.index(0), span_count, e_.index(1), [&](Index s) {
     const Ptr span = e_.at(spans, e_.mul(s, e_.index(sizeof(plan::SpanArg) / 4)));
     const Int begin = e_.load_int(span, "span.begin");
@@ -81,6 +83,7 @@ void ForwardEmitter::load_item() {
 // for (i = 0; i < count; i += strip) for each group: if (begin + i < end) micro_tile at column begin + i, up to end;
 // softmax; O += P V
 void ForwardEmitter::emit_key_tile(KeyTile tile) {
+  const SourceScope part = e_.part(plan::Part::kLoops);
   const Bool columns_fine = emit_column_values(tile);
   const Bool diagonals_fine = emit_diagonal_values(tile);
   tile.fine = e_.logical_and(reads_fine_, e_.logical_and(columns_fine, diagonals_fine));

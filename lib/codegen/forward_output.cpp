@@ -18,6 +18,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 // for (r = 0; r < q_count; r += lanes) row_totals(r);                              softmax weights only
 // lse[...] = ...; max_scores[...] = ...; for (r = 0; r < q_count; ++r) output_row(r);
 void ForwardEmitter::emit_output() {
+  const SourceScope part = e_.part(plan::Part::kOutput);
   if (is_softmax()) {
     const Float sink = e_.broadcast(emit_sink());
     e_.for_range("totals", e_.index(0), item_.q_count, e_.index(e_.lanes()), [&](Index row) { emit_row_totals(row, sink); });

@@ -53,6 +53,7 @@ void ForwardEmitter::emit_units() {
 // for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) scratch.q[r][d] = factor * q[q_begin + min(r, q_count - 1)][d];
 // The rows that pad the last micro-tile repeat the last real one, so that whatever they compute is as harmless.
 void ForwardEmitter::emit_query_rows() {
+  const SourceScope part = e_.part(plan::Part::kQueries);
   const bool pairs = e_.arithmetic() == plan::Arithmetic::kBF16;
   Float factor = item_.launch.scale;
   if (!key_.program.score().valid()) factor = e_.mul(factor, e_.real(std::numbers::log2e));
@@ -132,6 +133,7 @@ Bool ForwardEmitter::store_values(const Scope& scope, Level level, Index at) {
 // fine = uniform reads in range and contiguous;
 // for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; fine &= row reads in range; }
 void ForwardEmitter::emit_row_values() {
+  const SourceScope part = e_.part(plan::Part::kRowTables);
   reads_fine_ = expressions_->unit_strides(Level::kElement);
   for (llvm::Value* flag : uniform_.flag) {
     if (flag != nullptr) reads_fine_ = e_.logical_and(reads_fine_, Bool{flag});
@@ -151,6 +153,7 @@ void ForwardEmitter::emit_row_values() {
 
 // for (c = 0; c < count; c += lanes) { kv_idx = kv + c + lane; column_values[slot][c..] = ...; } returns column reads in range
 Bool ForwardEmitter::emit_column_values(const KeyTile& tile) {
+  const SourceScope part = e_.part(plan::Part::kColumnTables);
   Bool fine = e_.constant_bool(true);
   if (hoisting_.column_slots == 0) return fine;
   const Id kv_idx = find(key_.program, Op::kKvIdx);
@@ -171,6 +174,7 @@ Bool ForwardEmitter::emit_column_values(const KeyTile& tile) {
 // = ...; } Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it
 // alone. Only differences that occur between the span's columns and the tile's rows are read.
 Bool ForwardEmitter::emit_diagonal_values(const KeyTile& tile) {
+  const SourceScope part = e_.part(plan::Part::kDiagonalTables);
   Bool fine = e_.constant_bool(true);
   if (hoisting_.diagonal_slots == 0) return fine;
   const Id q_idx = find(key_.program, Op::kQIdx);

@@ -8,12 +8,14 @@
 
 namespace flexjit::codegen {
 
-std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key) {
+std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key, Lines lines) {
   auto module = std::make_unique<llvm::Module>("flexjit", context);
   const TargetNames names = target_names(key.target);
   module->setTargetTriple(llvm::Triple(names.triple));
   module->setPICLevel(llvm::PICLevel::BigPIC);
-  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target));
+  std::optional<LineTable> table;
+  if (lines == Lines::kParts) table.emplace(*module);
+  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target), table ? &*table : nullptr);
   switch (key.nest) {
     case plan::Nest::kPrefill:
       ForwardEmitter(emitter, key).emit();
@@ -21,6 +23,7 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
       break;
     case plan::Nest::kDecode: DecodeEmitter(emitter, key).emit(); break;
   }
+  if (table) table->finish();
   for (llvm::Function& function : *module) {
     if (function.isDeclaration()) continue;
     function.addFnAttr("target-cpu", names.cpu);

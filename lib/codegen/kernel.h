@@ -9,7 +9,10 @@
 
 namespace flexjit::codegen {
 
+// Whether instructions carry the part and node that they are for (plan/kernel_parts.h).
+enum class Lines : std::uint8_t { kNone, kParts };
+
 // The module has the functions of kernel_abi.h, `attend` and `pack` or `decode`, and refers to no symbol outside itself.
-std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key);
+std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key, Lines lines = Lines::kNone);
 
 }  // namespace flexjit::codegen

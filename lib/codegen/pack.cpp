@@ -66,7 +66,10 @@ void Packer::load_arguments(Ptr arg) {
 
 // for (kv = kv_begin; kv < kv_end; kv += lanes) kv + lanes <= kv_len ? whole_panel(kv) : ragged_panel(kv); then the rows of V
 void Packer::emit() {
-  load_arguments(e_.begin_function("pack", "arg"));
+  const Ptr arg = e_.begin_function("pack", "arg");
+  const SourceScope setup = e_.part(plan::Part::kSetup);
+  load_arguments(arg);
+  const SourceScope keys = e_.part(plan::Part::kPackKeys);
   e_.for_range("pack.panel", kv_begin_, kv_end_, e_.index(layout_.lanes), [&](Index kv) {
     const Ptr source = row_of(k_, kv);
     const Ptr panel = at_cell(e_, k_panels_, e_.mul(kv, e_.index(layout_.k_depth)));
@@ -148,6 +151,7 @@ void Packer::emit_ragged_panel(Ptr source, Ptr panel, Index count) {
 
 // for (row = kv_begin; row < min(kv_end, kv_len); row += v_group) value_row(row)
 void Packer::emit_value_rows() {
+  const SourceScope part = e_.part(plan::Part::kPackValues);
   e_.for_range("pack.v", kv_begin_, e_.min(kv_end_, kv_len_), e_.index(layout_.v_group),
                [&](Index row) { emit_value_row(row); });
 }

@@ -49,6 +49,7 @@ Float ForwardEmitter::modified_score(Scope& scope, Float product) {
 
 // for each row r: whole_row
 void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro, const Accumulators& scores) {
+  const SourceScope part = e_.part(plan::Part::kScores);
   const int vectors = key_.tiling.micro_vectors;
   const Ptr first = e_.opaque(score_at(micro.row, micro.column));
   const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, micro.row, e_.lanes(), e_.index(0)));
@@ -102,6 +103,7 @@ void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> sc
 //   for (r = row; r < row + micro_rows; ++r) allowed |= masked_scores(r, column + j * lanes)
 //   narrow_visit(group, column + j * lanes, allowed)
 void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro) {
+  const SourceScope part = e_.part(plan::Part::kMaskedScores);
   e_.for_range("epilogue.panel", e_.index(0), e_.index(key_.tiling.micro_vectors), e_.index(1), [&](Index panel) {
     const Index bit = e_.bit_and(e_.lshr(micro.visited, panel), e_.index(1));
     e_.if_then("epilogue.visited", e_.equal(bit, e_.index(1)), [&] {

@@ -42,6 +42,7 @@ void ForwardEmitter::emit_score_tile(const KeyTile& tile, const MicroTile& micro
 }
 
 void ForwardEmitter::emit_narrow_products(const KeyTile& tile, const MicroTile& micro) {
+  const SourceScope part = e_.part(plan::Part::kQueryKey);
   e_.for_range("narrow", e_.index(0), e_.index(key_.tiling.micro_vectors), e_.index(1), [&](Index panel) {
     const Index bit = e_.bit_and(e_.lshr(micro.visited, panel), e_.index(1));
     e_.if_then("narrow.visited", e_.equal(bit, e_.index(1)), [&] {
@@ -59,6 +60,7 @@ void ForwardEmitter::emit_narrow_products(const KeyTile& tile, const MicroTile& 
 // A panel of packed K holds k_depth vectors; the panel of column kv begins at cell kv * k_depth.
 ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const KeyTile& tile, const MicroTile& micro, Index column,
                                                                     int vectors) {
+  const SourceScope part = e_.part(plan::Part::kQueryKey);
   const int rows = key_.tiling.micro_rows;
   const Index depth = e_.index(layout_.k_depth);
   const Ptr panels = at_cell(e_, item_.k_panels, e_.mul(e_.add(tile.kv, column), depth));
@@ -89,6 +91,7 @@ ForwardEmitter::Accumulators ForwardEmitter::emit_query_key_product(const KeyTil
 }
 
 void ForwardEmitter::store_scores(const MicroTile& micro, Index column, const Accumulators& scores) {
+  const SourceScope part = e_.part(plan::Part::kQueryKey);
   const int vectors = static_cast<int>(scores.size()) / key_.tiling.micro_rows;
   const Ptr first = e_.opaque(score_at(micro.row, column));
   for (std::size_t i = 0; i < scores.size(); ++i) {

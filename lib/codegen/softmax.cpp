@@ -12,6 +12,7 @@ namespace flexjit::codegen {
 // for (r = 0; r < rows; r += lanes) row_maxima(r);                                 softmax weights only
 // for each group: for (r = row; r < row + micro_rows; ++r) weights_of_row(r, visit.begin, visit.end);
 void ForwardEmitter::emit_softmax() {
+  const SourceScope part = e_.part(plan::Part::kWeights);
   if (is_softmax()) {
     e_.for_range("maxima", e_.index(0), item_.rows, e_.index(e_.lanes()), [&](Index row) { emit_row_maxima(row); });
   }
@@ -25,6 +26,7 @@ void ForwardEmitter::emit_softmax() {
 // For lanes rows at once: max = reduce(max_lanes[r]); shift = max == -inf ? 0 : max;   a row without any key keeps weights
 // 2^(-inf) = 0 rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -exponent * shift;
 void ForwardEmitter::emit_row_maxima(Index first_row) {
+  const SourceScope part = e_.part(plan::Part::kMaxima);
   llvm::SmallVector<Float, 16> lanes_of_rows;
   const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, first_row, e_.lanes(), e_.index(0)));
   for (int i = 0; i < e_.lanes(); ++i) {

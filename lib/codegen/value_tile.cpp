@@ -14,6 +14,7 @@ constexpr std::int64_t kKeysAhead = 8;  // between the prefetch of a row of V an
 
 // The value dims in chunks of equal width, as few as fit the registers, and one narrower chunk if they do not divide.
 void ForwardEmitter::emit_value_product(const KeyTile& tile) {
+  const SourceScope part = e_.part(plan::Part::kWeightsValues);
   const int total = layout_.v_padded / e_.lanes();
   const int chunks = (total + key_.tiling.micro_vectors - 1) / key_.tiling.micro_vectors;
   const int width = (total + chunks - 1) / chunks;

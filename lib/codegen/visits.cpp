@@ -26,6 +26,7 @@ Index count_zeros(Emitter& e, llvm::Intrinsic::ID direction, Index bits) {
 //   if (tile is not masked) visited = panels of count; whole = fine ? visited : 0;
 //   else masked_visit(group)
 void ForwardEmitter::emit_visits(const KeyTile& tile) {
+  const SourceScope part = e_.part(plan::Part::kVisits);
   e_.if_else(
       "masked", tile.masked, [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
       [&] {
@@ -148,6 +149,7 @@ Choice ForwardEmitter::panel_mask(const KeyTile& tile, Index group, Index panel)
 
 // for each group: row_ranges[slot][group] = {min, max} of row_values[slot][row .. row + micro_rows)
 void ForwardEmitter::emit_row_ranges() {
+  const SourceScope part = e_.part(plan::Part::kVisits);
   if (hoisting_.row_range_slots == 0) return;
   auto& ir = e_.ir();
   for_each_group("row_ranges", [&](Index group, Index row) {

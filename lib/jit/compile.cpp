@@ -35,7 +35,7 @@ struct Emitted {
   std::unique_ptr<llvm::TargetMachine> machine;
 };
 
-Result<Emitted> emit(const plan::KernelKey& key) {
+Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines) {
   Emitted emitted;
   auto machine = make_target_machine(key.target);
   if (!machine) return machine.diagnostics();
@@ -43,7 +43,7 @@ Result<Emitted> emit(const plan::KernelKey& key) {
   emitted.context = std::make_unique<llvm::LLVMContext>();
   static PassGate gate;
   emitted.context->setOptPassGate(gate);
-  emitted.module = codegen::emit_kernel(*emitted.context, key);
+  emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
   emitted.module->setDataLayout(emitted.machine->createDataLayout());
   std::string problem;
   llvm::raw_string_ostream out(problem);
@@ -68,7 +68,7 @@ Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileT
 
 Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
   const auto start = std::chrono::steady_clock::now();
-  auto emitted = emit(key);
+  auto emitted = emit(key, codegen::Lines::kNone);
   if (!emitted) return emitted.diagnostics();
   auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
@@ -91,7 +91,7 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
 }
 
 Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
-  auto emitted = emit(key);
+  auto emitted = emit(key, view == plan::View::kAsm ? codegen::Lines::kParts : codegen::Lines::kNone);
   if (!emitted) return emitted.diagnostics();
   if (view == plan::View::kLlvm) {
     std::string text;
