@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS flexjit EXPORT flexjit-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS flexjit-compiler LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(DIRECTORY include/flexjit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+install(DIRECTORY include/flexjit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h" PATTERN "*.def")
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/flexjit)
 install(EXPORT flexjit-targets NAMESPACE flexjit:: DESTINATION ${package_folder})

@@ -178,6 +178,12 @@ class BufferBinder {
 
 }  // namespace
 
+std::vector<std::string> BoundNames::samples() const {
+  std::vector<std::string> names;
+  for (const std::string& text : generated) names.push_back(text.substr(0, text.find(':')));
+  return names;
+}
+
 Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes) {
   BoundNames names;
   Diagnostics errors = bind_params(attention.params(), options.params, names.bindings);

@@ -21,6 +21,9 @@ struct BoundNames {
   Bindings bindings;
   std::deque<Array> storage;           // what the views of `bindings` point into; a deque keeps them in place
   std::vector<std::string> generated;  // "slope: f32 (8,)", for the report
+
+  // The names of the generated buffers.
+  std::vector<std::string> samples() const;
 };
 
 // Every error at once: `unknown-name` for a --param or --buffer that the pattern does not declare, `param-value`,

@@ -12,8 +12,8 @@ int check_command(const CheckOptions& options) {
   const Result<AttentionSpec> spec = load_pattern(options.pattern);
   if (!spec) return report_errors(spec.diagnostics(), options.output);
   // The simplified view parses, checks and lowers, which is every way that a text can be wrong.
-  const Result<std::string> text = inspect(*spec, {}, {.view = InspectView::kSimplified});
-  if (!text) return report_errors(text.diagnostics(), options.output);
+  const auto shown = inspect(*spec, {}, {.views = {InspectView::kSimplified}});
+  if (!shown) return report_errors(shown.diagnostics(), options.output);
   fmt::print("{}\n", options.output == Output::kJson ? R"({"errors": []})" : spec->program_name + ": ok");
   return static_cast<int>(ExitCode::kFine);
 }

@@ -1,9 +1,11 @@
-// `flexjit inspect`: what a pattern becomes on its way to machine code.
+// `flexjit inspect`: what a pattern becomes on its way to machine code, one or several views of one compilation.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "bind.h"
 #include "flexjit/inspect.h"
 #include "options.h"
 #include "pattern.h"
@@ -12,36 +14,96 @@
 namespace flexjit::tools {
 namespace {
 
-constexpr std::pair<std::string_view, InspectView> kViews[] = {
-    {"ast", InspectView::kAst},
-    {"ir", InspectView::kIr},
-    {"simplified", InspectView::kSimplified},
-    {"intervals", InspectView::kIntervals},
-    {"llvm", InspectView::kLlvm},
-    {"asm", InspectView::kAsm},
+using Json = nlohmann::ordered_json;
+
+// In the order in which they were asked for, each once.
+std::vector<InspectViewInfo> wanted_views(const std::vector<std::string>& names) {
+  std::vector<InspectViewInfo> wanted;
+  for (const std::string& name : names) {
+    for (const InspectViewInfo& view : inspect_views()) {
+      const bool is_new = std::ranges::find(wanted, view.name, &InspectViewInfo::name) == wanted.end();
+      if (is_new && (name == "all" || name == view.name)) wanted.push_back(view);
+    }
+  }
+  return wanted;
+}
+
+Result<AttentionSpec> make_spec(const InspectOptions& options, const Sizes& sizes) {
+  Result<AttentionSpec> spec = load_pattern(options.pattern);
+  if (!spec) return spec;
+  spec->head_dim = static_cast<std::int32_t>(sizes.head_dim);
+  spec->v_head_dim = static_cast<std::int32_t>(sizes.v_head_dim);
+  spec->dtype = options.dtypes.q;
+  spec->kv_dtype = options.dtypes.kv;
+  spec->out_dtype = options.dtypes.out;
+  return spec;
+}
+
+BlockMaskOptions mask_sizes(const Sizes& sizes) {
+  return {.batch = static_cast<std::int32_t>(sizes.batch),
+          .heads = static_cast<std::int32_t>(sizes.heads),
+          .kv_heads = static_cast<std::int32_t>(sizes.kv_heads),
+          .q_len = static_cast<std::int32_t>(sizes.q_len),
+          .kv_len = static_cast<std::int32_t>(sizes.kv_len)};
+}
+
+// The block mask needs all values; for the rest what was given is enough, and making up large buffers takes time.
+bool needs_values(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
+  const bool mask = std::ranges::find(wanted, InspectView::kMask, &InspectViewInfo::view) != wanted.end();
+  return mask || !options.names.params.empty() || !options.names.buffers.empty();
+}
+
+// The values of the pattern's names. The reference backend: binding needs no kernel.
+Result<BoundNames> bind(const AttentionSpec& spec, const InspectOptions& options, const Sizes& sizes) {
+  EngineOptions engine;
+  engine.backend = Backend::kReference;
+  const Result<Attention> attention = Engine(engine).compile(spec);
+  if (!attention) return attention.diagnostics();
+  return bind_names(*attention, options.names, sizes);
+}
+
+struct Shown {
+  std::string pattern;
+  std::vector<Inspection> views;  // as wanted
 };
+
+Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
+  const Sizes sizes = sizes_without_files(options.sizes);
+  const Result<AttentionSpec> spec = make_spec(options, sizes);
+  if (!spec) return spec.diagnostics();
+  InspectRequest request{.views = {}, .sizes = mask_sizes(sizes)};
+  for (const InspectViewInfo& view : wanted) request.views.push_back(view.view);
+  Result<BoundNames> names = BoundNames{};
+  if (needs_values(options, wanted)) {
+    names = bind(*spec, options, sizes);
+    if (!names) return names.diagnostics();
+    request.bindings = &names->bindings;
+    request.samples = names->samples();
+  }
+  EngineOptions engine;
+  engine.target = options.target;
+  Result<std::vector<Inspection>> views = inspect(*spec, engine, request);
+  if (!views) return views.diagnostics();
+  return Shown{spec->program_name, std::move(*views)};
+}
 
 }  // namespace
 
 int inspect_command(const InspectOptions& options) {
-  Result<AttentionSpec> spec = load_pattern(options.pattern);
-  if (!spec) return report_errors(spec.diagnostics(), options.output);
-  spec->head_dim = static_cast<std::int32_t>(options.head_dim);
-  spec->v_head_dim = static_cast<std::int32_t>(options.v_head_dim);
-  spec->dtype = options.dtypes.q;
-  spec->kv_dtype = options.dtypes.kv;
-  spec->out_dtype = options.dtypes.out;
-  InspectRequest request;
-  for (const auto& [name, view] : kViews)
-    if (name == options.view) request.view = view;
-  EngineOptions engine;
-  engine.target = options.target;
-  const Result<std::string> text = inspect(*spec, engine, request);
-  if (!text) return report_errors(text.diagnostics(), options.output);
+  const std::vector<InspectViewInfo> wanted = wanted_views(options.views);
+  const Result<Shown> shown = show(options, wanted);
+  if (!shown) return report_errors(shown.diagnostics(), options.output);
+  Json views = Json::object();
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const Inspection& view = shown->views[i];
+    if (options.output == Output::kJson)
+      views[wanted[i].name] = Json::parse(view.json);
+    else
+      fmt::print("{}{}", wanted.size() > 1 ? fmt::format("{}==== {}\n", i > 0 ? "\n" : "", wanted[i].name) : "", view.text);
+  }
   if (options.output == Output::kJson)
-    fmt::print("{}\n", nlohmann::ordered_json{{"view", options.view}, {"text", *text}}.dump(2));
-  else
-    fmt::print("{}{}", *text, text->ends_with('\n') ? "" : "\n");
+    fmt::print("{}\n", Json{{"pattern", shown->pattern}, {"target", options.target}, {"views", std::move(views)}}.dump(
+                           2, ' ', false, Json::error_handler_t::replace));
   return static_cast<int>(ExitCode::kFine);
 }
 

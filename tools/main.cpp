@@ -11,6 +11,7 @@
 
 #include "bench/case.h"
 #include "failure.h"
+#include "flexjit/inspect.h"
 #include "options.h"
 #include "report.h"
 
@@ -134,17 +135,36 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   command->callback([&run, &exit_code] { exit_code = run_command(run); });
 }
 
+constexpr const char* kInspectFooter =
+    R"(Sizes and names matter to the views `intervals` and `mask`. There a buffer that no file gives is generated as by `flexjit run` for `mask`;
+`intervals` takes its contents as unknown. Any target can be shown, also one that this machine cannot execute.
+
+Exit codes: 0 fine; 1 the compiler is missing or the mask reads out of range; 2 the input is at fault.
+
+Examples:
+  flexjit inspect alibi.flex --view=plan,llvm --target aarch64
+  flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
+  flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64)";
+
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "Show what a pattern becomes on its way to machine code");
   add_pattern(*command, inspect.pattern);
-  command->add_option("--view", inspect.view, "ast, ir, simplified, intervals, llvm or asm")
-      ->check(CLI::IsMember({"ast", "ir", "simplified", "intervals", "llvm", "asm"}))
+  std::vector<std::string> names{"all"};
+  std::string views = "Views:\n";
+  for (const InspectViewInfo& view : inspect_views()) {
+    names.emplace_back(view.name);
+    views += fmt::format("  {:<12} {}\n", view.name, view.description);
+  }
+  command->add_option("--view", inspect.views, "What to show, several with commas, or all")
+      ->delimiter(',')
+      ->check(CLI::IsMember(names))
       ->capture_default_str();
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
-  command->add_option("--head-dim", inspect.head_dim, "For llvm and asm")->check(CLI::Range(1, 512))->capture_default_str();
-  command->add_option("--v-head-dim", inspect.v_head_dim, "For llvm and asm (as --head-dim)")->check(CLI::Range(1, 512));
+  add_sizes(*command, inspect.sizes);
+  add_names(*command, inspect.names);
   add_dtypes(*command, inspect.dtypes);
   add_json(*command, inspect.output);
+  command->footer(views + "\n" + kInspectFooter);
   command->callback([&inspect, &exit_code] { exit_code = inspect_command(inspect); });
 }
 

@@ -63,10 +63,10 @@ struct RunOptions {
 
 struct InspectOptions {
   PatternOptions pattern;
-  std::string view = "simplified";
+  std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
   std::string target = "host";
-  std::int64_t head_dim = 64;
-  std::int64_t v_head_dim = 0;
+  SizeOptions sizes;
+  NameOptions names;
   DTypeOptions dtypes;
   Output output = Output::kTable;
 };

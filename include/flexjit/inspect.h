@@ -1,8 +1,12 @@
-// What a pattern becomes on its way to machine code, as text for people. The formats are not stable.
+// What a pattern becomes on its way to machine code, as text for people and as JSON for programs. Formats may grow with every
+// version; members of the JSON are not renamed within one.
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "flexjit/attention.h"
 #include "flexjit/engine.h"
@@ -10,24 +14,42 @@
 namespace flexjit {
 
 enum class InspectView : std::uint8_t {
-  kAst,         // the checked syntax tree
-  kIr,          // the expression IR as lowered
-  kSimplified,  // after simplification and range proofs: what is compiled
-  kIntervals,   // the simplified IR with the range of every node over all positions of `sizes`
-  kLlvm,        // the optimised LLVM IR of the kernel
-  kAsm,         // its assembly
+#define FLEXJIT_VIEW(view, name, description) view,
+#include "flexjit/inspect_views.def"
+#undef FLEXJIT_VIEW
 };
+
+struct InspectViewInfo {
+  InspectView view;
+  std::string_view name;         // "hoisting"
+  std::string_view description;  // one line
+};
+// Every view, in the order of the compilation. Lives as long as the library.
+FLEXJIT_API std::span<const InspectViewInfo> inspect_views() noexcept;
 
 struct InspectRequest {
-  InspectView view = InspectView::kSimplified;
-  // kIntervals: lengths and counts; the block sizes are not read. `bindings` as in Attention::run(): params and buffers narrow
-  // the ranges. Without bindings, params have their defaults and buffers hold anything.
+  std::vector<InspectView> views{InspectView::kSimplified};
+  // kIntervals: lengths and counts. kMask: the block sizes too.
   BlockMaskOptions sizes{.q_len = 1024, .kv_len = 1024};
+  // As in Attention::run(), for kIntervals and kMask. kIntervals: params and buffers narrow the ranges; without bindings params
+  // have their defaults and buffers hold anything. kMask: everything that the pattern declares, if it declares buffers.
   const Bindings* bindings = nullptr;
+  // Buffers of `bindings` whose contents merely stand in for real ones: kMask shows what they give, kIntervals does not rely
+  // on what they hold.
+  std::vector<std::string> samples{};
 };
 
-// Errors: those of Engine::compile(), and for kIntervals those of Attention::create_block_mask(). kLlvm and kAsm need the
-// compiler library; nothing is cached.
-FLEXJIT_API Result<std::string> inspect(const AttentionSpec& spec, const EngineOptions& options, const InspectRequest& request);
+struct Inspection {
+  InspectView view = InspectView::kSimplified;
+  std::string text;  // ends in a newline
+  std::string json;  // one object
+};
+
+// The views of one pattern in the order of request.views, all of one compilation. EngineOptions::target may be one that this
+// machine cannot execute: nothing is run. Thread-safe.
+// Errors: those of Engine::compile() but for such targets; for kIntervals and kMask those of Attention::create_block_mask().
+// kLlvm, kAsm and kTiming need the compiler library; nothing is cached.
+FLEXJIT_API Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
+                                                    const InspectRequest& request);
 
 }  // namespace flexjit

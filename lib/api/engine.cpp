@@ -41,7 +41,7 @@ Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec) {
     std::lock_guard lock(mutex);
     if (const SharedPattern* pattern = patterns.find(spec)) return *pattern;
   }
-  Result<SharedPattern> pattern = api::prepare_pattern(spec, options);
+  Result<SharedPattern> pattern = api::prepare_pattern(spec, options, api::Purpose::kRun);
   if (pattern) {
     std::lock_guard lock(mutex);
     patterns.insert(spec, *pattern, 1);

@@ -1,87 +1,99 @@
-// One spec, stopped after the phase that a view shows.
+// One spec -> the subject that the inspector's views look at -> their texts and JSON.
 #include "flexjit/inspect.h"
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
+#include "api/call.h"
 #include "api/compiler.h"
 #include "api/flags.h"
 #include "api/guard.h"
 #include "api/pattern.h"
 #include "api/report.h"
-#include "api/validate.h"
-#include "dsl/print_ast.h"
-#include "ir/intervals.h"
-#include "ir/passes.h"
-#include "mask/buffer_ranges.h"
+#include "inspect/view.h"
 
 namespace flexjit {
 
 namespace {
 
-Result<std::string> print_ranges(const api::Pattern& pattern, const InspectRequest& request) {
+bool shows(const InspectRequest& request, InspectView view) {
+  return std::ranges::find(request.views, view) != request.views.end();
+}
+
+// In the order in which they apply.
+std::vector<inspector::Text> texts_of(const AttentionSpec& spec) {
+  std::vector<inspector::Text> before, after;
+  for (const api::Flag& flag : api::flags_of(spec))
+    (flag.place == api::FlagPlace::kBeforeText ? before : after).push_back({flag.name, flag.source()});
+  before.push_back({.flag = {}, .source = api::source_of(spec)});
+  std::ranges::move(after, std::back_inserter(before));
+  return before;
+}
+
+struct BoundCall {
+  api::Bound bound;
+  std::vector<bool> known;
+};
+
+Result<BoundCall> bind_call(const api::Pattern& pattern, const InspectRequest& request) {
   api::Report report("inspect");
   const std::optional<api::CallShape> shape = api::check_mask_options(request.sizes, report);
-  // Without bindings the buffers stay unbound: analysis then knows nothing of their values.
+  // Ranges need no buffers: analysis then knows nothing of their values.
   ir::Interface interface = pattern.interface;
-  if (request.bindings == nullptr) interface.buffers.clear();
-  const api::Bound bound = api::bind_names(interface, request.bindings, shape, report);
+  if (request.bindings == nullptr && !shows(request, InspectView::kMask)) interface.buffers.clear();
+  BoundCall call{api::bind_names(interface, request.bindings, shape, report), {}};
   if (!report.empty()) return report.take();
-  std::optional<mask::BufferTable> tables;
-  if (request.bindings != nullptr) tables.emplace(bound.environment.buffers);
-  const BlockMaskOptions& sizes = request.sizes;
-  ir::IntervalAnalysis analysis(pattern.program, bound.environment, tables ? &*tables : nullptr);
-  // A box holds at least one position; without any, the first is shown.
-  const auto last = [](std::int32_t length) { return std::max(length, 1) - 1; };
-  const ir::Box everywhere{
-      .b_hi = last(sizes.batch), .h_hi = last(sizes.heads), .q_hi = last(sizes.q_len), .kv_hi = last(sizes.kv_len)};
-  return ir::print_intervals(pattern.program, pattern.interface, analysis.run(everywhere));
+  for (const ir::BufferInterface& buffer : interface.buffers)
+    call.known.push_back(std::ranges::find(request.samples, buffer.name) == request.samples.end());
+  return Result<BoundCall>(std::move(call));
 }
 
-// The caller's text with the texts of the flags around it, in the order in which they apply.
-Result<std::string> print_texts(const AttentionSpec& spec) {
-  Result<std::string> printed = dsl::print_ast(api::source_of(spec));
-  if (!printed) return printed;
-  std::string before, after;
-  for (const api::Flag& flag : api::flags_of(spec)) {
-    std::string& side = flag.place == api::FlagPlace::kBeforeText ? before : after;
-    side += "# flag " + flag.name + "\n" + dsl::print_ast(flag.source()).value();
+Result<std::vector<Inspection>> show(const inspector::Subject& subject, const std::vector<InspectView>& views) {
+  std::vector<Inspection> shown;
+  for (InspectView view : views) {
+    Result<inspector::ViewResult> made = inspector::make_view(view, subject);
+    if (!made) return made.diagnostics();
+    // Texts may hold any bytes.
+    shown.push_back({view, std::move(made->text), made->json.dump(-1, ' ', false, inspector::Json::error_handler_t::replace)});
+    if (!shown.back().text.ends_with('\n')) shown.back().text += '\n';
   }
-  return before + *printed + after;
+  return shown;
 }
 
-Result<std::string> print_code(const plan::KernelKey& key, const EngineOptions& options, plan::View view) {
+Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const EngineOptions& options,
+                                                const InspectRequest& request) {
+  // A kernel can be shown whatever backend the caller runs.
+  EngineOptions compiled = options;
+  compiled.backend = Backend::kCompiled;
+  const auto prepared = api::prepare_pattern(spec, compiled, api::Purpose::kShow);
+  if (!prepared) return prepared.diagnostics();
+  const api::Pattern& pattern = **prepared;
   cache::CompilerLoader loader(options.compiler_path);
-  Result<const plan::CompilerDoor*> door = api::open_compiler(loader);
-  if (!door) return door.diagnostics();
-  return (*door)->inspect(key, view);
-}
-
-Result<std::string> show(const api::Pattern& pattern, const EngineOptions& options, const InspectRequest& request) {
-  switch (request.view) {
-    case InspectView::kAst: break;  // shown before there is a pattern
-    case InspectView::kIr: return ir::print(pattern.lowered, pattern.interface);
-    case InspectView::kSimplified: return ir::print(pattern.program, pattern.interface);
-    case InspectView::kIntervals: return print_ranges(pattern, request);
-    case InspectView::kLlvm: return print_code(pattern.key->key, options, plan::View::kLlvm);
-    case InspectView::kAsm: return print_code(pattern.key->key, options, plan::View::kAsm);
+  inspector::Subject subject{.texts = texts_of(spec),
+                             .lowered = pattern.lowered,
+                             .program = pattern.program,
+                             .interface = pattern.interface,
+                             .key = pattern.key->key,
+                             .open_compiler = [&] { return api::open_compiler(loader); }};
+  BoundCall call;
+  if (shows(request, InspectView::kIntervals) || shows(request, InspectView::kMask)) {
+    Result<BoundCall> bound = bind_call(pattern, request);
+    if (!bound) return bound.diagnostics();
+    call = std::move(*bound);
+    subject.describe_fault = [&](const ir::ReadFault& fault) {
+      return api::describe_fault(pattern, call.bound.buffers, fault);
+    };
+    subject.values = {api::mask_shape_of(request.sizes), call.bound.environment, call.known};
   }
-  return std::string();
+  return show(subject, request.views);
 }
 
 }  // namespace
 
-Result<std::string> inspect(const AttentionSpec& spec, const EngineOptions& options, const InspectRequest& request) {
-  return api::guarded("inspect", [&]() -> Result<std::string> {
-    if (request.view == InspectView::kAst) return print_texts(spec);
-    // A kernel can be shown whatever backend the caller runs.
-    EngineOptions compiled = options;
-    compiled.backend = Backend::kCompiled;
-    Result<std::shared_ptr<const api::Pattern>> pattern = api::prepare_pattern(spec, compiled);
-    if (!pattern) return pattern.diagnostics();
-    return show(**pattern, options, request);
-  });
+Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
+                                        const InspectRequest& request) {
+  return api::guarded("inspect", [&] { return inspect_pattern(spec, options, request); });
 }
 
 }  // namespace flexjit

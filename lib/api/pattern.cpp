@@ -51,6 +51,14 @@ plan::Weights weights_of(const AttentionSpec& spec) {
   return plan::Weights::kSoftmax;
 }
 
+Result<plan::Target> target_of(const EngineOptions& options, Purpose purpose) {
+  Result<plan::Target> target = plan::parse_target(options.target);
+  if (target && purpose == Purpose::kRun && !plan::can_execute(*target)) {
+    return single_finding("compile", Finding::kUnsupportedTarget, plan::name_of(*target), plan::name_of(plan::host_target()));
+  }
+  return target;
+}
+
 Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) {
   Report report("compile");
   if (!spec.program.empty() && !(spec.score_mod.empty() && spec.mask_mod.empty())) {
@@ -92,19 +100,12 @@ ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface)
   return ir::simplify(ir::prove_reads(ir::simplify(lowered), interface));
 }
 
-Result<plan::Target> target_of(const EngineOptions& options) {
-  Result<plan::Target> target = plan::parse_target(options.target);
-  if (target && !plan::can_execute(*target)) {
-    return single_finding("compile", Finding::kUnsupportedTarget, plan::name_of(*target), plan::name_of(plan::host_target()));
-  }
-  return target;
-}
-
-Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options) {
+Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
+                                                       Purpose purpose) {
   Diagnostics wrong = check_spec(spec, options);
   plan::Target target;
   if (options.backend == Backend::kCompiled) {
-    if (Result<plan::Target> found = target_of(options)) {
+    if (Result<plan::Target> found = target_of(options, purpose)) {
       target = *found;
     } else {
       append(wrong, found.diagnostics());

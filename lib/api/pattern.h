@@ -38,11 +38,12 @@ dsl::Source source_of(const AttentionSpec& spec);
 // lowered -> simplified, with the reads proved that can be.
 ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface);
 
-// EngineOptions::target, checked against this machine.
-Result<plan::Target> target_of(const EngineOptions& options);
+// What a pattern is prepared for: to be run by this machine, or only to be looked at, for any target.
+enum class Purpose : std::uint8_t { kRun, kShow };
 
 // Parses, checks, lowers, composes with the flags, simplifies and plans. All diagnostics of the spec at once.
-Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options);
+Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
+                                                       Purpose purpose);
 
 // Equality and hash over every field of a spec, for the map from specs to patterns. A NaN scale equals itself.
 struct SpecEqual {

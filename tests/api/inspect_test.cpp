@@ -6,8 +6,7 @@
 namespace flexjit::test {
 namespace {
 
-constexpr InspectView kViews[] = {InspectView::kAst,       InspectView::kIr,   InspectView::kSimplified,
-                                  InspectView::kIntervals, InspectView::kLlvm, InspectView::kAsm};
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 AttentionSpec window() {
   AttentionSpec spec;
@@ -19,12 +18,51 @@ AttentionSpec window() {
   return spec;
 }
 
-std::string view(InspectView which) { return inspect(window(), {}, {.view = which}).value(); }
+InspectRequest request_of(InspectView which) { return {.views = {which}}; }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+std::string text_of(const AttentionSpec& spec, const InspectRequest& request) {
+  return inspect(spec, {}, request).value().at(0).text;
+}
+
+std::string view(InspectView which) {
+  static const std::vector<float> slope(1, 0.5F);
+  Bindings bindings;
+  bindings.buffers["slope"] = {slope.data(), DType::kF32, {1}};
+  InspectRequest request = request_of(which);
+  request.bindings = &bindings;
+  return text_of(window(), request);
+}
 
 TEST(Inspect, EveryViewShowsText) {
-  for (InspectView which : kViews) EXPECT_GT(view(which).size(), 20U) << static_cast<int>(which);
+  for (const InspectViewInfo& which : inspect_views()) EXPECT_GT(view(which.view).size(), 20U) << which.name;
+}
+
+TEST(Inspect, SeveralViewsComeInTheirOrder) {
+  const auto shown = inspect(window(), {}, {.views = {InspectView::kSimplified, InspectView::kTokens}}).value();
+  ASSERT_EQ(shown.size(), 2U);
+  EXPECT_EQ(shown[0].view, InspectView::kSimplified);
+  EXPECT_TRUE(contains(shown[0].json, "\"nodes\"")) << shown[0].json;
+  EXPECT_TRUE(contains(shown[1].json, "\"tokens\"")) << shown[1].json;
+}
+
+TEST(Inspect, ShowsTargetsThatCannotBeExecutedHere) {
+  for (const char* target : {"x86-64-v4", "aarch64"}) {
+    EngineOptions options;
+    options.target = target;
+    const std::string text = inspect(window(), options, request_of(InspectView::kLlvm)).value().at(0).text;
+    EXPECT_TRUE(contains(text, target == std::string("aarch64") ? "aarch64-unknown-linux-gnu" : "x86-64-v4")) << target;
+  }
+}
+
+TEST(Inspect, IntervalsDoNotRelyOnSamples) {
+  const std::vector<float> slope(1, 0.5F);
+  Bindings bindings;
+  bindings.buffers["slope"] = {slope.data(), DType::kF32, {1}};
+  InspectRequest request = request_of(InspectView::kIntervals);
+  request.bindings = &bindings;
+  EXPECT_TRUE(contains(text_of(window(), request), "in [0.5, 0.5]"));
+  request.samples = {"slope"};
+  EXPECT_FALSE(contains(text_of(window(), request), "in [0.5, 0.5]"));
 }
 
 TEST(Inspect, AstShowsTheSource) { EXPECT_TRUE(contains(view(InspectView::kAst), "slope[h]")) << view(InspectView::kAst); }
@@ -33,7 +71,7 @@ TEST(Inspect, AstShowsTheTextsOfFlagsAroundTheSource) {
   AttentionSpec spec = window();
   spec.causal = true;
   spec.attention_mask = MaskTensor{DType::kF16, 2};
-  const std::string text = inspect(spec, {}, {.view = InspectView::kAst}).value();
+  const std::string text = text_of(spec, request_of(InspectView::kAst));
   EXPECT_LT(text.find("# flag causal\nmask = (kv_idx <= "), text.find("buffer slope : f32"));
   EXPECT_GT(text.find("# flag attention_mask\nbuffer attention_mask : f16[q_len, kv_len]"), text.find("buffer slope : f32"));
   EXPECT_TRUE(contains(text, "attention_mask[q_idx, kv_idx]")) << text;
@@ -45,8 +83,8 @@ TEST(Inspect, SimplifiedIsShorterThanIr) {
 }
 
 TEST(Inspect, IntervalsUseTheSizes) {
-  const InspectRequest request{.view = InspectView::kIntervals, .sizes = {.q_len = 77, .kv_len = 5}};
-  const std::string text = inspect(window(), {}, request).value();
+  const InspectRequest request{.views = {InspectView::kIntervals}, .sizes = {.q_len = 77, .kv_len = 5}};
+  const std::string text = text_of(window(), request);
   EXPECT_TRUE(contains(text, "[0, 76]")) << text;
 }
 
@@ -58,8 +96,8 @@ TEST(Inspect, CodeViewsAreCode) {
 TEST(Inspect, ReportsMistakes) {
   AttentionSpec wrong = window();
   wrong.program += "let x = slop[h]\n";
-  for (InspectView which : kViews) {
-    const Result<std::string> result = inspect(wrong, {}, {.view = which});
+  for (const InspectViewInfo& which : inspect_views()) {
+    const auto result = inspect(wrong, {}, request_of(which.view));
     ASSERT_FALSE(result.has_value());
     EXPECT_EQ(result.diagnostics()[0].kind, "unknown-name") << render(result.diagnostics());
   }
@@ -67,9 +105,9 @@ TEST(Inspect, ReportsMistakes) {
 
 TEST(Inspect, ChecksSizesAndBindings) {
   const Bindings nothing;
-  const InspectRequest unbound{.view = InspectView::kIntervals, .bindings = &nothing};
+  const InspectRequest unbound{.views = {InspectView::kIntervals}, .bindings = &nothing};
   EXPECT_EQ(inspect(window(), {}, unbound).diagnostics()[0].kind, "missing-binding");
-  const InspectRequest negative{.view = InspectView::kIntervals, .sizes = {.q_len = -1}};
+  const InspectRequest negative{.views = {InspectView::kIntervals}, .sizes = {.q_len = -1}};
   EXPECT_EQ(inspect(window(), {}, negative).diagnostics()[0].kind, "mask-option");
 }
 

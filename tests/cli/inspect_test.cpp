@@ -24,11 +24,28 @@ TEST(InspectCommand, EveryViewHasItsWords) {
   }
 }
 
-TEST(InspectCommand, JsonHoldsTheText) {
-  const CommandResult result = inspect("ir", {"--json"});
+TEST(InspectCommand, JsonHoldsTheNodes) {
+  const CommandResult result = inspect("ir,tokens", {"--json"});
   EXPECT_EQ(result.exit_code, 0);
-  EXPECT_EQ(result.json()["view"], "ir");
-  EXPECT_EQ(result.json()["text"].get<std::string>(), inspect("ir").out);
+  const nlohmann::json json = result.json();
+  EXPECT_EQ(json["pattern"], "-e");
+  ASSERT_EQ(json["views"].size(), 2U);
+  const nlohmann::json ir = json["views"]["ir"];
+  EXPECT_EQ(ir["params"][0]["name"], "w");
+  EXPECT_EQ(ir["nodes"][ir["mask"].get<std::size_t>()]["op"], "and");
+  EXPECT_EQ(json["views"]["tokens"]["texts"][0]["tokens"][0]["text"], "param");
+}
+
+TEST(InspectCommand, SeveralViewsHaveHeadings) {
+  const CommandResult result = inspect("ast,ir");
+  EXPECT_LT(result.out.find("==== ast\n"), result.out.find("==== ir\n"));
+  EXPECT_EQ(inspect("ir").out.find("===="), std::string::npos);
+}
+
+TEST(InspectCommand, UnknownViewNamesThoseThatExist) {
+  const CommandResult result = inspect("irr", {"--json"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.json()["errors"][0]["message"].get<std::string>().find("simplified"), std::string::npos);
 }
 
 TEST(InspectCommand, TargetChangesTheCode) {

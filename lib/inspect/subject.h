@@ -1,0 +1,48 @@
+// What the inspector looks at: one compilation with everything that it made on its way, and the sizes and values of one call.
+// The API fills it from the same phases that compile a pattern; views only read it.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "dsl/source.h"
+#include "flexjit/block_mask.h"
+#include "ir/environment.h"
+#include "ir/interface.h"
+#include "ir/interpreter.h"
+#include "ir/program.h"
+#include "plan/compiler_door.h"
+#include "plan/kernel_key.h"
+#include "plan/phase_time.h"
+
+namespace flexjit::inspector {
+
+// The caller's text, or that of a flag of the spec.
+struct Text {
+  std::string flag;  // "causal"; empty for the caller's
+  dsl::Source source;
+};
+
+// One call's sizes, and the values that its names stand for.
+struct Values {
+  BlockMaskShape blocks;
+  ir::Environment environment;
+  std::vector<bool> known;  // by buffer slot: its contents may be relied on. Empty: no buffer is bound
+};
+
+struct Subject {
+  std::vector<Text> texts;  // in the order in which they apply
+  const ir::Program& lowered;
+  const ir::Program& program;  // simplified, reads proved
+  const ir::Interface& interface;
+  const plan::KernelKey& key;
+  Values values{};                        // of views that need a call; else empty
+  std::vector<plan::PhaseTime> phases{};  // from the text to the key; measured for the view that shows them
+  // The diagnostic of a read outside its buffer, for views that evaluate elements.
+  std::function<Diagnostic(const ir::ReadFault&)> describe_fault{};
+  // Opens the compiler library when a view needs it.
+  std::function<Result<const plan::CompilerDoor*>()> open_compiler{};
+};
+
+}  // namespace flexjit::inspector

@@ -1,0 +1,27 @@
+// The views: each a function from the subject to a text and a JSON object, in a file of its own.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "flexjit/inspect.h"
+#include "flexjit/result.h"
+#include "inspect/subject.h"
+
+namespace flexjit::inspector {
+
+using Json = nlohmann::ordered_json;
+
+struct ViewResult {
+  std::string text;
+  Json json;
+};
+
+// make_tokens_view, make_ast_view, ...
+#define FLEXJIT_VIEW(view, name, description) Result<ViewResult> make_##name##_view(const Subject& subject);
+#include "flexjit/inspect_views.def"
+#undef FLEXJIT_VIEW
+
+Result<ViewResult> make_view(InspectView view, const Subject& subject);
+
+}  // namespace flexjit::inspector
