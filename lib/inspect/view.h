@@ -13,8 +13,8 @@ namespace flexjit::inspector {
 using Json = nlohmann::ordered_json;
 
 struct ViewResult {
-  std::string text;
-  Json json;
+  std::string text{};
+  Json json{};
 };
 
 // make_tokens_view, make_ast_view, ...

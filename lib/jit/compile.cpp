@@ -1,74 +1,20 @@
-// The phases of one compilation, and the two texts of the inspector that need LLVM.
+// The phases of one compilation, and the kernel as LLVM IR.
 #include "jit/compile.h"
 
-#include <llvm/ADT/SmallVector.h>
-#include <llvm/IR/LLVMContext.h>
-#include <llvm/IR/LegacyPassManager.h>
-#include <llvm/IR/OptBisect.h>
-#include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include <chrono>
 
-#include "codegen/kernel.h"
+#include "jit/generate.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
-#include "jit/target_machine.h"
 #include "support/check.h"
 
 namespace flexjit::jit {
-namespace {
-
-// Leaves out loop strength reduction, a third of a compilation's time: the templates' loops already carry the addresses that
-// their instructions encode.
-class PassGate : public llvm::OptPassGate {
- public:
-  bool shouldRunPass(llvm::StringRef name, llvm::StringRef) const override {
-    return name != "Loop Strength Reduction" && name != "Canonicalize Freeze Instructions in Loops";
-  }
-  bool isEnabled() const override { return true; }
-};
-
-struct Emitted {
-  std::unique_ptr<llvm::LLVMContext> context;
-  std::unique_ptr<llvm::Module> module;
-  std::unique_ptr<llvm::TargetMachine> machine;
-};
-
-Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines) {
-  Emitted emitted;
-  auto machine = make_target_machine(key.target);
-  if (!machine) return machine.diagnostics();
-  emitted.machine = std::move(*machine);
-  emitted.context = std::make_unique<llvm::LLVMContext>();
-  static PassGate gate;
-  emitted.context->setOptPassGate(gate);
-  emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
-  emitted.module->setDataLayout(emitted.machine->createDataLayout());
-  std::string problem;
-  llvm::raw_string_ostream out(problem);
-  if (llvm::verifyModule(*emitted.module, &out)) {
-    return internal_error("the emitted module is invalid: " + problem + "\n" + plan::canonical_text(key));
-  }
-  return emitted;
-}
-
-Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
-  llvm::SmallVector<char, 0> buffer;
-  llvm::raw_svector_ostream out(buffer);
-  llvm::legacy::PassManager passes;
-  if (emitted.machine->addPassesToEmitFile(passes, out, nullptr, type)) {
-    return internal_error("this target cannot emit the wanted file type");
-  }
-  passes.run(*emitted.module);
-  return buffer;
-}
-
-}  // namespace
 
 Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
   const auto start = std::chrono::steady_clock::now();
-  auto emitted = emit(key, codegen::Lines::kNone);
+  auto emitted = emit(key);
   if (!emitted) return emitted.diagnostics();
   auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
@@ -90,19 +36,13 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
   return internal_error(error.what());
 }
 
-Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
-  auto emitted = emit(key, view == plan::View::kAsm ? codegen::Lines::kParts : codegen::Lines::kNone);
+Result<std::string> print_ir(const plan::KernelKey& key) try {
+  auto emitted = emit(key);
   if (!emitted) return emitted.diagnostics();
-  if (view == plan::View::kLlvm) {
-    std::string text;
-    llvm::raw_string_ostream out(text);
-    emitted->module->print(out, nullptr);
-    return text;
-  }
-  emitted->machine->Options.MCOptions.AsmVerbose = true;  // the loops of the template by name
-  auto assembly = generate(*emitted, llvm::CodeGenFileType::AssemblyFile);
-  if (!assembly) return assembly.diagnostics();
-  return std::string(assembly->data(), assembly->size());
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  emitted->module->print(out, nullptr);
+  return text;
 } catch (const support::InternalError& error) {
   return internal_error(error.what());
 }

@@ -12,7 +12,7 @@ namespace flexjit::jit {
 // Thread-safe: every call has a context and a target machine of its own.
 Result<plan::CodeImage> compile(const plan::KernelKey& key);
 
-// The module as LLVM IR or as the target's assembly.
-Result<std::string> inspect(const plan::KernelKey& key, plan::View view);
+// The module as LLVM IR.
+Result<std::string> print_ir(const plan::KernelKey& key);
 
 }  // namespace flexjit::jit

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "flexjit/result.h"
+#include "plan/code_listing.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::plan {
@@ -22,12 +23,12 @@ struct CodeImage {
   double compile_ms = 0;
 };
 
-enum class View : std::uint8_t { kLlvm, kAsm };
-
 struct CompilerDoor {
   const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
   Result<CodeImage> (*compile)(const KernelKey& key);
-  Result<std::string> (*inspect)(const KernelKey& key, View view);
+  // For the inspector.
+  Result<std::string> (*print_ir)(const KernelKey& key);
+  Result<CodeListing> (*list_code)(const KernelKey& key, Costs costs);
 };
 
 // Both libraries of one build share it.

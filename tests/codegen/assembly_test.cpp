@@ -3,11 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <sstream>
 #include <string>
 #include <vector>
 
-#include "jit/compile.h"
+#include "jit/list_code.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::testing {
@@ -73,13 +72,13 @@ constexpr Form kForms[] = {{},
                            {.nest = plan::Nest::kDecode},
                            {.nest = plan::Nest::kDecode, .dtype = DType::kBF16}};
 
-std::string assembly(const plan::Target& target, ir::Program program, const Form& form) {
+plan::CodeListing listing(const plan::Target& target, ir::Program program, const Form& form) {
   plan::KernelRequest request;
   request.program = std::move(program);
   request.nest = form.nest;
   request.types = {form.dtype, form.dtype, form.dtype};
   request.head_dim = request.v_head_dim = 64;
-  return jit::inspect(plan::plan_kernel(std::move(request), target), plan::View::kAsm).value();
+  return jit::list_code(plan::plan_kernel(std::move(request), target), plan::Costs::kNone).value();
 }
 
 class Assembly : public ::testing::TestWithParam<plan::Target> {};
@@ -87,39 +86,35 @@ class Assembly : public ::testing::TestWithParam<plan::Target> {};
 TEST_P(Assembly, CallsNothing) {
   for (const Form& form : kForms) {
     for (const ir::Program& program : {dense(), flagship(), functions()}) {
-      std::istringstream lines(assembly(GetParam(), program, form));
-      for (std::string line; std::getline(lines, line);) {
-        EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
-        EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
-        EXPECT_EQ(line.find("\tblr\t"), std::string::npos) << line;
+      for (const plan::CodeFunction& function : listing(GetParam(), program, form).functions) {
+        for (const plan::CodeBlock& block : function.blocks) {
+          for (const plan::CodeInstruction& instruction : block.instructions) {
+            const std::string name = instruction.text.substr(0, instruction.text.find(' '));
+            EXPECT_TRUE(!name.starts_with("call") && name != "bl" && name != "blr") << instruction.text;
+          }
+        }
       }
     }
   }
 }
 
-// The name of the IR block that a label line of verbose assembly carries as a comment; empty: not such a line.
-std::string block_name(const std::string& line) {
-  if (line.empty() || (line[0] != '.' && line[0] != '#' && line[0] != '/')) return {};
-  const std::size_t percent = line.rfind('%');
-  if (percent == std::string::npos) return "?";
-  // LLVM numbers the second block of a name, and those after it.
-  const std::size_t last = line.find_last_not_of("0123456789");
-  return line.substr(percent + 1, last - percent);
+// The name of the template's block: LLVM numbers the second block of a name, and those after it.
+std::string template_name(const plan::CodeBlock& block) {
+  return block.name.substr(0, block.name.find_last_not_of("0123456789") + 1);
 }
 
-void expect_loops_in_registers(const std::string& assembly, const std::vector<std::string_view>& wanted) {
-  std::istringstream lines(assembly);
-  std::string block;
+void expect_loops_in_registers(const plan::CodeListing& listing, const std::vector<std::string_view>& wanted) {
   std::size_t loops = 0;
-  for (std::string line; std::getline(lines, line);) {
-    const std::string name = block_name(line);
-    if (!name.empty()) block = name;
-    const bool inner = std::ranges::find(wanted, block) != wanted.end();
-    loops += inner && !name.empty() ? 1 : 0;
-    const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
-    EXPECT_FALSE(inner && stack) << block << ": " << line;
+  for (const plan::CodeBlock& block : listing.functions.at(0).blocks) {
+    if (std::ranges::find(wanted, template_name(block)) == wanted.end()) continue;
+    ++loops;
+    for (const plan::CodeInstruction& instruction : block.instructions) {
+      const bool stack =
+          instruction.text.find("(%rsp)") != std::string::npos || instruction.text.find("[sp") != std::string::npos;
+      EXPECT_FALSE(stack || instruction.is_spill) << block.name << ": " << instruction.text;
+    }
   }
-  EXPECT_GE(loops, wanted.size()) << "the assembly no longer names the inner loops";
+  EXPECT_GE(loops, wanted.size()) << "the listing no longer names the inner loops";
 }
 
 TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {
@@ -128,7 +123,30 @@ TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {
     const bool decodes = form.nest == plan::Nest::kDecode;
     const std::vector<std::string_view> wanted = decodes ? std::vector<std::string_view>{"qk", "pv"} : inner_loops(GetParam());
     for (const ir::Program& program : {dense(), flagship()}) {
-      expect_loops_in_registers(assembly(GetParam(), program, form), wanted);
+      expect_loops_in_registers(listing(GetParam(), program, form), wanted);
+    }
+  }
+}
+
+// Of the instructions of loops; spills are the allocator's own. Most must say it themselves.
+TEST_P(Assembly, SaysWhatInstructionsOfLoopsAreFor) {
+  for (const Form& form : kForms) {
+    SCOPED_TRACE(std::string(plan::name_of(form.nest)) + " " + std::string(name_of(form.dtype)));
+    for (const ir::Program& program : {dense(), flagship(), functions()}) {
+      std::size_t all = 0, known = 0, inferred = 0;
+      for (const plan::CodeFunction& function : listing(GetParam(), program, form).functions) {
+        for (const plan::CodeBlock& block : function.blocks) {
+          if (block.loop_depth == 0) continue;
+          for (const plan::CodeInstruction& instruction : block.instructions) {
+            ++all;
+            known += instruction.from || instruction.is_spill ? 1 : 0;
+            inferred += instruction.is_inferred ? 1 : 0;
+          }
+        }
+      }
+      EXPECT_GT(all, 100U);
+      EXPECT_GE(static_cast<double>(known), 0.95 * static_cast<double>(all)) << known << " of " << all;
+      EXPECT_LE(static_cast<double>(inferred), 0.3 * static_cast<double>(all)) << inferred << " of " << all;
     }
   }
 }

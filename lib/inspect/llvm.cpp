@@ -1,4 +1,4 @@
-// What the compiler library makes of the key: the kernel as LLVM IR and as assembly.
+// The kernel as LLVM IR, from the compiler library.
 #include <algorithm>
 #include <string_view>
 #include <vector>
@@ -7,12 +7,6 @@
 
 namespace flexjit::inspector {
 namespace {
-
-Result<std::string> code_of(const Subject& subject, plan::View view) {
-  const Result<const plan::CompilerDoor*> door = subject.open_compiler();
-  if (!door) return door.diagnostics();
-  return (*door)->inspect(subject.key, view);
-}
 
 // The lines of a text, without their newlines.
 std::vector<std::string_view> lines_of(std::string_view text) {
@@ -57,16 +51,11 @@ Json llvm_json(std::string_view text) {
 }  // namespace
 
 Result<ViewResult> make_llvm_view(const Subject& subject) {
-  Result<std::string> text = code_of(subject, plan::View::kLlvm);
+  const Result<const plan::CompilerDoor*> door = subject.open_compiler();
+  if (!door) return door.diagnostics();
+  Result<std::string> text = (*door)->print_ir(subject.key);
   if (!text) return text.diagnostics();
   Json json = llvm_json(*text);
-  return ViewResult{std::move(*text), std::move(json)};
-}
-
-Result<ViewResult> make_asm_view(const Subject& subject) {
-  Result<std::string> text = code_of(subject, plan::View::kAsm);
-  if (!text) return text.diagnostics();
-  Json json = {{"lines", lines_of(*text)}};
   return ViewResult{std::move(*text), std::move(json)};
 }
 

@@ -1,0 +1,56 @@
+// One legacy pass manager run; LLVM is used as a code generator only.
+#include "jit/generate.h"
+
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/OptBisect.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include "jit/internal_error.h"
+#include "jit/target_machine.h"
+
+namespace flexjit::jit {
+namespace {
+
+// Leaves out loop strength reduction, a third of a compilation's time: the templates' loops already carry the addresses that
+// their instructions encode.
+class PassGate : public llvm::OptPassGate {
+ public:
+  bool shouldRunPass(llvm::StringRef name, llvm::StringRef) const override {
+    return name != "Loop Strength Reduction" && name != "Canonicalize Freeze Instructions in Loops";
+  }
+  bool isEnabled() const override { return true; }
+};
+
+}  // namespace
+
+Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines) {
+  Emitted emitted;
+  auto machine = make_target_machine(key.target);
+  if (!machine) return machine.diagnostics();
+  emitted.machine = std::move(*machine);
+  emitted.context = std::make_unique<llvm::LLVMContext>();
+  static PassGate gate;
+  emitted.context->setOptPassGate(gate);
+  emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
+  emitted.module->setDataLayout(emitted.machine->createDataLayout());
+  std::string problem;
+  llvm::raw_string_ostream out(problem);
+  if (llvm::verifyModule(*emitted.module, &out)) {
+    return internal_error("the emitted module is invalid: " + problem + "\n" + plan::canonical_text(key));
+  }
+  return emitted;
+}
+
+Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
+  llvm::SmallVector<char, 0> buffer;
+  llvm::raw_svector_ostream out(buffer);
+  llvm::legacy::PassManager passes;
+  if (emitted.machine->addPassesToEmitFile(passes, out, nullptr, type)) {
+    return internal_error("this target cannot emit the wanted file type");
+  }
+  passes.run(*emitted.module);
+  return buffer;
+}
+
+}  // namespace flexjit::jit

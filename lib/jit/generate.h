@@ -1,0 +1,27 @@
+// KernelKey -> verified LLVM module with its target machine -> object code or assembly: what compiling and inspecting share.
+#pragma once
+
+#include <llvm/ADT/SmallVector.h>
+#include <llvm/IR/LLVMContext.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Support/CodeGen.h>
+#include <llvm/Target/TargetMachine.h>
+
+#include <memory>
+
+#include "codegen/kernel.h"
+#include "flexjit/result.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::jit {
+
+struct Emitted {
+  std::unique_ptr<llvm::LLVMContext> context;
+  std::unique_ptr<llvm::Module> module;
+  std::unique_ptr<llvm::TargetMachine> machine;
+};
+
+Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines = codegen::Lines::kNone);
+Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type);
+
+}  // namespace flexjit::jit
