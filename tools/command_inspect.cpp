@@ -7,6 +7,7 @@
 
 #include "bind.h"
 #include "flexjit/inspect.h"
+#include "inspect_call.h"
 #include "options.h"
 #include "pattern.h"
 #include "report.h"
@@ -49,8 +50,9 @@ BlockMaskOptions mask_sizes(const Sizes& sizes) {
 
 // The block mask needs all values; for the rest what was given is enough, and making up large buffers takes time.
 bool needs_values(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
-  const bool mask = std::ranges::find(wanted, InspectView::kMask, &InspectViewInfo::view) != wanted.end();
-  return mask || !options.names.params.empty() || !options.names.buffers.empty();
+  const auto shows = [&](InspectView view) { return std::ranges::find(wanted, view, &InspectViewInfo::view) != wanted.end(); };
+  return shows(InspectView::kMask) || shows(InspectView::kRoofline) || !options.names.params.empty() ||
+         !options.names.buffers.empty();
 }
 
 // The values of the pattern's names. The reference backend: binding needs no kernel.
@@ -82,6 +84,15 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   }
   EngineOptions engine;
   engine.target = options.target;
+  Result<InspectCall> call = InspectCall();
+  RunArgs args;
+  if (std::ranges::find(wanted, InspectView::kRoofline, &InspectViewInfo::view) != wanted.end()) {
+    call = InspectCall::make(options, &names->bindings);
+    if (!call) return call.diagnostics();
+    args = call->args();
+    request.run = &args;
+    request.limits = call->limits();
+  }
   Result<std::vector<Inspection>> views = inspect(*spec, engine, request);
   if (!views) return views.diagnostics();
   return Shown{spec->program_name, std::move(*views)};

@@ -27,6 +27,12 @@ struct InspectViewInfo {
 // Every view, in the order of the compilation. Lives as long as the library.
 FLEXJIT_API std::span<const InspectViewInfo> inspect_views() noexcept;
 
+// What the machine can do at most, measured by the caller on one thread beside the run.
+struct RunLimits {
+  double gflops = 0;     // of the kernel's arithmetic, a multiply-add counted as two
+  double read_gbps = 0;  // 1e9 bytes a second
+};
+
 struct InspectRequest {
   std::vector<InspectView> views{InspectView::kSimplified};
   // kIntervals: lengths and counts. kMask: the block sizes too.
@@ -37,6 +43,9 @@ struct InspectRequest {
   // Buffers of `bindings` whose contents merely stand in for real ones: kMask shows what they give, kIntervals does not rely
   // on what they hold.
   std::vector<std::string> samples{};
+  // kRoofline: the call that is run, on one thread, several times; its outputs are written. `sizes` must be its sizes.
+  const RunArgs* run = nullptr;
+  RunLimits limits{};
 };
 
 struct Inspection {

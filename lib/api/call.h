@@ -22,7 +22,8 @@ struct Attention::Impl {
   std::shared_ptr<api::DerivedMask> derived;  // null for the reference backend
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
-  int threads = 0;  // as EngineOptions::threads
+  int threads = 0;                       // as EngineOptions::threads
+  std::int64_t* block_counts = nullptr;  // where a counting kernel counts
 };
 
 namespace api {
@@ -47,6 +48,9 @@ struct Launch {
   std::vector<float> sinks;  // by query head; empty: none
 };
 Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);
+
+// By the pattern's own kernel, whatever the number of query rows.
+Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call);
 
 // Naive fp64 attention over the interpreter, on the rows [rows.q_begin, ...) of a checked call.
 Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call, const ReferenceRows& rows);

@@ -7,6 +7,7 @@
 
 #include "api/call.h"
 #include "api/compiler.h"
+#include "api/counted_run.h"
 #include "api/flags.h"
 #include "api/guard.h"
 #include "api/pattern.h"
@@ -19,6 +20,38 @@ namespace {
 
 bool shows(const InspectRequest& request, InspectView view) {
   return std::ranges::find(request.views, view) != request.views.end();
+}
+
+std::int64_t bytes_of(const RunArgs& args) {
+  const auto bytes = [](const auto& tensor) {
+    if (tensor.data == nullptr) return std::int64_t{0};
+    std::int64_t elements = 1;
+    for (int d = 0; d < tensor.rank; ++d) elements *= tensor.shape[static_cast<std::size_t>(d)];
+    return elements * static_cast<std::int64_t>(size_of(tensor.dtype));
+  };
+  std::int64_t all = bytes(args.q) + bytes(args.k) + bytes(args.v) + bytes(args.out) + bytes(args.lse);
+  if (args.bindings == nullptr) return all;
+  for (const auto& [name, view] : args.bindings->buffers) all += bytes(view);
+  return all;
+}
+
+// What the view of one call needs.
+Result<std::int64_t> add_run(inspector::Subject& subject, const std::shared_ptr<const api::Pattern>& pattern,
+                             const InspectRequest& request) {
+  const RunArgs& args = *request.run;
+  Attention::Impl handle;
+  handle.pattern = pattern;
+  const auto allowed = Attention(std::make_shared<const Attention::Impl>(handle)).count_allowed(request.sizes, args.bindings);
+  if (!allowed) return allowed.diagnostics();
+  subject.allowed_scores = *allowed;
+  subject.call_bytes = bytes_of(args);
+  subject.limits = request.limits;
+  subject.run = [&subject, pattern, &args]() -> Result<inspector::CountedRun> {
+    const Result<const plan::CompilerDoor*> door = subject.open_compiler();
+    if (!door) return door.diagnostics();
+    return api::run_counted(pattern, **door, args);
+  };
+  return *allowed;
 }
 
 // In the order in which they apply.
@@ -85,6 +118,11 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
       return api::describe_fault(pattern, call.bound.buffers, fault);
     };
     subject.values = {api::mask_shape_of(request.sizes), call.bound.environment, call.known};
+  }
+  const bool runs = request.run != nullptr && plan::can_execute(pattern.key->key.target);
+  if (runs && shows(request, InspectView::kRoofline)) {
+    const Result<std::int64_t> added = add_run(subject, *prepared, request);
+    if (!added) return added.diagnostics();
   }
   return show(subject, request.views);
 }

@@ -69,17 +69,18 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
   return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, threads_of(impl)), mask);
 }
 
+}  // namespace
+
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   DerivedMask::Shared derived;
   if (call.block_mask == nullptr) {
     derived = impl.derived->get(impl.pattern->program, call.bound.environment, wanted_blocks(impl, call.shape));
   }
   const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
-  const Launch launch = make_launch(*impl.pattern, args, call);
+  Launch launch = make_launch(*impl.pattern, args, call);
+  launch.arg.block_counts = impl.block_counts;
   return finish(impl, call, runtime::launch(impl.kernel->kernel, launch.arg, mask, threads_of(impl)), mask);
 }
-
-}  // namespace
 
 }  // namespace api
 

@@ -8,6 +8,7 @@
 
 #include "dsl/source.h"
 #include "flexjit/block_mask.h"
+#include "flexjit/inspect.h"
 #include "ir/environment.h"
 #include "ir/interface.h"
 #include "ir/interpreter.h"
@@ -31,6 +32,14 @@ struct Values {
   std::vector<bool> known;  // by buffer slot: its contents may be relied on. Empty: no buffer is bound
 };
 
+// One call on one thread.
+struct CountedRun {
+  std::vector<std::string> blocks{};   // "attend/qk"
+  std::vector<std::int64_t> counts{};  // how often each ran
+  std::int64_t scores_visited = 0;
+  double seconds = 0;  // of the kernel that does not count
+};
+
 struct Subject {
   std::vector<Text> texts;  // in the order in which they apply
   const ir::Program& lowered;
@@ -41,6 +50,11 @@ struct Subject {
   std::vector<plan::PhaseTime> phases{};  // from the text to the key; measured for the view that shows them
   // The diagnostic of a read outside its buffer, for views that evaluate elements.
   std::function<Diagnostic(const ir::ReadFault&)> describe_fault{};
+  // Runs the call; empty where none was given.
+  std::function<Result<CountedRun>()> run{};
+  RunLimits limits{};
+  std::int64_t allowed_scores = 0;  // of the call, over all heads
+  std::int64_t call_bytes = 0;      // of its tensors and captured buffers
   // Opens the compiler library when a view needs it.
   std::function<Result<const plan::CompilerDoor*>()> open_compiler{};
 };

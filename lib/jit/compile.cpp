@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "codegen/block_counts.h"
 #include "jit/generate.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
@@ -12,11 +13,10 @@
 
 namespace flexjit::jit {
 
-Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
-  const auto start = std::chrono::steady_clock::now();
-  auto emitted = emit(key);
-  if (!emitted) return emitted.diagnostics();
-  auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
+namespace {
+
+Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key) {
+  auto object = generate(emitted, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
   auto linked = link_image(llvm::MemoryBufferRef({object->data(), object->size()}, "kernel"));
   if (!linked) return linked.diagnostics();
@@ -30,8 +30,29 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
     case plan::Nest::kDecode: image.decode_offset = linked->symbols.at("decode"); break;
   }
   image.key_text = plan::canonical_text(key);
-  image.compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return image;
+}
+
+}  // namespace
+
+Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
+  const auto start = std::chrono::steady_clock::now();
+  auto emitted = emit(key);
+  if (!emitted) return emitted.diagnostics();
+  Result<plan::CodeImage> image = make_image(*emitted, key);
+  if (image) image->compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return image;
+} catch (const support::InternalError& error) {
+  return internal_error(error.what());
+}
+
+Result<plan::CountingImage> compile_counting(const plan::KernelKey& key) try {
+  auto emitted = emit(key);
+  if (!emitted) return emitted.diagnostics();
+  std::vector<std::string> blocks = codegen::count_blocks(*emitted->module);
+  Result<plan::CodeImage> image = make_image(*emitted, key);
+  if (!image) return image.diagnostics();
+  return plan::CountingImage{std::move(*image), std::move(blocks)};
 } catch (const support::InternalError& error) {
   return internal_error(error.what());
 }

@@ -12,6 +12,9 @@ namespace flexjit::jit {
 // Thread-safe: every call has a context and a target machine of its own.
 Result<plan::CodeImage> compile(const plan::KernelKey& key);
 
+// The same kernel with an increment of LaunchArg::block_counts in every block.
+Result<plan::CountingImage> compile_counting(const plan::KernelKey& key);
+
 // The module as LLVM IR.
 Result<std::string> print_ir(const plan::KernelKey& key);
 

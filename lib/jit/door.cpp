@@ -7,6 +7,6 @@ extern "C" FLEXJIT_API const flexjit::plan::CompilerDoor* flexjit_compiler_door(
 
 const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
   static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::print_ir,
-                                                &flexjit::jit::list_code};
+                                                &flexjit::jit::list_code, &flexjit::jit::compile_counting};
   return &door;
 }

@@ -189,6 +189,21 @@ double peak_of(const MachineModel& model, const plan::KernelKey& key) {
   return static_cast<double>(block.size()) * lanes * each / cost->cycles;
 }
 
+// LLVM's models of AMD processors charge a broadcast from memory to the vector ports; the load units do it. Every such
+// instruction becomes a plain load of the same length.
+std::string with_plain_broadcasts(llvm::StringRef text) {
+  std::string result = text.str();
+  constexpr llvm::StringLiteral kBroadcasts[] = {"vbroadcastss\t", "vbroadcastsd\t", "vpbroadcastd\t"};
+  for (llvm::StringRef broadcast : kBroadcasts) {
+    for (std::size_t at = result.find(broadcast); at != std::string::npos; at = result.find(broadcast, at + 1)) {
+      const std::string operand = result.substr(at + broadcast.size(), result.find('\n', at) - at - broadcast.size());
+      const bool from_memory = operand.find('(') < operand.find(')') && operand.find('{') == std::string::npos;
+      if (from_memory) result.replace(at, broadcast.size(), llvm::StringRef("vmovups      ").take_front(broadcast.size()));
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 void add_costs(plan::CodeListing& listing, const InstructionOffsets& offsets, llvm::StringRef text,
@@ -198,7 +213,7 @@ void add_costs(plan::CodeListing& listing, const InstructionOffsets& offsets, ll
   listing.processor = model.processor();
   listing.issue_width = model.issue_width();
   listing.peak_multiply_adds = peak_of(model, key);
-  const InstructionMap instructions = model.assemble(text);
+  const InstructionMap instructions = model.assemble(with_plain_broadcasts(text));
   for (std::size_t f = 0; f < listing.functions.size(); ++f) {
     for (std::size_t b = 0; b < listing.functions[f].blocks.size(); ++b) {
       std::vector<llvm::MCInst> block;

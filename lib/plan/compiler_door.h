@@ -23,12 +23,19 @@ struct CodeImage {
   double compile_ms = 0;
 };
 
+// A kernel that counts how often its blocks run; by count, the block as "function/name" of the listing.
+struct CountingImage {
+  CodeImage image;
+  std::vector<std::string> blocks;
+};
+
 struct CompilerDoor {
   const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
   Result<CodeImage> (*compile)(const KernelKey& key);
   // For the inspector.
   Result<std::string> (*print_ir)(const KernelKey& key);
   Result<CodeListing> (*list_code)(const KernelKey& key, Costs costs);
+  Result<CountingImage> (*compile_counting)(const KernelKey& key);
 };
 
 // Both libraries of one build share it.

@@ -53,6 +53,7 @@ struct LaunchArg {
   std::int32_t q_len;
   std::int32_t kv_len;
   float scale;
+  std::int64_t* block_counts = nullptr;  // of kernels that count how often each of their blocks runs; else not read
 };
 
 // Key columns to visit, [begin, end), ascending and disjoint. masked == 0: every pair is allowed and both bounds are multiples
@@ -110,7 +111,7 @@ using DecodeFn = void (*)(const DecodeArg*);
 static_assert(offsetof(LaunchArg, k) == 32 && offsetof(LaunchArg, out) == 96 && offsetof(LaunchArg, lse) == 128);
 static_assert(offsetof(LaunchArg, max_scores) == 160 && offsetof(LaunchArg, sinks) == 192);
 static_assert(offsetof(LaunchArg, buffers) == 200 && offsetof(LaunchArg, params) == 208);
-static_assert(offsetof(LaunchArg, batch_size) == 216 && offsetof(LaunchArg, scale) == 236 && sizeof(LaunchArg) == 240);
+static_assert(offsetof(LaunchArg, batch_size) == 216 && offsetof(LaunchArg, scale) == 236 && sizeof(LaunchArg) == 248);
 static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
 static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 12);

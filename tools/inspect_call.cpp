@@ -1,0 +1,37 @@
+// The same inputs as those of `flexjit run` for the same options.
+#include "inspect_call.h"
+
+#include "peak.h"
+
+namespace flexjit::tools {
+
+Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindings* bindings) {
+  RunOptions run;
+  run.sizes = options.sizes;
+  run.dtypes = options.dtypes;
+  run.names = options.names;
+  Result<Problem> problem = make_problem(run);
+  if (!problem) return problem.diagnostics();
+  InspectCall call;
+  call.problem_ = std::move(*problem);
+  call.out_ = call.problem_.make_output();
+  call.target_ = options.target;
+  call.dtype_ = options.dtypes.q;
+  call.bindings_ = bindings;
+  return call;
+}
+
+RunArgs InspectCall::args() {
+  return {.q = view_of(problem_.q, problem_.layout),
+          .k = view_of(problem_.k, problem_.layout),
+          .v = view_of(problem_.v, problem_.layout),
+          .out = mutable_view_of(out_, problem_.layout),
+          .bindings = bindings_};
+}
+
+RunLimits InspectCall::limits() const {
+  return {.gflops = measure_peak_gflops(peak_for(dtype_, target_), target_, 1),
+          .read_gbps = measure_read_gbps(problem_.k.bytes, problem_.v.bytes, 1)};
+}
+
+}  // namespace flexjit::tools
