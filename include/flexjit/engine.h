@@ -30,11 +30,15 @@ struct EngineOptions {
   // gone or unreadable there is compiled anew, silently.
   std::string cache_dir = default_cache_dir();
   std::size_t disk_cache_bytes = std::size_t{256} << 20;  // least recently used out first
+  // Names kernels for the profiler `perf`, see docs/debugging.md: "map" in /tmp/perf-PID.map, "jitdump" with their code in
+  // /tmp/jit-PID.dump, "" nowhere. Anything else, or a file that cannot be written, is an error at compile().
+  std::string perf = default_perf();
 
   FLEXJIT_API static Backend default_backend();
   // The environment variable FLEXJIT_CACHE_DIR if it is set (to "" for no cache), else $XDG_CACHE_HOME/flexjit, else
   // $HOME/.cache/flexjit, else "".
   FLEXJIT_API static std::string default_cache_dir();
+  FLEXJIT_API static std::string default_perf();  // the environment variable FLEXJIT_PERF, else ""
 };
 
 // Counters since the engine was made.

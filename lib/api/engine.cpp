@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <mutex>
-#include <string_view>
 #include <utility>
 
 #include "api/call.h"
@@ -20,6 +19,12 @@ namespace {
 constexpr std::size_t kMaxPatterns = 1024;
 
 using SharedPattern = std::shared_ptr<const api::Pattern>;
+
+// Of the environment; "" where there is none.
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
 
 }  // namespace
 
@@ -56,10 +61,10 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
   handle->pattern = *pattern;
   handle->threads = options.threads;
   if (options.backend == Backend::kCompiled) {
-    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key);
+    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name);
     if (!found) return found.diagnostics();
     handle->kernel = found->kernel;
-    handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, kernels);
+    handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
     handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
     handle->source = found->source;
     handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
@@ -68,19 +73,16 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
 }
 
 std::string EngineOptions::default_cache_dir() {
-  const auto variable = [](const char* name) -> std::string {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-  };
   if (std::getenv("FLEXJIT_CACHE_DIR") != nullptr) return variable("FLEXJIT_CACHE_DIR");
   if (const std::string base = variable("XDG_CACHE_HOME"); base.starts_with('/')) return base + "/flexjit";
   if (const std::string home = variable("HOME"); home.starts_with('/')) return home + "/.cache/flexjit";
   return {};
 }
 
+std::string EngineOptions::default_perf() { return variable("FLEXJIT_PERF"); }
+
 Backend EngineOptions::default_backend() {
-  const char* value = std::getenv("FLEXJIT_REFERENCE");
-  const std::string_view text = value != nullptr ? value : "";
+  const std::string text = variable("FLEXJIT_REFERENCE");
   return text.empty() || text == "0" ? Backend::kCompiled : Backend::kReference;
 }
 

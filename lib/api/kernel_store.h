@@ -5,11 +5,13 @@
 #include <atomic>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "api/compiler.h"
 #include "cache/disk_cache.h"
 #include "cache/kernel_cache.h"
+#include "cache/perf.h"
 #include "flexjit/engine.h"
 
 namespace flexjit::api {
@@ -25,9 +27,12 @@ class KernelStore {
   explicit KernelStore(const EngineOptions& options)
       : cache_(options.cache_bytes),
         disk_(options.cache_dir, static_cast<std::int64_t>(options.disk_cache_bytes)),
-        compiler_(options.compiler_path) {}
+        compiler_(options.compiler_path),
+        perf_(cache::parse_perf(options.perf).value_or(cache::Perf::kOff)) {}
 
-  Result<Found> find_or_compile(const cache::SharedKey& key) {
+  // `name` is that of the pattern, for profilers; a kernel keeps the name with which it was found first.
+  Result<Found> find_or_compile(const cache::SharedKey& key, std::string_view name) {
+    cache::prepare_perf(perf_);
     KernelSource made = KernelSource::kCompiled;
     const auto found = cache_.find_or_compile(key, [&](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
       if (auto image = disk_.load(plan::canonical_text(wanted))) {
@@ -42,6 +47,7 @@ class KernelStore {
       return image;
     });
     if (!found) return found.diagnostics();
+    if (!found->hit && perf_ != cache::Perf::kOff) announce(perf_, symbols_of(*found->kernel, key->key, name));
     return Found{found->kernel, found->hit ? KernelSource::kMemory : made};
   }
 
@@ -59,6 +65,7 @@ class KernelStore {
   cache::KernelCache cache_;
   cache::DiskCache disk_;
   cache::CompilerLoader compiler_;
+  const cache::Perf perf_;
   std::atomic<std::int64_t> disk_hits_ = 0;
 };
 
