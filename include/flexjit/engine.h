@@ -60,8 +60,8 @@ class FLEXJIT_API Engine {
 
   // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`, `no-compiler`.
   // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles. The first
-  // call with few query rows compiles the pattern's second kernel, once.
-  Result<Attention> compile(const AttentionSpec& spec);
+  // call with few query rows compiles the pattern's second kernel, once. The phases go into `trace`, if there is one.
+  Result<Attention> compile(const AttentionSpec& spec, Trace* trace = nullptr);
 
   EngineStats stats() const;
   void clear_cache();  // handles that are alive keep their code

@@ -26,8 +26,8 @@ class DecodeKernel {
     plan::ElementTypes types;
     plan::Weights weights;
   };
-  // Thread-safe. A failure is not kept: the next call tries again.
-  Result<Ready> get();
+  // Thread-safe. A failure is not kept: the next call tries again. `trace` may be null.
+  Result<Ready> get(Trace* trace);
 
  private:
   const cache::SharedKey prefill_;

@@ -32,8 +32,8 @@ struct Engine::Impl {
   explicit Impl(EngineOptions given)
       : options(std::move(given)), kernels(std::make_shared<api::KernelStore>(options)), patterns(kMaxPatterns) {}
 
-  Result<Attention> compile(const AttentionSpec& spec);
-  Result<SharedPattern> find_or_prepare(const AttentionSpec& spec);
+  Result<Attention> compile(const AttentionSpec& spec, Trace* trace);
+  Result<SharedPattern> find_or_prepare(const AttentionSpec& spec, Trace* trace);
 
   EngineOptions options;
   std::shared_ptr<api::KernelStore> kernels;
@@ -41,7 +41,8 @@ struct Engine::Impl {
   cache::LruMap<AttentionSpec, SharedPattern, api::SpecHash, api::SpecEqual> patterns;
 };
 
-Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec) {
+Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec, Trace* trace) {
+  const runtime::TracedPhase phase(trace, TraceKind::kFrontEnd);
   {
     std::lock_guard lock(mutex);
     if (const SharedPattern* pattern = patterns.find(spec)) return *pattern;
@@ -54,14 +55,14 @@ Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec) {
   return pattern;
 }
 
-Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
-  Result<SharedPattern> pattern = find_or_prepare(spec);
+Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace) {
+  Result<SharedPattern> pattern = find_or_prepare(spec, trace);
   if (!pattern) return pattern.diagnostics();
   auto handle = std::make_shared<Attention::Impl>();
   handle->pattern = *pattern;
   handle->threads = options.threads;
   if (options.backend == Backend::kCompiled) {
-    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name);
+    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
     if (!found) return found.diagnostics();
     handle->kernel = found->kernel;
     handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
@@ -91,8 +92,8 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-Result<Attention> Engine::compile(const AttentionSpec& spec) {
-  return api::guarded("compile", [&] { return impl_->compile(spec); });
+Result<Attention> Engine::compile(const AttentionSpec& spec, Trace* trace) {
+  return api::guarded("compile", [&] { return impl_->compile(spec, trace); });
 }
 
 EngineStats Engine::stats() const { return impl_->kernels->stats(); }

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "cache/kernel_cache.h"
 #include "cache/perf.h"
 #include "flexjit/engine.h"
+#include "runtime/traced.h"
 
 namespace flexjit::api {
 
@@ -30,21 +32,17 @@ class KernelStore {
         compiler_(options.compiler_path),
         perf_(cache::parse_perf(options.perf).value_or(cache::Perf::kOff)) {}
 
-  // `name` is that of the pattern, for profilers; a kernel keeps the name with which it was found first.
-  Result<Found> find_or_compile(const cache::SharedKey& key, std::string_view name) {
+  // `name` is that of the pattern, for profilers; a kernel keeps the name with which it was found first. `trace` may be null.
+  Result<Found> find_or_compile(const cache::SharedKey& key, std::string_view name, Trace* trace) {
     cache::prepare_perf(perf_);
     KernelSource made = KernelSource::kCompiled;
     const auto found = cache_.find_or_compile(key, [&](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
-      if (auto image = disk_.load(plan::canonical_text(wanted))) {
+      if (auto image = look_up(wanted, trace)) {
         made = KernelSource::kDisk;
         ++disk_hits_;
         return *std::move(image);
       }
-      Result<const plan::CompilerDoor*> door = open_compiler(compiler_);
-      if (!door) return door.diagnostics();
-      Result<plan::CodeImage> image = (*door)->compile(wanted);
-      if (image) disk_.store(*image);
-      return image;
+      return compile(wanted, trace);
     });
     if (!found) return found.diagnostics();
     if (!found->hit && perf_ != cache::Perf::kOff) announce(perf_, symbols_of(*found->kernel, key->key, name));
@@ -62,6 +60,25 @@ class KernelStore {
   void clear() { cache_.clear(); }
 
  private:
+  std::optional<plan::CodeImage> look_up(const plan::KernelKey& key, Trace* trace) {
+    const runtime::TracedPhase phase(trace, TraceKind::kDiskLookUp);
+    return disk_.load(plan::canonical_text(key));
+  }
+
+  Result<plan::CodeImage> compile(const plan::KernelKey& key, Trace* trace) {
+    const Result<const plan::CompilerDoor*> door = [&] {
+      const runtime::TracedPhase phase(trace, TraceKind::kOpenCompiler);
+      return open_compiler(compiler_);
+    }();
+    if (!door) return door.diagnostics();
+    Result<plan::CodeImage> image = [&] {
+      const runtime::TracedPhase phase(trace, TraceKind::kCompile);
+      return (*door)->compile(key);
+    }();
+    if (image) disk_.store(*image);
+    return image;
+  }
+
   cache::KernelCache cache_;
   cache::DiskCache disk_;
   cache::CompilerLoader compiler_;

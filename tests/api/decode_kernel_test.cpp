@@ -20,7 +20,7 @@ TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
       EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "no/such/compiler.so", .cache_dir = {}});
   api::DecodeKernel kernel(key_of(DType::kF32), "pattern", store);
   for (int i = 0; i < 2; ++i) {
-    const auto ready = kernel.get();
+    const auto ready = kernel.get(nullptr);
     ASSERT_FALSE(ready.has_value());
     EXPECT_EQ(ready.diagnostics().front().kind, "no-compiler");
   }
