@@ -111,6 +111,23 @@ void add_files(CLI::App& app, FileOptions& files) {
       ->group("Files");
 }
 
+void add_debugging(CLI::App& app, RunOptions& run) {
+  const CLI::Range index(std::int32_t{0}, std::numeric_limits<std::int32_t>::max());
+  CLI::Option* dump =
+      app.add_option("--dump-scores", run.scores.file,
+                     "Write the modified scores here, -inf where masked: a .npy file, f32 (batch, heads, rows, kv_len)");
+  app.add_option("--dump-rows", run.scores.rows, "Query rows A:B of --dump-scores, B not among them (0:8)")->needs(dump);
+  app.add_option("--batch-entry", run.scores.batch_entry, "Of --dump-scores, whose array then has no batch dimension (all)")
+      ->check(index)
+      ->needs(dump);
+  app.add_option("--head", run.scores.head, "Of --dump-scores, whose array then has no heads dimension (all)")
+      ->check(index)
+      ->needs(dump);
+  app.add_option("--trace", run.trace, "Write what each thread did here, for ui.perfetto.dev");
+  for (const char* name : {"--dump-scores", "--dump-rows", "--batch-entry", "--head", "--trace"})
+    app.get_option(name)->group("Debugging");
+}
+
 void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   CLI::App* command = app.add_subcommand("run", "Compile a pattern, run it, verify it against fp64 and measure it");
   add_pattern(*command, run.pattern);
@@ -130,6 +147,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   command->add_flag_callback(
       "--reference", [&run] { run.execution = Execution::kReference; }, "Run the naive fp64 reference instead of a kernel");
+  add_debugging(*command, run);
   add_json(*command, run.output);
   command->footer(kRunFooter);
   command->callback([&run, &exit_code] { exit_code = run_command(run); });

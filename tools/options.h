@@ -46,6 +46,13 @@ struct FileOptions {
   Layout layout = Layout::kBhsd;
 };
 
+// What is written of the modified scores.
+struct ScoreDumpOptions {
+  std::string file;                               // empty: nothing
+  std::string rows;                               // "A:B"; empty: the first rows
+  std::optional<std::int32_t> batch_entry, head;  // absent: all
+};
+
 struct RunOptions {
   PatternOptions pattern;
   SizeOptions sizes;
@@ -58,6 +65,8 @@ struct RunOptions {
   int repeat = 5;
   std::optional<int> verify_rows;
   Execution execution = Execution::kKernel;
+  ScoreDumpOptions scores;
+  std::string trace;  // the file; empty: none
   Output output = Output::kTable;
 };
 

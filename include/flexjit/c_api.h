@@ -119,6 +119,7 @@ typedef struct flexjit_engine_options {
   const char* compiler_path; /* "": beside libflexjit */
   const char* cache_dir;     /* of kernels on disk; NULL: the default, "": none */
   size_t disk_cache_bytes;
+  const char* perf; /* "map", "jitdump" or "", see flexjit/engine.h; NULL: the default */
 } flexjit_engine_options;
 
 typedef enum flexjit_weights { FLEXJIT_SOFTMAX = 0, FLEXJIT_SIGMOID = 1 } flexjit_weights;

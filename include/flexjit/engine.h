@@ -30,11 +30,15 @@ struct EngineOptions {
   // gone or unreadable there is compiled anew, silently.
   std::string cache_dir = default_cache_dir();
   std::size_t disk_cache_bytes = std::size_t{256} << 20;  // least recently used out first
+  // Names kernels for the profiler `perf`, see docs/debugging.md: "map" in /tmp/perf-PID.map, "jitdump" with their code in
+  // /tmp/jit-PID.dump, "" nowhere. Anything else, or a file that cannot be written, is an error at compile().
+  std::string perf = default_perf();
 
   FLEXJIT_API static Backend default_backend();
   // The environment variable FLEXJIT_CACHE_DIR if it is set (to "" for no cache), else $XDG_CACHE_HOME/flexjit, else
   // $HOME/.cache/flexjit, else "".
   FLEXJIT_API static std::string default_cache_dir();
+  FLEXJIT_API static std::string default_perf();  // the environment variable FLEXJIT_PERF, else ""
 };
 
 // Counters since the engine was made.
@@ -56,8 +60,8 @@ class FLEXJIT_API Engine {
 
   // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`, `no-compiler`.
   // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles. The first
-  // call with few query rows compiles the pattern's second kernel, once.
-  Result<Attention> compile(const AttentionSpec& spec);
+  // call with few query rows compiles the pattern's second kernel, once. The phases go into `trace`, if there is one.
+  Result<Attention> compile(const AttentionSpec& spec, Trace* trace = nullptr);
 
   EngineStats stats() const;
   void clear_cache();  // handles that are alive keep their code

@@ -102,6 +102,7 @@ EngineOptions to_options(const flexjit_engine_options& options, Report& report) 
   result.compiler_path = text_of(options.compiler_path);
   if (options.cache_dir != nullptr) result.cache_dir = options.cache_dir;
   result.disk_cache_bytes = options.disk_cache_bytes;
+  if (options.perf != nullptr) result.perf = options.perf;
   return result;
 }
 

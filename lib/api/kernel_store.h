@@ -4,13 +4,17 @@
 
 #include <atomic>
 #include <cstddef>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "api/compiler.h"
 #include "cache/disk_cache.h"
 #include "cache/kernel_cache.h"
+#include "cache/perf.h"
 #include "flexjit/engine.h"
+#include "runtime/traced.h"
 
 namespace flexjit::api {
 
@@ -25,23 +29,23 @@ class KernelStore {
   explicit KernelStore(const EngineOptions& options)
       : cache_(options.cache_bytes),
         disk_(options.cache_dir, static_cast<std::int64_t>(options.disk_cache_bytes)),
-        compiler_(options.compiler_path) {}
+        compiler_(options.compiler_path),
+        perf_(cache::parse_perf(options.perf).value_or(cache::Perf::kOff)) {}
 
-  Result<Found> find_or_compile(const cache::SharedKey& key) {
+  // `name` is that of the pattern, for profilers; a kernel keeps the name with which it was found first. `trace` may be null.
+  Result<Found> find_or_compile(const cache::SharedKey& key, std::string_view name, Trace* trace) {
+    cache::prepare_perf(perf_);
     KernelSource made = KernelSource::kCompiled;
     const auto found = cache_.find_or_compile(key, [&](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
-      if (auto image = disk_.load(plan::canonical_text(wanted))) {
+      if (auto image = look_up(wanted, trace)) {
         made = KernelSource::kDisk;
         ++disk_hits_;
         return *std::move(image);
       }
-      Result<const plan::CompilerDoor*> door = open_compiler(compiler_);
-      if (!door) return door.diagnostics();
-      Result<plan::CodeImage> image = (*door)->compile(wanted);
-      if (image) disk_.store(*image);
-      return image;
+      return compile(wanted, trace);
     });
     if (!found) return found.diagnostics();
+    if (!found->hit && perf_ != cache::Perf::kOff) announce(perf_, symbols_of(*found->kernel, key->key, name));
     return Found{found->kernel, found->hit ? KernelSource::kMemory : made};
   }
 
@@ -56,9 +60,29 @@ class KernelStore {
   void clear() { cache_.clear(); }
 
  private:
+  std::optional<plan::CodeImage> look_up(const plan::KernelKey& key, Trace* trace) {
+    const runtime::TracedPhase phase(trace, TraceKind::kDiskLookUp);
+    return disk_.load(plan::canonical_text(key));
+  }
+
+  Result<plan::CodeImage> compile(const plan::KernelKey& key, Trace* trace) {
+    const Result<const plan::CompilerDoor*> door = [&] {
+      const runtime::TracedPhase phase(trace, TraceKind::kOpenCompiler);
+      return open_compiler(compiler_);
+    }();
+    if (!door) return door.diagnostics();
+    Result<plan::CodeImage> image = [&] {
+      const runtime::TracedPhase phase(trace, TraceKind::kCompile);
+      return (*door)->compile(key);
+    }();
+    if (image) disk_.store(*image);
+    return image;
+  }
+
   cache::KernelCache cache_;
   cache::DiskCache disk_;
   cache::CompilerLoader compiler_;
+  const cache::Perf perf_;
   std::atomic<std::int64_t> disk_hits_ = 0;
 };
 

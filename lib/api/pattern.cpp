@@ -6,7 +6,9 @@
 #include <utility>
 
 #include "api/flags.h"
+#include "api/pattern_name.h"
 #include "api/report.h"
+#include "cache/perf.h"
 #include "ir/lower.h"
 #include "ir/passes.h"
 #include "plan/kernel_key.h"
@@ -72,6 +74,10 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   if (options.threads < 0) {
     report.add(Finding::kBadOption, "EngineOptions::threads", options.threads, "give 1 or more, or 0 for all cores");
   }
+  if (!cache::parse_perf(options.perf)) {
+    report.add(Finding::kBadOption, "EngineOptions::perf", fmt::format("\"{}\"", options.perf),
+               "give \"map\", \"jitdump\" or \"\", there or in the environment variable FLEXJIT_PERF");
+  }
   return report.take();
 }
 
@@ -119,6 +125,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   if (!wrong.empty()) return wrong;
 
   auto pattern = std::make_shared<Pattern>();
+  pattern->name = pattern_name(spec);
   pattern->lowered = std::move(lowered->program);
   pattern->interface = std::move(lowered->interface);
   pattern->program = optimise(pattern->lowered, pattern->interface);
