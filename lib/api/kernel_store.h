@@ -35,11 +35,7 @@ class KernelStore {
         ++disk_hits_;
         return *std::move(image);
       }
-      Result<const plan::CompilerDoor*> door = open_compiler(compiler_);
-      if (!door) return door.diagnostics();
-      Result<plan::CodeImage> image = (*door)->compile(wanted);
-      if (image) disk_.store(*image);
-      return image;
+      return compile(wanted);
     });
     if (!found) return found.diagnostics();
     return Found{found->kernel, found->hit ? KernelSource::kMemory : made};
@@ -47,7 +43,7 @@ class KernelStore {
 
   EngineStats stats() const {
     const cache::CacheStats cached = cache_.stats();
-    return {.compiles = cached.compiles - disk_hits_,
+    return {.compiles = compiles_,
             .memory_hits = cached.hits,
             .disk_hits = disk_hits_,
             .cached_kernels = cached.kernels,
@@ -56,10 +52,27 @@ class KernelStore {
   void clear() { cache_.clear(); }
 
  private:
+  Result<plan::CodeImage> compile(const plan::KernelKey& key) {
+    Result<const plan::CompilerDoor*> door = open_compiler(compiler_, searched());
+    if (!door) return door.diagnostics();
+    Result<plan::CodeImage> image = (*door)->compile(key);
+    if (!image) return image;
+    ++compiles_;
+    disk_.store(*image);
+    return image;
+  }
+
+  // What a caller without a compiler may want to know of the cache on disk.
+  std::string searched() const {
+    if (disk_.directory().empty()) return {};
+    const std::string problem = disk_.problem();
+    return "\n  " + disk_.directory() + ": " + (problem.empty() ? "no kernel of this pattern" : "not used, " + problem);
+  }
+
   cache::KernelCache cache_;
   cache::DiskCache disk_;
   cache::CompilerLoader compiler_;
-  std::atomic<std::int64_t> disk_hits_ = 0;
+  std::atomic<std::int64_t> compiles_ = 0, disk_hits_ = 0;
 };
 
 }  // namespace flexjit::api
