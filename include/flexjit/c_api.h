@@ -55,9 +55,10 @@ typedef enum flexjit_dtype {
 typedef enum flexjit_scalar_type { FLEXJIT_INT = 0, FLEXJIT_FLOAT = 1, FLEXJIT_TRUTH = 2 } flexjit_scalar_type;
 
 typedef enum flexjit_backend {
-  FLEXJIT_BACKEND_DEFAULT = 0,  /* compiled, unless the environment variable FLEXJIT_REFERENCE says otherwise */
-  FLEXJIT_BACKEND_COMPILED = 1, /* the compiled kernel */
-  FLEXJIT_BACKEND_REFERENCE = 2 /* naive fp64; no compiler needed */
+  FLEXJIT_BACKEND_DEFAULT = 0,              /* compiled, unless the environment variable FLEXJIT_REFERENCE says otherwise */
+  FLEXJIT_BACKEND_COMPILED = 1,             /* the compiled kernel */
+  FLEXJIT_BACKEND_REFERENCE = 2,            /* naive fp64; no compiler needed */
+  FLEXJIT_BACKEND_COMPILED_OR_REFERENCE = 3 /* naive fp64 for patterns in no cache where the compiler cannot be opened */
 } flexjit_backend;
 
 typedef enum flexjit_kernel_source {

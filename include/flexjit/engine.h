@@ -13,6 +13,10 @@ namespace flexjit {
 enum class Backend : std::uint8_t {
   kCompiled,   // the compiled kernel
   kReference,  // naive fp64 over the interpreter, for every feature; no compiler needed
+  // The compiled kernel. A pattern that is in no cache while the compiler cannot be opened gets the reference, and its handle
+  // says so: kernel_source() is KernelSource::kReference. Calls with few query rows, if only their kernel is missing, take the
+  // pattern's other one.
+  kCompiledOrReference,
 };
 
 struct EngineOptions {
@@ -58,9 +62,10 @@ class FLEXJIT_API Engine {
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
 
-  // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`, `no-compiler`.
-  // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles. The first
-  // call with few query rows compiles the pattern's second kernel, once. The phases go into `trace`, if there is one.
+  // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`; `no-compiler` for
+  // a pattern that is in no cache where libflexjit-compiler cannot be opened. Lengths, batch, heads, strides and parameter
+  // values are not part of the kernel: changing them never recompiles. The first call with few query rows compiles the
+  // pattern's second kernel, once. The phases go into `trace`, if there is one.
   Result<Attention> compile(const AttentionSpec& spec, Trace* trace = nullptr);
 
   EngineStats stats() const;

@@ -94,7 +94,8 @@ EngineOptions to_options(const flexjit_engine_options& options, Report& report) 
   const int backend = number_of(options.backend);
   if (backend == FLEXJIT_BACKEND_COMPILED) result.backend = Backend::kCompiled;
   if (backend == FLEXJIT_BACKEND_REFERENCE) result.backend = Backend::kReference;
-  if (backend < FLEXJIT_BACKEND_DEFAULT || backend > FLEXJIT_BACKEND_REFERENCE) {
+  if (backend == FLEXJIT_BACKEND_COMPILED_OR_REFERENCE) result.backend = Backend::kCompiledOrReference;
+  if (backend < FLEXJIT_BACKEND_DEFAULT || backend > FLEXJIT_BACKEND_COMPILED_OR_REFERENCE) {
     report.add(Finding::kBadEnum, "the backend", backend, "flexjit_backend");
   }
   if (options.target != nullptr) result.target = options.target;

@@ -61,15 +61,18 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace)
   auto handle = std::make_shared<Attention::Impl>();
   handle->pattern = *pattern;
   handle->threads = options.threads;
-  if (options.backend == Backend::kCompiled) {
-    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
-    if (!found) return found.diagnostics();
-    handle->kernel = found->kernel;
-    handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
-    handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
-    handle->source = found->source;
-    handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
+  handle->backend = options.backend;
+  if (options.backend == Backend::kReference) return Attention(std::move(handle));
+  Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
+  if (!found) {
+    if (!handle->may_lack_compiler(found.diagnostics())) return found.diagnostics();
+    return Attention(std::move(handle));
   }
+  handle->kernel = found->kernel;
+  handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
+  handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
+  handle->source = found->source;
+  handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
   return Attention(std::move(handle));
 }
 

@@ -51,7 +51,7 @@ class KernelStore {
 
   EngineStats stats() const {
     const cache::CacheStats cached = cache_.stats();
-    return {.compiles = cached.compiles - disk_hits_,
+    return {.compiles = compiles_,
             .memory_hits = cached.hits,
             .disk_hits = disk_hits_,
             .cached_kernels = cached.kernels,
@@ -68,22 +68,31 @@ class KernelStore {
   Result<plan::CodeImage> compile(const plan::KernelKey& key, Trace* trace) {
     const Result<const plan::CompilerDoor*> door = [&] {
       const runtime::TracedPhase phase(trace, TraceKind::kOpenCompiler);
-      return open_compiler(compiler_);
+      return open_compiler(compiler_, searched());
     }();
     if (!door) return door.diagnostics();
     Result<plan::CodeImage> image = [&] {
       const runtime::TracedPhase phase(trace, TraceKind::kCompile);
       return (*door)->compile(key);
     }();
-    if (image) disk_.store(*image);
+    if (!image) return image;
+    ++compiles_;
+    disk_.store(*image);
     return image;
+  }
+
+  // What a caller without a compiler may want to know of the cache on disk.
+  std::string searched() const {
+    if (disk_.directory().empty()) return {};
+    const std::string problem = disk_.problem();
+    return "\n  " + disk_.directory() + ": " + (problem.empty() ? "no kernel of this pattern" : "not used, " + problem);
   }
 
   cache::KernelCache cache_;
   cache::DiskCache disk_;
   cache::CompilerLoader compiler_;
   const cache::Perf perf_;
-  std::atomic<std::int64_t> disk_hits_ = 0;
+  std::atomic<std::int64_t> compiles_ = 0, disk_hits_ = 0;
 };
 
 }  // namespace flexjit::api

@@ -110,7 +110,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
                                                        Purpose purpose) {
   Diagnostics wrong = check_spec(spec, options);
   plan::Target target;
-  if (options.backend == Backend::kCompiled) {
+  if (options.backend != Backend::kReference) {
     if (Result<plan::Target> found = target_of(options, purpose)) {
       target = *found;
     } else {
@@ -134,7 +134,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->scale = spec.scale.value_or(1.0F / std::sqrt(static_cast<float>(spec.head_dim)));
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
-  if (options.backend == Backend::kCompiled) {
+  if (options.backend != Backend::kReference) {
     pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel({.program = pattern->program,
                                                                                .types = pattern->types,
                                                                                .weights = pattern->weights,

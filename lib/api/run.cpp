@@ -51,7 +51,7 @@ DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, con
 }
 
 // Few query rows: all of them in one row of mask blocks, and a mask that differs between the heads of a group is left to the
-// other nest. No value: this call is not one for decoding.
+// other nest. No value: this call is not one for decoding, or may do without that kernel.
 std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   const CallShape& shape = call.shape;
   if (!impl.decode->suits(shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
@@ -71,7 +71,10 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
   const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
   if (mask != nullptr && !runtime::serves_decode(mask->shape(), launch.arg)) return std::nullopt;
   const Result<DecodeKernel::Ready> ready = impl.decode->get(args.trace);
-  if (!ready) return Result<RunStats>(ready.diagnostics());
+  if (!ready) {
+    if (impl.may_lack_compiler(ready.diagnostics())) return std::nullopt;
+    return Result<RunStats>(ready.diagnostics());
+  }
   const runtime::DecodeOutput output{ready->types.out, ready->weights};
   return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, workers_of(impl, args)), mask);
 }

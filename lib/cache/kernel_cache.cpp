@@ -66,7 +66,6 @@ KernelCache::Outcome KernelCache::compile_and_keep(const SharedKey& key, const C
   if (!image) return image.diagnostics();
   SharedKernel kernel = load_image(key->key, *image);
   std::lock_guard lock(mutex_);
-  ++compiles_;
   kernels_.insert(key, kernel, kernel->code.bytes());
   return kernel;
 }
@@ -78,7 +77,7 @@ void KernelCache::land(const SharedKey& key) {
 
 CacheStats KernelCache::stats() const {
   std::lock_guard lock(mutex_);
-  return {.compiles = compiles_, .hits = hits_, .kernels = kernels_.size(), .bytes = kernels_.weight()};
+  return {.hits = hits_, .kernels = kernels_.size(), .bytes = kernels_.weight()};
 }
 
 void KernelCache::clear() {

@@ -39,7 +39,6 @@ using SharedKernel = std::shared_ptr<const LoadedKernel>;
 SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image);
 
 struct CacheStats {
-  std::int64_t compiles = 0;
   std::int64_t hits = 0;
   std::size_t kernels = 0;
   std::size_t bytes = 0;
@@ -81,7 +80,6 @@ class KernelCache {
   mutable std::mutex mutex_;
   LruMap<SharedKey, SharedKernel, KeyHash, KeyEqual> kernels_;
   std::list<Flight> flights_;
-  std::int64_t compiles_ = 0;
   std::int64_t hits_ = 0;
 };
 
