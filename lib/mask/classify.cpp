@@ -12,6 +12,7 @@
 #include "ir/intervals.h"
 #include "mask/axis_breaks.h"
 #include "mask/block_mask_builder.h"
+#include "mask/buffer_pieces.h"
 #include "mask/buffer_ranges.h"
 #include "support/check.h"
 
@@ -52,6 +53,8 @@ class Classifier {
         buffers_(environment.buffers),
         analysis_(program, environment, &buffers_),
         interpreter_(program, environment),
+        q_pieces_(program, environment, ir::Op::kQIdx),
+        kv_pieces_(program, environment, ir::Op::kKvIdx),
         builder_(shape_) {
     if (known_.mask != nullptr) {
       const BlockMaskShape& of = known_.mask->shape();
@@ -183,6 +186,8 @@ class Classifier {
   // Looks for an allowed and a forbidden part of one block that no proof decides as a whole.
   BlockKind decide_block(const BlockRect& block, const ir::Box& box) {
     Parts parts;
+    q_pieces_.look_at(b_, h_, {box.q_lo, box.q_hi});
+    kv_pieces_.look_at(b_, h_, {box.kv_lo, box.kv_hi});
     look_inside(box, parts);
     if (parts.evaluated) {
       ++result_.evaluated;
@@ -193,16 +198,35 @@ class Classifier {
     return parts.allowed ? BlockKind::kFull : BlockKind::kEmpty;
   }
 
+  // Where a box is cut in four; a begin of the box for no cut along that index.
+  struct Cut {
+    std::int32_t q, kv;
+  };
+
+  // None: the box is to be evaluated. Where pieces of buffers end comes before where divisions do. A whole block is seldom
+  // worth a look at the pieces: its quarters tell whether it is partial.
+  std::optional<Cut> cut_of(const ir::Box& box) {
+    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
+    const bool small = rows * columns <= kSmallBox;
+    std::optional<std::int32_t> q, kv;
+    if (small || rows < shape_.q_block || columns < shape_.kv_block) {
+      q = q_pieces_.split({box.q_lo, box.q_hi});
+      kv = kv_pieces_.split({box.kv_lo, box.kv_hi});
+    }
+    if (small) return q || kv ? std::optional(Cut{q.value_or(box.q_lo), kv.value_or(box.kv_lo)}) : std::nullopt;
+    if (!q && rows > 1) q = breaks_->split_q(box.q_lo, box.q_hi);
+    if (!kv && columns > 1) kv = breaks_->split_kv(box.kv_lo, box.kv_hi);
+    return Cut{q.value_or(box.q_lo), kv.value_or(box.kv_lo)};
+  }
+
   // Proofs of all quarters come before the descent into any: opposite corners differ most often.
   void look_inside(const ir::Box& box, Parts& parts) {
-    const std::int32_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
-    if (std::int64_t{rows} * columns <= kSmallBox) return evaluate(box, parts);
+    const std::optional<Cut> cut = cut_of(box);
+    if (!cut) return evaluate(box, parts);
     std::array<ir::Box, 4> undecided;
     std::size_t count = 0;
-    const std::int32_t q_middle = rows == 1 ? box.q_lo : breaks_->split_q(box.q_lo, box.q_hi);
-    const std::int32_t kv_middle = columns == 1 ? box.kv_lo : breaks_->split_kv(box.kv_lo, box.kv_hi);
-    for (auto [q_lo, q_hi] : {std::pair{box.q_lo, q_middle - 1}, {q_middle, box.q_hi}}) {
-      for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, kv_middle - 1}, {kv_middle, box.kv_hi}}) {
+    for (auto [q_lo, q_hi] : {std::pair{box.q_lo, cut->q - 1}, {cut->q, box.q_hi}}) {
+      for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, cut->kv - 1}, {cut->kv, box.kv_hi}}) {
         ir::Box quarter = box;
         quarter.q_lo = q_lo, quarter.q_hi = q_hi, quarter.kv_lo = kv_lo, quarter.kv_hi = kv_hi;
         if (q_lo > q_hi || kv_lo > kv_hi) continue;
@@ -251,6 +275,7 @@ class Classifier {
   BufferTable buffers_;
   ir::IntervalAnalysis analysis_;
   ir::Interpreter interpreter_;
+  BufferPieces q_pieces_, kv_pieces_;
   BlockMaskBuilder builder_;
   std::optional<AxisBreaks> breaks_;   // of the current plane
   std::vector<ir::Id> checked_reads_;  // of the mask
