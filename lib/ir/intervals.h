@@ -57,6 +57,8 @@ class IntervalAnalysis {
   std::span<const Range> run(const Box& box);
   // The mask's truth over the box: point(0) never allowed, point(1) always, else kAnyBool.
   Range mask(const Box& box);
+  // What the last call found, by id; after mask(), of the nodes that the mask reaches alone.
+  std::span<const Range> ranges() const { return ranges_; }
 
  private:
   Range eval(Id id, const Box& box) const;

@@ -71,13 +71,14 @@ ir::Program change_of(const ir::Program& program, ir::Id read, ir::Op axis) {
 
 }  // namespace
 
-BufferPieces::BufferPieces(const ir::Program& program, const ir::Environment& environment, ir::Op axis) {
-  const ir::Op other = axis == ir::Op::kQIdx ? ir::Op::kKvIdx : ir::Op::kQIdx;
-  const std::vector<bool> in_mask = ir::reachable(program, program.mask());
-  const std::vector<bool> along = varying(program, axis), across = varying(program, other);
-  for (std::uint32_t i = 0; i < program.size(); ++i) {
-    if (!in_mask[i] || program.nodes()[i].op != ir::Op::kRead || !along[i] || across[i]) continue;
-    changes_.push_back(std::make_unique<Change>(change_of(program, ir::Id{i}, axis), environment));
+void BufferPieces::make_changes() {
+  made_ = true;
+  const ir::Op other = axis_ == ir::Op::kQIdx ? ir::Op::kKvIdx : ir::Op::kQIdx;
+  const std::vector<bool> in_mask = ir::reachable(program_, program_.mask());
+  const std::vector<bool> along = varying(program_, axis_), across = varying(program_, other);
+  for (std::uint32_t i = 0; i < program_.size(); ++i) {
+    if (!in_mask[i] || program_.nodes()[i].op != ir::Op::kRead || !along[i] || across[i]) continue;
+    changes_.push_back(std::make_unique<Change>(change_of(program_, ir::Id{i}, axis_), environment_));
   }
 }
 
@@ -88,6 +89,7 @@ void BufferPieces::look_at(std::int32_t b, std::int32_t h, Positions window) {
 }
 
 void BufferPieces::find_pieces() {
+  if (!made_) make_changes();
   begins_.clear();
   for (const auto& change : changes_) add_pieces_of(*change);
   std::ranges::sort(begins_);

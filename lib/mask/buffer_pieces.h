@@ -24,7 +24,8 @@ class BufferPieces {
   static constexpr std::int32_t kShortPiece = 4;
 
   // Arguments must outlive it.
-  BufferPieces(const ir::Program& program, const ir::Environment& environment, ir::Op axis);
+  BufferPieces(const ir::Program& program, const ir::Environment& environment, ir::Op axis)
+      : program_(program), environment_(environment), axis_(axis) {}
 
   // Chooses the positions that are asked about next, within the plane of batch entry b and head h. Computes nothing yet.
   void look_at(std::int32_t b, std::int32_t h, Positions window);
@@ -41,9 +42,14 @@ class BufferPieces {
     ir::Program program;
     ir::Interpreter interpreter;
   };
+  void make_changes();
   void find_pieces();
   void add_pieces_of(Change& change);
 
+  const ir::Program& program_;
+  const ir::Environment& environment_;
+  ir::Op axis_;
+  bool made_ = false;  // changes_, on first use: most masks never need them
   std::vector<std::unique_ptr<Change>> changes_;
   std::vector<std::int32_t> begins_;  // ascending, of the window
   std::vector<std::int32_t> found_;   // of one read
