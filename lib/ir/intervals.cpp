@@ -131,7 +131,7 @@ Range IntervalAnalysis::eval_access(Id id) const {
     for (std::size_t d = 1; d < operands.size(); ++d) index[d - 1] = ranges_[operands[d].index];
     values = within_type(buffers_->range(program_.read(id).buffer, {index.data(), operands.size() - 1}), node.type);
   }
-  return guard.lo == 0 ? join(values, Range::point(0)) : values;
+  return values;
 }
 
 namespace {

@@ -1,5 +1,7 @@
 // Program + a box of positions -> the range of every node over that box. Sound, never exact by promise: the true set of values
-// is inside the range. Booleans are three-valued. The block mask and the inspector are its users.
+// is inside the range. Booleans are three-valued. Where the guard of a read is undecided its range is that of the values that
+// are read, without the 0 of a false guard: no root depends on a read where its guard is false. The block mask and the
+// inspector are its users.
 #pragma once
 
 #include <cstdint>
