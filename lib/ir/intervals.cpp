@@ -96,10 +96,14 @@ Range IntervalAnalysis::eval(Id id, const Box& box) const {
   const auto operands = program_.operands(id);
   for (std::size_t i = 0; i < operands.size(); ++i) x[i] = ranges_[operands[i].index];
   const Type type = program_.node(operands.back()).type;
-  if (operands.size() == 2 && operands[0] == operands[1]) {
+  const bool twice = operands.size() == 2 && operands[0] == operands[1];
+  if (twice) {
     if (const auto known = range_of_twice(node.op, type)) return *known;
   }
-  return range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
+  Range range = range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
+  // A square is not negative, but an int that wraps may be.
+  if (twice && node.op == Op::kMul && range != kAnyInt) range.lo = std::max(range.lo, 0.0);
+  return range;
 }
 
 Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
