@@ -37,11 +37,15 @@ struct EngineOptions {
   // Names kernels for the profiler `perf`, see docs/debugging.md: "map" in /tmp/perf-PID.map, "jitdump" with their code in
   // /tmp/jit-PID.dump, "" nowhere. Anything else, or a file that cannot be written, is an error at compile().
   std::string perf = default_perf();
+  // Kernels carry debug information, so that gdb can break in score_mod and mask_mod and step through the lines of the text,
+  // see docs/debugging.md. They run as fast; compiling takes longer, and they are not kept on disk.
+  bool gdb = default_gdb();
 
   FLEXJIT_API static Backend default_backend();
   // The environment variable FLEXJIT_CACHE_DIR if it is set (to "" for no cache), else $XDG_CACHE_HOME/flexjit, else
   // $HOME/.cache/flexjit, else "".
   FLEXJIT_API static std::string default_cache_dir();
+  FLEXJIT_API static bool default_gdb();  // the environment variable FLEXJIT_GDB is set to something other than "" or "0"
   FLEXJIT_API static std::string default_perf();  // the environment variable FLEXJIT_PERF, else ""
 };
 

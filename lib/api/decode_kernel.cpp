@@ -31,7 +31,9 @@ Result<DecodeKernel::Ready> DecodeKernel::get(Trace* trace) {
   request.weights = key.weights;
   request.head_dim = key.head_dim;
   request.v_head_dim = key.v_head_dim;
-  const auto decode_key = std::make_shared<const cache::HashedKey>(plan::plan_kernel(std::move(request), key.target));
+  plan::KernelKey wanted = plan::plan_kernel(std::move(request), key.target);
+  wanted.debug = key.debug;  // of the same program
+  const auto decode_key = std::make_shared<const cache::HashedKey>(std::move(wanted));
   Result<KernelStore::Found> found = store_->find_or_compile(decode_key, name_, trace);
   if (!found) return found.diagnostics();
   const std::lock_guard lock(mutex_);

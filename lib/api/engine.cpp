@@ -26,6 +26,11 @@ std::string variable(const char* name) {
   return value != nullptr ? value : "";
 }
 
+bool is_set(const char* name) {
+  const std::string text = variable(name);
+  return !text.empty() && text != "0";
+}
+
 }  // namespace
 
 struct Engine::Impl {
@@ -85,10 +90,9 @@ std::string EngineOptions::default_cache_dir() {
 
 std::string EngineOptions::default_perf() { return variable("FLEXJIT_PERF"); }
 
-Backend EngineOptions::default_backend() {
-  const std::string text = variable("FLEXJIT_REFERENCE");
-  return text.empty() || text == "0" ? Backend::kCompiled : Backend::kReference;
-}
+bool EngineOptions::default_gdb() { return is_set("FLEXJIT_GDB"); }
+
+Backend EngineOptions::default_backend() { return !is_set("FLEXJIT_REFERENCE") ? Backend::kCompiled : Backend::kReference; }
 
 Engine::Engine(EngineOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 Engine::~Engine() = default;

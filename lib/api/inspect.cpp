@@ -99,6 +99,7 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   // A kernel can be shown whatever backend the caller runs.
   EngineOptions compiled = options;
   compiled.backend = Backend::kCompiled;
+  compiled.gdb = false;
   const auto prepared = api::prepare_pattern(spec, compiled, api::Purpose::kShow);
   if (!prepared) return prepared.diagnostics();
   const api::Pattern& pattern = **prepared;

@@ -61,6 +61,7 @@ class KernelStore {
 
  private:
   std::optional<plan::CodeImage> look_up(const plan::KernelKey& key, Trace* trace) {
+    if (key.debug) return std::nullopt;  // files do not hold what a debugger reads
     const runtime::TracedPhase phase(trace, TraceKind::kDiskLookUp);
     return disk_.load(plan::canonical_text(key));
   }
@@ -77,7 +78,7 @@ class KernelStore {
     }();
     if (!image) return image;
     ++compiles_;
-    disk_.store(*image);
+    if (!key.debug) disk_.store(*image);
     return image;
   }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "api/debug_source.h"
 #include "api/flags.h"
 #include "api/pattern_name.h"
 #include "api/report.h"
@@ -135,12 +136,14 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
   if (options.backend != Backend::kReference) {
-    pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel({.program = pattern->program,
-                                                                               .types = pattern->types,
-                                                                               .weights = pattern->weights,
-                                                                               .head_dim = pattern->head_dim,
-                                                                               .v_head_dim = pattern->v_head_dim},
-                                                                              target));
+    plan::KernelKey key = plan::plan_kernel({.program = pattern->program,
+                                             .types = pattern->types,
+                                             .weights = pattern->weights,
+                                             .head_dim = pattern->head_dim,
+                                             .v_head_dim = pattern->v_head_dim},
+                                            target);
+    if (options.gdb) key.debug = make_debug_source(pattern->program, pattern->interface);
+    pattern->key = std::make_shared<const cache::HashedKey>(std::move(key));
   }
   return std::shared_ptr<const Pattern>(std::move(pattern));
 }

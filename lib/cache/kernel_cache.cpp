@@ -24,7 +24,10 @@ SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image
       break;
     case plan::Nest::kDecode: kernel.decode = code.function<plan::DecodeFn>(image.decode_offset); break;
   }
-  return std::make_shared<const LoadedKernel>(LoadedKernel{std::move(code), kernel, image.compile_ms});
+  LoadedKernel loaded{std::move(code), kernel, image.compile_ms};
+  if (!image.debug_object.empty())
+    loaded.debugger = std::make_unique<DebuggerEntry>(image.debug_object, loaded.code.function<const void*>(0));
+  return std::make_shared<const LoadedKernel>(std::move(loaded));
 }
 
 Result<KernelCache::Found> KernelCache::find_or_compile(const SharedKey& key, const Compile& compile) {

@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "cache/code_memory.h"
+#include "cache/gdb.h"
 #include "cache/lru_map.h"
 #include "flexjit/result.h"
 #include "plan/compiler_door.h"
@@ -32,6 +33,7 @@ struct LoadedKernel {
   CodeMemory code;
   runtime::Kernel kernel;
   double compile_ms = 0;
+  std::unique_ptr<DebuggerEntry> debugger{};  // null: no debug information
 };
 using SharedKernel = std::shared_ptr<const LoadedKernel>;
 

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "codegen/block_counts.h"
+#include "jit/debug_object.h"
 #include "jit/generate.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
@@ -30,6 +31,7 @@ Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key)
     case plan::Nest::kDecode: image.decode_offset = linked->symbols.at("decode"); break;
   }
   image.key_text = plan::canonical_text(key);
+  if (key.debug) image.debug_object = place_sections(*object, linked->sections);
   return image;
 }
 

@@ -21,7 +21,7 @@ struct Emitted {
   std::unique_ptr<llvm::TargetMachine> machine;
 };
 
-Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines = codegen::Lines::kNone);
+Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines = codegen::Lines::kOfText);
 Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type);
 
 }  // namespace flexjit::jit

@@ -158,14 +158,30 @@ std::int64_t KernelLayout::v_bytes(std::int32_t kv_len) const {
   return packs_v ? round_up(kv_len, v_group) / v_group * v_padded * cell_bytes : 0;
 }
 
+namespace {
+
+std::string canonical_text(const DebugSource& source) {
+  std::string text;
+  for (const std::string& file : source.files) text += fmt::format("debug file {}\n", file);
+  for (std::size_t i = 0; i < source.nodes.size(); ++i) {
+    const auto& at = source.nodes[i];
+    if (at)
+      text +=
+          fmt::format("debug %{} {} {}:{} {}\n", i, at->file, at->line, at->column, at->mod == Mod::kScore ? "score" : "mask");
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string canonical_text(const KernelKey& key) {
   return fmt::format(
       "flexjit kernel {}\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
-      "tiling q {} kv {} micro {}x{}\n{}",
+      "tiling q {} kv {} micro {}x{}\n{}{}",
       key.codegen_version, key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest),
       flexjit::name_of(key.types.q), flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights),
       key.head_dim, key.v_head_dim, key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
-      ir::print(key.program));
+      key.debug ? canonical_text(*key.debug) : "", ir::print(key.program));
 }
 
 }  // namespace flexjit::plan
