@@ -33,7 +33,7 @@ void Trace::add(const TraceEvent& event) noexcept {
 std::vector<TraceEvent> Trace::events() const {
   const auto count = static_cast<std::ptrdiff_t>(std::min(next_.load(), events_.size()));
   std::vector<TraceEvent> events(events_.begin(), events_.begin() + count);
-  std::ranges::stable_sort(events, {}, [](const TraceEvent& event) { return std::tuple(event.begin_ns, -event.end_ns); });
+  std::ranges::sort(events, {}, [](const TraceEvent& event) { return std::tuple(event.begin_ns, -event.end_ns); });
   return events;
 }
 
