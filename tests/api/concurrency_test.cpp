@@ -1,6 +1,6 @@
 // Threads that compile, run, evict and clear at the same time, in memory and on disk, over a few patterns: every result is the
-// bits of a quiet engine. Built by the preset tsan it is also free of data races; a thread of OpenMP is then one of a call's
-// own, see tests/api/CMakeLists.txt.
+// bits of a quiet engine. The preset tsan builds and runs this test alone, for data races; compiled kernels and LLVM are not
+// instrumented there, everything of libflexjit is.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
