@@ -1,7 +1,8 @@
 // One quadtree descent a plane: the whole plane first, then halves of the longer side, until interval analysis decides a
-// rectangle of blocks or one block is left. A block is descended into in the same way until both an allowed and a forbidden
-// part are found; boxes too small to be worth an analysis are evaluated row by row. The cost grows with the undecided parts
-// only.
+// rectangle of blocks or one block is left. Of a block a few pairs are analysed first, because most that are left are partial;
+// then it is descended into, cut where captured buffers and divisions begin something new, until both an allowed and a
+// forbidden part are found. Boxes too small to be worth an analysis are evaluated row by row. The cost grows with the undecided
+// parts only.
 #include "mask/classify.h"
 
 #include <algorithm>
@@ -186,7 +187,8 @@ class Classifier {
     Parts parts;
     q_pieces_.look_at(b_, h_, {box.q_lo, box.q_hi});
     kv_pieces_.look_at(b_, h_, {box.kv_lo, box.kv_hi});
-    probe(box, parts);
+    const std::int64_t elements = std::int64_t{box.q_hi - box.q_lo + 1} * (box.kv_hi - box.kv_lo + 1);
+    if (elements > kSmallBox) probe(box, parts);
     if (!parts.are_enough()) look_inside(box, parts);
     if (parts.evaluated) {
       ++result_.evaluated;
