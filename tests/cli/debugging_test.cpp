@@ -131,7 +131,9 @@ void expect_nested(const std::vector<json>& events) {
     std::vector<double> open;
     for (const auto& [begin, end] : spans) {
       while (!open.empty() && open.back() <= begin + kRounding) open.pop_back();
-      if (!open.empty()) EXPECT_LE(end, open.back() + kRounding) << "thread " << thread;
+      if (!open.empty()) {
+        EXPECT_LE(end, open.back() + kRounding) << "thread " << thread;
+      }
       open.push_back(end);
     }
   }
