@@ -37,8 +37,7 @@ class TextDirectory {
     const std::lock_guard lock(mutex_);
     std::string& path = written_[{text.name, text.text}];
     if (!path.empty()) return path;
-    const std::string stem = fs::path(text.name).stem().string();
-    path = (path_ / (std::to_string(written_.size()) + "-" + stem + ".flex")).string();
+    path = (path_ / ("pattern" + std::to_string(written_.size()) + ".flex")).string();
     std::ofstream file(path, std::ios::binary);
     file << text.text;
     if (!file.flush()) throw std::system_error(EIO, std::generic_category(), "cannot write " + path);

@@ -40,7 +40,7 @@ TEST(Gdb, BreaksInScoreModAndShowsTheLineOfTheFile) {
 TEST(Gdb, BreaksAtALineAndInMaskModOfTextInNoFile) {
   const std::vector<std::string> pattern = {"-e", "score = tanh(score)", "-e", "mask = kv_idx <= q_idx && kv_idx > 3"};
   expect_text(debug({"break mask_mod", "run", "list"}, pattern), "mask = kv_idx <= q_idx && kv_idx > 3");
-  expect_text(debug({"break 1-expression.flex:1", "run"}, pattern), "score = tanh(score)");
+  expect_text(debug({"break pattern1.flex:1", "run"}, pattern), "score = tanh(score)");
 }
 
 TEST(Gdb, SeesNothingUnlessAsked) {
