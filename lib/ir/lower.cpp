@@ -47,20 +47,23 @@ Diagnostics too_complex(const dsl::Checked& checked, dsl::TypedId root) {
 Result<Lowered> lower_source(const dsl::Source& source) {
   const Result<dsl::Checked> checked = dsl::check_source(source);
   if (!checked) return checked.diagnostics();
+  return lower_checked(*checked);
+}
 
+Result<Lowered> lower_checked(const dsl::Checked& checked) {
   ProgramBuilder builder;
-  Interface interface = lower_declarations(*checked, builder);
-  ExpressionLowering lowering(*checked, builder, interface.sites);
+  Interface interface = lower_declarations(checked, builder);
+  ExpressionLowering lowering(checked, builder, interface.sites);
   Id score;
-  if (checked->score.valid()) {
-    score = lowering.lower_root(checked->score);
-    if (lowering.exhausted()) return too_complex(*checked, checked->score);
+  if (checked.score.valid()) {
+    score = lowering.lower_root(checked.score);
+    if (lowering.exhausted()) return too_complex(checked, checked.score);
     if (builder.program().node(score).type == Type::kInt) score = builder.make(Op::kIntToFloat, {score});
   }
   Id mask;
-  if (checked->mask.valid()) {
-    mask = lowering.lower_root(checked->mask);
-    if (lowering.exhausted()) return too_complex(*checked, checked->mask);
+  if (checked.mask.valid()) {
+    mask = lowering.lower_root(checked.mask);
+    if (lowering.exhausted()) return too_complex(checked, checked.mask);
   }
   return Lowered{std::move(builder).finish(score, mask), std::move(interface)};
 }

@@ -8,11 +8,14 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
-#include <chrono>
+#include <mutex>
+#include <shared_mutex>
 
 #include "codegen/kernel.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
+#include "jit/pass_times.h"
+#include "jit/phase_clock.h"
 #include "jit/target_machine.h"
 #include "support/check.h"
 
@@ -35,21 +38,30 @@ struct Emitted {
   std::unique_ptr<llvm::TargetMachine> machine;
 };
 
-Result<Emitted> emit(const plan::KernelKey& key) {
+// Held alone while passes are timed, shared by every other compilation.
+std::shared_mutex& timers() {
+  static std::shared_mutex mutex;
+  return mutex;
+}
+
+Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock) {
   Emitted emitted;
   auto machine = make_target_machine(key.target);
   if (!machine) return machine.diagnostics();
   emitted.machine = std::move(*machine);
+  clock.lap("target machine");
   emitted.context = std::make_unique<llvm::LLVMContext>();
   static PassGate gate;
   emitted.context->setOptPassGate(gate);
   emitted.module = codegen::emit_kernel(*emitted.context, key);
   emitted.module->setDataLayout(emitted.machine->createDataLayout());
+  clock.lap("emit");
   std::string problem;
   llvm::raw_string_ostream out(problem);
   if (llvm::verifyModule(*emitted.module, &out)) {
     return internal_error("the emitted module is invalid: " + problem + "\n" + plan::canonical_text(key));
   }
+  clock.lap("verify");
   return emitted;
 }
 
@@ -67,11 +79,13 @@ Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileT
 }  // namespace
 
 Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
-  const auto start = std::chrono::steady_clock::now();
-  auto emitted = emit(key);
+  const std::shared_lock lock(timers());
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
   if (!emitted) return emitted.diagnostics();
   auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
+  clock.lap("code generation");
   auto linked = link_image(llvm::MemoryBufferRef({object->data(), object->size()}, "kernel"));
   if (!linked) return linked.diagnostics();
   plan::CodeImage image;
@@ -84,14 +98,18 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
     case plan::Nest::kDecode: image.decode_offset = linked->symbols.at("decode"); break;
   }
   image.key_text = plan::canonical_text(key);
-  image.compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  clock.lap("link");
+  image.compile_ms = clock.total_ms();
+  image.phases = clock.take();
   return image;
 } catch (const support::InternalError& error) {
   return internal_error(error.what());
 }
 
 Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
-  auto emitted = emit(key);
+  const std::shared_lock lock(timers());
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
   if (!emitted) return emitted.diagnostics();
   if (view == plan::View::kLlvm) {
     std::string text;
@@ -103,6 +121,22 @@ Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
   auto assembly = generate(*emitted, llvm::CodeGenFileType::AssemblyFile);
   if (!assembly) return assembly.diagnostics();
   return std::string(assembly->data(), assembly->size());
+} catch (const support::InternalError& error) {
+  return internal_error(error.what());
+}
+
+Result<std::vector<plan::PhaseTime>> time_passes(const plan::KernelKey& key) try {
+  const std::unique_lock lock(timers());
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
+  if (!emitted) return emitted.diagnostics();
+  Diagnostics problems;
+  auto times = times_of_passes([&] {
+    auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
+    if (!object) problems = object.diagnostics();
+  });
+  if (!problems.empty()) return problems;
+  return times;
 } catch (const support::InternalError& error) {
   return internal_error(error.what());
 }

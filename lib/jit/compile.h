@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "flexjit/result.h"
 #include "plan/compiler_door.h"
@@ -14,5 +15,8 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key);
 
 // The module as LLVM IR or as the target's assembly.
 Result<std::string> inspect(const plan::KernelKey& key, plan::View view);
+
+// See plan::CompilerDoor. Thread-safe as well: LLVM's timers are global, so compilations wait.
+Result<std::vector<plan::PhaseTime>> time_passes(const plan::KernelKey& key);
 
 }  // namespace flexjit::jit

@@ -5,6 +5,7 @@
 extern "C" FLEXJIT_API const flexjit::plan::CompilerDoor* flexjit_compiler_door();
 
 const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect,
+                                                &flexjit::jit::time_passes};
   return &door;
 }

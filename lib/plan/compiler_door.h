@@ -8,6 +8,7 @@
 
 #include "flexjit/result.h"
 #include "plan/kernel_key.h"
+#include "plan/phase_time.h"
 
 namespace flexjit::plan {
 
@@ -20,6 +21,7 @@ struct CodeImage {
   std::uint64_t decode_offset = 0;  // DecodeFn; decode nest
   std::string key_text;             // canonical_text of the key it was compiled from
   double compile_ms = 0;
+  std::vector<PhaseTime> phases;  // that compile_ms is made of, in their order
 };
 
 enum class View : std::uint8_t { kLlvm, kAsm };
@@ -28,6 +30,8 @@ struct CompilerDoor {
   const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
   Result<CodeImage> (*compile)(const KernelKey& key);
   Result<std::string> (*inspect)(const KernelKey& key, View view);
+  // The passes of LLVM's code generator in one more compilation, by their names in LLVM. Other compilations wait meanwhile.
+  Result<std::vector<PhaseTime>> (*time_passes)(const KernelKey& key);
 };
 
 // Both libraries of one build share it.
