@@ -162,7 +162,9 @@ Exit codes: 0 fine; 1 the compiler is missing or the mask reads out of range; 2 
 Examples:
   flexjit inspect alibi.flex --view=plan,llvm --target aarch64
   flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
-  flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64)";
+  flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
+  flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
+  flexjit inspect alibi.flex --target x86-64-v3 --diff-target aarch64 --view=all)";
 
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "Show what a pattern becomes on its way to machine code");
@@ -178,6 +180,8 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
       ->check(CLI::IsMember(names))
       ->capture_default_str();
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
+  command->add_option("--diff", inspect.diff_file, "Show how the views of this pattern, a *.flex file, differ");
+  command->add_option("--diff-target", inspect.diff_target, "Show how the views for this target differ");
   add_sizes(*command, inspect.sizes);
   add_names(*command, inspect.names);
   add_dtypes(*command, inspect.dtypes);
