@@ -100,6 +100,15 @@ Result<plan::Target> target_of(const EngineOptions& options) {
   return target;
 }
 
+plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& target) {
+  return plan::plan_kernel({.program = pattern.program,
+                            .types = pattern.types,
+                            .weights = pattern.weights,
+                            .head_dim = pattern.head_dim,
+                            .v_head_dim = pattern.v_head_dim},
+                           target);
+}
+
 Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options) {
   Diagnostics wrong = check_spec(spec, options);
   plan::Target target;
@@ -127,12 +136,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
   if (options.backend == Backend::kCompiled) {
-    pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel({.program = pattern->program,
-                                                                               .types = pattern->types,
-                                                                               .weights = pattern->weights,
-                                                                               .head_dim = pattern->head_dim,
-                                                                               .v_head_dim = pattern->v_head_dim},
-                                                                              target));
+    pattern->key = std::make_shared<const cache::HashedKey>(prefill_key_of(*pattern, target));
   }
   return std::shared_ptr<const Pattern>(std::move(pattern));
 }

@@ -44,6 +44,9 @@ Result<plan::Target> target_of(const EngineOptions& options);
 // Parses, checks, lowers, composes with the flags, simplifies and plans. All diagnostics of the spec at once.
 Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options);
 
+// The key of the pattern's own kernel for a target.
+plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& target);
+
 // Equality and hash over every field of a spec, for the map from specs to patterns. A NaN scale equals itself.
 struct SpecEqual {
   bool operator()(const AttentionSpec& a, const AttentionSpec& b) const;

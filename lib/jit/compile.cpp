@@ -1,9 +1,7 @@
 // The phases of one compilation, and the two texts of the inspector that need LLVM.
 #include "jit/compile.h"
 
-#include <llvm/ADT/SmallVector.h>
 #include <llvm/IR/LLVMContext.h>
-#include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/OptBisect.h>
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
@@ -11,6 +9,7 @@
 #include <chrono>
 
 #include "codegen/kernel.h"
+#include "jit/generate.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
 #include "jit/target_machine.h"
@@ -53,24 +52,13 @@ Result<Emitted> emit(const plan::KernelKey& key) {
   return emitted;
 }
 
-Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
-  llvm::SmallVector<char, 0> buffer;
-  llvm::raw_svector_ostream out(buffer);
-  llvm::legacy::PassManager passes;
-  if (emitted.machine->addPassesToEmitFile(passes, out, nullptr, type)) {
-    return internal_error("this target cannot emit the wanted file type");
-  }
-  passes.run(*emitted.module);
-  return buffer;
-}
-
 }  // namespace
 
 Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
   const auto start = std::chrono::steady_clock::now();
   auto emitted = emit(key);
   if (!emitted) return emitted.diagnostics();
-  auto object = generate(*emitted, llvm::CodeGenFileType::ObjectFile);
+  auto object = generate(*emitted->machine, *emitted->module, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
   auto linked = link_image(llvm::MemoryBufferRef({object->data(), object->size()}, "kernel"));
   if (!linked) return linked.diagnostics();
@@ -100,7 +88,7 @@ Result<std::string> inspect(const plan::KernelKey& key, plan::View view) try {
     return text;
   }
   emitted->machine->Options.MCOptions.AsmVerbose = true;  // the loops of the template by name
-  auto assembly = generate(*emitted, llvm::CodeGenFileType::AssemblyFile);
+  auto assembly = generate(*emitted->machine, *emitted->module, llvm::CodeGenFileType::AssemblyFile);
   if (!assembly) return assembly.diagnostics();
   return std::string(assembly->data(), assembly->size());
 } catch (const support::InternalError& error) {

@@ -1,10 +1,11 @@
 // The only symbol that libflexjit-compiler exports.
 #include "flexjit/export.h"
 #include "jit/compile.h"
+#include "jit/write_library.h"
 
 extern "C" FLEXJIT_API const flexjit::plan::CompilerDoor* flexjit_compiler_door();
 
 const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect, &flexjit::jit::write_library};
   return &door;
 }

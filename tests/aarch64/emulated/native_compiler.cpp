@@ -49,11 +49,13 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) {
 
 Result<std::string> inspect(const plan::KernelKey&, plan::View) { return failure("nothing is shown here"); }
 
+Result<std::vector<std::uint8_t>> write_library(const plan::LibraryRequest&) { return failure("nothing is built here"); }
+
 }  // namespace
 }  // namespace flexjit::testing
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
   static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile,
-                                                &flexjit::testing::inspect};
+                                                &flexjit::testing::inspect, &flexjit::testing::write_library};
   return &door;
 }
