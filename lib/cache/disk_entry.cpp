@@ -58,13 +58,14 @@ std::vector<std::uint8_t> to_entry(const plan::CodeImage& image) {
                 image.pack_offset,
                 image.decode_offset,
                 own_code_id()};
-  std::vector<std::uint8_t> bytes(sizeof(header));
-  std::memcpy(bytes.data(), &header, sizeof(header));
-  bytes.insert(bytes.end(), image.key_text.begin(), image.key_text.end());
-  bytes.insert(bytes.end(), image.bytes.begin(), image.bytes.end());
-  const std::uint64_t checksum = checksum_of(bytes);
-  bytes.resize(bytes.size() + sizeof(checksum));
-  std::memcpy(bytes.data() + bytes.size() - sizeof(checksum), &checksum, sizeof(checksum));
+  std::vector<std::uint8_t> bytes(sizeof(header) + image.key_text.size() + image.bytes.size() + sizeof(std::uint64_t));
+  std::uint8_t* end = bytes.data();
+  const auto append = [&end](const void* data, std::size_t size) { end = std::copy_n(static_cast<const std::uint8_t*>(data), size, end); };
+  append(&header, sizeof(header));
+  append(image.key_text.data(), image.key_text.size());
+  append(image.bytes.data(), image.bytes.size());
+  const std::uint64_t checksum = checksum_of(std::span(bytes.data(), end));
+  append(&checksum, sizeof(checksum));
   return bytes;
 }
 
