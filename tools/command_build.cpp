@@ -92,8 +92,10 @@ void print_result(const BuildCommandOptions& options, const std::string& header,
     fmt::print("{}\n", json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     return;
   }
-  fmt::print("{}: {} kernels, {:.1f} KiB\n", options.library, library.kernels, static_cast<double>(library.bytes.size()) / 1024);
-  fmt::print("  patterns  {}\n  targets   {}\n  header    {}\n", fmt::join(names, ", "), fmt::join(library.targets, ", "), header);
+  fmt::print("{}: {} kernels, {:.1f} KiB\n", options.library, library.kernels,
+             static_cast<double>(library.bytes.size()) / 1024);
+  fmt::print("  patterns  {}\n  targets   {}\n  header    {}\n", fmt::join(names, ", "), fmt::join(library.targets, ", "),
+             header);
 }
 
 }  // namespace
@@ -110,7 +112,8 @@ int build_command(const BuildCommandOptions& options) {
   build.soname = path.filename().string();
   const Result<BuiltLibrary> library = build_library(*patterns, build);
   if (!library) return report_errors(with_hint(library.diagnostics()), options.output);
-  const std::string header = options.header.empty() ? std::filesystem::path(path).replace_extension(".h").string() : options.header;
+  const std::string header =
+      options.header.empty() ? std::filesystem::path(path).replace_extension(".h").string() : options.header;
   const auto* bytes = reinterpret_cast<const char*>(library->bytes.data());
   Status written = write_file(options.library, {bytes, library->bytes.size()});
   if (written) written = write_file(header, library->header);

@@ -1,6 +1,6 @@
-/* Two patterns from one archive, each called through its own function. The keys are 0, so that the weights are those of the pattern
- * alone and the result can be computed by hand: value j is the number j in every dimension, and the output of a row is the mean of
- * the positions that it sees, weighted by exp(-slope * distance). */
+/* Two patterns from one archive, each called through its own function. The keys are 0, so that the weights are those of the
+ * pattern alone and the result can be computed by hand: value j is the number j in every dimension, and the output of a row is
+ * the mean of the positions that it sees, weighted by exp(-slope * distance). */
 #include "patterns.h"
 
 #include <math.h>

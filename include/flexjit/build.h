@@ -14,8 +14,8 @@
 
 namespace flexjit {
 
-// One ELF object, an archive with an object a pattern (a program links only those that it calls), or a shared library that needs
-// libflexjit.
+// One ELF object, an archive with an object a pattern (a program links only those that it calls), or a shared library that
+// needs libflexjit.
 enum class LibraryKind : std::uint8_t { kObject, kArchive, kShared };
 
 // `name` is a C identifier: the functions are <name>_args_init, <name>_run and <name>_attention.
@@ -25,8 +25,8 @@ struct BuildPattern {
 };
 
 struct BuildOptions {
-  // As in EngineOptions::target; this machine need not be able to execute them, but all are of one architecture. A target that is
-  // named twice counts once. Code is tiled for the caches of this machine where it can execute the target.
+  // As in EngineOptions::target; this machine need not be able to execute them, but all are of one architecture. A target that
+  // is named twice counts once. Code is tiled for the caches of this machine where it can execute the target.
   std::vector<std::string> targets = {"host"};
   LibraryKind kind = LibraryKind::kArchive;
   std::string soname{};         // of a shared library, usually its file name

@@ -196,13 +196,14 @@ typedef struct flexjit_block_mask_info {
  * functions call the two at the end of this file with the library's own flexjit_built, and nothing else needs to. */
 enum { FLEXJIT_BUILT_VERSION = 1 }; /* of these two structs, and of what the functions do with them */
 
+/* The first three fields are the same in every version. */
 typedef struct flexjit_built {
-  uint32_t version;      /* FLEXJIT_BUILT_VERSION of the flexjit that built it */
-  uint32_t reserved;     /* 0 */
-  const char* made_by;   /* its flexjit_version() */
-  const void* bundle;    /* the pattern and its kernels; read only */
+  uint32_t version;    /* FLEXJIT_BUILT_VERSION of the flexjit that built it */
+  uint32_t reserved;   /* 0 */
+  const char* made_by; /* its flexjit_version() */
+  const void* bundle;  /* the pattern and its kernels; read only */
   size_t bundle_bytes;
-  void* loaded;          /* NULL until the first call, which sets it */
+  void* loaded; /* NULL until the first call, which sets it */
 } flexjit_built;
 
 /* How the arguments of every built pattern begin. Its captured buffers follow, a flexjit_tensor each; then an int32_t, the
@@ -268,7 +269,8 @@ FLEXJIT_API void flexjit_block_mask_destroy(flexjit_block_mask* mask);
  * stays until the process ends. FLEXJIT_FAILED: the library was built by another version, is damaged, or has no code that this
  * machine executes. */
 FLEXJIT_API flexjit_status flexjit_built_run(flexjit_built* pattern, const void* args, flexjit_error** error);
-FLEXJIT_API flexjit_status flexjit_built_attention(flexjit_built* pattern, flexjit_attention** attention, flexjit_error** error);
+FLEXJIT_API flexjit_status flexjit_built_attention(flexjit_built* pattern, flexjit_attention** attention,
+                                                   flexjit_error** error);
 
 #ifdef __cplusplus
 }

@@ -110,8 +110,8 @@ std::string buffer_fields(const ir::Interface& interface) {
   std::string text;
   for (const ir::BufferInterface& buffer : interface.buffers) {
     const std::string repeats = buffer.broadcasts ? "; leading dimensions may be missing, and extents of 1 repeat" : "";
-    text += tensor("buffer_" + buffer.name,
-                   fmt::format("{} {}{}", c_name_of(buffer.dtype), shape_of(buffer, interface), repeats));
+    text +=
+        tensor("buffer_" + buffer.name, fmt::format("{} {}{}", c_name_of(buffer.dtype), shape_of(buffer, interface), repeats));
   }
   return text;
 }
@@ -148,7 +148,8 @@ std::string quoted(std::string_view text) {
 }
 
 std::string struct_of(const DeclaredPattern& pattern) {
-  std::string text = fmt::format("\n/* {}\n *\n{} */\ntypedef struct {}_args {{\n", pattern.name, quoted(pattern.text), pattern.name);
+  std::string text =
+      fmt::format("\n/* {}\n *\n{} */\ntypedef struct {}_args {{\n", pattern.name, quoted(pattern.text), pattern.name);
   text += field("size_t", "struct_size", fmt::format("set by {}_args_init()", pattern.name));
   text += tensor_fields(pattern);
   text += field("const flexjit_block_mask*", "block_mask", "optional; NULL: derived from the text's mask");
@@ -160,7 +161,8 @@ std::string struct_of(const DeclaredPattern& pattern) {
 
 std::string assignments_of(const DeclaredPattern& pattern) {
   std::string text;
-  for (auto [name, dtype] : {std::pair{"q", pattern.types.q}, {"k", pattern.types.kv}, {"v", pattern.types.kv}, {"out", pattern.types.out}}) {
+  for (auto [name, dtype] :
+       {std::pair{"q", pattern.types.q}, {"k", pattern.types.kv}, {"v", pattern.types.kv}, {"out", pattern.types.out}}) {
     text += fmt::format(" *   args.{0} = flexjit_dense_tensor({0}, {1}, 4, {0}_shape);\n", name, c_name_of(dtype));
   }
   for (const ir::BufferInterface& buffer : pattern.interface.buffers) {
@@ -173,9 +175,9 @@ std::string assignments_of(const DeclaredPattern& pattern) {
 }  // namespace
 
 std::string c_header(std::span<const DeclaredPattern> patterns, std::span<const std::string> targets) {
-  std::string text = fmt::format(kOpening, fmt::arg("version", FLEXJIT_VERSION), fmt::arg("targets", fmt::join(targets, ", ")),
-                                 fmt::arg("name", patterns.front().name),
-                                 fmt::arg("assignments", assignments_of(patterns.front())));
+  std::string text =
+      fmt::format(kOpening, fmt::arg("version", FLEXJIT_VERSION), fmt::arg("targets", fmt::join(targets, ", ")),
+                  fmt::arg("name", patterns.front().name), fmt::arg("assignments", assignments_of(patterns.front())));
   for (const DeclaredPattern& pattern : patterns) {
     text += struct_of(pattern);
     text += fmt::format(kFunctions, fmt::arg("name", pattern.name),

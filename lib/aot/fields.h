@@ -1,5 +1,5 @@
-// Values <-> bytes, field by field. One visit function a struct serves both directions, so that writing and reading cannot drift
-// apart. Numbers are little-endian, as on every architecture that kernels are made for.
+// Values <-> bytes, field by field. One visit function a struct serves both directions, so that writing and reading cannot
+// drift apart. Numbers are little-endian, as on every architecture that kernels are made for.
 #pragma once
 
 #include <bit>

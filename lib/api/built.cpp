@@ -5,12 +5,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "aot/arguments.h"
@@ -18,7 +20,6 @@
 #include "api/c_convert.h"
 #include "api/c_handles.h"
 #include "api/call.h"
-#include "cache/disk_entry.h"
 
 namespace flexjit::api {
 
@@ -26,9 +27,9 @@ namespace {
 
 Diagnostics another_version(const flexjit_built& built, std::string_view call) {
   const std::string_view made_by = built.made_by != nullptr ? built.made_by : "?";
-  const bool same_name = made_by == FLEXJIT_VERSION;  // a development version differs in its sources alone
-  return single_finding(call, Finding::kBuiltVersion, made_by, same_name ? " of other sources" : "", FLEXJIT_VERSION,
-                        same_name ? fmt::format(" ({})", cache::code_id()) : "");
+  // Between releases the sources differ where the number does not.
+  return single_finding(call, Finding::kBuiltVersion, made_by, FLEXJIT_VERSION,
+                        made_by == FLEXJIT_VERSION ? " of other sources" : "");
 }
 
 const aot::BundledKernel* find_kernel(const aot::Bundle& bundle, plan::Nest nest, const plan::Target& target) {
@@ -101,8 +102,8 @@ Result<Handle> load(const flexjit_built& built, std::string_view call) {
   return Handle(std::move(handle));
 }
 
-// The handles of all libraries live as long as the process, so that no call at its end meets one that is gone. The pointer in the
-// library is the only way to one; a library that is closed and opened again has a fresh one.
+// The handles of all libraries live as long as the process, so that no call at its end meets one that is gone. The pointer in
+// the library is the only way to one; a library that is closed and opened again has a fresh one.
 Result<Handle> loaded(flexjit_built& built, std::string_view call) {
   static std::mutex& mutex = *new std::mutex;
   static std::set<std::unique_ptr<Handle>>& handles = *new std::set<std::unique_ptr<Handle>>;

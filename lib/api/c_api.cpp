@@ -175,14 +175,15 @@ flexjit_status flexjit_compile(flexjit_engine* engine, const flexjit_spec* spec,
 flexjit_status flexjit_attention_run(const flexjit_attention* attention, const flexjit_run_args* args, flexjit_run_stats* stats,
                                      flexjit_error** error) {
   const RunFunction run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run(r); };
-  return c_call("flexjit_attention_run", error, [&](Report& report) { return run_handle(run, attention, args, stats, report); });
+  return c_call("flexjit_attention_run", error,
+                [&](Report& report) { return run_handle(run, attention, args, stats, report); });
 }
 
 flexjit_status flexjit_attention_run_reference(const flexjit_attention* attention, const flexjit_run_args* args,
                                                flexjit_run_stats* stats, flexjit_error** error) {
   const RunFunction run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run_reference(r); };
   return c_call("flexjit_attention_run_reference", error,
-              [&](Report& report) { return run_handle(run, attention, args, stats, report); });
+                [&](Report& report) { return run_handle(run, attention, args, stats, report); });
 }
 
 flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention) {

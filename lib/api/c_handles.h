@@ -1,5 +1,5 @@
-// What the C interface's handles hold, and the frame of its functions: arguments checked, diagnostics turned into a flexjit_error,
-// no exception let through.
+// What the C interface's handles hold, and the frame of its functions: arguments checked, diagnostics turned into a
+// flexjit_error, no exception let through.
 #pragma once
 
 #include <string>

@@ -20,7 +20,8 @@ class DecodeKernel {
   DecodeKernel(cache::SharedKey prefill, std::shared_ptr<KernelStore> store)
       : prefill_(std::move(prefill)), store_(std::move(store)) {}
   // With a kernel that there is already; null where the element types have none.
-  DecodeKernel(cache::SharedKey prefill, cache::SharedKernel kernel) : prefill_(std::move(prefill)), kernel_(std::move(kernel)) {}
+  DecodeKernel(cache::SharedKey prefill, cache::SharedKernel kernel)
+      : prefill_(std::move(prefill)), kernel_(std::move(kernel)) {}
 
   // Whether this nest is the faster one for calls of these sizes; all at least 1.
   bool suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const;
@@ -36,7 +37,7 @@ class DecodeKernel {
  private:
   const cache::SharedKey prefill_;
   const std::shared_ptr<KernelStore> store_;  // null where kernel_ was given
-  std::mutex mutex_;  // guards kernel_
+  std::mutex mutex_;                          // guards kernel_
   cache::SharedKernel kernel_;
 };
 

@@ -60,7 +60,9 @@ std::vector<std::uint8_t> to_entry(const plan::CodeImage& image) {
                 own_code_id()};
   std::vector<std::uint8_t> bytes(sizeof(header) + image.key_text.size() + image.bytes.size() + sizeof(std::uint64_t));
   std::uint8_t* end = bytes.data();
-  const auto append = [&end](const void* data, std::size_t size) { end = std::copy_n(static_cast<const std::uint8_t*>(data), size, end); };
+  const auto append = [&end](const void* data, std::size_t size) {
+    end = std::copy_n(static_cast<const std::uint8_t*>(data), size, end);
+  };
   append(&header, sizeof(header));
   append(image.key_text.data(), image.key_text.size());
   append(image.bytes.data(), image.bytes.size());

@@ -6,6 +6,7 @@
 extern "C" FLEXJIT_API const flexjit::plan::CompilerDoor* flexjit_compiler_door();
 
 const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect, &flexjit::jit::write_library};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::jit::compile, &flexjit::jit::inspect,
+                                                &flexjit::jit::write_library};
   return &door;
 }

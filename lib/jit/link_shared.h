@@ -12,6 +12,7 @@
 namespace flexjit::jit {
 
 // `stub` is the object of emit_engine_stub. Thread-safe. Errors: `system` where the temporary folder cannot be written.
-Result<std::vector<std::uint8_t>> link_shared(llvm::ArrayRef<char> object, llvm::ArrayRef<char> stub, const std::string& soname);
+Result<std::vector<std::uint8_t>> link_shared(llvm::ArrayRef<char> object, llvm::ArrayRef<char> stub,
+                                              const std::string& soname);
 
 }  // namespace flexjit::jit

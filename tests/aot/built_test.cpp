@@ -1,5 +1,5 @@
-// Built patterns through their C functions: the bits of the engine that compiles for the same target, and the values of the naive
-// fp64 reference, for tiles and for few query rows.
+// Built patterns through their C functions: the bits of the engine that compiles for the same target, and the values of the
+// naive fp64 reference, for tiles and for few query rows.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -54,7 +54,8 @@ AttentionSpec spec_of(const std::string& pattern, const Types& types) {
 
 template <typename View>
 flexjit_tensor c_tensor(const View& view) {
-  flexjit_tensor tensor = {const_cast<void*>(static_cast<const void*>(view.data)), static_cast<flexjit_dtype>(view.dtype), view.rank, {}, {}};
+  flexjit_tensor tensor = {
+      const_cast<void*>(static_cast<const void*>(view.data)), static_cast<flexjit_dtype>(view.dtype), view.rank, {}, {}};
   std::ranges::copy(view.shape, tensor.shape);
   std::ranges::copy(view.strides, tensor.strides);
   return tensor;
@@ -62,7 +63,8 @@ flexjit_tensor c_tensor(const View& view) {
 
 // Tiles with tails in every direction and grouped heads; one query; a few.
 std::vector<Shape> shapes() {
-  Shape tiles{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 70, .kv_len = 91, .head_dim = kHeadDim, .v_head_dim = kValueDim};
+  Shape tiles{
+      .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 70, .kv_len = 91, .head_dim = kHeadDim, .v_head_dim = kValueDim};
   Shape one = tiles, few = tiles;
   one.q_len = 1;
   one.kv_len = 300;

@@ -1,5 +1,5 @@
-/* A C99 program that calls patterns from an archive and compares with the naive fp64 reference, which the handle of the same pattern
- * computes. Everything is declared by the archive's header. */
+/* A C99 program that calls patterns from an archive and compares with the naive fp64 reference, which the handle of the same
+ * pattern computes. Everything is declared by the archive's header. */
 #include "patterns.f32.h"
 
 #include <math.h>

@@ -55,7 +55,7 @@ Result<std::vector<std::uint8_t>> write_library(const plan::LibraryRequest&) { r
 }  // namespace flexjit::testing
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile,
-                                                &flexjit::testing::inspect, &flexjit::testing::write_library};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile, &flexjit::testing::inspect,
+                                                &flexjit::testing::write_library};
   return &door;
 }
