@@ -60,7 +60,7 @@ class FieldWriter {
   template <typename... T>
   void write(std::variant<T...>& value) {
     write(static_cast<std::uint8_t>(value.index()));
-    std::visit([this](auto& held) { write(held); }, value);
+    std::visit([this](auto& held) { this->write(held); }, value);
   }
   template <typename T>
     requires(!Number<T>)

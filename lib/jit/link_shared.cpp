@@ -12,7 +12,7 @@
 
 #include "jit/internal_error.h"
 
-LLD_HAS_DRIVER(elf)
+LLD_HAS_DRIVER(elf);
 
 namespace flexjit::jit {
 namespace {
