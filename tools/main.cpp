@@ -197,6 +197,42 @@ void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
   command->callback([&check, &exit_code] { exit_code = check_command(check); });
 }
 
+constexpr const char* kBuildFooter =
+    R"(Compiles each FILE for each target and writes one library with C functions, NAME_args_init, NAME_run and NAME_attention, and a header that
+says how to call them. A program links the library and libflexjit; neither LLVM nor the compiler is needed where it runs. The first call takes the
+code of the best target that the processor executes. NAME is how the file is called without its ending, or what --name says.
+
+LIBRARY ends in .o (one object), .a (an object a pattern) or .so. All targets are of one architecture; tiles are sized for the caches of this
+machine where it can execute the target.
+
+Exit codes: 0 fine; 1 a file cannot be written or the compiler is missing; 2 the input is at fault.
+
+Examples:
+  flexjit build causal.flex -o libcausal.a
+  flexjit build alibi.flex document.flex --dtype bf16 --head-dim 128 --target x86-64-v4-bf16,x86-64-v4,x86-64-v3 -o libmodel.so --header model.h
+  flexjit build sliding-window.flex --name sliding_window --target aarch64 -o libwindow.a)";
+
+void add_build(CLI::App& app, BuildCommandOptions& build, int& exit_code) {
+  CLI::App* command = app.add_subcommand("build", "Compile patterns ahead of time into a C library with its header");
+  command->add_option("FILE", build.files, "The patterns, *.flex files")->required();
+  command->add_option("-o,--output", build.library, "The library: *.o, *.a or *.so")->required();
+  command->add_option("--header", build.header, "The C header (as LIBRARY, with .h)");
+  command->add_option("--name", build.names, "Of a pattern's functions; once for each FILE, in their order")
+      ->allow_extra_args(false);
+  command->add_option("--target", build.targets, std::string(kTargets) + ", x86-64-v4-bf16; several with commas")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->capture_default_str();
+  command->add_option("--head-dim", build.head_dim, "Dimension of q and k")->check(CLI::Range(1, 512))->capture_default_str();
+  command->add_option("--v-head-dim", build.v_head_dim, "Dimension of v and the output (as --head-dim)")
+      ->check(CLI::Range(1, 512));
+  command->add_option("--scale", build.scale, "Factor of q.k (1 / sqrt(head_dim))");
+  add_dtypes(*command, build.dtypes);
+  add_json(*command, build.output);
+  command->footer(kBuildFooter);
+  command->callback([&build, &exit_code] { exit_code = build_command(build); });
+}
+
 constexpr const char* kCacheFooter =
     R"(Compiled kernels are kept for other processes in FLEXJIT_CACHE_DIR, else $XDG_CACHE_HOME/flexjit, else ~/.cache/flexjit. FLEXJIT_CACHE_DIR=
 (empty) turns that off. A kernel's text begins with its target and tiling and ends with the program that it computes.
@@ -334,6 +370,7 @@ int command_line(int argc, char** argv, Output& output) {
   CheckOptions check;
   MaskOptions mask;
   BenchOptions bench;
+  BuildCommandOptions build;
   CacheOptions cache;
   DoctorOptions doctor;
   CLI::App app("Attention from the text of a pattern: compiled, run, verified and measured.", "flexjit");
@@ -344,6 +381,7 @@ int command_line(int argc, char** argv, Output& output) {
   add_check(app, check, exit_code);
   add_mask(app, mask, exit_code);
   add_bench(app, bench, exit_code);
+  add_build(app, build, exit_code);
   add_cache(app, cache, exit_code);
   add_doctor(app, doctor, exit_code);
   try {

@@ -102,6 +102,18 @@ struct MaskOptions {
   Output output = Output::kTable;
 };
 
+struct BuildCommandOptions {
+  std::vector<std::string> files, names;  // names: none, or one a file
+  DTypeOptions dtypes;
+  std::int64_t head_dim = 64;
+  std::int64_t v_head_dim = 0;
+  std::optional<float> scale;
+  std::vector<std::string> targets = {"host"};
+  std::string library;  // its kind follows from how it ends
+  std::string header;   // empty: the library's name with .h
+  Output output = Output::kTable;
+};
+
 enum class CacheAction : std::uint8_t { kList, kShow, kVerify, kPrune, kClear };
 
 struct CacheOptions {
@@ -133,6 +145,7 @@ struct BenchOptions {
 // Each returns the process's exit code.
 int run_command(const RunOptions& options);
 int inspect_command(const InspectOptions& options);
+int build_command(const BuildCommandOptions& options);
 int cache_command(const CacheOptions& options);
 int doctor_command(const DoctorOptions& options);
 int check_command(const CheckOptions& options);

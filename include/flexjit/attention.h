@@ -104,7 +104,7 @@ struct RunArgs {
   Trace* trace = nullptr;
 };
 
-enum class KernelSource : std::uint8_t { kCompiled, kMemory, kDisk, kReference };
+enum class KernelSource : std::uint8_t { kCompiled, kMemory, kDisk, kReference, kBuilt };  // kBuilt: of a built library
 FLEXJIT_API std::string_view name_of(KernelSource source) noexcept;
 
 // What a finished call did.
@@ -196,6 +196,8 @@ class FLEXJIT_API Attention {
   // Where the machine code came from when this handle was made, and how long its compilation took (0 for a cache hit).
   KernelSource kernel_source() const noexcept;
   double compile_ms() const noexcept;
+  // The instruction set of the kernel, as in EngineOptions::target; "" for the reference.
+  std::string target() const;
 
   // The free names that a call must or may bind.
   std::vector<BufferDeclaration> buffers() const;

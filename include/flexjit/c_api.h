@@ -65,7 +65,8 @@ typedef enum flexjit_kernel_source {
   FLEXJIT_SOURCE_COMPILED = 0,
   FLEXJIT_SOURCE_MEMORY = 1,
   FLEXJIT_SOURCE_DISK = 2,
-  FLEXJIT_SOURCE_REFERENCE = 3
+  FLEXJIT_SOURCE_REFERENCE = 3,
+  FLEXJIT_SOURCE_BUILT = 4 /* compiled ahead of time, in a built library */
 } flexjit_kernel_source;
 
 /* A strided view of the caller's memory; strides in elements. Inputs are not written. */
@@ -193,6 +194,30 @@ typedef struct flexjit_block_mask_info {
   double sparsity; /* percent of the blocks that are empty */
 } flexjit_block_mask_info;
 
+/* Libraries that `flexjit build` made. The header of such a library declares typed functions for each of its patterns; those
+ * functions call the two at the end of this file with the library's own flexjit_built, and nothing else needs to. */
+enum { FLEXJIT_BUILT_VERSION = 1 }; /* of these two structs, and of what the functions do with them */
+
+/* The first three fields are the same in every version. */
+typedef struct flexjit_built {
+  uint32_t version;    /* FLEXJIT_BUILT_VERSION of the flexjit that built it */
+  uint32_t reserved;   /* 0 */
+  const char* made_by; /* its flexjit_version() */
+  const void* bundle;  /* the pattern and its kernels; read only */
+  size_t bundle_bytes;
+  void* loaded; /* NULL until the first call, which sets it */
+} flexjit_built;
+
+/* How the arguments of every built pattern begin. Its captured buffers follow, a flexjit_tensor each; then an int32_t, the
+ * number of threads; then its params, 4 bytes each, each param without a default followed by an int32_t that is not 0 where it
+ * is given. Buffers and params are in the order of the pattern's declarations. */
+typedef struct flexjit_built_args {
+  size_t struct_size; /* of all of it */
+  flexjit_tensor q, k, v, out;
+  flexjit_tensor lse, max_scores, sinks; /* data == NULL: not wanted, none */
+  const flexjit_block_mask* block_mask;  /* NULL: derived */
+} flexjit_built_args;
+
 /* "0.1.0" */
 FLEXJIT_API const char* flexjit_version(void);
 
@@ -229,6 +254,8 @@ FLEXJIT_API flexjit_status flexjit_attention_run_reference(const flexjit_attenti
                                                            flexjit_run_stats* stats, flexjit_error** error);
 FLEXJIT_API flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention);
 FLEXJIT_API double flexjit_attention_compile_ms(const flexjit_attention* attention);
+/* The instruction set of its kernel, "x86-64-v3"; "" for the reference. Valid until the attention is destroyed. */
+FLEXJIT_API const char* flexjit_attention_target(const flexjit_attention* attention);
 FLEXJIT_API void flexjit_attention_destroy(flexjit_attention* attention);
 
 /* The exact block mask of the pattern's mask at these lengths. `bindings` may be NULL. */
@@ -239,6 +266,13 @@ FLEXJIT_API flexjit_status flexjit_block_mask_create(const flexjit_attention* at
 FLEXJIT_API flexjit_status flexjit_block_mask_get_info(const flexjit_block_mask* mask, flexjit_block_mask_info* info,
                                                        flexjit_error** error);
 FLEXJIT_API void flexjit_block_mask_destroy(flexjit_block_mask* mask);
+
+/* Behind NAME_run() and NAME_attention() of a built library. `args` begins with a flexjit_built_args. What the first call loads
+ * stays until the process ends. FLEXJIT_FAILED: the library was built by another version, is damaged, or has no code that this
+ * machine executes. */
+FLEXJIT_API flexjit_status flexjit_built_run(flexjit_built* pattern, const void* args, flexjit_error** error);
+FLEXJIT_API flexjit_status flexjit_built_attention(flexjit_built* pattern, flexjit_attention** attention,
+                                                   flexjit_error** error);
 
 #ifdef __cplusplus
 }

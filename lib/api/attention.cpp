@@ -7,32 +7,22 @@
 
 namespace flexjit {
 
-namespace {
-
-std::string spelling_of(const ir::Extent& extent, const ir::Interface& interface) {
-  switch (extent.kind) {
-    case ir::Extent::Kind::kAny: return "?";
-    case ir::Extent::Kind::kLiteral: return std::to_string(extent.literal);
-    case ir::Extent::Kind::kBuiltin: return std::string(ir::mnemonic(extent.builtin));
-    case ir::Extent::Kind::kParam: return interface.params[extent.param].name;
-  }
-  return {};
-}
-
-}  // namespace
-
 std::string_view name_of(KernelSource source) noexcept {
   switch (source) {
     case KernelSource::kCompiled: return "compiled";
     case KernelSource::kMemory: return "memory";
     case KernelSource::kDisk: return "disk";
     case KernelSource::kReference: return "reference";
+    case KernelSource::kBuilt: return "built";
   }
   return {};
 }
 
 KernelSource Attention::kernel_source() const noexcept { return impl_->source; }
 double Attention::compile_ms() const noexcept { return impl_->compile_ms; }
+std::string Attention::target() const {
+  return impl_->kernel != nullptr ? plan::name_of(impl_->pattern->key->key.target) : std::string();
+}
 
 std::vector<BufferDeclaration> Attention::buffers() const {
   const ir::Interface& interface = impl_->pattern->interface;
@@ -42,7 +32,7 @@ std::vector<BufferDeclaration> Attention::buffers() const {
     declaration.name = buffer.name;
     declaration.dtype = buffer.dtype;
     declaration.rank = static_cast<int>(buffer.extents.size());
-    for (const ir::Extent& extent : buffer.extents) declaration.extents.push_back(spelling_of(extent, interface));
+    for (const ir::Extent& extent : buffer.extents) declaration.extents.push_back(ir::spelling_of(extent, interface));
   }
   return declarations;
 }

@@ -1,5 +1,5 @@
 // c_api.h over the C++ API: each function converts its arguments, calls one member, and turns diagnostics into a flexjit_error.
-// No exception crosses this boundary.
+// No exception crosses this boundary. Built patterns are in built.cpp.
 #include "flexjit/c_api.h"
 
 #include <algorithm>
@@ -10,35 +10,19 @@
 #include <utility>
 
 #include "api/c_convert.h"
-#include "api/guard.h"
-#include "flexjit/flexjit.h"
+#include "api/c_handles.h"
 
-struct flexjit_engine {
-  flexjit::Engine engine;
-};
-struct flexjit_attention {
-  flexjit::Attention attention;
-};
-struct flexjit_block_mask {
-  flexjit::BlockMask mask;
-};
-struct flexjit_error {
-  flexjit::Diagnostics diagnostics;
-  std::string message;
-};
+namespace flexjit::api {
 
 namespace {
 
-using flexjit::Diagnostics;
-using flexjit::Status;
-using flexjit::Unit;
-using flexjit::api::Finding;
-using flexjit::api::Report;
-
-bool is_failure_of_the_machine(const flexjit::Diagnostic& diagnostic) {
-  static constexpr std::array kKinds{Finding::kNoCompiler, Finding::kSystem, Finding::kOutOfMemory, Finding::kInternal};
-  return std::ranges::any_of(kKinds, [&](Finding finding) { return flexjit::api::kind_of(finding) == diagnostic.kind; });
+bool is_failure_of_the_machine(const Diagnostic& diagnostic) {
+  static constexpr std::array kKinds{Finding::kNoCompiler,   Finding::kSystem,       Finding::kOutOfMemory, Finding::kInternal,
+                                     Finding::kBuiltVersion, Finding::kBuiltDamaged, Finding::kBuiltTarget};
+  return std::ranges::any_of(kKinds, [&](Finding finding) { return kind_of(finding) == diagnostic.kind; });
 }
+
+}  // namespace
 
 flexjit_status fail(Diagnostics diagnostics, flexjit_error** error) {
   const bool machine = std::ranges::any_of(diagnostics, is_failure_of_the_machine);
@@ -53,40 +37,39 @@ flexjit_status fail(Diagnostics diagnostics, flexjit_error** error) {
   return machine ? FLEXJIT_FAILED : FLEXJIT_INVALID;
 }
 
-// body(report) does the work when it found nothing to report.
-template <typename Body>
-flexjit_status call(const char* name, flexjit_error** error, const Body& body) {
-  if (error != nullptr) *error = nullptr;
-  const Status status = flexjit::api::guarded(name, [&]() -> Status {
-    Report report(name);
-    return body(report);
-  });
-  return status ? FLEXJIT_OK : fail(status.diagnostics(), error);
-}
-
-template <typename Pointer>
-void require(const Pointer* pointer, const char* name, Report& report) {
-  if (pointer == nullptr) report.add(Finding::kNullArgument, name);
-}
-
-using Run = flexjit::Result<flexjit::RunStats> (*)(const flexjit::Attention&, const flexjit::RunArgs&);
-
-Status run_with(Run run, const flexjit_attention* attention, const flexjit_run_args* given, flexjit_run_stats* stats,
+Status run_with(RunFunction run, const Attention& attention, const flexjit_run_args* given, flexjit_run_stats* stats,
                 Report& report) {
-  require(attention, "attention", report);
-  const auto args = flexjit::api::complete(given, "flexjit_run_args", flexjit_run_args_init, report);
+  const auto args = complete(given, "flexjit_run_args", flexjit_run_args_init, report);
   if (!args) return report.take();
-  flexjit::RunArgs run_args = flexjit::api::to_run_args(*args, report);
-  const flexjit::Bindings bindings = flexjit::api::to_bindings(args->bindings, report);
+  RunArgs run_args = to_run_args(*args, report);
+  const Bindings bindings = to_bindings(args->bindings, report);
   if (!report.empty()) return report.take();
   run_args.bindings = &bindings;
   if (args->block_mask != nullptr) run_args.block_mask = &args->block_mask->mask;
-  const flexjit::Result<flexjit::RunStats> result = run(attention->attention, run_args);
+  const Result<RunStats> result = run(attention, run_args);
   if (!result) return result.diagnostics();
   if (stats != nullptr) {
     *stats = {result->blocks.empty, result->blocks.partial, result->blocks.full, result->scores_visited};
   }
   return Unit{};
+}
+
+}  // namespace flexjit::api
+
+namespace {
+
+using flexjit::Status;
+using flexjit::Unit;
+using flexjit::api::c_call;
+using flexjit::api::Report;
+using flexjit::api::require;
+using flexjit::api::RunFunction;
+
+Status run_handle(RunFunction run, const flexjit_attention* attention, const flexjit_run_args* args, flexjit_run_stats* stats,
+                  Report& report) {
+  require(attention, "attention", report);
+  if (!report.empty()) return report.take();
+  return flexjit::api::run_with(run, attention->attention, args, stats, report);
 }
 
 }  // namespace
@@ -147,7 +130,7 @@ const char* flexjit_error_kind(const flexjit_error* error, size_t index) {
 void flexjit_error_free(flexjit_error* error) { delete error; }
 
 flexjit_status flexjit_engine_create(const flexjit_engine_options* options, flexjit_engine** engine, flexjit_error** error) {
-  return call("flexjit_engine_create", error, [&](Report& report) -> Status {
+  return c_call("flexjit_engine_create", error, [&](Report& report) -> Status {
     require(engine, "engine", report);
     flexjit::EngineOptions converted;
     if (options != nullptr) {
@@ -161,7 +144,7 @@ flexjit_status flexjit_engine_create(const flexjit_engine_options* options, flex
 }
 
 flexjit_status flexjit_engine_get_stats(const flexjit_engine* engine, flexjit_engine_stats* stats, flexjit_error** error) {
-  return call("flexjit_engine_get_stats", error, [&](Report& report) -> Status {
+  return c_call("flexjit_engine_get_stats", error, [&](Report& report) -> Status {
     require(engine, "engine", report);
     require(stats, "stats", report);
     if (!report.empty()) return report.take();
@@ -175,7 +158,7 @@ void flexjit_engine_destroy(flexjit_engine* engine) { delete engine; }
 
 flexjit_status flexjit_compile(flexjit_engine* engine, const flexjit_spec* spec, flexjit_attention** attention,
                                flexjit_error** error) {
-  return call("flexjit_compile", error, [&](Report& report) -> Status {
+  return c_call("flexjit_compile", error, [&](Report& report) -> Status {
     require(engine, "engine", report);
     require(attention, "attention", report);
     const auto full = flexjit::api::complete(spec, "flexjit_spec", flexjit_spec_init, report);
@@ -184,22 +167,23 @@ flexjit_status flexjit_compile(flexjit_engine* engine, const flexjit_spec* spec,
     if (!report.empty()) return report.take();
     flexjit::Result<flexjit::Attention> compiled = engine->engine.compile(converted);
     if (!compiled) return compiled.diagnostics();
-    *attention = new flexjit_attention{std::move(*compiled)};
+    *attention = new flexjit_attention{*std::move(compiled)};
     return Unit{};
   });
 }
 
 flexjit_status flexjit_attention_run(const flexjit_attention* attention, const flexjit_run_args* args, flexjit_run_stats* stats,
                                      flexjit_error** error) {
-  const Run run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run(r); };
-  return call("flexjit_attention_run", error, [&](Report& report) { return run_with(run, attention, args, stats, report); });
+  const RunFunction run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run(r); };
+  return c_call("flexjit_attention_run", error,
+                [&](Report& report) { return run_handle(run, attention, args, stats, report); });
 }
 
 flexjit_status flexjit_attention_run_reference(const flexjit_attention* attention, const flexjit_run_args* args,
                                                flexjit_run_stats* stats, flexjit_error** error) {
-  const Run run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run_reference(r); };
-  return call("flexjit_attention_run_reference", error,
-              [&](Report& report) { return run_with(run, attention, args, stats, report); });
+  const RunFunction run = [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run_reference(r); };
+  return c_call("flexjit_attention_run_reference", error,
+                [&](Report& report) { return run_handle(run, attention, args, stats, report); });
 }
 
 flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention) {
@@ -208,11 +192,13 @@ flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* a
 
 double flexjit_attention_compile_ms(const flexjit_attention* attention) { return attention->attention.compile_ms(); }
 
+const char* flexjit_attention_target(const flexjit_attention* attention) { return attention->target.c_str(); }
+
 void flexjit_attention_destroy(flexjit_attention* attention) { delete attention; }
 
 flexjit_status flexjit_block_mask_create(const flexjit_attention* attention, const flexjit_block_mask_options* options,
                                          const flexjit_bindings* bindings, flexjit_block_mask** mask, flexjit_error** error) {
-  return call("flexjit_block_mask_create", error, [&](Report& report) -> Status {
+  return c_call("flexjit_block_mask_create", error, [&](Report& report) -> Status {
     require(attention, "attention", report);
     require(mask, "mask", report);
     const auto full = flexjit::api::complete(options, "flexjit_block_mask_options", flexjit_block_mask_options_init, report);
@@ -228,7 +214,7 @@ flexjit_status flexjit_block_mask_create(const flexjit_attention* attention, con
 
 flexjit_status flexjit_block_mask_get_info(const flexjit_block_mask* mask, flexjit_block_mask_info* info,
                                            flexjit_error** error) {
-  return call("flexjit_block_mask_get_info", error, [&](Report& report) -> Status {
+  return c_call("flexjit_block_mask_get_info", error, [&](Report& report) -> Status {
     require(mask, "mask", report);
     require(info, "info", report);
     if (!report.empty()) return report.take();

@@ -13,6 +13,18 @@ constexpr std::int32_t kMaxRows = 32;
 
 }  // namespace
 
+plan::KernelKey decode_key_of(const plan::KernelKey& prefill) {
+  plan::KernelKey key = plan::plan_kernel({.program = prefill.program,
+                                           .nest = plan::Nest::kDecode,
+                                           .types = prefill.types,
+                                           .weights = prefill.weights,
+                                           .head_dim = prefill.head_dim,
+                                           .v_head_dim = prefill.v_head_dim},
+                                          prefill.target);
+  key.debug = prefill.debug;  // of the same program
+  return key;
+}
+
 bool DecodeKernel::suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const {
   if (!plan::can_decode(prefill_->key.types) || kv_len < 1) return false;
   return q_len <= kMaxQueries || q_len * std::int64_t{group} <= kMaxRows;
@@ -24,16 +36,7 @@ Result<DecodeKernel::Ready> DecodeKernel::get(Trace* trace) {
     const std::lock_guard lock(mutex_);
     if (kernel_ != nullptr) return Ready{kernel_, key.types, key.weights};
   }
-  plan::KernelRequest request;
-  request.program = key.program;
-  request.nest = plan::Nest::kDecode;
-  request.types = key.types;
-  request.weights = key.weights;
-  request.head_dim = key.head_dim;
-  request.v_head_dim = key.v_head_dim;
-  plan::KernelKey wanted = plan::plan_kernel(std::move(request), key.target);
-  wanted.debug = key.debug;  // of the same program
-  const auto decode_key = std::make_shared<const cache::HashedKey>(std::move(wanted));
+  const auto decode_key = std::make_shared<const cache::HashedKey>(decode_key_of(key));
   Result<KernelStore::Found> found = store_->find_or_compile(decode_key, name_, trace);
   if (!found) return found.diagnostics();
   const std::lock_guard lock(mutex_);

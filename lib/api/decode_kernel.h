@@ -8,8 +8,12 @@
 #include <utility>
 
 #include "api/kernel_store.h"
+#include "plan/kernel_key.h"
 
 namespace flexjit::api {
+
+// The key of the decode kernel that belongs to a prefill kernel.
+plan::KernelKey decode_key_of(const plan::KernelKey& prefill);
 
 class DecodeKernel {
  public:
@@ -17,6 +21,9 @@ class DecodeKernel {
   // `name` is the pattern's, for profilers.
   DecodeKernel(cache::SharedKey prefill, std::string name, std::shared_ptr<KernelStore> store)
       : prefill_(std::move(prefill)), name_(std::move(name)), store_(std::move(store)) {}
+  // With a kernel that there is already; null where the element types have none.
+  DecodeKernel(cache::SharedKey prefill, cache::SharedKernel kernel)
+      : prefill_(std::move(prefill)), kernel_(std::move(kernel)) {}
 
   // Whether this nest is the faster one for calls of these sizes; all at least 1.
   bool suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const;
@@ -32,8 +39,8 @@ class DecodeKernel {
  private:
   const cache::SharedKey prefill_;
   const std::string name_;
-  const std::shared_ptr<KernelStore> store_;
-  std::mutex mutex_;  // guards kernel_
+  const std::shared_ptr<KernelStore> store_;  // null where kernel_ was given
+  std::mutex mutex_;                          // guards kernel_
   cache::SharedKernel kernel_;
 };
 

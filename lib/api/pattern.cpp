@@ -107,6 +107,15 @@ ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface)
   return ir::simplify(ir::prove_reads(ir::simplify(lowered), interface));
 }
 
+plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& target) {
+  return plan::plan_kernel({.program = pattern.program,
+                            .types = pattern.types,
+                            .weights = pattern.weights,
+                            .head_dim = pattern.head_dim,
+                            .v_head_dim = pattern.v_head_dim},
+                           target);
+}
+
 Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
                                                        Purpose purpose) {
   Diagnostics wrong = check_spec(spec, options);
@@ -136,12 +145,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
   if (options.backend != Backend::kReference) {
-    plan::KernelKey key = plan::plan_kernel({.program = pattern->program,
-                                             .types = pattern->types,
-                                             .weights = pattern->weights,
-                                             .head_dim = pattern->head_dim,
-                                             .v_head_dim = pattern->v_head_dim},
-                                            target);
+    plan::KernelKey key = prefill_key_of(*pattern, target);
     if (options.gdb) key.debug = make_debug_source(pattern->program, pattern->interface);
     pattern->key = std::make_shared<const cache::HashedKey>(std::move(key));
   }

@@ -47,6 +47,9 @@ enum class Purpose : std::uint8_t { kRun, kShow };
 Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
                                                        Purpose purpose);
 
+// The key of the pattern's own kernel for a target.
+plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& target);
+
 // Equality and hash over every field of a spec, for the map from specs to patterns. A NaN scale equals itself.
 struct SpecEqual {
   bool operator()(const AttentionSpec& a, const AttentionSpec& b) const;

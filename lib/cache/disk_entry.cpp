@@ -38,9 +38,11 @@ std::array<char, 16> own_code_id() {
   return id;
 }
 
-std::uint64_t checksum_of(std::span<const std::uint8_t> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
-
 }  // namespace
+
+std::string_view code_id() { return kCodeId; }
+
+std::uint64_t checksum_of(std::span<const std::uint8_t> bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 std::string file_of(const std::string& key_text) {
   const XXH128_hash_t hash = XXH3_128bits(key_text.data(), key_text.size());

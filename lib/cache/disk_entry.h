@@ -5,11 +5,16 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "plan/compiler_door.h"
 
 namespace flexjit::cache {
+
+// Names the sources that kernels are made by, in 16 characters: code of another id is another's.
+std::string_view code_id();
+std::uint64_t checksum_of(std::span<const std::uint8_t> bytes);
 
 // The name of the file that holds an entry.
 std::string file_of(const std::string& key_text);

@@ -70,6 +70,9 @@ struct Interface {
   std::vector<ReadSite> sites;
 };
 
+// As a text declares it: "128", "num_heads", "window" or "?".
+std::string spelling_of(const Extent& extent, const Interface& interface);
+
 struct Lowered {
   Program program;
   Interface interface;

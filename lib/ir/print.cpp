@@ -114,4 +114,14 @@ std::string print_constant(const Program& program, Id id) {
 std::string print(const Program& program) { return Printer(program, nullptr).text(); }
 std::string print(const Program& program, const Interface& interface) { return Printer(program, &interface).text(); }
 
+std::string spelling_of(const Extent& extent, const Interface& interface) {
+  switch (extent.kind) {
+    case Extent::Kind::kAny: return "?";
+    case Extent::Kind::kLiteral: return std::to_string(extent.literal);
+    case Extent::Kind::kBuiltin: return std::string(mnemonic(extent.builtin));
+    case Extent::Kind::kParam: return interface.params[extent.param].name;
+  }
+  return {};
+}
+
 }  // namespace flexjit::ir

@@ -15,7 +15,7 @@ namespace flexjit::jit {
 namespace {
 
 Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key, PhaseClock& clock) {
-  auto object = generate(emitted, llvm::CodeGenFileType::ObjectFile);
+  auto object = generate(*emitted.machine, *emitted.module, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
   clock.lap("code generation");
   auto linked = link_image(llvm::MemoryBufferRef({object->data(), object->size()}, "kernel"));

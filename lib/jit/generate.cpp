@@ -32,14 +32,14 @@ std::shared_mutex& timers() {
   return mutex;
 }
 
-Result<llvm::SmallVector<char, 0>> run_passes(Emitted& emitted, llvm::CodeGenFileType type) {
+Result<llvm::SmallVector<char, 0>> run_passes(llvm::TargetMachine& machine, llvm::Module& module, llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream out(buffer);
   llvm::legacy::PassManager passes;
-  if (emitted.machine->addPassesToEmitFile(passes, out, nullptr, type)) {
+  if (machine.addPassesToEmitFile(passes, out, nullptr, type)) {
     return internal_error("this target cannot emit the wanted file type");
   }
-  passes.run(*emitted.module);
+  passes.run(module);
   return buffer;
 }
 
@@ -66,16 +66,16 @@ Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock, codegen::Lin
   return emitted;
 }
 
-Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
+Result<llvm::SmallVector<char, 0>> generate(llvm::TargetMachine& machine, llvm::Module& module, llvm::CodeGenFileType type) {
   const std::shared_lock lock(timers());
-  return run_passes(emitted, type);
+  return run_passes(machine, module, type);
 }
 
 Result<std::vector<plan::PhaseTime>> times_of_generating(Emitted& emitted) {
   const std::unique_lock lock(timers());
   Diagnostics problems;
   auto times = times_of_passes([&] {
-    auto object = run_passes(emitted, llvm::CodeGenFileType::ObjectFile);
+    auto object = run_passes(*emitted.machine, *emitted.module, llvm::CodeGenFileType::ObjectFile);
     if (!object) problems = object.diagnostics();
   });
   if (!problems.empty()) return problems;

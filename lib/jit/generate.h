@@ -24,7 +24,7 @@ struct Emitted {
 
 // The phases go into `clock`.
 Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock, codegen::Lines lines = codegen::Lines::kOfText);
-Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type);
+Result<llvm::SmallVector<char, 0>> generate(llvm::TargetMachine& machine, llvm::Module& module, llvm::CodeGenFileType type);
 // Generates an object file for the times of the passes alone. LLVM's timers are global: other generations wait meanwhile.
 Result<std::vector<plan::PhaseTime>> times_of_generating(Emitted& emitted);
 

@@ -44,7 +44,7 @@ Result<plan::CodeListing> list_code(const plan::KernelKey& key, plan::Costs cost
   plan::CodeListing listing;
   emitted->context->setDiagnosticHandler(std::make_unique<SpillListener>(listing.spills));
   emitted->machine->Options.MCOptions.AsmVerbose = true;  // block names, loops and spills are in its comments
-  auto assembly = generate(*emitted, llvm::CodeGenFileType::AssemblyFile);
+  auto assembly = generate(*emitted->machine, *emitted->module, llvm::CodeGenFileType::AssemblyFile);
   if (!assembly) return assembly.diagnostics();
   assembly->push_back('\0');
   const llvm::StringRef text(assembly->data(), assembly->size() - 1);

@@ -34,7 +34,7 @@ std::vector<plan::PhaseTime> times_of_passes(llvm::function_ref<void()> work) {
     }
     return true;
   };
-  static_cast<void>(Json::parse("{" + members + "}", add));
+  [[maybe_unused]] const Json discarded = Json::parse("{" + members + "}", add);
   std::vector<plan::PhaseTime> times;
   for (const auto& [pass, value] : seconds) times.push_back({pass, value * 1e3});
   return times;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "flexjit/build.h"
 #include "flexjit/result.h"
 #include "plan/code_listing.h"
 #include "plan/kernel_key.h"
@@ -33,6 +34,20 @@ struct CountingImage {
   std::vector<std::string> blocks;
 };
 
+// A pattern of a library, as bytes: what libflexjit reads back, and what its arguments are before the caller sets any.
+struct LibraryPattern {
+  std::string name;  // a C identifier
+  std::vector<std::uint8_t> bundle;
+  std::vector<std::uint8_t> initial_arguments;
+};
+
+struct LibraryRequest {
+  std::vector<LibraryPattern> patterns;
+  Isa isa = Isa::kX86_64;  // the architecture; code for the least of its processors calls libflexjit
+  LibraryKind kind = LibraryKind::kArchive;
+  std::string soname;  // kShared
+};
+
 struct CompilerDoor {
   const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
   Result<CodeImage> (*compile)(const KernelKey& key);
@@ -42,6 +57,7 @@ struct CompilerDoor {
   Result<CountingImage> (*compile_counting)(const KernelKey& key) = nullptr;
   // The passes of LLVM's code generator in one more compilation, by their names in LLVM. Other compilations wait meanwhile.
   Result<std::vector<PhaseTime>> (*time_passes)(const KernelKey& key) = nullptr;
+  Result<std::vector<std::uint8_t>> (*write_library)(const LibraryRequest& request) = nullptr;
 };
 
 // Both libraries of one build share it.

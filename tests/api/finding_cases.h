@@ -20,6 +20,7 @@ std::vector<FindingCase> compile_cases();
 std::vector<FindingCase> tensor_cases();
 std::vector<FindingCase> binding_cases();
 std::vector<FindingCase> mask_cases();
+std::vector<FindingCase> library_cases();
 std::vector<FindingCase> other_cases();
 
 // A valid call: batch 2, 4 query heads on 2 key heads, 3 queries, 5 keys, head_dim 8, v_head_dim 4, on the reference backend.

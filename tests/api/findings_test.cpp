@@ -19,6 +19,7 @@ std::vector<FindingCase> all_cases() {
   append(cases, tensor_cases());
   append(cases, binding_cases());
   append(cases, mask_cases());
+  append(cases, library_cases());
   append(cases, other_cases());
   return cases;
 }

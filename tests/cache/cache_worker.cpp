@@ -48,6 +48,7 @@ Step step_of(const Attention& attention) {
     case KernelSource::kCompiled: return Step::kCompiled;
     case KernelSource::kDisk: return Step::kFound;
     case KernelSource::kMemory:
+    case KernelSource::kBuilt:
     case KernelSource::kReference: break;
   }
   return Step::kOther;

@@ -8,6 +8,7 @@
 
 #include "jit/compile.h"
 #include "jit/list_code.h"
+#include "listing_checks.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::testing {
@@ -87,35 +88,9 @@ class Assembly : public ::testing::TestWithParam<plan::Target> {};
 TEST_P(Assembly, CallsNothing) {
   for (const Form& form : kForms) {
     for (const ir::Program& program : {dense(), flagship(), functions()}) {
-      for (const plan::CodeFunction& function : listing(GetParam(), program, form).functions) {
-        for (const plan::CodeBlock& block : function.blocks) {
-          for (const plan::CodeInstruction& instruction : block.instructions) {
-            const std::string name = instruction.text.substr(0, instruction.text.find(' '));
-            EXPECT_TRUE(!name.starts_with("call") && name != "bl" && name != "blr") << instruction.text;
-          }
-        }
-      }
+      expect_no_calls(listing(GetParam(), program, form));
     }
   }
-}
-
-// The name of the template's block: LLVM numbers the second block of a name, and those after it.
-std::string template_name(const plan::CodeBlock& block) {
-  return block.name.substr(0, block.name.find_last_not_of("0123456789") + 1);
-}
-
-void expect_loops_in_registers(const plan::CodeListing& listing, const std::vector<std::string_view>& wanted) {
-  std::size_t loops = 0;
-  for (const plan::CodeBlock& block : listing.functions.at(0).blocks) {
-    if (std::ranges::find(wanted, template_name(block)) == wanted.end()) continue;
-    ++loops;
-    for (const plan::CodeInstruction& instruction : block.instructions) {
-      const bool stack =
-          instruction.text.find("(%rsp)") != std::string::npos || instruction.text.find("[sp") != std::string::npos;
-      EXPECT_FALSE(stack || instruction.is_spill) << block.name << ": " << instruction.text;
-    }
-  }
-  EXPECT_GE(loops, wanted.size()) << "the listing no longer names the inner loops";
 }
 
 TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {

@@ -3,10 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <sstream>
 
 #include "decode_problem.h"
 #include "jit/compile.h"
+#include "jit/list_code.h"
+#include "listing_checks.h"
 
 namespace flexjit::testing {
 namespace {
@@ -212,20 +213,9 @@ TEST_P(DecodeCode, IsClosedAndDoesNotSpill) {
     request.head_dim = request.v_head_dim = 128;
     const plan::KernelKey key = plan::plan_kernel(request, plan::parse_target(GetParam()).value());
     ASSERT_EQ(jit::compile(key).value().bytes, jit::compile(key).value().bytes);
-    std::istringstream lines(jit::inspect(key, plan::View::kAsm).value());
-    bool inside = false;
-    int loops = 0;
-    for (std::string line; std::getline(lines, line);) {
-      EXPECT_EQ(line.find("\tcall"), std::string::npos) << line;
-      EXPECT_EQ(line.find("\tbl\t"), std::string::npos) << line;
-      if (!line.empty() && (line[0] == '.' || line[0] == '#' || line[0] == '/')) {
-        inside = line.ends_with("%qk") || line.ends_with("%pv");
-        loops += inside ? 1 : 0;
-      }
-      const bool stack = line.find("(%rsp)") != std::string::npos || line.find("[sp") != std::string::npos;
-      EXPECT_FALSE(inside && stack && !emulated) << name_of(type) << line;
-    }
-    EXPECT_GE(loops, 2) << "the assembly no longer names the inner loops";
+    const plan::CodeListing listing = jit::list_code(key, plan::Costs::kNone).value();
+    expect_no_calls(listing);
+    if (!emulated) expect_loops_in_registers(listing, {"qk", "pv"});
   }
 }
 

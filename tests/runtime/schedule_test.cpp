@@ -90,7 +90,9 @@ TEST(Schedule, PairAfterPairWithCostsFallingByHalves) {
   for (std::size_t i = 1; i < items.size(); ++i) {
     if (items[i].pair != items[i - 1].pair) continue;
     EXPECT_LE(size(items[i]), size(items[i - 1]));
-    if (size(items[i]) == size(items[i - 1])) EXPECT_GT(items[i].index, items[i - 1].index);
+    if (size(items[i]) == size(items[i - 1])) {
+      EXPECT_GT(items[i].index, items[i - 1].index);
+    }
     steps += size(items[i]) < size(items[i - 1]) ? 1 : 0;
   }
   EXPECT_GE(steps, 4);

@@ -1,0 +1,2 @@
+# Every query sees the keys up to its own position.
+mask = kv_idx <= q_idx

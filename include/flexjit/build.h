@@ -1,0 +1,47 @@
+// Patterns compiled ahead of time: a library with C functions and the header that declares them. What it links against is
+// libflexjit alone, which holds no compiler; see `flexjit build --help` and docs/api.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "flexjit/attention.h"
+#include "flexjit/export.h"
+#include "flexjit/result.h"
+
+namespace flexjit {
+
+// One ELF object, an archive with an object a pattern (a program links only those that it calls), or a shared library that
+// needs libflexjit.
+enum class LibraryKind : std::uint8_t { kObject, kArchive, kShared };
+
+// `name` is a C identifier: the functions are <name>_args_init, <name>_run and <name>_attention.
+struct BuildPattern {
+  std::string name;
+  AttentionSpec spec;
+};
+
+struct BuildOptions {
+  // As in EngineOptions::target; this machine need not be able to execute them, but all are of one architecture. A target that
+  // is named twice counts once. Code is tiled for the caches of this machine where it can execute the target.
+  std::vector<std::string> targets = {"host"};
+  LibraryKind kind = LibraryKind::kArchive;
+  std::string soname{};         // of a shared library, usually its file name
+  std::string compiler_path{};  // as in EngineOptions
+};
+
+struct BuiltLibrary {
+  std::vector<std::uint8_t> bytes;   // of the library's file
+  std::string header;                // C99 and C++
+  std::vector<std::string> targets;  // what it holds code for, the best last
+  std::size_t kernels = 0;           // over all patterns and targets
+};
+
+// Compiles every pattern for every target. Thread-safe. Errors: those of Engine::compile() for each pattern; `build-name`,
+// `build-targets`, `unsupported-target`, `no-compiler`.
+FLEXJIT_API Result<BuiltLibrary> build_library(std::span<const BuildPattern> patterns, const BuildOptions& options = {});
+
+}  // namespace flexjit

@@ -1,0 +1,29 @@
+// Built patterns -> the C header of their library, written to be read: each function's arguments with their types, shapes and
+// defaults, the text that was compiled, and how a call looks.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/interface.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::aot {
+
+// What a header says of one pattern.
+struct DeclaredPattern {
+  std::string name;  // a C identifier
+  std::string text;  // as the user wrote it
+  ir::Interface interface;
+  plan::ElementTypes types;
+  plan::Weights weights = plan::Weights::kSoftmax;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+};
+
+// `targets` as in EngineOptions. At least one pattern.
+std::string c_header(std::span<const DeclaredPattern> patterns, std::span<const std::string> targets);
+
+}  // namespace flexjit::aot

@@ -1,0 +1,307 @@
+// Built patterns through their C functions: the bits of the engine that compiles for the same target, and the values of the
+// naive fp64 reference, for tiles and for few query rows.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "aot/built_functions.h"
+#include "patterns.f32.h"
+#include "typed_tensors.h"
+
+namespace flexjit::aot_test {
+namespace {
+
+using conformance::Captures;
+using conformance::Random;
+using conformance::Shape;
+using conformance::TypedTensors;
+using conformance::Types;
+
+constexpr Types kF32{}, kBF16{DType::kBF16, DType::kBF16, DType::kBF16};
+constexpr std::int32_t kHeadDim = 40, kValueDim = 24;  // as the libraries are built
+
+std::string text_of(const std::string& pattern) {
+  std::ifstream in(std::string(FLEXJIT_AOT_PATTERNS "/") + pattern + ".flex");
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+std::string library_of(const std::string& target, const Types& types) {
+  return std::string(FLEXJIT_AOT_LIBRARIES "/lib") + target + "." + std::string(name_of(types.q)) + ".so";
+}
+
+std::vector<std::string> targets() {
+  std::istringstream words(FLEXJIT_AOT_TARGETS);
+  std::vector<std::string> all;
+  for (std::string word; words >> word;) all.push_back(word);
+  return all;
+}
+
+AttentionSpec spec_of(const std::string& pattern, const Types& types) {
+  AttentionSpec spec;
+  spec.program = text_of(pattern);
+  spec.dtype = types.q;
+  spec.head_dim = kHeadDim;
+  spec.v_head_dim = kValueDim;
+  return spec;
+}
+
+template <typename View>
+flexjit_tensor c_tensor(const View& view) {
+  flexjit_tensor tensor = {
+      const_cast<void*>(static_cast<const void*>(view.data)), static_cast<flexjit_dtype>(view.dtype), view.rank, {}, {}};
+  std::ranges::copy(view.shape, tensor.shape);
+  std::ranges::copy(view.strides, tensor.strides);
+  return tensor;
+}
+
+// Tiles with tails in every direction and grouped heads; one query; a few.
+std::vector<Shape> shapes() {
+  Shape tiles{
+      .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 70, .kv_len = 91, .head_dim = kHeadDim, .v_head_dim = kValueDim};
+  Shape one = tiles, few = tiles;
+  one.q_len = 1;
+  one.kv_len = 300;
+  few.q_len = 3;
+  few.kv_len = 50;
+  few.kv_heads = 4;
+  return {tiles, one, few};
+}
+
+Captures captures_for(const std::string& pattern, const Shape& shape) {
+  Captures captures;
+  Random random(7);
+  if (pattern == "biased") {
+    captures.add("slope", {shape.q_heads}, random.normals(shape.q_heads, 0.1F));
+    captures.add("table", {shape.q_heads, 8}, random.normals(shape.q_heads * 8));
+    captures.set("strength", 0.5F).set("window", std::int32_t{33}).set("two_sided", false);
+  }
+  if (pattern == "documents") {
+    captures.add("q_doc", {shape.q_len}, random.integers(shape.q_len, 0, 2));
+    captures.add("kv_doc", {shape.kv_len}, random.integers(shape.kv_len, 0, 2));
+  }
+  return captures;
+}
+
+// The arguments of each struct that are its own.
+template <typename Args>
+void bind(Args& args, const Bindings& bindings) {
+  if constexpr (requires { args.buffer_slope; }) {
+    args.buffer_slope = c_tensor(bindings.buffers.at("slope"));
+    args.buffer_table = c_tensor(bindings.buffers.at("table"));
+    args.param_window = std::get<std::int32_t>(bindings.params.at("window"));
+    args.param_strength = std::get<float>(bindings.params.at("strength"));
+    args.has_param_strength = 1;
+  }
+  if constexpr (requires { args.buffer_q_doc; }) {
+    args.buffer_q_doc = c_tensor(bindings.buffers.at("q_doc"));
+    args.buffer_kv_doc = c_tensor(bindings.buffers.at("kv_doc"));
+  }
+}
+
+template <typename Args>
+Args args_of(const BuiltFunctions<Args>& functions, TypedTensors& tensors, const Bindings& bindings) {
+  Args args;
+  std::memset(&args, 0xa5, sizeof(args));  // what init leaves alone is not 0
+  functions.args_init(&args);
+  const RunArgs given = tensors.args();
+  args.q = c_tensor(given.q);
+  args.k = c_tensor(given.k);
+  args.v = c_tensor(given.v);
+  args.out = c_tensor(given.out);
+  args.lse = c_tensor(given.lse);
+  bind(args, bindings);
+  return args;
+}
+
+// The error's kind; "" for none.
+std::string kind_of(flexjit_error* error) {
+  const char* kind = flexjit_error_kind(error, 0);
+  std::string text = kind != nullptr ? kind : "";
+  flexjit_error_free(error);
+  return text;
+}
+
+// Nothing where this machine cannot execute the target.
+bool can_run(const std::string& target) {
+  EngineOptions options;
+  options.target = target;
+  options.backend = Backend::kCompiled;
+  return Engine(options).compile({}).has_value();
+}
+
+testing::AssertionResult same_bits(const TypedTensors& a, const TypedTensors& b) {
+  const std::vector<double> x = a.out(), y = b.out();
+  if (std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) != 0) return testing::AssertionFailure() << "out differs";
+  if (std::memcmp(a.lse.data(), b.lse.data(), a.lse.size() * sizeof(float)) != 0) {
+    return testing::AssertionFailure() << "lse differs";
+  }
+  return testing::AssertionSuccess();
+}
+
+void expect_near(const TypedTensors& actual, const TypedTensors& expected, double tolerance) {
+  const std::vector<double> x = actual.out(), y = expected.out();
+  ASSERT_EQ(x.size(), y.size());
+  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(x[i], y[i], tolerance * (1 + std::abs(y[i]))) << i;
+}
+
+class Built : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (!can_run(GetParam())) GTEST_SKIP() << "this machine cannot execute " << GetParam();
+  }
+
+  template <typename Args>
+  void expect_as_compiled(const std::string& pattern, const Types& types) {
+    const Library library(library_of(GetParam(), types));
+    const BuiltFunctions<Args> functions(library, pattern);
+    const Attention jit = conformance::compile_or_throw(conformance::engine_for(GetParam()), spec_of(pattern, types));
+    EXPECT_EQ(jit.target(), GetParam());
+    for (const Shape& shape : shapes()) {
+      SCOPED_TRACE(pattern + " " + conformance::to_string(shape));
+      const Captures captures = captures_for(pattern, shape);
+      TypedTensors built(shape, types), compiled(shape, types), reference(shape, types);
+      const Args args = args_of(functions, built, captures.bindings());
+      flexjit_error* error = nullptr;
+      ASSERT_EQ(functions.run(&args, &error), FLEXJIT_OK) << flexjit_error_message(error);
+      jit.run(compiled.args(&captures.bindings())).value();
+      EXPECT_TRUE(same_bits(built, compiled));
+      jit.run_reference(reference.args(&captures.bindings())).value();
+      expect_near(built, reference, types.q == DType::kF32 ? 1e-5 : 3e-2);
+    }
+  }
+};
+
+TEST_P(Built, PlainAttention) {
+  expect_as_compiled<plain_args>("plain", kF32);
+  expect_as_compiled<plain_args>("plain", kBF16);
+}
+
+TEST_P(Built, BuffersAndParams) {
+  expect_as_compiled<biased_args>("biased", kF32);
+  expect_as_compiled<biased_args>("biased", kBF16);
+}
+
+TEST_P(Built, MasksThatReadBuffers) {
+  expect_as_compiled<documents_args>("documents", kF32);
+  expect_as_compiled<documents_args>("documents", kBF16);
+}
+
+TEST_P(Built, TheHandleSaysWhatItIs) {
+  const Library library(library_of(GetParam(), kF32));
+  const BuiltFunctions<biased_args> functions(library, "biased");
+  flexjit_attention* attention = nullptr;
+  flexjit_error* error = nullptr;
+  ASSERT_EQ(functions.attention(&attention, &error), FLEXJIT_OK) << flexjit_error_message(error);
+  EXPECT_EQ(flexjit_attention_target(attention), GetParam());
+  EXPECT_EQ(flexjit_attention_kernel_source(attention), FLEXJIT_SOURCE_BUILT);
+  EXPECT_EQ(flexjit_attention_compile_ms(attention), 0.0);
+  flexjit_attention_destroy(attention);
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, Built, testing::ValuesIn(targets()), [](const auto& tested) {
+  std::string name = tested.param;
+  std::ranges::replace(name, '-', '_');
+  return name;
+});
+
+// With the first library that this machine executes.
+class BuiltCalls : public testing::Test {
+ protected:
+  static std::string best() {
+    const std::vector<std::string> all = targets();
+    return *std::ranges::find_if(all, can_run);
+  }
+
+  flexjit_status run(const biased_args& args) {
+    flexjit_error* error = nullptr;
+    const flexjit_status status = functions_.run(&args, &error);
+    kind_ = kind_of(error);
+    return status;
+  }
+
+  const Shape shape_ = shapes().front();
+  const Captures captures_ = captures_for("biased", shape_);
+  TypedTensors tensors_{shape_, kF32};
+  const Library library_{library_of(best(), kF32)};
+  const BuiltFunctions<biased_args> functions_{library_, "biased"};
+  std::string kind_;
+};
+
+TEST_F(BuiltCalls, InitGivesDefaults) {
+  biased_args args;
+  functions_.args_init(&args);
+  EXPECT_EQ(args.param_window, 40);
+  EXPECT_EQ(args.param_two_sided, 0);
+  EXPECT_EQ(args.threads, 0);
+  EXPECT_EQ(args.buffer_slope.data, nullptr);
+  EXPECT_EQ(args.struct_size, sizeof(args));
+}
+
+TEST_F(BuiltCalls, ReportsWhatIsNotGiven) {
+  biased_args args = args_of(functions_, tensors_, captures_.bindings());
+  args.has_param_strength = 0;
+  EXPECT_EQ(run(args), FLEXJIT_INVALID);
+  EXPECT_EQ(kind_, "missing-binding");
+  args = args_of(functions_, tensors_, captures_.bindings());
+  args.buffer_table = {};
+  EXPECT_EQ(run(args), FLEXJIT_INVALID);
+  EXPECT_EQ(kind_, "missing-binding");
+  args = args_of(functions_, tensors_, captures_.bindings());
+  args.q.shape[3] = kHeadDim + 1;
+  EXPECT_EQ(run(args), FLEXJIT_INVALID);
+  EXPECT_EQ(kind_, "tensor-shape");
+}
+
+TEST_F(BuiltCalls, ReportsAnotherHeadersStruct) {
+  biased_args args = args_of(functions_, tensors_, captures_.bindings());
+  args.struct_size -= 8;
+  EXPECT_EQ(run(args), FLEXJIT_INVALID);
+  EXPECT_EQ(kind_, "struct-size");
+  args = args_of(functions_, tensors_, captures_.bindings());
+  args.threads = -1;
+  EXPECT_EQ(run(args), FLEXJIT_INVALID);
+  EXPECT_EQ(kind_, "bad-option");
+  EXPECT_EQ(functions_.run(nullptr, nullptr), FLEXJIT_INVALID);
+}
+
+TEST_F(BuiltCalls, AReadOutsideItsBufferIsReported) {
+  const std::vector<float> few(shape_.q_heads * 2);
+  biased_args args = args_of(functions_, tensors_, captures_.bindings());
+  args.buffer_table = c_tensor(TensorView(few.data(), DType::kF32, {shape_.q_heads, 2}));
+  EXPECT_EQ(run(args), FLEXJIT_INVALID);
+  EXPECT_EQ(kind_, "buffer-read");
+}
+
+TEST_F(BuiltCalls, FirstCallsFromManyThreadsAgree) {
+  // A copy, which nothing has loaded yet.
+  const std::string copy = testing::TempDir() + "/flexjit-built-copy.so";
+  std::filesystem::copy_file(library_of(best(), kF32), copy, std::filesystem::copy_options::overwrite_existing);
+  const Library library(copy);
+  const BuiltFunctions<biased_args> functions(library, "biased");
+  std::vector<TypedTensors> results(4, tensors_);
+  std::vector<std::thread> threads;
+  std::vector<flexjit_status> status(results.size(), FLEXJIT_FAILED);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    threads.emplace_back([&, i] {
+      biased_args args = args_of(functions, results[i], captures_.bindings());
+      args.threads = static_cast<std::int32_t>(i);
+      status[i] = functions.run(&args, nullptr);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    EXPECT_EQ(status[i], FLEXJIT_OK);
+    EXPECT_TRUE(same_bits(results[i], results[0])) << i;
+  }
+  std::filesystem::remove(copy);
+}
+
+}  // namespace
+}  // namespace flexjit::aot_test
