@@ -32,8 +32,12 @@ Json range_json(const ir::Range& range, ir::Type type) {
   return {{"least", number_json(range.lo)}, {"greatest", number_json(range.hi)}, {"may_be_nan", range.may_nan}};
 }
 
+std::string or_nothing(std::string text) {
+  return text.empty() ? "nothing: the score stays as it is and every pair is allowed\n" : text;
+}
+
 ViewResult view_of(const ir::Program& program, const ir::Interface& interface) {
-  return {ir::print(program, interface), program_json(program, interface)};
+  return {or_nothing(ir::print(program, interface)), program_json(program, interface)};
 }
 
 }  // namespace
@@ -50,7 +54,7 @@ Result<ViewResult> make_intervals_view(const Subject& subject) {
   const ir::Box everywhere{
       .b_hi = last(sizes.batch_size), .h_hi = last(sizes.num_heads), .q_hi = last(sizes.q_len), .kv_hi = last(sizes.kv_len)};
   const auto ranges = analysis.run(everywhere);
-  ViewResult view{ir::print_intervals(subject.program, subject.interface, ranges),
+  ViewResult view{or_nothing(ir::print_intervals(subject.program, subject.interface, ranges)),
                   program_json(subject.program, subject.interface)};
   for (std::uint32_t i = 0; i < subject.program.size(); ++i)
     view.json["nodes"][i]["range"] = range_json(ranges[i], subject.program.nodes()[i].type);

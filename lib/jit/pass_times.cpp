@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "support/check.h"
+
 namespace flexjit::jit {
 
 std::vector<plan::PhaseTime> times_of_passes(llvm::function_ref<void()> work) {
@@ -34,7 +36,8 @@ std::vector<plan::PhaseTime> times_of_passes(llvm::function_ref<void()> work) {
     }
     return true;
   };
-  [[maybe_unused]] const Json discarded = Json::parse("{" + members + "}", add);
+  const Json timers = Json::parse("{" + members + "}", add);
+  FLEXJIT_CHECK(timers.is_object(), members);
   std::vector<plan::PhaseTime> times;
   for (const auto& [pass, value] : seconds) times.push_back({pass, value * 1e3});
   return times;
