@@ -98,16 +98,28 @@ void add_names(CLI::App& app, NameOptions& names) {
   app.add_option("--seed", names.seed, "Of everything that is generated")->capture_default_str();
 }
 
-void add_files(CLI::App& app, FileOptions& files) {
+void add_inputs(CLI::App& app, FileOptions& files) {
   app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
   app.add_option("--k", files.k, "Keys")->group("Files");
   app.add_option("--v", files.v, "Values")->group("Files");
-  app.add_option("--out", files.out, "Write the output here")->group("Files");
-  app.add_option("--lse", files.lse, "Write the log-sum-exp here, (batch, heads, q_len)")->group("Files");
   app.add_option("--layout", files.layout, "Of q, k, v and out: bhsd (default) or bshd")
       ->transform(CLI::Transformer(std::map<std::string, Layout>{{"bhsd", Layout::kBhsd}, {"bshd", Layout::kBshd}}))
       ->default_str("bhsd")
       ->group("Files");
+}
+
+void add_outputs(CLI::App& app, FileOptions& files) {
+  app.add_option("--out", files.out, "Write the output here")->group("Files");
+  app.add_option("--lse", files.lse, "Write the log-sum-exp here, (batch, heads, q_len)")->group("Files");
+}
+
+// How a kernel runs, whatever it is run for.
+void add_execution(CLI::App& app, RunOptions& run) {
+  app.add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
+  app.add_option("--threads", run.threads, "0: all processors, or OMP_NUM_THREADS")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--target", run.target, kTargets)->capture_default_str();
 }
 
 void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
@@ -115,13 +127,10 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   add_pattern(*command, run.pattern);
   add_sizes(*command, run.sizes);
   add_dtypes(*command, run.dtypes);
-  add_files(*command, run.files);
+  add_inputs(*command, run.files);
+  add_outputs(*command, run.files);
   add_names(*command, run.names);
-  command->add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
-  command->add_option("--threads", run.threads, "0: all processors, or OMP_NUM_THREADS")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
-  command->add_option("--target", run.target, kTargets)->capture_default_str();
+  add_execution(*command, run);
   command->add_option("--repeat", run.repeat, "Timed runs after one warm-up; the median counts")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -132,6 +141,38 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   add_json(*command, run.output);
   command->footer(kRunFooter);
   command->callback([&run, &exit_code] { exit_code = run_command(run); });
+}
+
+constexpr const char* kExplainFooter =
+    R"(Says in sentences what the mask skips and how that was decided, what is fused into the kernel and at which loop it is computed, what each
+part of the text costs and what would make it faster. A cost is measured: the run with and without the part (a term or factor left out, f(x) as
+x, a condition as if it held, ...) in turn, in this process; medians; on one thread in processor time. Leaving out a part of the mask changes how
+much is computed, so two things are said of it: what evaluating it costs, by computed score over the same blocks, and what it saves by skipping.
+Costs do not add up, as what is left out may hide behind other work. Advice that proposes a change was tried, unless it states a fact.
+
+Inputs that no file gives are generated as by `flexjit run`. Exit codes: 0 fine; 1 the run failed; 2 the input is at fault.
+
+Examples:
+  flexjit explain softcap.flex
+  flexjit explain strided.flex --q-len 4096 --param stride=48
+  flexjit explain -e 'score = score + 0.1 * sin(float(q_idx) * kv_idx)' --json)";
+
+void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code) {
+  explain.run.threads = 1;
+  CLI::App* command =
+      app.add_subcommand("explain", "Say what a pattern skips, what each part of it costs and what would be faster");
+  add_pattern(*command, explain.run.pattern);
+  add_sizes(*command, explain.run.sizes);
+  add_dtypes(*command, explain.run.dtypes);
+  add_inputs(*command, explain.run.files);
+  add_names(*command, explain.run.names);
+  add_execution(*command, explain.run);
+  command->add_option("--seconds", explain.seconds, "For measuring, about; long runs take what three rounds need")
+      ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  add_json(*command, explain.run.output);
+  command->footer(kExplainFooter);
+  command->callback([&explain, &exit_code] { exit_code = explain_command(explain); });
 }
 
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
@@ -288,6 +329,7 @@ void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
 int command_line(int argc, char** argv, Output& output) {
   int exit_code = 0;
   RunOptions run;
+  ExplainOptions explain;
   InspectOptions inspect;
   CheckOptions check;
   MaskOptions mask;
@@ -298,6 +340,7 @@ int command_line(int argc, char** argv, Output& output) {
   app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
   app.require_subcommand(1);
   add_run(app, run, exit_code);
+  add_explain(app, explain, exit_code);
   add_inspect(app, inspect, exit_code);
   add_check(app, check, exit_code);
   add_mask(app, mask, exit_code);

@@ -61,6 +61,11 @@ struct RunOptions {
   Output output = Output::kTable;
 };
 
+struct ExplainOptions {
+  RunOptions run;       // files to write, repeat, verification and reference are not used
+  double seconds = 10;  // that measuring takes, where runs are short beside it
+};
+
 struct InspectOptions {
   PatternOptions pattern;
   std::string view = "simplified";
@@ -122,6 +127,7 @@ struct BenchOptions {
 
 // Each returns the process's exit code.
 int run_command(const RunOptions& options);
+int explain_command(const ExplainOptions& options);
 int inspect_command(const InspectOptions& options);
 int cache_command(const CacheOptions& options);
 int doctor_command(const DoctorOptions& options);

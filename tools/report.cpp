@@ -23,14 +23,6 @@ Json error_json(const Diagnostic& d) {
           {"column", d.column}, {"length", d.length},   {"snippet", d.snippet}};
 }
 
-// Invalid UTF-8 in a file name or a snippet is replaced, not thrown about.
-void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
-
-Json sizes_json(const Sizes& s) {
-  return {{"batch", s.batch},   {"heads", s.heads},       {"kv_heads", s.kv_heads},    {"q_len", s.q_len},
-          {"kv_len", s.kv_len}, {"head_dim", s.head_dim}, {"v_head_dim", s.v_head_dim}};
-}
-
 Json report_json(const RunReport& r) {
   Json json = {{"pattern", r.pattern},
                {"target", r.target},
@@ -102,6 +94,13 @@ void print_table(const RunReport& r) {
 }
 
 }  // namespace
+
+void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+
+Json sizes_json(const Sizes& s) {
+  return {{"batch", s.batch},   {"heads", s.heads},       {"kv_heads", s.kv_heads},    {"q_len", s.q_len},
+          {"kv_len", s.kv_len}, {"head_dim", s.head_dim}, {"v_head_dim", s.v_head_dim}};
+}
 
 double RunReport::useful_gflops() const {
   const double operations = 2.0 * static_cast<double>(sizes.head_dim + sizes.v_head_dim) * static_cast<double>(allowed_pairs);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,6 +38,10 @@ struct RunReport {
   double useful_gflops() const;
   double percent_of_peak() const;
 };
+
+// Invalid UTF-8 in a file name or a snippet is replaced, not thrown about.
+void print_json(const nlohmann::ordered_json& json);
+nlohmann::ordered_json sizes_json(const Sizes& sizes);
 
 void print_report(const RunReport& report, Output output);
 

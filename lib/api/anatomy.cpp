@@ -74,11 +74,20 @@ class Dissection {
     numbers_.push_back(-1);
     std::vector<dsl::Part> parts = dsl::list_parts({spec_.program_name, spec_.program});
     for (dsl::Part& part : parts) number_of_.push_back(add_part(part));
+    hoist_with_parents();
     add_reads(**whole);
     return std::move(anatomy_);
   }
 
  private:
+  // Alone a part may be too cheap to be kept for a diagonal; inside of what is kept, it is computed there.
+  void hoist_with_parents() {
+    for (PatternPart& part : anatomy_.parts) {
+      const auto outer = part.parent < 0 ? std::nullopt : anatomy_.parts[static_cast<std::size_t>(part.parent)].loop;
+      if (part.loop == Loop::kScore && outer) part.loop = outer;
+    }
+  }
+
   // The number of the part in the anatomy, or of what stands for it there.
   std::int32_t add_part(dsl::Part& part) {
     const std::int32_t parent = part.parent < 0 ? -1 : number_of_[static_cast<std::size_t>(part.parent)];
@@ -88,8 +97,7 @@ class Dissection {
     if (!pattern) return parent;
     if (const auto same = std::ranges::find(programs_, (*pattern)->program); same != programs_.end()) {
       const std::int32_t number = numbers_[static_cast<std::size_t>(same - programs_.begin())];
-      // All that a result does is said best by what does it.
-      if (number >= 0 && number == parent && is_result(anatomy_.parts[static_cast<std::size_t>(number)].role)) {
+      if (number >= 0 && is_said_better(anatomy_.parts[static_cast<std::size_t>(number)], part, number == parent)) {
         describe(anatomy_.parts[static_cast<std::size_t>(number)], part);
       }
       return number < 0 ? parent : number;
@@ -104,7 +112,14 @@ class Dissection {
     return numbers_.back();
   }
 
-  static bool is_result(PartRole role) { return role == PartRole::kScore || role == PartRole::kMask; }
+  // All that a result does is said best by the one part that does it, and what a let is for by what it is in; but not by a
+  // name.
+  bool is_said_better(const PatternPart& known, const dsl::Part& part, bool is_inside) const {
+    const bool is_result = known.role == PartRole::kScore || known.role == PartRole::kMask;
+    const std::string_view text = std::string_view(spec_.program).substr(part.span.begin, part.span.end - part.span.begin);
+    const bool is_name = text.find_first_of(" +-*/%(<>=&|!?~^[") == std::string_view::npos;
+    return !is_name && ((is_result && is_inside) || known.role == PartRole::kLet);
+  }
 
   void describe(PatternPart& to, const dsl::Part& part) {
     to.role = part.role;
@@ -113,9 +128,6 @@ class Dissection {
     to.replacement = part.replacement;
     to.depends_on_score = part.depends_on_score;
     to.loop = loop_of_probe(part.probe);
-    // Alone it may be too cheap to be kept for a diagonal; inside of what is kept, it is computed there.
-    const auto outer = to.parent < 0 ? std::nullopt : anatomy_.parts[static_cast<std::size_t>(to.parent)].loop;
-    if (to.loop == Loop::kScore && outer) to.loop = outer;
     to.function = part.function;
     to.divisors = part.divisors;
   }
@@ -131,13 +143,13 @@ class Dissection {
       const std::uint32_t buffer = is_read ? program.read(id).buffer : program.dot(id).buffer_a;
       const bool checked = is_read ? program.read(id).checked : program.dot(id).checked;
       const std::uint32_t site = is_read ? program.read(id).site : program.dot(id).site;
-      anatomy_.reads.push_back({.buffer = pattern.interface.buffers[buffer].name,
-                                .place = checked ? place_of_site(pattern.interface.sites[site])
-                                                 : place_of_proved(pattern.interface.sites, buffer),
-                                .loop = loop_of(hoisting.level[i]),
-                                .in_mask = hoisting.in_mask[i],
-                                .contiguous = hoisting.contiguous[i],
-                                .proved = !checked});
+      anatomy_.reads.push_back(
+          {.buffer = pattern.interface.buffers[buffer].name,
+           .place = checked ? place_of_site(pattern.interface.sites[site]) : place_of_proved(pattern.interface.sites, buffer),
+           .loop = loop_of(hoisting.level[i]),
+           .in_mask = hoisting.in_mask[i],
+           .contiguous = hoisting.contiguous[i],
+           .proved = !checked});
     }
   }
 
