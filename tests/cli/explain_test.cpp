@@ -113,7 +113,7 @@ TEST(ExplainCommand, ExtentsThatProveAReadAreTried) {
 // The mask allows all, which only evaluating it shows.
 TEST(ExplainCommand, MasksOfBuffersAreLookedAt) {
   const Json json =
-      json_of({"-e", "buffer a : i32[q_len]; buffer c : i32[kv_len]", "-e", "mask = (a[q_idx] * 2 + c[kv_idx] * 2) % 2 == 0"});
+      json_of({"-e", "buffer a : i32[?]; buffer c : i32[?]", "-e", "mask = (a[q_idx] * 2 + c[kv_idx] * 2) % 2 == 0"});
   EXPECT_FALSE(find_rule(json, "kept-block-mask").is_null());
   EXPECT_FALSE(find_rule(json, "opaque-mask").is_null());
   const Json causal = json_of({"-e", "mask = q_idx >= kv_idx"});
