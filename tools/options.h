@@ -66,6 +66,14 @@ struct ExplainOptions {
   double seconds = 10;  // that measuring takes, where runs are short beside it
 };
 
+struct ReplOptions {
+  SizeOptions sizes;
+  DTypeOptions dtypes;
+  int threads = 1;
+  std::string target = "host";
+  Output output = Output::kTable;
+};
+
 struct InspectOptions {
   PatternOptions pattern;
   std::string view = "simplified";
@@ -126,6 +134,7 @@ struct BenchOptions {
 };
 
 // Each returns the process's exit code.
+int repl_command(const ReplOptions& options);
 int run_command(const RunOptions& options);
 int explain_command(const ExplainOptions& options);
 int inspect_command(const InspectOptions& options);

@@ -45,8 +45,12 @@ nlohmann::ordered_json sizes_json(const Sizes& sizes);
 
 void print_report(const RunReport& report, Output output);
 
-// Table: rendered to stderr. JSON: {"errors": [...]} to stdout. Returns 1 where the machine or the run failed, 2 where the
-// input is at fault.
+nlohmann::ordered_json error_json(const Diagnostic& diagnostic);
+
+// 1 where the machine or the run failed, 2 where the input is at fault.
+int exit_code_of(const Diagnostics& diagnostics);
+
+// Table: rendered to stderr. JSON: {"errors": [...]} to stdout. Returns exit_code_of.
 int report_errors(const Diagnostics& diagnostics, Output output);
 
 }  // namespace flexjit::tools

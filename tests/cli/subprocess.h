@@ -15,7 +15,8 @@ struct CommandResult {
   nlohmann::json json() const { return nlohmann::json::parse(out); }
 };
 
-CommandResult run_flexjit(const std::vector<std::string>& arguments);
+// `input` is what it reads from stdin, which is no terminal.
+CommandResult run_flexjit(const std::vector<std::string>& arguments, const std::string& input = "");
 
 // A folder of this test alone, removed at the end.
 class TemporaryFolder {

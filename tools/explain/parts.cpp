@@ -146,25 +146,37 @@ class PartRun {
     return !outer || *outer == *parts_[part].loop;
   }
 
+  // Nothing inside a part costs more than the part: where it seems to, leaving it out changed something else.
   double percent(std::size_t part) const {
     const std::optional<Cost>& cost = explanation_.costs[part].cost;
-    return cost && cost->is_measurable() && is_where_time_goes(part) ? cost->percent : 0;
+    if (!cost || !cost->is_measurable() || !is_where_time_goes(part)) return 0;
+    const std::int32_t parent = parts_[part].parent;
+    const auto outer = parent < 0 ? std::nullopt : explanation_.costs[static_cast<std::size_t>(parent)].cost;
+    return outer ? std::min(cost->percent, outer->percent) : cost->percent;
   }
 
-  // The innermost of those that cost nearly as much as the costliest.
+  bool is_result(std::size_t part) const {
+    return parts_[part].role == PartRole::kScore || parts_[part].role == PartRole::kMask;
+  }
+
+  // The innermost of those that cost nearly as much as the costliest; all of a result only where nothing in it stands out.
   void find_most_expensive() {
     constexpr double kNearly = 0.8;
-    std::optional<std::size_t> best;
-    for (std::size_t i = 0; i < parts_.size(); ++i) {
-      if (percent(i) > (best ? percent(*best) : 0)) best = i;
-    }
-    while (best) {
-      std::optional<std::size_t> inner;
+    const auto costliest = [&](bool among_results) {
+      std::optional<std::size_t> found;
+      for (std::size_t i = 0; i < parts_.size(); ++i) {
+        if (is_result(i) == among_results && percent(i) > (found ? percent(*found) : 0)) found = i;
+      }
+      return found;
+    };
+    std::optional<std::size_t> best = costliest(false);
+    if (!best) best = costliest(true);
+    for (std::optional<std::size_t> inner = best; inner;) {
+      best = inner;
+      inner.reset();
       for (std::size_t i : parts_below(static_cast<std::int32_t>(*best))) {
         if (percent(i) >= kNearly * percent(*best) && (!inner || percent(i) > percent(*inner))) inner = i;
       }
-      if (!inner) break;
-      best = inner;
     }
     explanation_.most_expensive = best;
   }
