@@ -65,6 +65,32 @@ TEST(ExplainCommand, SentencesAreForPeople) {
     EXPECT_NE(result.out.find(words), std::string::npos) << words << "\n" << result.out;
 }
 
+// Of an `and` each side can be left out for more work, of an `or` for less; the numbers that are compared are left in.
+TEST(ExplainCommand, SidesOfConditionsSayWhatTheySkip) {
+  const Json json = json_of({"-e", "buffer a : i32[q_len]", "-e", "mask = q_idx >= kv_idx && (a[q_idx] < kv_idx - 60 || kv_idx < 8)"});
+  const std::int64_t computed = json["scores_computed"];
+  std::set<std::string> seen;
+  for (const Json& part : json["parts"]) {
+    if (part["text"] == "q_idx >= kv_idx") {
+      EXPECT_GT(part["skipping"]["scores_without"], 0);
+      EXPECT_GE(part["skipping"]["scores_without"], computed);
+      EXPECT_TRUE(part["cost"].is_object()) << part;
+      seen.insert("and");
+    }
+    if (part["text"] == "kv_idx < 8") {
+      EXPECT_LT(part["skipping"]["scores_without"], computed);
+      EXPECT_TRUE(part["cost"].is_null()) << part;
+      EXPECT_EQ(part["why_not"], "without it less is allowed");
+      seen.insert("or");
+    }
+    if (part["text"] == "a[q_idx]") {
+      EXPECT_TRUE(part["cost"].is_null() && part["skipping"].is_null() && part["why_not"] == "") << part;
+      seen.insert("number");
+    }
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"and", "number", "or"})) << json.dump(1);
+}
+
 TEST(ExplainCommand, PlainAttentionHasNoParts) {
   const CommandResult result = explain({"-e", "score = score"});
   EXPECT_EQ(result.exit_code, 0) << result.err;

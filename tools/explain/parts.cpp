@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxMeasured = 24;
 constexpr double kWorthDetail = 2.0;  // percent
+constexpr double kSavesWork = 1.05;   // times as long
 // Small, so that little is computed beside what the mask allows; in tiles of the kernels' heights.
 constexpr std::int32_t kQueryBlock = 96, kKeyBlock = 32;
 constexpr std::int64_t kMaxSmallBlocks = std::int64_t{1} << 22;
@@ -32,8 +33,7 @@ class PartRun {
       if (Diagnostics errors = measure(level, seconds); !errors.empty()) return errors;
       std::vector<std::size_t> next;
       for (std::size_t part : level) {
-        const std::optional<Cost>& cost = explanation_.costs[part].cost;
-        if (cost && cost->percent < std::max(kWorthDetail, cost->noise_percent)) continue;
+        if (!is_worth_detail(explanation_.costs[part])) continue;
         for (std::size_t inner : parts_below(static_cast<std::int32_t>(part))) next.push_back(inner);
       }
       level = std::move(next);
@@ -49,6 +49,12 @@ class PartRun {
       if (parts_[i].parent == parent) found.push_back(i);
     }
     return found;
+  }
+
+  // What could not be measured may hold what can.
+  static bool is_worth_detail(const PartCost& part) {
+    if (!part.cost || (part.skipping && part.skipping->times_longer > kSavesWork)) return true;
+    return part.cost->percent >= std::max(kWorthDetail, part.cost->noise_percent);
   }
 
   Diagnostics make_small_blocks() {
@@ -70,6 +76,7 @@ class PartRun {
     std::vector<std::size_t> free_parts, mask_parts;
     std::vector<Contender> free, fixed;
     for (std::size_t part : level) {
+      if (!is_comparable(parts_[part])) continue;
       if (measured_ == kMaxMeasured) {
         explanation_.costs[part].why_not = "not measured: there are many parts";
         continue;
@@ -89,6 +96,11 @@ class PartRun {
     if (Diagnostics errors = measure_free(free_parts, free, share * static_cast<double>(free.size())); !errors.empty())
       return errors;
     return measure_fixed(mask_parts, fixed, share * static_cast<double>(fixed.size()));
+  }
+
+  // Without a number that a mask compares it is any other mask, and what that costs says nothing of the number.
+  static bool is_comparable(const PatternPart& part) {
+    return !part.decides_mask || part.role == PartRole::kMask || part.role == PartRole::kCondition;
   }
 
   void keep_errors(std::size_t part, const Diagnostics& errors) {
@@ -129,18 +141,21 @@ class PartRun {
     if (!compared) return compared.diagnostics();
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const Result<Comparison>& result = (*compared)[i];
-      if (result)
-        explanation_.costs[parts[i]].cost = cost_of(*result);
-      else
+      PartCost& cost = explanation_.costs[parts[i]];
+      if (!result)
         keep_errors(parts[i], result.diagnostics());
+      else if (cost.skipping && cost.skipping->scores_without < explanation_.scores_computed)
+        cost.why_not = "without it less is allowed";
+      else
+        cost.cost = cost_of(*result);
     }
     return {};
   }
 
-  // An index costs what its read costs; what is known at a coarser loop than what it is inside of costs by keeping all of that
-  // in the inner loop. Neither is where the time goes.
+  // A let costs what all that follows from it costs, and an index what its read costs; what is known at a coarser loop than
+  // what it is inside of costs by keeping all of that in the inner loop. Neither is where the time goes.
   bool is_where_time_goes(std::size_t part) const {
-    if (parts_[part].role == PartRole::kIndex) return false;
+    if (parts_[part].role == PartRole::kLet || parts_[part].role == PartRole::kIndex) return false;
     if (parts_[part].parent < 0 || !parts_[part].loop) return true;
     const std::optional<Loop>& outer = parts_[static_cast<std::size_t>(parts_[part].parent)].loop;
     return !outer || *outer == *parts_[part].loop;
