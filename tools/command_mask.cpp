@@ -80,14 +80,9 @@ class MaskRun {
     if (!names) return names.diagnostics();
     names_ = std::move(*names);
     summary_.generated = names_.generated;
-    const auto narrow = [](std::int64_t size) { return static_cast<std::int32_t>(size); };
-    block_options_ = {.batch = narrow(s.batch),
-                      .heads = narrow(s.heads),
-                      .kv_heads = narrow(s.kv_heads),
-                      .q_len = narrow(s.q_len),
-                      .kv_len = narrow(s.kv_len),
-                      .q_block = options_.q_block,
-                      .kv_block = options_.kv_block};
+    block_options_ = mask_options_of(s);
+    block_options_.q_block = options_.q_block;
+    block_options_.kv_block = options_.kv_block;
     return {};
   }
 

@@ -69,12 +69,7 @@ class Run {
     Result<Problem> problem = make_problem(options_);
     if (!problem) return problem.diagnostics();
     problem_ = std::move(*problem);
-    spec_.head_dim = static_cast<std::int32_t>(problem_.sizes.head_dim);
-    spec_.v_head_dim = static_cast<std::int32_t>(problem_.sizes.v_head_dim);
-    spec_.scale = options_.scale;
-    spec_.dtype = options_.dtypes.q;
-    spec_.kv_dtype = options_.dtypes.kv;
-    spec_.out_dtype = options_.dtypes.out;
+    apply_options(options_, problem_.sizes, spec_);
     report_.dtypes = options_.dtypes;
     report_.peak = peak_for(options_.dtypes.q, options_.target);
     report_.pattern = spec_.program_name;
@@ -113,13 +108,7 @@ class Run {
 
   Diagnostics measure_mask() {
     progress_.show("building the block mask");
-    const Sizes& s = problem_.sizes;
-    const auto narrow = [](std::int64_t size) { return static_cast<std::int32_t>(size); };
-    const BlockMaskOptions options{.batch = narrow(s.batch),
-                                   .heads = narrow(s.heads),
-                                   .kv_heads = narrow(s.kv_heads),
-                                   .q_len = narrow(s.q_len),
-                                   .kv_len = narrow(s.kv_len)};
+    const BlockMaskOptions options = mask_options_of(problem_.sizes);
     const auto begin = Clock::now();
     const Result<BlockMask> mask = attention_->create_block_mask(options, &names_.bindings);
     if (!mask) return mask.diagnostics();
@@ -132,21 +121,11 @@ class Run {
     return {};
   }
 
-  // Without a block mask: the kernel then derives one at the granularity of its own tiles, which is finer, and each timed run
-  // pays for it.
-  RunArgs arguments() {
-    return {.q = view_of(problem_.q, problem_.layout),
-            .k = view_of(problem_.k, problem_.layout),
-            .v = view_of(problem_.v, problem_.layout),
-            .out = mutable_view_of(out_, problem_.layout),
-            .lse = mutable_lse_view(lse_),
-            .bindings = &names_.bindings};
-  }
-
   Diagnostics time_runs() {
-    out_ = problem_.make_output();
-    lse_ = problem_.make_lse();
-    RunArgs args = arguments();
+    outputs_ = {problem_.make_output(), problem_.make_lse()};
+    // Without a block mask: the kernel then derives one at the granularity of its own tiles, which is finer, and each timed run
+    // pays for it.
+    RunArgs args = arguments_of(problem_, outputs_, names_.bindings);
     const bool reference = report_.kernel_source == KernelSource::kReference;
     report_.repeat = reference ? 1 : options_.repeat;
     progress_.show("measuring the peak");
@@ -179,7 +158,7 @@ class Run {
   }
 
   Diagnostics verify_rows() {
-    const VerifyRequest request{*attention_, problem_, names_.bindings, out_, lse_, options_.verify_rows};
+    const VerifyRequest request{*attention_, problem_, names_.bindings, outputs_.out, outputs_.lse, options_.verify_rows};
     if (options_.verify_rows == 0 || problem_.sizes.q_len == 0) return {};
     Result<Verification> verification = verify(request, progress_);
     if (!verification) return verification.diagnostics();
@@ -190,7 +169,7 @@ class Run {
   Diagnostics save_scores() {
     if (!score_rows_) return {};
     progress_.show("computing scores");
-    const Result<Array> scores = dump_scores(*attention_, arguments(), *score_rows_, problem_.sizes);
+    const Result<Array> scores = dump_scores(*attention_, arguments_of(problem_, outputs_, names_.bindings), *score_rows_, problem_.sizes);
     if (!scores) return scores.diagnostics();
     report_.scores = ScoresWritten{options_.scores.file, *score_rows_, scores->shape};
     const Status status = write_npy(options_.scores.file, *scores);
@@ -214,8 +193,8 @@ class Run {
       if (path.empty()) return;
       if (const Status status = write_npy(path, array); !status) errors = status.diagnostics();
     };
-    save(options_.files.out, out_);
-    save(options_.files.lse, lse_);
+    save(options_.files.out, outputs_.out);
+    save(options_.files.lse, outputs_.lse);
     return errors;
   }
 
@@ -225,7 +204,7 @@ class Run {
   Problem problem_;
   std::optional<Attention> attention_;
   BoundNames names_;
-  Array out_, lse_;
+  Outputs outputs_;
   std::optional<ScoreRows> score_rows_;
   std::optional<Trace> trace_;
   std::vector<CommandPhase> phases_;

@@ -14,20 +14,14 @@ Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindi
   if (!problem) return problem.diagnostics();
   InspectCall call;
   call.problem_ = std::move(*problem);
-  call.out_ = call.problem_.make_output();
+  call.outputs_ = {call.problem_.make_output(), call.problem_.make_lse()};
   call.target_ = options.target;
   call.dtype_ = options.dtypes.q;
   call.bindings_ = bindings;
   return call;
 }
 
-RunArgs InspectCall::args() {
-  return {.q = view_of(problem_.q, problem_.layout),
-          .k = view_of(problem_.k, problem_.layout),
-          .v = view_of(problem_.v, problem_.layout),
-          .out = mutable_view_of(out_, problem_.layout),
-          .bindings = bindings_};
-}
+RunArgs InspectCall::args() { return arguments_of(problem_, outputs_, *bindings_); }
 
 RunLimits InspectCall::limits() const {
   return {.gflops = measure_peak_gflops(peak_for(dtype_, target_), target_, 1),

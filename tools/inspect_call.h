@@ -19,7 +19,7 @@ class InspectCall {
 
  private:
   Problem problem_;
-  Array out_;
+  Outputs outputs_;
   std::string target_;
   DType dtype_ = DType::kF32;
   const Bindings* bindings_ = nullptr;

@@ -12,13 +12,12 @@
 #include "bench/case.h"
 #include "failure.h"
 #include "flexjit/inspect.h"
+#include "option_groups.h"
 #include "options.h"
 #include "report.h"
 
 namespace flexjit::tools {
 namespace {
-
-constexpr const char* kTargets = "Instruction set: host, x86-64, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), aarch64";
 
 constexpr const char* kRunFooter =
     R"(Inputs that no file gives are generated from --seed: q, k and v from N(0, 1); float buffers uniform in [0, 0.25); bool buffers one in
@@ -44,73 +43,6 @@ std::string environment_or(const char* name, const char* otherwise) {
   return value != nullptr && *value != '\0' ? value : otherwise;
 }
 
-void add_pattern(CLI::App& app, PatternOptions& pattern) {
-  app.add_option("FILE", pattern.file, "The pattern, a *.flex file");
-  app.add_option("-e,--expression", pattern.statements,
-                 "A statement of the pattern instead of FILE, e.g. 'mask = q_idx >= kv_idx'; repeatable")
-      ->allow_extra_args(false);
-}
-
-CLI::Option* add_json(CLI::App& app, Output& output) {
-  return app.add_flag_callback("--json", [&output] { output = Output::kJson; }, "Print results and errors as JSON on stdout");
-}
-
-// The sizes that a mask can depend on.
-void add_mask_sizes(CLI::App& app, SizeOptions& sizes) {
-  const CLI::Range count(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
-  const CLI::Range length(std::int64_t{0}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
-  app.add_option("--batch", sizes.batch, "Sequences (1)")->check(count)->group("Sizes");
-  app.add_option("--heads", sizes.heads, "Query heads (4)")->check(count)->group("Sizes");
-  app.add_option("--kv-heads", sizes.kv_heads, "Key/value heads (as --heads)")->check(count)->group("Sizes");
-  app.add_option("--q-len", sizes.q_len, "Queries (2048)")->check(length)->group("Sizes");
-  app.add_option("--kv-len", sizes.kv_len, "Keys (as --q-len)")->check(length)->group("Sizes");
-}
-
-void add_sizes(CLI::App& app, SizeOptions& sizes) {
-  add_mask_sizes(app, sizes);
-  const CLI::Range dim(std::int64_t{1}, std::int64_t{512});
-  app.add_option("--head-dim", sizes.head_dim, "Dimension of q and k (64)")->check(dim)->group("Sizes");
-  app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
-}
-
-// One of the names that --dtype takes.
-DType dtype_of(const std::string& name) {
-  for (DType dtype : {DType::kBF16, DType::kF16, DType::kF64}) {
-    if (name_of(dtype) == name) return dtype;
-  }
-  return DType::kF32;
-}
-
-void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
-  const auto add = [&app](const char* option, const char* what, auto store) {
-    app.add_option_function<std::string>(
-           option, [store](const std::string& name) { store(dtype_of(name)); }, what)
-        ->check(CLI::IsMember({"f32", "bf16", "f16", "f64"}))
-        ->group("Element types");
-  };
-  add("--dtype", "Of q, and of what follows unless given (f32)", [&dtypes](DType dtype) { dtypes.q = dtype; });
-  add("--kv-dtype", "Of k and v (as --dtype)", [&dtypes](DType dtype) { dtypes.kv = dtype; });
-  add("--out-dtype", "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
-}
-
-void add_names(CLI::App& app, NameOptions& names) {
-  app.add_option("--param", names.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
-  app.add_option("--buffer", names.buffers, "NAME=FILE: a captured buffer, a .npy file; repeatable")->allow_extra_args(false);
-  app.add_option("--seed", names.seed, "Of everything that is generated")->capture_default_str();
-}
-
-void add_files(CLI::App& app, FileOptions& files) {
-  app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
-  app.add_option("--k", files.k, "Keys")->group("Files");
-  app.add_option("--v", files.v, "Values")->group("Files");
-  app.add_option("--out", files.out, "Write the output here")->group("Files");
-  app.add_option("--lse", files.lse, "Write the log-sum-exp here, (batch, heads, q_len)")->group("Files");
-  app.add_option("--layout", files.layout, "Of q, k, v and out: bhsd (default) or bshd")
-      ->transform(CLI::Transformer(std::map<std::string, Layout>{{"bhsd", Layout::kBhsd}, {"bshd", Layout::kBshd}}))
-      ->default_str("bhsd")
-      ->group("Files");
-}
-
 void add_debugging(CLI::App& app, RunOptions& run) {
   const CLI::Range index(std::int32_t{0}, std::numeric_limits<std::int32_t>::max());
   CLI::Option* dump =
@@ -133,13 +65,10 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   add_pattern(*command, run.pattern);
   add_sizes(*command, run.sizes);
   add_dtypes(*command, run.dtypes);
-  add_files(*command, run.files);
+  add_inputs(*command, run.files);
+  add_outputs(*command, run.files);
   add_names(*command, run.names);
-  command->add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
-  command->add_option("--threads", run.threads, "0: all processors, or OMP_NUM_THREADS")
-      ->check(CLI::Range(0, 4096))
-      ->capture_default_str();
-  command->add_option("--target", run.target, kTargets)->capture_default_str();
+  add_execution(*command, run);
   command->add_option("--repeat", run.repeat, "Timed runs after one warm-up; the median counts")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -366,6 +295,8 @@ void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
 int command_line(int argc, char** argv, Output& output) {
   int exit_code = 0;
   RunOptions run;
+  ExplainOptions explain;
+  ReplOptions repl;
   InspectOptions inspect;
   CheckOptions check;
   MaskOptions mask;
@@ -377,6 +308,8 @@ int command_line(int argc, char** argv, Output& output) {
   app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
   app.require_subcommand(1);
   add_run(app, run, exit_code);
+  add_explain(app, explain, exit_code);
+  add_repl(app, repl, exit_code);
   add_inspect(app, inspect, exit_code);
   add_check(app, check, exit_code);
   add_mask(app, mask, exit_code);

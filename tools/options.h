@@ -70,6 +70,19 @@ struct RunOptions {
   Output output = Output::kTable;
 };
 
+struct ExplainOptions {
+  RunOptions run;       // files to write, repeat, verification and reference are not used
+  double seconds = 10;  // that measuring takes, where runs are short beside it
+};
+
+struct ReplOptions {
+  SizeOptions sizes;
+  DTypeOptions dtypes;
+  int threads = 1;
+  std::string target = "host";
+  Output output = Output::kTable;
+};
+
 struct InspectOptions {
   PatternOptions pattern;
   std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
@@ -143,7 +156,9 @@ struct BenchOptions {
 };
 
 // Each returns the process's exit code.
+int repl_command(const ReplOptions& options);
 int run_command(const RunOptions& options);
+int explain_command(const ExplainOptions& options);
 int inspect_command(const InspectOptions& options);
 int build_command(const BuildCommandOptions& options);
 int cache_command(const CacheOptions& options);

@@ -150,6 +150,33 @@ Array Problem::make_output() const {
 }
 Array Problem::make_lse() const { return Array(DType::kF32, {sizes.batch, sizes.heads, sizes.q_len}); }
 
+RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& bindings) {
+  return {.q = view_of(problem.q, problem.layout),
+          .k = view_of(problem.k, problem.layout),
+          .v = view_of(problem.v, problem.layout),
+          .out = mutable_view_of(outputs.out, problem.layout),
+          .lse = mutable_lse_view(outputs.lse),
+          .bindings = &bindings};
+}
+
+BlockMaskOptions mask_options_of(const Sizes& sizes) {
+  const auto narrow = [](std::int64_t size) { return static_cast<std::int32_t>(size); };
+  return {.batch = narrow(sizes.batch),
+          .heads = narrow(sizes.heads),
+          .kv_heads = narrow(sizes.kv_heads),
+          .q_len = narrow(sizes.q_len),
+          .kv_len = narrow(sizes.kv_len)};
+}
+
+void apply_options(const RunOptions& options, const Sizes& sizes, AttentionSpec& spec) {
+  spec.head_dim = static_cast<std::int32_t>(sizes.head_dim);
+  spec.v_head_dim = static_cast<std::int32_t>(sizes.v_head_dim);
+  spec.scale = options.scale;
+  spec.dtype = options.dtypes.q;
+  spec.kv_dtype = options.dtypes.kv;
+  spec.out_dtype = options.dtypes.out;
+}
+
 Sizes sizes_without_files(const SizeOptions& options) { return SizeSolver(options).solve(); }
 
 Result<Problem> make_problem(const RunOptions& options) {

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "array.h"
-#include "flexjit/result.h"
+#include "flexjit/attention.h"
 #include "options.h"
 
 namespace flexjit::tools {
@@ -31,6 +31,18 @@ TensorView view_of(const Array& array, Layout layout);
 MutableTensorView mutable_view_of(Array& array, Layout layout);
 // The (batch, heads, q_len) view of an array of that shape.
 MutableTensorView mutable_lse_view(Array& array);
+
+// The arguments of a run on these tensors, which must outlive it; no block mask. `out` and `lse` are in the problem's layout.
+struct Outputs {
+  Array out, lse;
+};
+RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& bindings);
+
+// Lengths and counts, with the default block sizes.
+BlockMaskOptions mask_options_of(const Sizes& sizes);
+
+// What the options and sizes say of a pattern besides its text.
+void apply_options(const RunOptions& options, const Sizes& sizes, AttentionSpec& spec);
 
 // Errors: those of read_npy, and `size-conflict` for two sources that disagree about a size, naming both.
 Result<Problem> make_problem(const RunOptions& options);

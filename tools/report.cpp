@@ -18,19 +18,6 @@ using Json = nlohmann::ordered_json;
 constexpr std::array<std::string_view, 8> kFailures = {"buffer-read", "cache-directory", "internal", "no-compiler",
                                                        "no-kernel",   "out-of-memory",   "system",   "unwritable-file"};
 
-Json error_json(const Diagnostic& d) {
-  return {{"kind", d.kind},     {"message", d.message}, {"source", d.source_name}, {"line", d.line},
-          {"column", d.column}, {"length", d.length},   {"snippet", d.snippet}};
-}
-
-// Invalid UTF-8 in a file name or a snippet is replaced, not thrown about.
-void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
-
-Json sizes_json(const Sizes& s) {
-  return {{"batch", s.batch},   {"heads", s.heads},       {"kv_heads", s.kv_heads},    {"q_len", s.q_len},
-          {"kv_len", s.kv_len}, {"head_dim", s.head_dim}, {"v_head_dim", s.v_head_dim}};
-}
-
 Json report_json(const RunReport& r) {
   Json json = {{"pattern", r.pattern},
                {"target", r.target},
@@ -121,6 +108,18 @@ void print_table(const RunReport& r) {
 
 }  // namespace
 
+void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+
+Json error_json(const Diagnostic& d) {
+  return {{"kind", d.kind},     {"message", d.message}, {"source", d.source_name}, {"line", d.line},
+          {"column", d.column}, {"length", d.length},   {"snippet", d.snippet}};
+}
+
+Json sizes_json(const Sizes& s) {
+  return {{"batch", s.batch},   {"heads", s.heads},       {"kv_heads", s.kv_heads},    {"q_len", s.q_len},
+          {"kv_len", s.kv_len}, {"head_dim", s.head_dim}, {"v_head_dim", s.v_head_dim}};
+}
+
 double RunReport::useful_gflops() const {
   const double operations = 2.0 * static_cast<double>(sizes.head_dim + sizes.v_head_dim) * static_cast<double>(allowed_pairs);
   return run_ms > 0 ? operations / (run_ms * 1e6) : 0;
@@ -144,6 +143,10 @@ int report_errors(const Diagnostics& diagnostics, Output output) {
     const std::string text = render(diagnostics);
     std::fwrite(text.data(), 1, text.size(), stderr);
   }
+  return exit_code_of(diagnostics);
+}
+
+int exit_code_of(const Diagnostics& diagnostics) {
   const bool failed = std::any_of(diagnostics.begin(), diagnostics.end(), [](const Diagnostic& d) {
     return std::find(kFailures.begin(), kFailures.end(), d.kind) != kFailures.end();
   });

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,10 +53,18 @@ struct RunReport {
   double percent_of_peak() const;
 };
 
+// Invalid UTF-8 in a file name or a snippet is replaced, not thrown about.
+void print_json(const nlohmann::ordered_json& json);
+nlohmann::ordered_json sizes_json(const Sizes& sizes);
+
 void print_report(const RunReport& report, Output output);
 
-// Table: rendered to stderr. JSON: {"errors": [...]} to stdout. Returns 1 where the machine or the run failed, 2 where the
-// input is at fault.
+nlohmann::ordered_json error_json(const Diagnostic& diagnostic);
+
+// 1 where the machine or the run failed, 2 where the input is at fault.
+int exit_code_of(const Diagnostics& diagnostics);
+
+// Table: rendered to stderr. JSON: {"errors": [...]} to stdout. Returns exit_code_of.
 int report_errors(const Diagnostics& diagnostics, Output output);
 
 }  // namespace flexjit::tools

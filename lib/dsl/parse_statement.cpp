@@ -1,6 +1,5 @@
 // Tokens -> statements, with recovery at statement ends.
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "dsl/lexer.h"
@@ -11,10 +10,9 @@
 namespace flexjit::dsl {
 namespace {
 
-constexpr std::array<std::string_view, 7> kStarters = {"param", "const", "buffer", "let", "def", "score", "mask"};
-
 StatementKind kind_of(std::string_view word) {
-  return static_cast<StatementKind>(std::find(kStarters.begin(), kStarters.end(), word) - kStarters.begin());
+  const auto words = statement_words();
+  return static_cast<StatementKind>(std::find(words.begin(), words.end(), word) - words.begin());
 }
 
 // What users of other languages write where our expression has already ended.
@@ -108,7 +106,7 @@ Ast Parser::run() && {
 // `score` and `mask` start a statement only before `=`; the other words are keywords and always do.
 bool Parser::starts_statement(std::string_view word) const {
   if (word == "score" || word == "mask") return peek(1).kind == TokenKind::kAssign;
-  return std::find(kStarters.begin(), kStarters.end(), word) != kStarters.end();
+  return std::ranges::find(statement_words(), word) != statement_words().end();
 }
 
 void Parser::parse_statement() {
@@ -215,7 +213,7 @@ void Parser::reject_start() {
   if (at_word("score") || at_word("mask")) {
     return fail(Kind::kExpectedToken, peek(1).span, {"`=` after " + describe(token), describe(peek(1))});
   }
-  std::string hint = token.kind == TokenKind::kName ? did_you_mean(token.text, kStarters) : "";
+  std::string hint = token.kind == TokenKind::kName ? did_you_mean(token.text, statement_words()) : "";
   if (peek(1).kind == TokenKind::kAssign) hint = "; write " + quoted("let " + std::string(token.text) + " = ...");
   fail(Kind::kUnknownStatement, token.span, {describe(token), hint});
 }

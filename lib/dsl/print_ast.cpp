@@ -14,7 +14,7 @@ namespace {
 
 class Printer {
  public:
-  explicit Printer(const Ast& ast) : ast_(ast) {}
+  Printer(const Ast& ast, const Replacements& replacements) : ast_(ast), replacements_(replacements) {}
 
   std::string statement(const Statement& statement) const {
     const std::string_view name = statement.name.text;
@@ -35,13 +35,15 @@ class Printer {
     return "";
   }
 
- private:
   std::string expression(ExprId id) const {
+    if (const auto other = replacements_.expressions.find(id.index); other != replacements_.expressions.end()) {
+      return other->second;
+    }
     const Expr& expr = ast_.expr(id);
     const auto operands = ast_.operands_of(id);
     switch (expr.kind) {
       case ExprKind::kInt: return fmt::format("{}", static_cast<std::int64_t>(expr.value));
-      case ExprKind::kFloat: return fmt::format("{}", std::bit_cast<double>(expr.value));
+      case ExprKind::kFloat: return number(std::bit_cast<double>(expr.value));
       case ExprKind::kName: return std::string(expr.name.text);
       case ExprKind::kUnary: return fmt::format("({}{})", spelling_of(expr.op), expression(operands[0]));
       case ExprKind::kBinary:
@@ -55,6 +57,13 @@ class Printer {
       case ExprKind::kBlock: return block(expr, operands);
     }
     return "";
+  }
+
+ private:
+  // With a point or an exponent, so that it reads back as a float.
+  static std::string number(double value) {
+    const std::string text = fmt::format("{}", value);
+    return text.find_first_not_of("0123456789") == std::string::npos ? text + ".0" : text;
   }
 
   std::string block(const Expr& expr, std::span<const ExprId> operands) const {
@@ -78,15 +87,24 @@ class Printer {
   }
 
   const Ast& ast_;
+  const Replacements& replacements_;
 };
 
 }  // namespace
 
-std::string print_ast(const Ast& ast) {
+std::string print_ast(const Ast& ast, const Replacements& replacements) {
+  const Printer printer(ast, replacements);
   std::string text;
-  for (const Statement& statement : ast.statements) text += Printer(ast).statement(statement) + "\n";
+  for (std::size_t i = 0; i < ast.statements.size(); ++i) {
+    const auto other = replacements.statements.find(i);
+    text += (other != replacements.statements.end() ? other->second : printer.statement(ast.statements[i])) + "\n";
+  }
   return text;
 }
+
+std::string print_ast(const Ast& ast) { return print_ast(ast, Replacements{}); }
+
+std::string print_expression(const Ast& ast, ExprId id) { return Printer(ast, Replacements{}).expression(id); }
 
 Result<std::string> print_ast(const Source& source) {
   const Result<Checked> checked = check_source(source);

@@ -16,7 +16,10 @@ constexpr std::array<std::string_view, 17> kValueNames = {
     "kv_head", "batch_size", "q", "kv",    "inf",    "pi",    "true",   "false"};
 constexpr std::size_t kBuiltinCount = 11;
 
-constexpr std::array<std::string_view, 9> kKeywords = {"param", "const", "buffer", "let", "def", "and", "or", "not", "in"};
+// The first five are keywords; `score` and `mask` are builtin names elsewhere.
+constexpr std::array<std::string_view, 7> kStatementWords = {"param", "const", "buffer", "let", "def", "score", "mask"};
+constexpr std::size_t kStatementKeywords = 5;
+constexpr std::array<std::string_view, 4> kOperatorWords = {"and", "or", "not", "in"};
 
 constexpr std::array kFunctions = {
 #define FLEXJIT_FUNCTION(kind, name, min_arguments, max_arguments, rule) \
@@ -92,8 +95,14 @@ std::optional<Function> find_function(std::string_view name) { return find_in<Fu
 
 std::span<const std::string_view> value_names() { return kValueNames; }
 std::span<const std::string_view> function_names() { return kFunctionNames; }
+std::span<const std::string_view> statement_words() { return kStatementWords; }
+std::span<const std::string_view> operator_words() { return kOperatorWords; }
+std::span<const std::string_view> type_names() { return kTypeNames; }
 
-bool is_keyword(std::string_view name) { return std::find(kKeywords.begin(), kKeywords.end(), name) != kKeywords.end(); }
+bool is_keyword(std::string_view name) {
+  const auto statements = statement_words().first(kStatementKeywords);
+  return std::ranges::find(statements, name) != statements.end() || std::ranges::find(kOperatorWords, name) != kOperatorWords.end();
+}
 
 std::string_view why_reserved(std::string_view name) {
   if (is_keyword(name)) return "a keyword";

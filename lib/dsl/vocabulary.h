@@ -66,6 +66,10 @@ std::optional<Function> find_function(std::string_view name);
 // Every builtin value and constant, for "did you mean".
 std::span<const std::string_view> value_names();
 std::span<const std::string_view> function_names();
+// What a statement begins with, in the order of StatementKind; operators that are words; types of params and consts.
+std::span<const std::string_view> statement_words();
+std::span<const std::string_view> operator_words();
+std::span<const std::string_view> type_names();
 
 // "a builtin value", "a keyword", ...: why a name cannot be defined; "" when it can. `mask` is no keyword: only `mask =` at the
 // start of a statement is special, so a captured buffer may be called mask.

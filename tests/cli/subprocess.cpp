@@ -24,15 +24,15 @@ std::string read_all(const std::string& path) {
 
 }  // namespace
 
-CommandResult run_flexjit(const std::vector<std::string>& arguments) {
+CommandResult run_flexjit(const std::vector<std::string>& arguments, const std::string& input) {
   std::vector<std::string> words = {FLEXJIT_COMMAND};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  return run_program(std::move(words));
+  return run_program(std::move(words), input);
 }
 
-CommandResult run_program(std::vector<std::string> words) {
+CommandResult run_program(std::vector<std::string> words, const std::string& input) {
   const TemporaryFolder folder;
-  const std::string out = folder.path("out"), err = folder.path("err");
+  const std::string out = folder.path("out"), err = folder.path("err"), in = folder.write("in", input);
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -40,6 +40,7 @@ CommandResult run_program(std::vector<std::string> words) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   constexpr int kFlags = O_WRONLY | O_CREAT | O_TRUNC;
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, in.c_str(), O_RDONLY, 0);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), kFlags, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.c_str(), kFlags, 0600);
   pid_t child = 0;

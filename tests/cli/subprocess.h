@@ -15,9 +15,10 @@ struct CommandResult {
   nlohmann::json json() const { return nlohmann::json::parse(out); }
 };
 
-// The program is looked for in PATH. Throws where it cannot be started.
-CommandResult run_program(std::vector<std::string> words);
-CommandResult run_flexjit(const std::vector<std::string>& arguments);
+// The program is looked for in PATH. `input` is what it reads from stdin, which is no terminal. Throws where it cannot be
+// started.
+CommandResult run_program(std::vector<std::string> words, const std::string& input = "");
+CommandResult run_flexjit(const std::vector<std::string>& arguments, const std::string& input = "");
 
 // A folder of this test alone, removed at the end.
 class TemporaryFolder {

@@ -57,7 +57,7 @@ TEST(Parser, PrecedenceIsPythons) {
       {"dot(a[i, :], c[:])", "dot(a[i, :], c[:])"},
       {"t[a ? b : c]", "t[(a ? b : c)]"},
       {"(let x = 1; let y = x; x + y) * 2", "((let x = 1; let y = x; (x + y)) * 2)"},
-      {"1.5e2 + 0x10", "(150 + 16)"},
+      {"1.5e2 + 0x10", "(150.0 + 16)"},
       {"a +\n b", "(a + b)"},
       {"(a\n + b)", "(a + b)"},
       {"a\n + b", nullptr},

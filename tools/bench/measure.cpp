@@ -66,14 +66,8 @@ class Measurement {
 
   Diagnostics count_work() {
     show("counting allowed pairs");
-    const Sizes& s = test_.sizes;
-    const auto narrow = [](std::int64_t size) { return static_cast<std::int32_t>(size); };
-    const Result<std::int64_t> allowed = subject_->attention.count_allowed({.batch = narrow(s.batch),
-                                                                            .heads = narrow(s.heads),
-                                                                            .kv_heads = narrow(s.kv_heads),
-                                                                            .q_len = narrow(s.q_len),
-                                                                            .kv_len = narrow(s.kv_len)},
-                                                                           &subject_->names.bindings);
+    const Result<std::int64_t> allowed =
+        subject_->attention.count_allowed(mask_options_of(test_.sizes), &subject_->names.bindings);
     if (!allowed) return allowed.diagnostics();
     row_.allowed_pairs = *allowed;
     return {};
@@ -139,7 +133,7 @@ class Measurement {
   Diagnostics verify_rows() {
     show("verifying");
     Result<Verification> verification = verify(
-        {subject_->attention, problem_, subject_->names.bindings, subject_->out, subject_->lse, kVerifiedRows}, progress_);
+        {subject_->attention, problem_, subject_->names.bindings, subject_->outputs.out, subject_->outputs.lse, kVerifiedRows}, progress_);
     if (!verification) return verification.diagnostics();
     row_.verification = *verification;
     return {};
@@ -147,7 +141,7 @@ class Measurement {
 
   Diagnostics ask_peers() {
     if (peers_ == nullptr || test_.suite == "scaling") return {};
-    PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .out = subject_->out, .buffers = {}};
+    PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .out = subject_->outputs.out, .buffers = {}};
     for (const auto& [name, view] : subject_->names.bindings.buffers)
       for (const Array& array : subject_->names.storage)
         if (array.bytes.data() == view.data) tensors.buffers.emplace(name, &array);

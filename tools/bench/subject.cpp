@@ -27,15 +27,6 @@ void fill_documents(Array& ids, std::int64_t mean) {
 
 }  // namespace
 
-RunArgs Subject::arguments(const Problem& problem) {
-  return {.q = view_of(problem.q, problem.layout),
-          .k = view_of(problem.k, problem.layout),
-          .v = view_of(problem.v, problem.layout),
-          .out = mutable_view_of(out, problem.layout),
-          .lse = mutable_lse_view(lse),
-          .bindings = &names.bindings};
-}
-
 RunOptions run_options_of(const Case& test) {
   const Sizes& s = test.sizes;
   RunOptions options;
@@ -49,11 +40,7 @@ Result<Attention> compile_case(const SubjectRequest& request) {
   AttentionSpec spec;
   spec.program = request.program;
   spec.program_name = test.pattern;
-  spec.dtype = test.dtypes.q;
-  spec.kv_dtype = test.dtypes.kv;
-  spec.out_dtype = test.dtypes.out;
-  spec.head_dim = static_cast<std::int32_t>(test.sizes.head_dim);
-  spec.v_head_dim = static_cast<std::int32_t>(test.sizes.v_head_dim);
+  apply_options(run_options_of(test), test.sizes, spec);
   EngineOptions engine;
   engine.cache_dir.clear();
   engine.threads = request.threads;
@@ -70,7 +57,7 @@ Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
   for (Array& buffer : names->storage)
     if (test.document_length > 0 && buffer.dtype == DType::kI32) fill_documents(buffer, test.document_length);
   return std::make_unique<Subject>(
-      Subject{std::move(*attention), std::move(*names), request.problem.make_output(), request.problem.make_lse()});
+      Subject{std::move(*attention), std::move(*names), {request.problem.make_output(), request.problem.make_lse()}});
 }
 
 }  // namespace flexjit::tools::bench

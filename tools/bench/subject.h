@@ -13,10 +13,10 @@ namespace flexjit::tools::bench {
 struct Subject {
   Attention attention;
   BoundNames names;
-  Array out, lse;
+  Outputs outputs;
 
   // Views of `problem` and of this subject; both must outlive the run.
-  RunArgs arguments(const Problem& problem);
+  RunArgs arguments(const Problem& problem) { return arguments_of(problem, outputs, names.bindings); }
 };
 
 struct SubjectRequest {

@@ -1,0 +1,135 @@
+// `flexjit explain`: a pattern and sizes -> what is skipped, what is fused where, what each part costs, and what would be
+// faster.
+#include <utility>
+
+#include "explain/explanation.h"
+#include "pattern.h"
+#include "progress.h"
+#include "report.h"
+#include "timing.h"
+
+namespace flexjit::tools {
+namespace {
+
+EngineOptions engine_options(const ExplainOptions& options) {
+  EngineOptions engine;
+  engine.threads = resolve_threads(options.run.threads);
+  engine.target = options.run.target;
+  engine.cache_dir.clear();  // nobody will ask for the variants again
+  return engine;
+}
+
+// One `flexjit explain`, in the order of its members' making; each step returns what was wrong.
+class ExplainRun {
+ public:
+  explicit ExplainRun(const ExplainOptions& options)
+      : options_(options.run),
+        subject_{.options = options.run,
+                 .progress = progress_,
+                 .seconds = options.seconds,
+                 .engine = Engine(engine_options(options))} {}
+
+  int operator()() {
+    using Step = Diagnostics (ExplainRun::*)();
+    for (Step step : {&ExplainRun::load, &ExplainRun::compile, &ExplainRun::bind, &ExplainRun::find_blocks,
+                      &ExplainRun::run_once, &ExplainRun::measure, &ExplainRun::advise})
+      if (const Diagnostics errors = (this->*step)(); !errors.empty()) {
+        progress_.show("");
+        return report_errors(errors, options_.output);
+      }
+    progress_.show("");
+    print_explanation(explanation_, options_.output);
+    return static_cast<int>(ExitCode::kFine);
+  }
+
+ private:
+  Diagnostics load() {
+    Result<AttentionSpec> spec = load_pattern(options_.pattern);
+    if (!spec) return spec.diagnostics();
+    subject_.spec = std::move(*spec);
+    progress_.show("making inputs");
+    Result<Problem> problem = make_problem(options_);
+    if (!problem) return problem.diagnostics();
+    subject_.problem = std::move(*problem);
+    apply_options(options_, subject_.problem.sizes, subject_.spec);
+    explanation_.pattern = subject_.spec.program_name;
+    explanation_.target = options_.target;
+    explanation_.sizes = subject_.problem.sizes;
+    explanation_.dtypes = options_.dtypes;
+    explanation_.threads = resolve_threads(options_.threads);
+    return {};
+  }
+
+  Diagnostics compile() {
+    progress_.show("compiling");
+    Result<Attention> attention = subject_.engine.compile(subject_.spec);
+    if (!attention) return attention.diagnostics();
+    subject_.attention = std::move(*attention);
+    Result<PatternAnatomy> anatomy = dissect(subject_.spec, subject_.engine.options());
+    if (!anatomy) return anatomy.diagnostics();
+    explanation_.anatomy = std::move(*anatomy);
+    return {};
+  }
+
+  Diagnostics bind() {
+    Result<BoundNames> names = bind_names(*subject_.attention, options_.names, subject_.problem.sizes);
+    if (!names) return names.diagnostics();
+    subject_.names = std::move(*names);
+    explanation_.generated = subject_.names.generated;
+    return {};
+  }
+
+  Diagnostics find_blocks() {
+    progress_.show("building the block mask");
+    Result<BlockMask> blocks = subject_.attention->create_block_mask(mask_options_of(subject_.problem.sizes),
+                                                                     &subject_.names.bindings, &explanation_.found);
+    if (!blocks) return blocks.diagnostics();
+    subject_.blocks = std::move(*blocks);
+    explanation_.blocks = subject_.blocks->counts();
+    for (const PatternPart& part : explanation_.anatomy.parts) explanation_.has_mask |= part.decides_mask;
+    return {};
+  }
+
+  Diagnostics run_once() {
+    progress_.show("warming up");
+    subject_.outputs = {subject_.problem.make_output(), subject_.problem.make_lse()};
+    const Contender contender = subject_.contender(*subject_.attention);
+    const Result<RunStats> stats = contender.run();
+    if (!stats) return stats.diagnostics();
+    const Sizes& s = subject_.problem.sizes;
+    explanation_.scores = s.batch * s.heads * s.q_len * s.kv_len;
+    explanation_.scores_computed = stats->scores_visited;
+    std::vector<double> times;
+    const auto begin = Clock::now();
+    while (times.size() < kTimedRuns && (times.size() < 3 || ms_since(begin) < subject_.seconds * 1e2)) {
+      const double before = clock_ms(explanation_.threads);
+      if (const auto again = contender.run(); !again) return again.diagnostics();
+      times.push_back(clock_ms(explanation_.threads) - before);
+    }
+    explanation_.run_ms = median(std::move(times));
+    return {};
+  }
+
+  Diagnostics measure() {
+    if (explanation_.scores_computed == 0) return {};
+    return measure_parts(subject_, explanation_);
+  }
+
+  Diagnostics advise() {
+    if (explanation_.scores_computed == 0) return {};
+    return find_advice(subject_, explanation_);
+  }
+
+  static constexpr std::size_t kTimedRuns = 25;
+
+  const RunOptions& options_;
+  Progress progress_;
+  Subject subject_;
+  Explanation explanation_;
+};
+
+}  // namespace
+
+int explain_command(const ExplainOptions& options) { return ExplainRun(options)(); }
+
+}  // namespace flexjit::tools

@@ -1,0 +1,94 @@
+// What a session shows of its pattern: a picture of the mask without a kernel, and a short measurement of the kernel.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "peak.h"
+#include "repl/session.h"
+#include "report.h"
+#include "timing.h"
+
+namespace flexjit::tools {
+namespace {
+
+constexpr std::int32_t kPictureSide = 24;  // characters
+constexpr double kEnoughMs = 150;
+constexpr std::size_t kMaxRuns = 50;
+
+}  // namespace
+
+Session::Session(const ReplOptions& options) {
+  options_.threads = resolve_threads(options.threads);
+  options_.target = options.target;
+  options_.sizes = options.sizes;
+  options_.dtypes = options.dtypes;
+  if (!options_.sizes.q_len) options_.sizes.q_len = 1024;
+}
+
+AttentionSpec Session::spec() const {
+  AttentionSpec spec;
+  spec.program = text_.program() + (text_.has_result() ? "" : "score = score\n");
+  spec.program_name = "session";
+  apply_options(options_, sizes_without_files(options_.sizes), spec);
+  return spec;
+}
+
+Result<std::string> Session::picture() {
+  EngineOptions options;
+  options.backend = Backend::kReference;
+  const Result<Attention> attention = Engine(options).compile(spec());
+  if (!attention) return attention.diagnostics();
+  const Sizes sizes = sizes_without_files(options_.sizes);
+  const Result<BoundNames> names = bind_names(*attention, options_.names, sizes);
+  if (!names) return names.diagnostics();
+  BlockMaskOptions blocks = mask_options_of(sizes);
+  blocks.q_block = std::max((blocks.q_len + kPictureSide - 1) / kPictureSide, 1);
+  blocks.kv_block = std::max((blocks.kv_len + kPictureSide - 1) / kPictureSide, 1);
+  const Result<BlockMask> mask = attention->create_block_mask(blocks, &names->bindings);
+  if (!mask) return mask.diagnostics();
+  const BlockCounts counts = mask->counts();
+  std::string text = fmt::format("{} full (#), {} partial (+) and {} empty blocks of {} x {} pairs\n", counts.full,
+                                 counts.partial, counts.empty, blocks.q_block, blocks.kv_block);
+  const std::string drawn = mask->to_string(0, 0, kPictureSide);
+  for (std::size_t begin = 0; begin < drawn.size();) {
+    const std::size_t end = drawn.find('\n', begin);
+    text += "  |" + drawn.substr(begin, end - begin) + "|\n";
+    begin = end + 1;
+  }
+  return text;
+}
+
+Result<Speed> Session::measure() {
+  Result<Problem> problem = make_problem(options_);
+  if (!problem) return problem.diagnostics();
+  EngineOptions options;
+  options.threads = options_.threads;
+  options.target = options_.target;
+  const Result<Attention> attention = Engine(options).compile(spec());
+  if (!attention) return attention.diagnostics();
+  const Result<BoundNames> names = bind_names(*attention, options_.names, problem->sizes);
+  if (!names) return names.diagnostics();
+  Outputs outputs{problem->make_output(), problem->make_lse()};
+  const RunArgs args = arguments_of(*problem, outputs, names->bindings);
+  RunReport report;
+  report.sizes = problem->sizes;
+  const Result<std::int64_t> allowed = attention->count_allowed(mask_options_of(problem->sizes), &names->bindings);
+  if (!allowed) return allowed.diagnostics();
+  report.allowed_pairs = *allowed;
+  report.peak_gflops = measure_peak_gflops(peak_for(options_.dtypes.q, options_.target), options_.target, options_.threads);
+  if (const auto warm = attention->run(args); !warm) return warm.diagnostics();
+  std::vector<double> times;
+  const auto begin = Clock::now();
+  while (times.empty() || (times.size() < kMaxRuns && ms_since(begin) < kEnoughMs)) {
+    const auto before = Clock::now();
+    if (const auto again = attention->run(args); !again) return again.diagnostics();
+    times.push_back(ms_since(before));
+  }
+  report.run_ms = median(std::move(times));
+  return Speed{.compile_ms = attention->compile_ms(),
+               .run_ms = report.run_ms,
+               .useful_gflops = report.useful_gflops(),
+               .percent_of_peak = report.percent_of_peak()};
+}
+
+}  // namespace flexjit::tools
