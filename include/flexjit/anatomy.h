@@ -49,9 +49,9 @@ struct PatternPart {
   PartRole role = PartRole::kTerm;
   std::string text;  // as written, on one line
   TextPlace place;
-  std::string replacement;     // what stands in its place in `variant`
-  std::int32_t parent = -1;    // the part that this one is inside of, an earlier one; -1: none
-  bool decides_mask = false;   // the variant's mask is another one
+  std::string replacement;    // what stands in its place in `variant`
+  std::int32_t parent = -1;   // the part that this one is inside of, an earlier one; -1: none
+  bool decides_mask = false;  // the variant's mask is another one
   bool depends_on_score = false;
   std::optional<Loop> loop;           // of the part alone; absent where it stands on names of an inner scope
   std::string function;               // kCall: its name

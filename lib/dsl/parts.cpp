@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "dsl/check.h"
-#include "dsl/part_names.h"
 #include "dsl/parser.h"
+#include "dsl/part_names.h"
 #include "dsl/print_ast.h"
 
 namespace flexjit::dsl {
@@ -68,7 +68,8 @@ class PartWalk {
     const Expr& expr = ast_.expr(id);
     if (expr.kind != ExprKind::kName) return names_.varies(id);
     const auto statement = names_.statement_of(expr.name.text);
-    return statement && ast_.statements[*statement].kind == StatementKind::kLet && is_worth_it(ast_.statements[*statement].value);
+    return statement && ast_.statements[*statement].kind == StatementKind::kLet &&
+           is_worth_it(ast_.statements[*statement].value);
   }
 
   std::string text(ExprId id) const { return print_expression(ast_, id); }

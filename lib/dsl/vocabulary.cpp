@@ -101,7 +101,8 @@ std::span<const std::string_view> type_names() { return kTypeNames; }
 
 bool is_keyword(std::string_view name) {
   const auto statements = statement_words().first(kStatementKeywords);
-  return std::ranges::find(statements, name) != statements.end() || std::ranges::find(kOperatorWords, name) != kOperatorWords.end();
+  return std::ranges::find(statements, name) != statements.end() ||
+         std::ranges::find(kOperatorWords, name) != kOperatorWords.end();
 }
 
 std::string_view why_reserved(std::string_view name) {

@@ -67,7 +67,8 @@ TEST(ExplainCommand, SentencesAreForPeople) {
 
 // Of an `and` each side can be left out for more work, of an `or` for less; the numbers that are compared are left in.
 TEST(ExplainCommand, SidesOfConditionsSayWhatTheySkip) {
-  const Json json = json_of({"-e", "buffer a : i32[q_len]", "-e", "mask = q_idx >= kv_idx && (a[q_idx] < kv_idx - 60 || kv_idx < 8)"});
+  const Json json =
+      json_of({"-e", "buffer a : i32[q_len]", "-e", "mask = q_idx >= kv_idx && (a[q_idx] < kv_idx - 60 || kv_idx < 8)"});
   const std::int64_t computed = json["scores_computed"];
   std::set<std::string> seen;
   for (const Json& part : json["parts"]) {

@@ -133,7 +133,8 @@ class Measurement {
   Diagnostics verify_rows() {
     show("verifying");
     Result<Verification> verification = verify(
-        {subject_->attention, problem_, subject_->names.bindings, subject_->outputs.out, subject_->outputs.lse, kVerifiedRows}, progress_);
+        {subject_->attention, problem_, subject_->names.bindings, subject_->outputs.out, subject_->outputs.lse, kVerifiedRows},
+        progress_);
     if (!verification) return verification.diagnostics();
     row_.verification = *verification;
     return {};
