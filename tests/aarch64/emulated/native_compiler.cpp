@@ -48,12 +48,13 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) {
 }
 
 Result<std::string> inspect(const plan::KernelKey&, plan::View) { return failure("nothing is shown here"); }
+Result<std::vector<plan::PhaseTime>> time_passes(const plan::KernelKey&) { return failure("nothing is timed here"); }
 
 }  // namespace
 }  // namespace flexjit::testing
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile,
-                                                &flexjit::testing::inspect};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile, &flexjit::testing::inspect,
+                                                &flexjit::testing::time_passes};
   return &door;
 }
