@@ -66,7 +66,7 @@ class Dissection {
   }
 
   Result<PatternAnatomy> run() {
-    const auto whole = api::prepare_pattern(spec_, options_);
+    const auto whole = api::prepare_pattern(spec_, options_, api::Purpose::kShow);
     if (!whole) return whole.diagnostics();
     const plan::KernelKey& key = (*whole)->key->key;
     anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key.types, key.target));
@@ -93,7 +93,7 @@ class Dissection {
     const std::int32_t parent = part.parent < 0 ? -1 : number_of_[static_cast<std::size_t>(part.parent)];
     AttentionSpec variant = spec_;
     variant.program = std::move(part.variant);
-    const auto pattern = api::prepare_pattern(variant, options_);
+    const auto pattern = api::prepare_pattern(variant, options_, api::Purpose::kShow);
     if (!pattern) return parent;
     if (const auto same = std::ranges::find(programs_, (*pattern)->program); same != programs_.end()) {
       const std::int32_t number = numbers_[static_cast<std::size_t>(same - programs_.begin())];

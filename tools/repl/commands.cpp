@@ -18,13 +18,6 @@
 namespace flexjit::tools {
 namespace {
 
-constexpr std::pair<std::string_view, InspectView> kViews[] = {{"ast", InspectView::kAst},
-                                                               {"ir", InspectView::kIr},
-                                                               {"simplified", InspectView::kSimplified},
-                                                               {"intervals", InspectView::kIntervals},
-                                                               {"llvm", InspectView::kLlvm},
-                                                               {"asm", InspectView::kAsm}};
-
 struct SizeSetting {
   std::string_view name;
   std::optional<std::int64_t> SizeOptions::* member;
@@ -91,7 +84,7 @@ std::vector<std::string> Session::setting_names() {
 
 std::vector<std::string> Session::view_names() {
   std::vector<std::string> names;
-  for (const auto& [name, view] : kViews) names.emplace_back(name);
+  for (const InspectViewInfo& view : inspect_views()) names.emplace_back(view.name);
   return names;
 }
 
@@ -196,13 +189,15 @@ Reply Session::speed(const std::string&) {
 
 Reply Session::inspect_view(const std::string& rest) {
   const std::string name = rest.empty() ? "simplified" : rest;
-  const auto view = std::ranges::find(kViews, name, [](const auto& entry) { return entry.first; });
-  if (view == std::end(kViews))
-    return wrong("usage", ":inspect",
-                 fmt::format("`{}` is no view; there are ast, ir, simplified, intervals, llvm and asm", name));
-  const Result<std::string> text = inspect(spec(), {}, {.view = view->second});
-  if (!text) return {.errors = text.diagnostics()};
-  return {.text = *text + (text->ends_with('\n') ? "" : "\n")};
+  const auto view = std::ranges::find(inspect_views(), name, &InspectViewInfo::name);
+  if (view == inspect_views().end()) {
+    std::string names;
+    for (const InspectViewInfo& known : inspect_views()) names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
+    return wrong("usage", ":inspect", fmt::format("`{}` is no view; there are {}", name, names));
+  }
+  const Result<std::vector<Inspection>> shown = inspect(spec(), {}, {.views = {view->view}});
+  if (!shown) return {.errors = shown.diagnostics()};
+  return {.text = shown->front().text};
 }
 
 Reply Session::save(const std::string& rest) {

@@ -61,7 +61,7 @@ Diagnostics Session::check(const Text& text) const {
   AttentionSpec spec;
   spec.program = text.program() + (text.has_result() ? "" : "score = score\n");
   spec.program_name = "session";
-  const Result<std::string> checked = inspect(spec, {}, {.view = InspectView::kSimplified});
+  const auto checked = inspect(spec, {}, {.views = {InspectView::kSimplified}});
   return checked ? Diagnostics{} : checked.diagnostics();
 }
 
