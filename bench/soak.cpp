@@ -1,5 +1,5 @@
-// Compiles many distinct patterns and drops each, and prints what the process holds after every tenth of them: resident memory and
-// mappings must stay flat after the warm-up. Arguments: how many (10000).
+// Compiles many distinct patterns and drops each, and prints what the process holds after every tenth of them: resident memory
+// and mappings must stay flat after the warm-up. Arguments: how many (10000).
 #include <flexjit/flexjit.h>
 #include <fmt/format.h>
 

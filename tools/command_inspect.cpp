@@ -1,4 +1,5 @@
-// `flexjit inspect`: what a pattern becomes on its way to machine code, one or several views of one compilation.
+// `flexjit inspect`: what a pattern becomes on its way to machine code, one or several views of one compilation,
+// or how those of two compilations differ.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <utility>
 
 #include "bind.h"
+#include "diff.h"
 #include "flexjit/inspect.h"
 #include "inspect_call.h"
 #include "options.h"
@@ -65,7 +67,7 @@ Result<BoundNames> bind(const AttentionSpec& spec, const InspectOptions& options
 }
 
 struct Shown {
-  std::string pattern;
+  std::string pattern, target;
   std::vector<Inspection> views;  // as wanted
 };
 
@@ -95,7 +97,45 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   }
   Result<std::vector<Inspection>> views = inspect(*spec, engine, request);
   if (!views) return views.diagnostics();
-  return Shown{spec->program_name, std::move(*views)};
+  return Shown{spec->program_name, options.target, std::move(*views)};
+}
+
+Json head_json(const Shown& shown) { return {{"pattern", shown.pattern}, {"target", shown.target}}; }
+
+void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+
+void print_views(const Shown& shown, const std::vector<InspectViewInfo>& wanted, Output output) {
+  Json json = head_json(shown);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const Inspection& view = shown.views[i];
+    if (output == Output::kJson)
+      json["views"][wanted[i].name] = Json::parse(view.json);
+    else
+      fmt::print("{}{}", wanted.size() > 1 ? fmt::format("{}==== {}\n", i > 0 ? "\n" : "", wanted[i].name) : "", view.text);
+  }
+  if (output == Output::kJson) print_json(json);
+}
+
+void print_diff(const Shown& a, const Shown& b, const std::vector<InspectViewInfo>& wanted, Output output) {
+  Json json = {{"a", head_json(a)}, {"b", head_json(b)}};
+  if (output == Output::kTable) fmt::print("--- {}, {}\n+++ {}, {}\n", a.pattern, a.target, b.pattern, b.target);
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const std::vector<std::string> lines = unified_diff(a.views[i].text, b.views[i].text);
+    if (output == Output::kJson) {
+      json["views"][wanted[i].name] = {
+          {"equal", lines.empty()}, {"diff", lines}, {"a", Json::parse(a.views[i].json)}, {"b", Json::parse(b.views[i].json)}};
+      continue;
+    }
+    fmt::print("\n==== {}{}\n", wanted[i].name, lines.empty() ? ": equal" : "");
+    for (const std::string& line : lines) fmt::print("{}\n", line);
+  }
+  if (output == Output::kJson) print_json(json);
+}
+
+InspectOptions other_side(InspectOptions options) {
+  if (!options.diff_file.empty()) options.pattern = {.file = options.diff_file, .statements = {}};
+  if (!options.diff_target.empty()) options.target = options.diff_target;
+  return options;
 }
 
 }  // namespace
@@ -104,17 +144,13 @@ int inspect_command(const InspectOptions& options) {
   const std::vector<InspectViewInfo> wanted = wanted_views(options.views);
   const Result<Shown> shown = show(options, wanted);
   if (!shown) return report_errors(shown.diagnostics(), options.output);
-  Json views = Json::object();
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const Inspection& view = shown->views[i];
-    if (options.output == Output::kJson)
-      views[wanted[i].name] = Json::parse(view.json);
-    else
-      fmt::print("{}{}", wanted.size() > 1 ? fmt::format("{}==== {}\n", i > 0 ? "\n" : "", wanted[i].name) : "", view.text);
+  if (options.diff_file.empty() && options.diff_target.empty()) {
+    print_views(*shown, wanted, options.output);
+    return static_cast<int>(ExitCode::kFine);
   }
-  if (options.output == Output::kJson)
-    fmt::print("{}\n", Json{{"pattern", shown->pattern}, {"target", options.target}, {"views", std::move(views)}}.dump(
-                           2, ' ', false, Json::error_handler_t::replace));
+  const Result<Shown> other = show(other_side(options), wanted);
+  if (!other) return report_errors(other.diagnostics(), options.output);
+  print_diff(*shown, *other, wanted, options.output);
   return static_cast<int>(ExitCode::kFine);
 }
 

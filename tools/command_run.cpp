@@ -1,8 +1,10 @@
-// `flexjit run`: inputs -> compile -> block mask -> timed runs -> verification -> files and report. The peak is measured before
+// `flexjit run`: inputs -> compile -> block mask -> timed runs -> verification -> files and report. A trace is of runs that are
+// not timed. The peak is measured before
 // and after the timed runs and the better one counts, so a busy moment cannot flatter the kernel.
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 
 #include "bind.h"
 #include "flexjit/engine.h"
@@ -12,7 +14,9 @@
 #include "peak.h"
 #include "progress.h"
 #include "report.h"
+#include "score_dump.h"
 #include "timing.h"
+#include "trace_file.h"
 #include "verify.h"
 
 namespace flexjit::tools {
@@ -21,16 +25,24 @@ namespace {
 // One `flexjit run`, in the order of its members' making; each step returns what was wrong.
 class Run {
  public:
-  explicit Run(const RunOptions& options) : options_(options) {}
+  explicit Run(const RunOptions& options) : options_(options) {
+    if (!options.trace.empty()) trace_.emplace();
+  }
 
   int operator()() {
-    using Step = Diagnostics (Run::*)();
-    for (Step step :
-         {&Run::load, &Run::compile, &Run::bind, &Run::measure_mask, &Run::time_runs, &Run::verify_rows, &Run::write})
-      if (const Diagnostics errors = (this->*step)(); !errors.empty()) {
-        progress_.show("");
-        return report_errors(errors, options_.output);
-      }
+    struct Step {
+      const char* name;
+      Diagnostics (Run::*run)();
+    };
+    for (const Step step :
+         {Step{"inputs", &Run::load}, Step{"compile", &Run::compile}, Step{"buffers", &Run::bind},
+          Step{"block mask", &Run::measure_mask}, Step{"runs", &Run::time_runs}, Step{"verify", &Run::verify_rows},
+          Step{"scores", &Run::save_scores}, Step{"write", &Run::write}, Step{"trace", &Run::save_trace}}) {
+      const Diagnostics errors = phase(step.name, [&] { return (this->*step.run)(); });
+      if (errors.empty()) continue;
+      progress_.show("");
+      return report_errors(errors, options_.output);
+    }
     progress_.show("");
     print_report(report_, options_.output);
     const bool correct = !report_.verification || report_.verification->correct;
@@ -38,6 +50,17 @@ class Run {
   }
 
  private:
+  // work(), as a phase of the trace.
+  template <typename Work>
+  std::invoke_result_t<const Work&> phase(const char* name, const Work& work) {
+    const std::int64_t begin = now_ns();
+    auto result = work();
+    phases_.push_back({name, begin, now_ns()});
+    return result;
+  }
+
+  Trace* trace() { return trace_ ? &*trace_ : nullptr; }
+
   Diagnostics load() {
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
@@ -57,6 +80,11 @@ class Run {
     report_.pattern = spec_.program_name;
     report_.target = options_.target;
     report_.sizes = problem_.sizes;
+    if (!options_.scores.file.empty()) {
+      const Result<ScoreRows> rows = find_score_rows(options_.scores, problem_.sizes);
+      if (!rows) return rows.diagnostics();
+      score_rows_ = *rows;
+    }
     report_.threads = resolve_threads(options_.threads);
     return {};
   }
@@ -67,7 +95,7 @@ class Run {
     engine.threads = report_.threads;
     engine.target = options_.target;
     if (options_.execution == Execution::kReference) engine.backend = Backend::kReference;
-    Result<Attention> attention = Engine(engine).compile(spec_);
+    Result<Attention> attention = Engine(engine).compile(spec_, trace());
     if (!attention) return attention.diagnostics();
     attention_ = std::move(*attention);
     report_.kernel_source = attention_->kernel_source();
@@ -118,22 +146,36 @@ class Run {
   Diagnostics time_runs() {
     out_ = problem_.make_output();
     lse_ = problem_.make_lse();
-    const RunArgs args = arguments();
+    RunArgs args = arguments();
     const bool reference = report_.kernel_source == KernelSource::kReference;
     report_.repeat = reference ? 1 : options_.repeat;
     progress_.show("measuring the peak");
     report_.peak_gflops = measure_peak_gflops(report_.peak, options_.target, report_.threads);
+    // What is timed is not traced, but for the reference, which runs once.
+    args.trace = trace();
+    if (!reference) {
+      progress_.show("warming up");
+      const Result<RunStats> stats = phase("first run", [&] { return attention_->run(args); });
+      if (!stats) return stats.diagnostics();
+      args.trace = nullptr;
+    }
     std::vector<double> times;
-    for (int i = reference ? 1 : 0; i <= report_.repeat; ++i) {  // run 0 warms up
-      progress_.show(i == 0 ? "warming up" : fmt::format("running: {} of {}", i, report_.repeat));
+    for (int i = 1; i <= report_.repeat; ++i) {
+      progress_.show(fmt::format("running: {} of {}", i, report_.repeat));
       const auto begin = Clock::now();
       const Result<RunStats> stats = attention_->run(args);
       if (!stats) return stats.diagnostics();
-      if (i > 0) times.push_back(ms_since(begin));
+      times.push_back(ms_since(begin));
     }
     report_.run_ms = median(std::move(times));
     report_.peak_gflops = std::max(report_.peak_gflops, measure_peak_gflops(report_.peak, options_.target, report_.threads));
-    return {};
+    return reference || !trace_ ? Diagnostics{} : run_traced(args);
+  }
+
+  Diagnostics run_traced(RunArgs args) {
+    args.trace = trace();
+    const Result<RunStats> stats = phase("traced run", [&] { return attention_->run(args); });
+    return stats ? Diagnostics{} : stats.diagnostics();
   }
 
   Diagnostics verify_rows() {
@@ -143,6 +185,27 @@ class Run {
     if (!verification) return verification.diagnostics();
     report_.verification = *verification;
     return {};
+  }
+
+  Diagnostics save_scores() {
+    if (!score_rows_) return {};
+    progress_.show("computing scores");
+    const Result<Array> scores = dump_scores(*attention_, arguments(), *score_rows_, problem_.sizes);
+    if (!scores) return scores.diagnostics();
+    report_.scores = ScoresWritten{options_.scores.file, *score_rows_, scores->shape};
+    const Status status = write_npy(options_.scores.file, *scores);
+    return status ? Diagnostics{} : status.diagnostics();
+  }
+
+  Diagnostics save_trace() {
+    if (!trace_) return {};
+    const TraceFile file{.title = "flexjit run " + spec_.program_name,
+                         .phases = phases_,
+                         .events = trace_->events(),
+                         .dropped = trace_->dropped()};
+    report_.trace = TraceWritten{options_.trace, static_cast<std::int64_t>(file.events.size()), file.dropped};
+    const Status status = write_trace(options_.trace, file);
+    return status ? Diagnostics{} : status.diagnostics();
   }
 
   Diagnostics write() {
@@ -163,6 +226,9 @@ class Run {
   std::optional<Attention> attention_;
   BoundNames names_;
   Array out_, lse_;
+  std::optional<ScoreRows> score_rows_;
+  std::optional<Trace> trace_;
+  std::vector<CommandPhase> phases_;
   RunReport report_;
 };
 

@@ -111,6 +111,23 @@ void add_files(CLI::App& app, FileOptions& files) {
       ->group("Files");
 }
 
+void add_debugging(CLI::App& app, RunOptions& run) {
+  const CLI::Range index(std::int32_t{0}, std::numeric_limits<std::int32_t>::max());
+  CLI::Option* dump =
+      app.add_option("--dump-scores", run.scores.file,
+                     "Write the modified scores here, -inf where masked: a .npy file, f32 (batch, heads, rows, kv_len)");
+  app.add_option("--dump-rows", run.scores.rows, "Query rows A:B of --dump-scores, B not among them (0:8)")->needs(dump);
+  app.add_option("--batch-entry", run.scores.batch_entry, "Of --dump-scores, whose array then has no batch dimension (all)")
+      ->check(index)
+      ->needs(dump);
+  app.add_option("--head", run.scores.head, "Of --dump-scores, whose array then has no heads dimension (all)")
+      ->check(index)
+      ->needs(dump);
+  app.add_option("--trace", run.trace, "Write what each thread did here, for ui.perfetto.dev");
+  for (const char* name : {"--dump-scores", "--dump-rows", "--batch-entry", "--head", "--trace"})
+    app.get_option(name)->group("Debugging");
+}
+
 void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   CLI::App* command = app.add_subcommand("run", "Compile a pattern, run it, verify it against fp64 and measure it");
   add_pattern(*command, run.pattern);
@@ -130,6 +147,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   command->add_flag_callback(
       "--reference", [&run] { run.execution = Execution::kReference; }, "Run the naive fp64 reference instead of a kernel");
+  add_debugging(*command, run);
   add_json(*command, run.output);
   command->footer(kRunFooter);
   command->callback([&run, &exit_code] { exit_code = run_command(run); });
@@ -144,7 +162,9 @@ Exit codes: 0 fine; 1 the compiler is missing or the mask reads out of range; 2 
 Examples:
   flexjit inspect alibi.flex --view=plan,llvm --target aarch64
   flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
-  flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64)";
+  flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
+  flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
+  flexjit inspect alibi.flex --target x86-64-v3 --diff-target aarch64 --view=all)";
 
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "Show what a pattern becomes on its way to machine code");
@@ -160,6 +180,8 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
       ->check(CLI::IsMember(names))
       ->capture_default_str();
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
+  command->add_option("--diff", inspect.diff_file, "Show how the views of this pattern, a *.flex file, differ");
+  command->add_option("--diff-target", inspect.diff_target, "Show how the views for this target differ");
   add_sizes(*command, inspect.sizes);
   add_names(*command, inspect.names);
   add_dtypes(*command, inspect.dtypes);

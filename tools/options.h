@@ -46,6 +46,13 @@ struct FileOptions {
   Layout layout = Layout::kBhsd;
 };
 
+// What is written of the modified scores.
+struct ScoreDumpOptions {
+  std::string file;                               // empty: nothing
+  std::string rows;                               // "A:B"; empty: the first rows
+  std::optional<std::int32_t> batch_entry, head;  // absent: all
+};
+
 struct RunOptions {
   PatternOptions pattern;
   SizeOptions sizes;
@@ -58,6 +65,8 @@ struct RunOptions {
   int repeat = 5;
   std::optional<int> verify_rows;
   Execution execution = Execution::kKernel;
+  ScoreDumpOptions scores;
+  std::string trace;  // the file; empty: none
   Output output = Output::kTable;
 };
 
@@ -65,6 +74,7 @@ struct InspectOptions {
   PatternOptions pattern;
   std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
   std::string target = "host";
+  std::string diff_file, diff_target;  // of what it is compared with; both empty: nothing
   SizeOptions sizes;
   NameOptions names;
   DTypeOptions dtypes;

@@ -54,13 +54,20 @@ Json report_json(const RunReport& r) {
                {"max_abs_error", nullptr},
                {"max_lse_error", nullptr},
                {"rows_verified", 0},
-               {"correct", nullptr}};
+               {"correct", nullptr},
+               {"scores", nullptr},
+               {"trace", nullptr}};
   if (r.verification) {
     json["max_abs_error"] = r.verification->max_abs_error;
     json["max_lse_error"] = r.verification->max_lse_error;
     json["rows_verified"] = r.verification->rows;
     json["correct"] = r.verification->correct;
   }
+  if (r.scores) {
+    const Json rows = Json::array({r.scores->rows.q.begin, r.scores->rows.q.end});
+    json["scores"] = {{"file", r.scores->file}, {"rows", rows}, {"shape", r.scores->shape}};
+  }
+  if (r.trace) json["trace"] = {{"file", r.trace->file}, {"events", r.trace->events}, {"dropped_events", r.trace->dropped}};
   return json;
 }
 
@@ -80,6 +87,16 @@ std::string dtypes_text(const DTypeOptions& dtypes) {
   return extra.empty() ? std::string(name_of(dtypes.q)) : fmt::format("{} ({})", name_of(dtypes.q), extra);
 }
 
+void print_written(const RunReport& r) {
+  if (r.scores)
+    line("scores", fmt::format("rows {}:{} in {}, f32 {}", r.scores->rows.q.begin, r.scores->rows.q.end, r.scores->file,
+                               shape_text(r.scores->shape)));
+  if (!r.trace) return;
+  const std::string dropped =
+      r.trace->dropped > 0 ? fmt::format("; {} more did not fit, take fewer heads or rows", r.trace->dropped) : "";
+  line("trace", fmt::format("{} events in {}{}", r.trace->events, r.trace->file, dropped));
+}
+
 void print_table(const RunReport& r) {
   const Sizes& s = r.sizes;
   fmt::print("{}\n", r.pattern);
@@ -94,6 +111,7 @@ void print_table(const RunReport& r) {
   line(r.peak == Peak::kDotBf16 ? "bf16 peak" : "FMA peak",
        fmt::format("{:.1f} GFLOP/s, measured beside the run ({}, {})", r.peak_gflops, name_of(r.peak), r.target));
   line("of peak", fmt::format("{:.1f} %", r.percent_of_peak()));
+  print_written(r);
   if (!r.verification) return line("max error", "not verified");
   const Verification& v = *r.verification;
   line("max error", fmt::format("{:.2e}, lse {:.2e}; {} of {} rows of each head against fp64", v.max_abs_error, v.max_lse_error,

@@ -15,6 +15,18 @@
 
 namespace flexjit::tools {
 
+// A file of scores that was written.
+struct ScoresWritten {
+  std::string file;
+  ScoreRows rows;
+  std::vector<std::int64_t> shape;
+};
+
+struct TraceWritten {
+  std::string file;
+  std::int64_t events = 0, dropped = 0;  // of the engine
+};
+
 struct RunReport {
   std::string pattern;
   std::string target;
@@ -32,6 +44,8 @@ struct RunReport {
   Peak peak = Peak::kFmaF32;
   double peak_gflops = 0;
   std::optional<Verification> verification;  // absent: not asked for, or no query rows
+  std::optional<ScoresWritten> scores;
+  std::optional<TraceWritten> trace;
 
   // 2 D for the score and 2 Dv for the output of every allowed pair; nothing else counts as useful.
   double useful_gflops() const;

@@ -13,6 +13,7 @@
 #include "flexjit/export.h"
 #include "flexjit/result.h"
 #include "flexjit/tensor.h"
+#include "flexjit/trace.h"
 
 namespace flexjit {
 
@@ -99,6 +100,8 @@ struct RunArgs {
   // A logit for each query head that takes part in the softmax of all its rows and has no value: f32, bf16 or f16. It enters
   // lse; a row without an allowed key has output 0 and this logit as its lse. -inf is as none.
   TensorView sinks{};  // data == nullptr: none
+  // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
+  Trace* trace = nullptr;
 };
 
 enum class KernelSource : std::uint8_t { kCompiled, kMemory, kDisk, kReference };
@@ -114,6 +117,12 @@ struct RunStats {
 struct ReferenceRows {
   std::int32_t q_begin = 0;
   std::int32_t q_count = -1;  // -1: all rows from q_begin on
+};
+
+// A part of the scores of a call: query rows of every batch entry and query head, or of the one that is named.
+struct ScoreRows {
+  PositionRange q{};
+  std::optional<std::int32_t> b{}, h{};
 };
 
 struct BlockMaskOptions {
@@ -147,6 +156,14 @@ class FLEXJIT_API Attention {
   // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle. Only
   // `rows` are computed and written; those past q_len are ignored.
   Result<RunStats> run_reference(const RunArgs& args, const ReferenceRows& rows = {}) const;
+
+  // What the softmax of some rows sees: scale * q k^T after softcap, alibi, score_mod and the additive mask, -inf where a mask
+  // or args.block_mask masks; NaN and infinities as they come, sinks not among them. Dense (batch, q_heads, rows, kv_len),
+  // without a dimension that `rows` names. For looking at what a pattern does: computed as by run_reference, in fp64, and
+  // rounded once; no kernel takes part. `args` are those of run(); v and the outputs are checked, but neither read nor
+  // written. Several threads may call it at once. Errors: those of run(); `bad-option` for rows, batch entries or heads that
+  // do not exist, or more than 2^26 scores.
+  Result<std::vector<float>> scores(const RunArgs& args, const ScoreRows& rows) const;
 
   // The exact block mask of this pattern's mask at these lengths: any and all over every block. `bindings` as in run().
   // Without a mask every block is full. `report` may be null.

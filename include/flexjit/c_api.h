@@ -55,9 +55,10 @@ typedef enum flexjit_dtype {
 typedef enum flexjit_scalar_type { FLEXJIT_INT = 0, FLEXJIT_FLOAT = 1, FLEXJIT_TRUTH = 2 } flexjit_scalar_type;
 
 typedef enum flexjit_backend {
-  FLEXJIT_BACKEND_DEFAULT = 0,  /* compiled, unless the environment variable FLEXJIT_REFERENCE says otherwise */
-  FLEXJIT_BACKEND_COMPILED = 1, /* the compiled kernel */
-  FLEXJIT_BACKEND_REFERENCE = 2 /* naive fp64; no compiler needed */
+  FLEXJIT_BACKEND_DEFAULT = 0,              /* compiled, unless the environment variable FLEXJIT_REFERENCE says otherwise */
+  FLEXJIT_BACKEND_COMPILED = 1,             /* the compiled kernel */
+  FLEXJIT_BACKEND_REFERENCE = 2,            /* naive fp64; no compiler needed */
+  FLEXJIT_BACKEND_COMPILED_OR_REFERENCE = 3 /* naive fp64 for patterns in no cache where the compiler cannot be opened */
 } flexjit_backend;
 
 typedef enum flexjit_kernel_source {
@@ -119,6 +120,7 @@ typedef struct flexjit_engine_options {
   const char* compiler_path; /* "": beside libflexjit */
   const char* cache_dir;     /* of kernels on disk; NULL: the default, "": none */
   size_t disk_cache_bytes;
+  const char* perf; /* "map", "jitdump" or "", see flexjit/engine.h; NULL: the default */
 } flexjit_engine_options;
 
 typedef enum flexjit_weights { FLEXJIT_SOFTMAX = 0, FLEXJIT_SIGMOID = 1 } flexjit_weights;

@@ -13,6 +13,10 @@ namespace flexjit {
 enum class Backend : std::uint8_t {
   kCompiled,   // the compiled kernel
   kReference,  // naive fp64 over the interpreter, for every feature; no compiler needed
+  // The compiled kernel. A pattern that is in no cache while the compiler cannot be opened gets the reference, and its handle
+  // says so: kernel_source() is KernelSource::kReference. Calls with few query rows, if only their kernel is missing, take the
+  // pattern's other one.
+  kCompiledOrReference,
 };
 
 struct EngineOptions {
@@ -30,11 +34,19 @@ struct EngineOptions {
   // gone or unreadable there is compiled anew, silently.
   std::string cache_dir = default_cache_dir();
   std::size_t disk_cache_bytes = std::size_t{256} << 20;  // least recently used out first
+  // Names kernels for the profiler `perf`, see docs/debugging.md: "map" in /tmp/perf-PID.map, "jitdump" with their code in
+  // /tmp/jit-PID.dump, "" nowhere. Anything else, or a file that cannot be written, is an error at compile().
+  std::string perf = default_perf();
+  // Kernels carry debug information, so that gdb can break in score_mod and mask_mod and step through the lines of the text,
+  // see docs/debugging.md. They run as fast; compiling takes longer, and they are not kept on disk.
+  bool gdb = default_gdb();
 
   FLEXJIT_API static Backend default_backend();
   // The environment variable FLEXJIT_CACHE_DIR if it is set (to "" for no cache), else $XDG_CACHE_HOME/flexjit, else
   // $HOME/.cache/flexjit, else "".
   FLEXJIT_API static std::string default_cache_dir();
+  FLEXJIT_API static bool default_gdb();  // the environment variable FLEXJIT_GDB is set to something other than "" or "0"
+  FLEXJIT_API static std::string default_perf();  // the environment variable FLEXJIT_PERF, else ""
 };
 
 // Counters since the engine was made.
@@ -54,10 +66,11 @@ class FLEXJIT_API Engine {
   Engine(Engine&&) noexcept;
   Engine& operator=(Engine&&) noexcept;
 
-  // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`, `no-compiler`.
-  // Lengths, batch, heads, strides and parameter values are not part of the kernel: changing them never recompiles. The first
-  // call with few query rows compiles the pattern's second kernel, once.
-  Result<Attention> compile(const AttentionSpec& spec);
+  // Parses, checks, lowers and compiles. Errors: every diagnostic of the text at once; `unsupported-target`; `no-compiler` for
+  // a pattern that is in no cache where libflexjit-compiler cannot be opened. Lengths, batch, heads, strides and parameter
+  // values are not part of the kernel: changing them never recompiles. The first call with few query rows compiles the
+  // pattern's second kernel, once. The phases go into `trace`, if there is one.
+  Result<Attention> compile(const AttentionSpec& spec, Trace* trace = nullptr);
 
   EngineStats stats() const;
   void clear_cache();  // handles that are alive keep their code

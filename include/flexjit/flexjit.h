@@ -21,3 +21,4 @@
 #include "flexjit/presets.h"
 #include "flexjit/result.h"
 #include "flexjit/tensor.h"
+#include "flexjit/trace.h"

@@ -101,8 +101,8 @@ const char* flexjit_preset_text(const char* name) {
 
 void flexjit_engine_options_init(flexjit_engine_options* options) {
   const flexjit::EngineOptions defaults{.backend = flexjit::Backend::kCompiled};
-  *options = {sizeof(*options),         0, FLEXJIT_BACKEND_DEFAULT, "host", defaults.cache_bytes, "", nullptr,
-              defaults.disk_cache_bytes};
+  *options = {sizeof(*options),          0,      FLEXJIT_BACKEND_DEFAULT, "host", defaults.cache_bytes, "", nullptr,
+              defaults.disk_cache_bytes, nullptr};
 }
 
 void flexjit_spec_init(flexjit_spec* spec) {

@@ -94,7 +94,8 @@ EngineOptions to_options(const flexjit_engine_options& options, Report& report) 
   const int backend = number_of(options.backend);
   if (backend == FLEXJIT_BACKEND_COMPILED) result.backend = Backend::kCompiled;
   if (backend == FLEXJIT_BACKEND_REFERENCE) result.backend = Backend::kReference;
-  if (backend < FLEXJIT_BACKEND_DEFAULT || backend > FLEXJIT_BACKEND_REFERENCE) {
+  if (backend == FLEXJIT_BACKEND_COMPILED_OR_REFERENCE) result.backend = Backend::kCompiledOrReference;
+  if (backend < FLEXJIT_BACKEND_DEFAULT || backend > FLEXJIT_BACKEND_COMPILED_OR_REFERENCE) {
     report.add(Finding::kBadEnum, "the backend", backend, "flexjit_backend");
   }
   if (options.target != nullptr) result.target = options.target;
@@ -102,6 +103,7 @@ EngineOptions to_options(const flexjit_engine_options& options, Report& report) 
   result.compiler_path = text_of(options.compiler_path);
   if (options.cache_dir != nullptr) result.cache_dir = options.cache_dir;
   result.disk_cache_bytes = options.disk_cache_bytes;
+  if (options.perf != nullptr) result.perf = options.perf;
   return result;
 }
 

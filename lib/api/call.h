@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/compiler.h"
 #include "api/decode_kernel.h"
 #include "api/derived_mask.h"
 #include "api/pattern.h"
@@ -17,13 +18,19 @@ namespace flexjit {
 
 struct Attention::Impl {
   std::shared_ptr<const api::Pattern> pattern;
-  cache::SharedKernel kernel;                 // null for the reference backend
-  std::shared_ptr<api::DecodeKernel> decode;  // null for the reference backend
-  std::shared_ptr<api::DerivedMask> derived;  // null for the reference backend
+  Backend backend = Backend::kReference;      // as the engine was asked for
+  cache::SharedKernel kernel;                 // null: the reference computes all
+  std::shared_ptr<api::DecodeKernel> decode;  // null with the kernel
+  std::shared_ptr<api::DerivedMask> derived;  // null with the kernel
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
   int threads = 0;                       // as EngineOptions::threads
   std::int64_t* block_counts = nullptr;  // where a counting kernel counts
+
+  // Whether the caller allowed to go on without a kernel that failed for this reason.
+  bool may_lack_compiler(const Diagnostics& failure) const {
+    return backend == Backend::kCompiledOrReference && api::lacks_compiler(failure);
+  }
 };
 
 namespace api {

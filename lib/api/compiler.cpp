@@ -7,12 +7,16 @@
 
 namespace flexjit::api {
 
-Result<const plan::CompilerDoor*> open_compiler(cache::CompilerLoader& loader) {
+Result<const plan::CompilerDoor*> open_compiler(cache::CompilerLoader& loader, const std::string& searched) {
   const cache::OpenedCompiler opened = loader.open();
   if (opened.door != nullptr) return opened.door;
   std::string attempts;
   for (const std::string& failure : opened.failures) attempts += "\n  " + failure;
-  return single_finding("compile", Finding::kNoCompiler, attempts);
+  return single_finding("compile", Finding::kNoCompiler, attempts + searched);
+}
+
+bool lacks_compiler(const Diagnostics& diagnostics) {
+  return diagnostics.size() == 1 && diagnostics.front().kind == kind_of(Finding::kNoCompiler);
 }
 
 }  // namespace flexjit::api

@@ -18,7 +18,7 @@ bool DecodeKernel::suits(std::int32_t group, std::int32_t q_len, std::int32_t kv
   return q_len <= kMaxQueries || q_len * std::int64_t{group} <= kMaxRows;
 }
 
-Result<DecodeKernel::Ready> DecodeKernel::get() {
+Result<DecodeKernel::Ready> DecodeKernel::get(Trace* trace) {
   const plan::KernelKey& key = prefill_->key;
   {
     const std::lock_guard lock(mutex_);
@@ -31,8 +31,10 @@ Result<DecodeKernel::Ready> DecodeKernel::get() {
   request.weights = key.weights;
   request.head_dim = key.head_dim;
   request.v_head_dim = key.v_head_dim;
-  const auto decode_key = std::make_shared<const cache::HashedKey>(plan::plan_kernel(std::move(request), key.target));
-  Result<KernelStore::Found> found = store_->find_or_compile(decode_key);
+  plan::KernelKey wanted = plan::plan_kernel(std::move(request), key.target);
+  wanted.debug = key.debug;  // of the same program
+  const auto decode_key = std::make_shared<const cache::HashedKey>(std::move(wanted));
+  Result<KernelStore::Found> found = store_->find_or_compile(decode_key, name_, trace);
   if (!found) return found.diagnostics();
   const std::lock_guard lock(mutex_);
   kernel_ = found->kernel;

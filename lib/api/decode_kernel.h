@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 
 #include "api/kernel_store.h"
@@ -13,8 +14,9 @@ namespace flexjit::api {
 class DecodeKernel {
  public:
   // `prefill` is the key of the pattern's own kernel, from which the decode kernel's follows.
-  DecodeKernel(cache::SharedKey prefill, std::shared_ptr<KernelStore> store)
-      : prefill_(std::move(prefill)), store_(std::move(store)) {}
+  // `name` is the pattern's, for profilers.
+  DecodeKernel(cache::SharedKey prefill, std::string name, std::shared_ptr<KernelStore> store)
+      : prefill_(std::move(prefill)), name_(std::move(name)), store_(std::move(store)) {}
 
   // Whether this nest is the faster one for calls of these sizes; all at least 1.
   bool suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const;
@@ -24,11 +26,12 @@ class DecodeKernel {
     plan::ElementTypes types;
     plan::Weights weights;
   };
-  // Thread-safe. A failure is not kept: the next call tries again.
-  Result<Ready> get();
+  // Thread-safe. A failure is not kept: the next call tries again. `trace` may be null.
+  Result<Ready> get(Trace* trace);
 
  private:
   const cache::SharedKey prefill_;
+  const std::string name_;
   const std::shared_ptr<KernelStore> store_;
   std::mutex mutex_;  // guards kernel_
   cache::SharedKernel kernel_;

@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <mutex>
-#include <string_view>
 #include <utility>
 
 #include "api/call.h"
@@ -21,14 +20,25 @@ constexpr std::size_t kMaxPatterns = 1024;
 
 using SharedPattern = std::shared_ptr<const api::Pattern>;
 
+// Of the environment; "" where there is none.
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+bool is_set(const char* name) {
+  const std::string text = variable(name);
+  return !text.empty() && text != "0";
+}
+
 }  // namespace
 
 struct Engine::Impl {
   explicit Impl(EngineOptions given)
       : options(std::move(given)), kernels(std::make_shared<api::KernelStore>(options)), patterns(kMaxPatterns) {}
 
-  Result<Attention> compile(const AttentionSpec& spec);
-  Result<SharedPattern> find_or_prepare(const AttentionSpec& spec);
+  Result<Attention> compile(const AttentionSpec& spec, Trace* trace);
+  Result<SharedPattern> find_or_prepare(const AttentionSpec& spec, Trace* trace);
 
   EngineOptions options;
   std::shared_ptr<api::KernelStore> kernels;
@@ -36,7 +46,8 @@ struct Engine::Impl {
   cache::LruMap<AttentionSpec, SharedPattern, api::SpecHash, api::SpecEqual> patterns;
 };
 
-Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec) {
+Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec, Trace* trace) {
+  const runtime::TracedPhase phase(trace, TraceKind::kFrontEnd);
   {
     std::lock_guard lock(mutex);
     if (const SharedPattern* pattern = patterns.find(spec)) return *pattern;
@@ -49,48 +60,47 @@ Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec) {
   return pattern;
 }
 
-Result<Attention> Engine::Impl::compile(const AttentionSpec& spec) {
-  Result<SharedPattern> pattern = find_or_prepare(spec);
+Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace) {
+  Result<SharedPattern> pattern = find_or_prepare(spec, trace);
   if (!pattern) return pattern.diagnostics();
   auto handle = std::make_shared<Attention::Impl>();
   handle->pattern = *pattern;
   handle->threads = options.threads;
-  if (options.backend == Backend::kCompiled) {
-    Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key);
-    if (!found) return found.diagnostics();
-    handle->kernel = found->kernel;
-    handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, kernels);
-    handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
-    handle->source = found->source;
-    handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
+  handle->backend = options.backend;
+  if (options.backend == Backend::kReference) return Attention(std::move(handle));
+  Result<api::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
+  if (!found) {
+    if (!handle->may_lack_compiler(found.diagnostics())) return found.diagnostics();
+    return Attention(std::move(handle));
   }
+  handle->kernel = found->kernel;
+  handle->decode = std::make_shared<api::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
+  handle->derived = std::make_shared<api::DerivedMask>((*pattern)->program);
+  handle->source = found->source;
+  handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
   return Attention(std::move(handle));
 }
 
 std::string EngineOptions::default_cache_dir() {
-  const auto variable = [](const char* name) -> std::string {
-    const char* value = std::getenv(name);
-    return value != nullptr ? value : "";
-  };
   if (std::getenv("FLEXJIT_CACHE_DIR") != nullptr) return variable("FLEXJIT_CACHE_DIR");
   if (const std::string base = variable("XDG_CACHE_HOME"); base.starts_with('/')) return base + "/flexjit";
   if (const std::string home = variable("HOME"); home.starts_with('/')) return home + "/.cache/flexjit";
   return {};
 }
 
-Backend EngineOptions::default_backend() {
-  const char* value = std::getenv("FLEXJIT_REFERENCE");
-  const std::string_view text = value != nullptr ? value : "";
-  return text.empty() || text == "0" ? Backend::kCompiled : Backend::kReference;
-}
+std::string EngineOptions::default_perf() { return variable("FLEXJIT_PERF"); }
+
+bool EngineOptions::default_gdb() { return is_set("FLEXJIT_GDB"); }
+
+Backend EngineOptions::default_backend() { return !is_set("FLEXJIT_REFERENCE") ? Backend::kCompiled : Backend::kReference; }
 
 Engine::Engine(EngineOptions options) : impl_(std::make_shared<Impl>(std::move(options))) {}
 Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
-Result<Attention> Engine::compile(const AttentionSpec& spec) {
-  return api::guarded("compile", [&] { return impl_->compile(spec); });
+Result<Attention> Engine::compile(const AttentionSpec& spec, Trace* trace) {
+  return api::guarded("compile", [&] { return impl_->compile(spec, trace); });
 }
 
 EngineStats Engine::stats() const { return impl_->kernels->stats(); }

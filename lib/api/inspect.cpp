@@ -12,6 +12,7 @@
 #include "api/guard.h"
 #include "api/pattern.h"
 #include "api/report.h"
+#include "api/time_phases.h"
 #include "inspect/view.h"
 
 namespace flexjit {
@@ -99,6 +100,7 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   // A kernel can be shown whatever backend the caller runs.
   EngineOptions compiled = options;
   compiled.backend = Backend::kCompiled;
+  compiled.gdb = false;
   const auto prepared = api::prepare_pattern(spec, compiled, api::Purpose::kShow);
   if (!prepared) return prepared.diagnostics();
   const api::Pattern& pattern = **prepared;
@@ -118,6 +120,13 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
       return api::describe_fault(pattern, call.bound.buffers, fault);
     };
     subject.values = {api::mask_shape_of(request.sizes), call.bound.environment, call.known};
+  }
+  if (shows(request, InspectView::kTiming)) {
+    const Result<const plan::CompilerDoor*> door = subject.open_compiler();
+    if (!door) return door.diagnostics();
+    Result<inspector::PhaseTimes> times = api::time_phases(spec, pattern, **door);
+    if (!times) return times.diagnostics();
+    subject.times = std::move(*times);
   }
   const bool runs = request.run != nullptr && plan::can_execute(pattern.key->key.target);
   if (runs && shows(request, InspectView::kRoofline)) {

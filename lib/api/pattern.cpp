@@ -5,8 +5,11 @@
 #include <string>
 #include <utility>
 
+#include "api/debug_source.h"
 #include "api/flags.h"
+#include "api/pattern_name.h"
 #include "api/report.h"
+#include "cache/perf.h"
 #include "ir/lower.h"
 #include "ir/passes.h"
 #include "plan/kernel_key.h"
@@ -72,6 +75,10 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   if (options.threads < 0) {
     report.add(Finding::kBadOption, "EngineOptions::threads", options.threads, "give 1 or more, or 0 for all cores");
   }
+  if (!cache::parse_perf(options.perf)) {
+    report.add(Finding::kBadOption, "EngineOptions::perf", fmt::format("\"{}\"", options.perf),
+               "give \"map\", \"jitdump\" or \"\", there or in the environment variable FLEXJIT_PERF");
+  }
   return report.take();
 }
 
@@ -104,7 +111,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
                                                        Purpose purpose) {
   Diagnostics wrong = check_spec(spec, options);
   plan::Target target;
-  if (options.backend == Backend::kCompiled) {
+  if (options.backend != Backend::kReference) {
     if (Result<plan::Target> found = target_of(options, purpose)) {
       target = *found;
     } else {
@@ -119,6 +126,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   if (!wrong.empty()) return wrong;
 
   auto pattern = std::make_shared<Pattern>();
+  pattern->name = pattern_name(spec);
   pattern->lowered = std::move(lowered->program);
   pattern->interface = std::move(lowered->interface);
   pattern->program = optimise(pattern->lowered, pattern->interface);
@@ -127,13 +135,15 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->scale = spec.scale.value_or(1.0F / std::sqrt(static_cast<float>(spec.head_dim)));
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
-  if (options.backend == Backend::kCompiled) {
-    pattern->key = std::make_shared<const cache::HashedKey>(plan::plan_kernel({.program = pattern->program,
-                                                                               .types = pattern->types,
-                                                                               .weights = pattern->weights,
-                                                                               .head_dim = pattern->head_dim,
-                                                                               .v_head_dim = pattern->v_head_dim},
-                                                                              target));
+  if (options.backend != Backend::kReference) {
+    plan::KernelKey key = plan::plan_kernel({.program = pattern->program,
+                                             .types = pattern->types,
+                                             .weights = pattern->weights,
+                                             .head_dim = pattern->head_dim,
+                                             .v_head_dim = pattern->v_head_dim},
+                                            target);
+    if (options.gdb) key.debug = make_debug_source(pattern->program, pattern->interface);
+    pattern->key = std::make_shared<const cache::HashedKey>(std::move(key));
   }
   return std::shared_ptr<const Pattern>(std::move(pattern));
 }

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "cache/kernel_cache.h"
 #include "dsl/source.h"
@@ -27,6 +28,7 @@ struct Pattern {
   plan::ElementTypes types;
   plan::Weights weights = plan::Weights::kSoftmax;
   cache::SharedKey key;  // null for the reference backend
+  std::string name;      // see pattern_name.h
 };
 
 // Element types with their defaults filled in.

@@ -41,10 +41,17 @@ Result<RunStats> finish(const Attention::Impl& impl, const Call& call, const run
   return RunStats{.blocks = mask != nullptr ? mask->counts() : BlockCounts{}, .scores_visited = outcome.scores_visited};
 }
 
-int threads_of(const Attention::Impl& impl) { return impl.threads > 0 ? impl.threads : omp_get_max_threads(); }
+runtime::Workers workers_of(const Attention::Impl& impl, const RunArgs& args) {
+  return {.threads = impl.threads > 0 ? impl.threads : omp_get_max_threads(), .trace = args.trace};
+}
+
+DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, const Call& call, const BlockMaskShape& wanted) {
+  const runtime::TracedPhase phase(args.trace, TraceKind::kBlockMask);
+  return impl.derived->get(impl.pattern->program, call.bound.environment, wanted);
+}
 
 // Few query rows: all of them in one row of mask blocks, and a mask that differs between the heads of a group is left to the
-// other nest. No value: this call is not one for decoding.
+// other nest. No value: this call is not one for decoding, or may do without that kernel.
 std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   const CallShape& shape = call.shape;
   if (!impl.decode->suits(shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
@@ -59,14 +66,17 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
                                 .q_block = shape.q_len,
                                 .kv_block = kMinKvBlock};
     if (!runtime::serves_decode(mask::broadcast_shape(program, wanted), launch.arg)) return std::nullopt;
-    derived = impl.derived->get(program, call.bound.environment, wanted);
+    derived = derive(impl, args, call, wanted);
   }
   const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
   if (mask != nullptr && !runtime::serves_decode(mask->shape(), launch.arg)) return std::nullopt;
-  const Result<DecodeKernel::Ready> ready = impl.decode->get();
-  if (!ready) return Result<RunStats>(ready.diagnostics());
+  const Result<DecodeKernel::Ready> ready = impl.decode->get(args.trace);
+  if (!ready) {
+    if (impl.may_lack_compiler(ready.diagnostics())) return std::nullopt;
+    return Result<RunStats>(ready.diagnostics());
+  }
   const runtime::DecodeOutput output{ready->types.out, ready->weights};
-  return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, threads_of(impl)), mask);
+  return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, workers_of(impl, args)), mask);
 }
 
 }  // namespace
@@ -74,12 +84,12 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   DerivedMask::Shared derived;
   if (call.block_mask == nullptr) {
-    derived = impl.derived->get(impl.pattern->program, call.bound.environment, wanted_blocks(impl, call.shape));
+    derived = derive(impl, args, call, wanted_blocks(impl, call.shape));
   }
   const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
   Launch launch = make_launch(*impl.pattern, args, call);
   launch.arg.block_counts = impl.block_counts;
-  return finish(impl, call, runtime::launch(impl.kernel->kernel, launch.arg, mask, threads_of(impl)), mask);
+  return finish(impl, call, runtime::launch(impl.kernel->kernel, launch.arg, mask, workers_of(impl, args)), mask);
 }
 
 }  // namespace api
@@ -92,7 +102,10 @@ Result<RunStats> Attention::run(const RunArgs& args) const {
     // Without keys there is no score and no read to make: every row is 0 and -inf, which the reference writes as well. The
     // kernel's hoisted reads rest on lengths of at least 1.
     const bool by_reference = impl_->kernel == nullptr || call->shape.kv_len == 0;
-    if (by_reference) return api::attend_by_reference(*impl_->pattern, args, *call, {});
+    if (by_reference) {
+      const runtime::TracedPhase phase(args.trace, TraceKind::kReference);
+      return api::attend_by_reference(*impl_->pattern, args, *call, {});
+    }
     if (auto decoded = api::attend_by_decode(*impl_, args, *call)) return *std::move(decoded);
     return api::attend_by_kernel(*impl_, args, *call);
   });

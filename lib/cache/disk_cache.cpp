@@ -46,7 +46,7 @@ class File {
 bool is_own_regular_file(const struct stat& status) { return S_ISREG(status.st_mode) && status.st_uid == ::geteuid(); }
 
 std::optional<std::vector<std::uint8_t>> read_file(const std::string& path, struct stat& status) {
-  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const File file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));  // a pipe of this name must not wait
   if (!file.is_open() || ::fstat(file.get(), &status) != 0) return std::nullopt;
   if (!is_own_regular_file(status) || status.st_size > kMaxEntryBytes) return std::nullopt;
   std::vector<std::uint8_t> bytes(static_cast<std::size_t>(status.st_size));
@@ -69,13 +69,15 @@ bool write_all(int descriptor, std::span<const std::uint8_t> bytes) {
   return true;
 }
 
+enum class Written : std::uint8_t { kDone, kTaken, kFailed };  // kTaken: something has this name already
+
 // A file that has no name until it is whole: nothing remains of a writer that is killed.
-bool write_unnamed(const std::string& directory, const std::string& path, std::span<const std::uint8_t> bytes) {
+Written write_unnamed(const std::string& directory, const std::string& path, std::span<const std::uint8_t> bytes) {
   const File file(::open(directory.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600));
-  if (!file.is_open() || !write_all(file.get(), bytes)) return false;
+  if (!file.is_open() || !write_all(file.get(), bytes)) return Written::kFailed;
   const std::string link = fmt::format("/proc/self/fd/{}", file.get());
-  if (::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return true;
-  return errno == EEXIST;  // another process was faster with the same entry
+  if (::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return Written::kDone;
+  return errno == EEXIST ? Written::kTaken : Written::kFailed;
 }
 
 void write_named(const std::string& directory, const std::string& path, std::span<const std::uint8_t> bytes) {
@@ -131,7 +133,15 @@ void DiskCache::store(const plan::CodeImage& image) {
   ::mkdir(directory_.c_str(), 0700);
   const std::string path = path_of(file_of(image.key_text));
   const std::vector<std::uint8_t> bytes = to_entry(image);
-  if (!write_unnamed(directory_, path, bytes)) write_named(directory_, path, bytes);
+  switch (write_unnamed(directory_, path, bytes)) {
+    case Written::kDone: break;
+    case Written::kTaken:
+      // Mostly by another process that was faster. What cannot be read there would otherwise be a miss for ever.
+      if (load(image.key_text)) break;
+      ::unlink(path.c_str());
+      [[fallthrough]];
+    case Written::kFailed: write_named(directory_, path, bytes); break;
+  }
   shrink_to(capacity_bytes_);
 }
 
@@ -142,9 +152,9 @@ std::vector<DiskEntry> DiskCache::list() const {
   for (const std::string& name : names_in(directory_)) {
     if (!name.ends_with(kEntrySuffix)) continue;
     struct stat status{};
+    if (::lstat(path_of(name).c_str(), &status) != 0) continue;  // it went meanwhile
     const auto bytes = read_file(path_of(name), status);
-    if (!bytes) continue;
-    const auto image = from_entry(*bytes);
+    const auto image = bytes ? from_entry(*bytes) : std::nullopt;
     entries.push_back({name, image ? image->key_text : "", status.st_size, now - status.st_mtime});
   }
   std::ranges::sort(entries, {}, &DiskEntry::age_seconds);
@@ -152,10 +162,22 @@ std::vector<DiskEntry> DiskCache::list() const {
 }
 
 std::int64_t DiskCache::remove_damaged() {
-  std::int64_t removed = 0;
+  std::int64_t removed = remove_abandoned();
   for (const DiskEntry& entry : list()) {
     const bool is_good = !entry.key_text.empty() && entry.file == file_of(entry.key_text);
     if (!is_good && ::unlink(path_of(entry.file).c_str()) == 0) ++removed;
+  }
+  return removed;
+}
+
+std::int64_t DiskCache::remove_abandoned() {
+  std::int64_t removed = 0;
+  if (!problem().empty()) return removed;
+  const std::time_t now = std::time(nullptr);
+  for (const std::string& name : names_in(directory_)) {
+    struct stat status{};
+    if (!name.starts_with(kTemporaryPrefix) || ::lstat(path_of(name).c_str(), &status) != 0) continue;
+    if (now - status.st_mtime > kAbandonedSeconds && ::unlink(path_of(name).c_str()) == 0) ++removed;
   }
   return removed;
 }
@@ -167,14 +189,12 @@ std::int64_t DiskCache::shrink_to(std::int64_t bytes) {
     std::string path;
   };
   std::vector<Aged> entries;
-  std::int64_t total = 0, removed = 0;
-  const std::time_t now = std::time(nullptr);
+  std::int64_t total = 0, removed = remove_abandoned();
   for (const std::string& name : names_in(directory_)) {
+    if (!name.ends_with(kEntrySuffix)) continue;
     const std::string path = path_of(name);
     struct stat status{};
     if (::lstat(path.c_str(), &status) != 0 || !is_own_regular_file(status)) continue;
-    if (name.starts_with(kTemporaryPrefix) && now - status.st_mtime > kAbandonedSeconds) ::unlink(path.c_str());
-    if (!name.ends_with(kEntrySuffix)) continue;
     entries.push_back({status.st_mtime, status.st_size, path});
     total += status.st_size;
   }

@@ -14,7 +14,7 @@ namespace flexjit::cache {
 // One file of the directory, for listings.
 struct DiskEntry {
   std::string file;      // its name in the directory
-  std::string key_text;  // empty: the entry is damaged
+  std::string key_text;  // empty: the entry is damaged, or cannot be read
   std::int64_t bytes = 0;
   std::int64_t age_seconds = 0;  // since it was last used
 };
@@ -36,12 +36,13 @@ class DiskCache {
   const std::string& directory() const { return directory_; }
 
   std::vector<DiskEntry> list() const;  // most recently used first
-  // Each returns how many files it removed.
+  // Each returns how many files it removed, temporary files of killed writers among them.
   std::int64_t remove_damaged();
   std::int64_t shrink_to(std::int64_t bytes);
 
  private:
   std::string path_of(const std::string& file) const { return directory_ + "/" + file; }
+  std::int64_t remove_abandoned();
 
   std::string directory_;
   std::int64_t capacity_bytes_;

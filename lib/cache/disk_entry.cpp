@@ -56,13 +56,14 @@ std::vector<std::uint8_t> to_entry(const plan::CodeImage& image) {
                 image.pack_offset,
                 image.decode_offset,
                 own_code_id()};
-  std::vector<std::uint8_t> bytes(sizeof(header));
+  std::uint64_t checksum = 0;
+  std::vector<std::uint8_t> bytes(sizeof(header) + image.key_text.size() + image.bytes.size() + sizeof(checksum));
   std::memcpy(bytes.data(), &header, sizeof(header));
-  bytes.insert(bytes.end(), image.key_text.begin(), image.key_text.end());
-  bytes.insert(bytes.end(), image.bytes.begin(), image.bytes.end());
-  const std::uint64_t checksum = checksum_of(bytes);
-  bytes.resize(bytes.size() + sizeof(checksum));
-  std::memcpy(bytes.data() + bytes.size() - sizeof(checksum), &checksum, sizeof(checksum));
+  const auto code = std::ranges::copy(image.key_text, bytes.begin() + sizeof(header)).out;
+  std::ranges::copy(image.bytes, code);
+  const std::span<const std::uint8_t> body(bytes.data(), bytes.size() - sizeof(checksum));
+  checksum = checksum_of(body);
+  std::memcpy(bytes.data() + body.size(), &checksum, sizeof(checksum));
   return bytes;
 }
 

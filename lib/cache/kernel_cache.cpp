@@ -24,7 +24,10 @@ SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image
       break;
     case plan::Nest::kDecode: kernel.decode = code.function<plan::DecodeFn>(image.decode_offset); break;
   }
-  return std::make_shared<const LoadedKernel>(LoadedKernel{std::move(code), kernel, image.compile_ms});
+  LoadedKernel loaded{std::move(code), kernel, image.compile_ms};
+  if (!image.debug_object.empty())
+    loaded.debugger = std::make_unique<DebuggerEntry>(image.debug_object, loaded.code.function<const void*>(0));
+  return std::make_shared<const LoadedKernel>(std::move(loaded));
 }
 
 Result<KernelCache::Found> KernelCache::find_or_compile(const SharedKey& key, const Compile& compile) {
@@ -66,7 +69,6 @@ KernelCache::Outcome KernelCache::compile_and_keep(const SharedKey& key, const C
   if (!image) return image.diagnostics();
   SharedKernel kernel = load_image(key->key, *image);
   std::lock_guard lock(mutex_);
-  ++compiles_;
   kernels_.insert(key, kernel, kernel->code.bytes());
   return kernel;
 }
@@ -78,7 +80,7 @@ void KernelCache::land(const SharedKey& key) {
 
 CacheStats KernelCache::stats() const {
   std::lock_guard lock(mutex_);
-  return {.compiles = compiles_, .hits = hits_, .kernels = kernels_.size(), .bytes = kernels_.weight()};
+  return {.hits = hits_, .kernels = kernels_.size(), .bytes = kernels_.weight()};
 }
 
 void KernelCache::clear() {

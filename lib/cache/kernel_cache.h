@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "cache/code_memory.h"
+#include "cache/gdb.h"
 #include "cache/lru_map.h"
 #include "flexjit/result.h"
 #include "plan/compiler_door.h"
@@ -32,6 +33,7 @@ struct LoadedKernel {
   CodeMemory code;
   runtime::Kernel kernel;
   double compile_ms = 0;
+  std::unique_ptr<DebuggerEntry> debugger{};  // null: no debug information
 };
 using SharedKernel = std::shared_ptr<const LoadedKernel>;
 
@@ -39,7 +41,6 @@ using SharedKernel = std::shared_ptr<const LoadedKernel>;
 SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image);
 
 struct CacheStats {
-  std::int64_t compiles = 0;
   std::int64_t hits = 0;
   std::size_t kernels = 0;
   std::size_t bytes = 0;
@@ -81,7 +82,6 @@ class KernelCache {
   mutable std::mutex mutex_;
   LruMap<SharedKey, SharedKernel, KeyHash, KeyEqual> kernels_;
   std::list<Flight> flights_;
-  std::int64_t compiles_ = 0;
   std::int64_t hits_ = 0;
 };
 

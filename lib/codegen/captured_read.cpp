@@ -4,11 +4,6 @@
 #include "codegen/storage.h"
 
 namespace flexjit::codegen {
-namespace {
-
-bool has_gather(plan::Isa isa) { return isa == plan::Isa::kX86_64_V3 || isa == plan::Isa::kX86_64_V4; }
-
-}  // namespace
 
 CapturedReads::CapturedReads(Emitter& e) : e_(e) {
   auto* type = e.ir().getInt64Ty();
@@ -57,7 +52,7 @@ llvm::Value* CapturedReads::load(const ElementAddress& at, DType dtype, Index st
     moved.pointer = ir.CreateGEP(element, at.pointer, offset);
   }
   if (Emitter::is_vector(at.pointer)) {
-    const bool native = has_gather(e_.isa()) && element->getScalarSizeInBits() == 32;
+    const bool native = plan::has_gather(e_.isa()) && element->getScalarSizeInBits() == 32;
     return widen(e_, native ? gather(moved, element) : load_lane_by_lane(moved, element), dtype);
   }
   if (moved.allowed) moved.pointer = ir.CreateSelect(moved.allowed.value, moved.pointer, zero_);

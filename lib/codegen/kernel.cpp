@@ -13,9 +13,13 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
   const TargetNames names = target_names(key.target);
   module->setTargetTriple(llvm::Triple(names.triple));
   module->setPICLevel(llvm::PICLevel::BigPIC);
-  std::optional<LineTable> table;
-  if (lines == Lines::kParts) table.emplace(*module);
-  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target), table ? &*table : nullptr);
+  std::unique_ptr<LineTable> table;
+  if (lines == Lines::kParts) {
+    table = make_part_lines(*module);
+  } else if (key.debug) {
+    table = make_text_lines(*module, *key.debug);
+  }
+  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target), table.get());
   switch (key.nest) {
     case plan::Nest::kPrefill:
       ForwardEmitter(emitter, key).emit();

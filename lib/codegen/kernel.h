@@ -9,10 +9,11 @@
 
 namespace flexjit::codegen {
 
-// Whether instructions carry the part and node that they are for (plan/kernel_parts.h).
-enum class Lines : std::uint8_t { kNone, kParts };
+// What instructions carry: the lines of the pattern's text where the key has debug information, or the part and node that they
+// are for (plan/kernel_parts.h).
+enum class Lines : std::uint8_t { kOfText, kParts };
 
 // The module has the functions of kernel_abi.h, `attend` and `pack` or `decode`, and refers to no symbol outside itself.
-std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key, Lines lines = Lines::kNone);
+std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan::KernelKey& key, Lines lines = Lines::kOfText);
 
 }  // namespace flexjit::codegen

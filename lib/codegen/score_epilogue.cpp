@@ -13,9 +13,6 @@ using ir::Id;
 using ir::Op;
 using plan::Level;
 
-// Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.
-constexpr std::int32_t kRegisterEpilogueCost = 8;
-
 }  // namespace
 
 void ForwardEmitter::load_diagonal_values(Scope& scope, Index row, Index column) {
@@ -53,7 +50,7 @@ void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro,
   const int vectors = key_.tiling.micro_vectors;
   const Ptr first = e_.opaque(score_at(micro.row, micro.column));
   const Ptr maxima = e_.opaque(real_at(scratch_.max_lanes, micro.row, e_.lanes(), e_.index(0)));
-  if (hoisting_.score_cost <= kRegisterEpilogueCost) {
+  if (hoisting_.score_cost <= plan::kRegisterEpilogueCost) {
     for (int r = 0; r < key_.tiling.micro_rows; ++r) {
       const auto of_row =
           llvm::ArrayRef(scores).slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors));

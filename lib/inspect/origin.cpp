@@ -3,26 +3,12 @@
 #include "inspect/origin.h"
 
 #include "inspect/source_texts.h"
+#include "ir/origins.h"
 
 namespace flexjit::inspector {
 
-Origins::Origins(const Subject& subject) : subject_(subject), expressions_(subject.program.size()) {
-  const auto marks = subject.program.marks();
-  const auto length = [](const ir::Expression& e) { return e.end - e.begin; };
-  for (std::size_t i = 0; i < marks.size(); ++i) {
-    if (!marks[i].valid()) continue;
-    const ir::Expression& expression = subject.interface.expressions[i];
-    auto& known = expressions_[marks[i].index];
-    if (!known || length(expression) < length(*known)) known = expression;
-  }
-  for (auto i = static_cast<std::uint32_t>(subject.program.size()); i-- > 0;) {
-    for (ir::Id operand : subject.program.operands(ir::Id{i})) {
-      if (!expressions_[operand.index]) expressions_[operand.index] = expressions_[i];
-    }
-  }
-}
-
-std::optional<ir::Expression> Origins::expression_of(ir::Id node) const { return expressions_[node.index]; }
+Origins::Origins(const Subject& subject)
+    : subject_(subject), expressions_(ir::expressions_of(subject.program, subject.interface)) {}
 
 std::string Origins::text_of(ir::Id node) const {
   const auto& expression = expressions_[node.index];

@@ -15,9 +15,6 @@ class Origins {
   // `subject` must outlive it.
   explicit Origins(const Subject& subject);
 
-  // The shortest expression of the text whose value this node is; for nodes that simplification made, that of a node that uses
-  // them.
-  std::optional<ir::Expression> expression_of(ir::Id node) const;
   // "slope[h] * (kv_idx - q_idx)", in one line.
   std::string text_of(ir::Id node) const;
   // {"text", "source", "line", "column", "length"}; null where there is no expression.

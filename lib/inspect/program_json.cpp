@@ -34,6 +34,7 @@ void add_access(Json& json, const ir::Interface& interface, const Access& access
   json["guard"] = operands[0].index;
   json["indices"] = ids_json(operands.subspan(1));
   json["checked"] = access.checked;
+  if (!access.checked) return;  // a proved read needs no place, and has none
   const ir::ReadSite& site = interface.sites[access.site];
   json["place"] = {{"source", site.source_name}, {"line", site.line}, {"column", site.column}, {"length", site.length}};
 }

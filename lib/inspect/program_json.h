@@ -6,7 +6,7 @@
 namespace flexjit::inspector {
 
 // {"id", "op", "type", "operands", ...}: by op also "value", "param", or what is read: "buffers", "guard", "indices",
-// "checked", and "place" in the text. Floats that JSON cannot say are "inf", "-inf" and "nan".
+// "checked", and of a checked read its "place". Floats that JSON cannot say are "inf", "-inf" and "nan".
 Json node_json(const ir::Program& program, const ir::Interface& interface, ir::Id id);
 
 // {"buffers", "params", "nodes", "score", "mask"}; a root that does nothing is null.

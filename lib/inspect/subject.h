@@ -40,14 +40,21 @@ struct CountedRun {
   double seconds = 0;  // of the kernel that does not count
 };
 
+// How long the phases of the compilation take.
+struct PhaseTimes {
+  int repetitions = 0;  // of which each phase's time is the median
+  std::vector<plan::PhaseTime> phases{};
+  std::vector<plan::PhaseTime> passes{};  // of LLVM's code generator, in one further run
+};
+
 struct Subject {
   std::vector<Text> texts;  // in the order in which they apply
   const ir::Program& lowered;
   const ir::Program& program;  // simplified, reads proved
   const ir::Interface& interface;
   const plan::KernelKey& key;
-  Values values{};                        // of views that need a call; else empty
-  std::vector<plan::PhaseTime> phases{};  // from the text to the key; measured for the view that shows them
+  Values values{};     // of views that need a call; else empty
+  PhaseTimes times{};  // for the view that shows them; else empty
   // The diagnostic of a read outside its buffer, for views that evaluate elements.
   std::function<Diagnostic(const ir::ReadFault&)> describe_fault{};
   // Runs the call; empty where none was given.

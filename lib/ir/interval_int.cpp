@@ -1,5 +1,6 @@
 // Ranges of 32-bit ints. Bounds are exact in double up to 2^53; a result that leaves the 32 bits wraps, and is then any int.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "ir/arithmetic.h"
@@ -101,15 +102,23 @@ Range bit_xor(const Range& a, const Range& b) {
   return {same_sign ? 0 : -power, power - 1, false};
 }
 
+// All ints of a range agree in the bits above the highest in which its ends differ; so does what is made of them. Nothing is
+// known where that bit is the sign.
+Range of_common_bits(Op op, const Range& a, const Range& b) {
+  const auto x = static_cast<std::uint64_t>(whole(a.lo)), y = static_cast<std::uint64_t>(whole(b.lo));
+  const std::uint64_t differing = (x ^ static_cast<std::uint64_t>(whole(a.hi))) | (y ^ static_cast<std::uint64_t>(whole(b.hi)));
+  if (std::countl_zero(differing) == 0) return kAnyInt;
+  const std::uint64_t open = differing == 0 ? 0 : ~std::uint64_t{0} >> std::countl_zero(differing);
+  const std::uint64_t value = op == Op::kAnd ? x & y : op == Op::kOr ? x | y : x ^ y;
+  const auto bound = [](std::uint64_t bits) { return static_cast<double>(static_cast<std::int64_t>(bits)); };
+  return {bound(value & ~open), bound(value | open), false};
+}
+
 Range bitwise(Op op, const Range& a, const Range& b) {
-  if (a.is_point() && b.is_point()) {
-    const std::int64_t x = whole(a.lo);
-    const std::int64_t y = whole(b.lo);
-    const std::int64_t value = op == Op::kAnd ? x & y : op == Op::kOr ? x | y : x ^ y;
-    return Range::point(static_cast<double>(value));
-  }
-  if (op == Op::kAnd) return a.is_point() ? bit_and(b, a) : bit_and(a, b);
-  return op == Op::kOr ? bit_or(a, b) : bit_xor(a, b);
+  const Range bits = of_common_bits(op, a, b);
+  Range values = op == Op::kOr ? bit_or(a, b) : bit_xor(a, b);
+  if (op == Op::kAnd) values = a.is_point() ? bit_and(b, a) : bit_and(a, b);
+  return {std::max(bits.lo, values.lo), std::min(bits.hi, values.hi), false};
 }
 
 // Only the low five bits of a count matter; outside [0, 31] the count is unknown.

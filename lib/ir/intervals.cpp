@@ -96,10 +96,14 @@ Range IntervalAnalysis::eval(Id id, const Box& box) const {
   const auto operands = program_.operands(id);
   for (std::size_t i = 0; i < operands.size(); ++i) x[i] = ranges_[operands[i].index];
   const Type type = program_.node(operands.back()).type;
-  if (operands.size() == 2 && operands[0] == operands[1]) {
+  const bool twice = operands.size() == 2 && operands[0] == operands[1];
+  if (twice) {
     if (const auto known = range_of_twice(node.op, type)) return *known;
   }
-  return range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
+  Range range = range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
+  // A square is not negative, but an int that wraps may be.
+  if (twice && node.op == Op::kMul && range != kAnyInt) range.lo = std::max(range.lo, 0.0);
+  return range;
 }
 
 Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
@@ -131,7 +135,7 @@ Range IntervalAnalysis::eval_access(Id id) const {
     for (std::size_t d = 1; d < operands.size(); ++d) index[d - 1] = ranges_[operands[d].index];
     values = within_type(buffers_->range(program_.read(id).buffer, {index.data(), operands.size() - 1}), node.type);
   }
-  return guard.lo == 0 ? join(values, Range::point(0)) : values;
+  return values;
 }
 
 namespace {

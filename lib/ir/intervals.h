@@ -1,5 +1,7 @@
 // Program + a box of positions -> the range of every node over that box. Sound, never exact by promise: the true set of values
-// is inside the range. Booleans are three-valued. The block mask and the inspector are its users.
+// is inside the range. Booleans are three-valued. Where the guard of a read is undecided its range is that of the values that
+// are read, without the 0 of a false guard: no root depends on a read where its guard is false. The block mask and the
+// inspector are its users.
 #pragma once
 
 #include <cstdint>
@@ -57,6 +59,8 @@ class IntervalAnalysis {
   std::span<const Range> run(const Box& box);
   // The mask's truth over the box: point(0) never allowed, point(1) always, else kAnyBool.
   Range mask(const Box& box);
+  // What the last call found, by id; after mask(), of the nodes that the mask reaches alone.
+  std::span<const Range> ranges() const { return ranges_; }
 
  private:
   Range eval(Id id, const Box& box) const;

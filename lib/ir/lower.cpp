@@ -47,21 +47,24 @@ Diagnostics too_complex(const dsl::Checked& checked, dsl::TypedId root) {
 Result<Lowered> lower_source(const dsl::Source& source) {
   const Result<dsl::Checked> checked = dsl::check_source(source);
   if (!checked) return checked.diagnostics();
+  return lower_checked(*checked);
+}
 
+Result<Lowered> lower_checked(const dsl::Checked& checked) {
   ProgramBuilder builder;
-  Interface interface = lower_declarations(*checked, builder);
-  for (const dsl::SourceText& text : checked->texts) interface.texts.push_back({text.name, text.text});
-  ExpressionLowering lowering(*checked, builder, interface);
+  Interface interface = lower_declarations(checked, builder);
+  for (const dsl::SourceText& text : checked.texts) interface.texts.push_back({text.name, text.text});
+  ExpressionLowering lowering(checked, builder, interface);
   Id score;
-  if (checked->score.valid()) {
-    score = lowering.lower_root(checked->score);
-    if (lowering.exhausted()) return too_complex(*checked, checked->score);
+  if (checked.score.valid()) {
+    score = lowering.lower_root(checked.score);
+    if (lowering.exhausted()) return too_complex(checked, checked.score);
     if (builder.program().node(score).type == Type::kInt) score = builder.make(Op::kIntToFloat, {score});
   }
   Id mask;
-  if (checked->mask.valid()) {
-    mask = lowering.lower_root(checked->mask);
-    if (lowering.exhausted()) return too_complex(*checked, checked->mask);
+  if (checked.mask.valid()) {
+    mask = lowering.lower_root(checked.mask);
+    if (lowering.exhausted()) return too_complex(checked, checked.mask);
   }
   return Lowered{std::move(builder).finish(score, mask), std::move(interface)};
 }

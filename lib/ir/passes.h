@@ -23,4 +23,7 @@ std::string print(const Program& program);
 // The same with the names of buffers and params, for people.
 std::string print(const Program& program, const Interface& interface);
 
+// A Const: the shortest text that reads back as the same value.
+std::string print_constant(const Program& program, Id id);
+
 }  // namespace flexjit::ir

@@ -45,7 +45,7 @@ class Printer {
     const Node& node = program_.node(id);
     fmt::format_to(out(), "%{} = ", id.index);
     switch (type_rule(node.op)) {
-      case TypeRule::kConst: fmt::format_to(out(), "const {}", constant(id)); break;
+      case TypeRule::kConst: fmt::format_to(out(), "const {}", print_constant(program_, id)); break;
       case TypeRule::kVariadic: print_access(id); break;
       case TypeRule::kVariable:
         text_ += mnemonic(node.op);
@@ -63,18 +63,6 @@ class Printer {
       case TypeRule::kBoolToInt: fmt::format_to(out(), "{} {}", mnemonic(node.op), list(program_.operands(id))); break;
     }
     fmt::format_to(out(), " : {}\n", name_of(node.type));
-  }
-
-  std::string constant(Id id) const {
-    switch (program_.node(id).type) {
-      case Type::kInt: return fmt::format("{}", program_.const_int(id));
-      case Type::kBool: return program_.const_bool(id) ? "true" : "false";
-      case Type::kFloat: break;
-    }
-    // The shortest text that reads back as the same float.
-    std::string text = fmt::format("{}", program_.const_float(id));
-    if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
-    return text;
   }
 
   static std::string list(std::span<const Id> ids, std::string_view tail = {}) {
@@ -111,6 +99,17 @@ class Printer {
 };
 
 }  // namespace
+
+std::string print_constant(const Program& program, Id id) {
+  switch (program.node(id).type) {
+    case Type::kInt: return fmt::format("{}", program.const_int(id));
+    case Type::kBool: return program.const_bool(id) ? "true" : "false";
+    case Type::kFloat: break;
+  }
+  std::string text = fmt::format("{}", program.const_float(id));
+  if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
+  return text;
+}
 
 std::string print(const Program& program) { return Printer(program, nullptr).text(); }
 std::string print(const Program& program, const Interface& interface) { return Printer(program, &interface).text(); }

@@ -3,9 +3,8 @@
 
 #include <llvm/Support/raw_ostream.h>
 
-#include <chrono>
-
 #include "codegen/block_counts.h"
+#include "jit/debug_object.h"
 #include "jit/generate.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
@@ -15,9 +14,10 @@ namespace flexjit::jit {
 
 namespace {
 
-Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key) {
+Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key, PhaseClock& clock) {
   auto object = generate(emitted, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
+  clock.lap("code generation");
   auto linked = link_image(llvm::MemoryBufferRef({object->data(), object->size()}, "kernel"));
   if (!linked) return linked.diagnostics();
   plan::CodeImage image;
@@ -30,27 +30,30 @@ Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key)
     case plan::Nest::kDecode: image.decode_offset = linked->symbols.at("decode"); break;
   }
   image.key_text = plan::canonical_text(key);
+  if (key.debug) image.debug_object = place_sections(*object, linked->sections);
+  clock.lap("link");
+  image.compile_ms = clock.total_ms();
+  image.phases = clock.take();
   return image;
 }
 
 }  // namespace
 
 Result<plan::CodeImage> compile(const plan::KernelKey& key) try {
-  const auto start = std::chrono::steady_clock::now();
-  auto emitted = emit(key);
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
   if (!emitted) return emitted.diagnostics();
-  Result<plan::CodeImage> image = make_image(*emitted, key);
-  if (image) image->compile_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-  return image;
+  return make_image(*emitted, key, clock);
 } catch (const support::InternalError& error) {
   return internal_error(error.what());
 }
 
 Result<plan::CountingImage> compile_counting(const plan::KernelKey& key) try {
-  auto emitted = emit(key);
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
   if (!emitted) return emitted.diagnostics();
   std::vector<std::string> blocks = codegen::count_blocks(*emitted->module);
-  Result<plan::CodeImage> image = make_image(*emitted, key);
+  Result<plan::CodeImage> image = make_image(*emitted, key, clock);
   if (!image) return image.diagnostics();
   return plan::CountingImage{std::move(*image), std::move(blocks)};
 } catch (const support::InternalError& error) {
@@ -58,12 +61,22 @@ Result<plan::CountingImage> compile_counting(const plan::KernelKey& key) try {
 }
 
 Result<std::string> print_ir(const plan::KernelKey& key) try {
-  auto emitted = emit(key);
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
   if (!emitted) return emitted.diagnostics();
   std::string text;
   llvm::raw_string_ostream out(text);
   emitted->module->print(out, nullptr);
   return text;
+} catch (const support::InternalError& error) {
+  return internal_error(error.what());
+}
+
+Result<std::vector<plan::PhaseTime>> time_passes(const plan::KernelKey& key) try {
+  PhaseClock clock;
+  auto emitted = emit(key, clock);
+  if (!emitted) return emitted.diagnostics();
+  return times_of_generating(*emitted);
 } catch (const support::InternalError& error) {
   return internal_error(error.what());
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "flexjit/result.h"
 #include "plan/compiler_door.h"
@@ -17,5 +18,8 @@ Result<plan::CountingImage> compile_counting(const plan::KernelKey& key);
 
 // The module as LLVM IR.
 Result<std::string> print_ir(const plan::KernelKey& key);
+
+// See plan::CompilerDoor. Thread-safe as well: LLVM's timers are global, so compilations wait.
+Result<std::vector<plan::PhaseTime>> time_passes(const plan::KernelKey& key);
 
 }  // namespace flexjit::jit

@@ -6,7 +6,11 @@
 #include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <mutex>
+#include <shared_mutex>
+
 #include "jit/internal_error.h"
+#include "jit/pass_times.h"
 #include "jit/target_machine.h"
 
 namespace flexjit::jit {
@@ -22,27 +26,13 @@ class PassGate : public llvm::OptPassGate {
   bool isEnabled() const override { return true; }
 };
 
-}  // namespace
-
-Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines) {
-  Emitted emitted;
-  auto machine = make_target_machine(key.target);
-  if (!machine) return machine.diagnostics();
-  emitted.machine = std::move(*machine);
-  emitted.context = std::make_unique<llvm::LLVMContext>();
-  static PassGate gate;
-  emitted.context->setOptPassGate(gate);
-  emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
-  emitted.module->setDataLayout(emitted.machine->createDataLayout());
-  std::string problem;
-  llvm::raw_string_ostream out(problem);
-  if (llvm::verifyModule(*emitted.module, &out)) {
-    return internal_error("the emitted module is invalid: " + problem + "\n" + plan::canonical_text(key));
-  }
-  return emitted;
+// Held alone while passes are timed, shared by every other generation.
+std::shared_mutex& timers() {
+  static std::shared_mutex mutex;
+  return mutex;
 }
 
-Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
+Result<llvm::SmallVector<char, 0>> run_passes(Emitted& emitted, llvm::CodeGenFileType type) {
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream out(buffer);
   llvm::legacy::PassManager passes;
@@ -51,6 +41,45 @@ Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileT
   }
   passes.run(*emitted.module);
   return buffer;
+}
+
+}  // namespace
+
+Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock, codegen::Lines lines) {
+  Emitted emitted;
+  auto machine = make_target_machine(key.target);
+  if (!machine) return machine.diagnostics();
+  emitted.machine = std::move(*machine);
+  clock.lap("target machine");
+  emitted.context = std::make_unique<llvm::LLVMContext>();
+  static PassGate gate;
+  emitted.context->setOptPassGate(gate);
+  emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
+  emitted.module->setDataLayout(emitted.machine->createDataLayout());
+  clock.lap("emit");
+  std::string problem;
+  llvm::raw_string_ostream out(problem);
+  if (llvm::verifyModule(*emitted.module, &out)) {
+    return internal_error("the emitted module is invalid: " + problem + "\n" + plan::canonical_text(key));
+  }
+  clock.lap("verify");
+  return emitted;
+}
+
+Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type) {
+  const std::shared_lock lock(timers());
+  return run_passes(emitted, type);
+}
+
+Result<std::vector<plan::PhaseTime>> times_of_generating(Emitted& emitted) {
+  const std::unique_lock lock(timers());
+  Diagnostics problems;
+  auto times = times_of_passes([&] {
+    auto object = run_passes(emitted, llvm::CodeGenFileType::ObjectFile);
+    if (!object) problems = object.diagnostics();
+  });
+  if (!problems.empty()) return problems;
+  return times;
 }
 
 }  // namespace flexjit::jit

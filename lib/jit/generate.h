@@ -11,6 +11,7 @@
 
 #include "codegen/kernel.h"
 #include "flexjit/result.h"
+#include "jit/phase_clock.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::jit {
@@ -21,7 +22,10 @@ struct Emitted {
   std::unique_ptr<llvm::TargetMachine> machine;
 };
 
-Result<Emitted> emit(const plan::KernelKey& key, codegen::Lines lines = codegen::Lines::kNone);
+// The phases go into `clock`.
+Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock, codegen::Lines lines = codegen::Lines::kOfText);
 Result<llvm::SmallVector<char, 0>> generate(Emitted& emitted, llvm::CodeGenFileType type);
+// Generates an object file for the times of the passes alone. LLVM's timers are global: other generations wait meanwhile.
+Result<std::vector<plan::PhaseTime>> times_of_generating(Emitted& emitted);
 
 }  // namespace flexjit::jit

@@ -89,6 +89,10 @@ class FlatContext final : public jl::JITLinkContext {
   }
 
   llvm::Error notifyResolved(jl::LinkGraph& graph) override {
+    for (jl::Section& section : graph.sections()) {
+      if (section.blocks_size() > 0)
+        image_.sections[section.getName().str()] = jl::SectionRange(section).getStart().getValue() - kAssumedBase;
+    }
     for (jl::Symbol* symbol : graph.defined_symbols()) {
       if (symbol->hasName()) image_.symbols[(*symbol->getName()).str()] = symbol->getAddress().getValue() - kAssumedBase;
     }
@@ -98,6 +102,15 @@ class FlatContext final : public jl::JITLinkContext {
   void notifyFinalized(jl::JITLinkMemoryManager::FinalizedAlloc allocation) override { allocation.release(); }
 
   llvm::Error modifyPassConfig(jl::LinkGraph&, jl::PassConfiguration& passes) override {
+    // Debug sections stay in the object file, where debuggers look for them.
+    passes.PrePrunePasses.emplace_back([](jl::LinkGraph& graph) -> llvm::Error {
+      llvm::SmallVector<jl::Section*, 8> debug;
+      for (jl::Section& section : graph.sections()) {
+        if (section.getMemLifetime() == llvm::orc::MemLifetime::NoAlloc) debug.push_back(&section);
+      }
+      for (jl::Section* section : debug) graph.removeSection(*section);
+      return llvm::Error::success();
+    });
     passes.PostAllocationPasses.emplace_back([](jl::LinkGraph& graph) -> llvm::Error {
       for (jl::Block* block : graph.blocks()) {
         for (const jl::Edge& edge : block->edges()) {

@@ -14,7 +14,8 @@ namespace flexjit::jit {
 
 struct FlatImage {
   std::vector<std::uint8_t> bytes;
-  std::map<std::string, std::uint64_t> symbols;  // offsets of the defined, visible symbols
+  std::map<std::string, std::uint64_t> symbols;   // offsets of the defined, visible symbols
+  std::map<std::string, std::uint64_t> sections;  // offsets of the sections that were laid out
 };
 
 // Error `internal` when the object refers to an external symbol or needs an absolute address: such code could not be moved.

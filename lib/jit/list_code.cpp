@@ -38,7 +38,8 @@ class SpillListener final : public llvm::DiagnosticHandler {
 }  // namespace
 
 Result<plan::CodeListing> list_code(const plan::KernelKey& key, plan::Costs costs) try {
-  auto emitted = emit(key, codegen::Lines::kParts);
+  PhaseClock clock;
+  auto emitted = emit(key, clock, codegen::Lines::kParts);
   if (!emitted) return emitted.diagnostics();
   plan::CodeListing listing;
   emitted->context->setDiagnosticHandler(std::make_unique<SpillListener>(listing.spills));

@@ -111,13 +111,14 @@ class MachineModel {
     }
     if (lowered.empty()) return plan::BlockCost{};
     // What it takes to fill the pipeline cancels out.
-    constexpr unsigned kFew = 20, kMany = 120;
-    PortMeter few, many;
-    const auto first = simulate(lowered, kFew, few), second = simulate(lowered, kMany, many);
+    const auto size = static_cast<unsigned>(lowered.size());
+    const unsigned few = std::max(5U, 120 / size), many = few + std::max(15U, 300 / size);
+    PortMeter while_filling, ports;
+    const auto first = simulate(lowered, few, while_filling), second = simulate(lowered, many, ports);
     if (!first || !second) return std::nullopt;
-    plan::BlockCost cost{.cycles = static_cast<double>(*second - *first) / (kMany - kFew), .ports = {}};
+    plan::BlockCost cost{.cycles = static_cast<double>(*second - *first) / (many - few), .ports = {}};
     for (const auto& instruction : lowered) cost.micro_ops += instruction->getDesc().NumMicroOps;
-    add_ports(cost, many, kMany);
+    add_ports(cost, ports, many);
     return cost;
   }
 

@@ -1,6 +1,7 @@
 // Collects one plane as runs a row and expands them into FlexAttention's two compact lists when the plane is finished.
 #include "mask/block_mask_builder.h"
 
+#include <algorithm>
 #include <numeric>
 #include <utility>
 
@@ -17,6 +18,11 @@ BlockMaskBuilder::BlockMaskBuilder(const BlockMaskShape& shape) {
     std::iota(lists->indices.begin(), lists->indices.end(), 0);
   }
   rows_.resize(static_cast<std::size_t>(shape.q_blocks()));
+  // One plane's: more is not promised by a shape that came from outside.
+  for (BlockMask::Lists* lists : {&mask_.partial_, &mask_.full_}) {
+    lists->counts.reserve(rows_.size());
+    lists->begins.reserve(rows_.size());
+  }
 }
 
 void BlockMaskBuilder::add(const BlockRect& rect, BlockKind kind) {
@@ -43,37 +49,44 @@ void BlockMaskBuilder::add_row(std::int32_t q, std::span<const BlockKind> kinds)
   }
 }
 
-// A single run is a part of the list that all rows share.
-void BlockMaskBuilder::append_row(BlockMask::Lists& lists, const Row& row, BlockKind kind) const {
-  std::int64_t begin = 0;
-  std::int32_t count = 0, found = 0;
-  const auto for_runs = [&](auto body) {
-    for (std::int32_t i = row.first; i != kNone; i = runs_[static_cast<std::size_t>(i)].next) {
-      if (const Run& run = runs_[static_cast<std::size_t>(i)]; run.kind == kind) body(run);
-    }
-  };
-  for_runs([&](const Run& run) {
-    begin = run.begin;
-    count += run.end - run.begin;
-    ++found;
-  });
-  if (found > 1) {
-    begin = static_cast<std::int64_t>(lists.indices.size());
-    for_runs([&](const Run& run) {
-      for (std::int32_t block = run.begin; block < run.end; ++block) lists.indices.push_back(block);
-    });
+BlockMaskBuilder::RowBlocks BlockMaskBuilder::blocks_of(const Row& row, BlockKind kind) const {
+  RowBlocks found;
+  for (std::int32_t i = row.first; i != kNone; i = runs_[static_cast<std::size_t>(i)].next) {
+    const Run& run = runs_[static_cast<std::size_t>(i)];
+    if (run.kind != kind) continue;
+    found.begin = run.begin;
+    found.count += run.end - run.begin;
+    ++found.runs;
   }
-  lists.counts.push_back(count);
-  lists.begins.push_back(begin);
-  lists.total += count;
+  return found;
+}
+
+// A single run is a part of the list that all rows share. What the others add is counted before, so that the list grows once.
+void BlockMaskBuilder::append_rows(BlockMask::Lists& lists, BlockKind kind) const {
+  std::size_t added = lists.indices.size();
+  for (const Row& row : rows_) {
+    if (const RowBlocks blocks = blocks_of(row, kind); blocks.runs > 1) added += static_cast<std::size_t>(blocks.count);
+  }
+  if (added > lists.indices.capacity()) {
+    lists.indices.reserve(lists.counts.empty() ? added : std::max(added, 2 * lists.indices.capacity()));
+  }
+  for (const Row& row : rows_) {
+    const RowBlocks blocks = blocks_of(row, kind);
+    lists.counts.push_back(blocks.count);
+    lists.begins.push_back(blocks.runs > 1 ? static_cast<std::int64_t>(lists.indices.size()) : blocks.begin);
+    lists.total += blocks.count;
+    if (blocks.runs < 2) continue;
+    for (std::int32_t i = row.first; i != kNone; i = runs_[static_cast<std::size_t>(i)].next) {
+      const Run& run = runs_[static_cast<std::size_t>(i)];
+      for (std::int32_t block = run.begin; block < run.end && run.kind == kind; ++block) lists.indices.push_back(block);
+    }
+  }
 }
 
 void BlockMaskBuilder::finish_plane() {
-  for (Row& row : rows_) {
-    append_row(mask_.partial_, row, BlockKind::kPartial);
-    append_row(mask_.full_, row, BlockKind::kFull);
-    row = {};
-  }
+  append_rows(mask_.partial_, BlockKind::kPartial);
+  append_rows(mask_.full_, BlockKind::kFull);
+  std::ranges::fill(rows_, Row{});
   runs_.clear();
 }
 

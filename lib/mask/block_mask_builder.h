@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -41,11 +42,19 @@ class BlockMaskBuilder {
   struct Row {
     std::int32_t first = kNone, last = kNone;  // in runs_
   };
-  void append_row(BlockMask::Lists& lists, const Row& row, BlockKind kind) const;
+  // The blocks of a row that are of one kind.
+  struct RowBlocks {
+    std::int32_t begin = 0, count = 0;
+    std::int32_t runs = 0;
+  };
+  RowBlocks blocks_of(const Row& row, BlockKind kind) const;
+  void append_rows(BlockMask::Lists& lists, BlockKind kind) const;
 
   BlockMask mask_;
   std::vector<Row> rows_;  // of the current plane
-  std::vector<Run> runs_;  // of all its rows, linked: a row of its own allocation would cost more than the analysis
+  // Of all its rows, linked: an allocation a row would cost more than the analysis. They are most of what is held while a mask
+  // is made, hence a deque, which never holds both an old and a larger new array.
+  std::deque<Run> runs_;
 };
 
 }  // namespace flexjit::mask

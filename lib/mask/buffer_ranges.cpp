@@ -144,7 +144,7 @@ ir::Range BufferTable::scan(const TensorView& view, const IndexBox& box) const {
   }
 }
 
-ir::Range BufferTable::query(const TensorView& view, const Line& line, const Tree& tree, std::int64_t lo,
+ir::Range BufferTable::query(const TensorView& view, const Line& line, const RangeTree& tree, std::int64_t lo,
                              std::int64_t hi) const {
   ir::Range found = kNothing;
   auto read = [&](std::int64_t begin, std::int64_t end) {
@@ -158,16 +158,11 @@ ir::Range BufferTable::query(const TensorView& view, const Line& line, const Tre
   }
   read(lo, first_chunk * kChunk);
   read(last_chunk * kChunk, end);
-  std::size_t left = static_cast<std::size_t>(first_chunk) + tree.size() / 2;
-  std::size_t right = static_cast<std::size_t>(last_chunk) + tree.size() / 2;
-  for (; left < right; left /= 2, right /= 2) {
-    if (left % 2 == 1) include(found, tree[left++]);
-    if (right % 2 == 1) include(found, tree[--right]);
-  }
+  include(found, tree.range(static_cast<std::size_t>(first_chunk), static_cast<std::size_t>(last_chunk)));
   return found;
 }
 
-const BufferTable::Tree& BufferTable::tree_of(const TensorView& view, const LineKey& key, const Line& line) const {
+const RangeTree& BufferTable::tree_of(const TensorView& view, const LineKey& key, const Line& line) const {
   if (auto known = trees_.find(key); known != trees_.end()) return known->second;
   const auto chunks = static_cast<std::size_t>((line.count + kChunk - 1) / kChunk);
   // Planes are visited one after the other, so the lines of earlier ones are seldom asked for again.
@@ -176,16 +171,10 @@ const BufferTable::Tree& BufferTable::tree_of(const TensorView& view, const Line
     nodes_ = 0;
   }
   nodes_ += 2 * chunks;
-  Tree tree(2 * chunks, kNothing);
-  for (std::size_t chunk = 0; chunk < chunks; ++chunk) {
+  RangeTree tree(ir::element_type(view.dtype), chunks, [&](std::size_t chunk) {
     const std::int64_t begin = static_cast<std::int64_t>(chunk) * kChunk;
-    tree[chunks + chunk] =
-        range_of_line(view, line.base + begin * line.stride, line.stride, std::min(kChunk, line.count - begin));
-  }
-  for (std::size_t node = chunks; node-- > 1;) {
-    tree[node] = tree[2 * node];
-    include(tree[node], tree[2 * node + 1]);
-  }
+    return range_of_line(view, line.base + begin * line.stride, line.stride, std::min(kChunk, line.count - begin));
+  });
   return trees_.emplace(key, std::move(tree)).first->second;
 }
 

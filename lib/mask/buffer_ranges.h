@@ -7,9 +7,9 @@
 #include <cstdint>
 #include <map>
 #include <span>
-#include <vector>
 
 #include "ir/intervals.h"
+#include "mask/range_tree.h"
 
 namespace flexjit::mask {
 
@@ -18,7 +18,7 @@ class BufferTable final : public ir::BufferRanges {
  public:
   static constexpr std::int64_t kScanLimit = 4096;                 // elements of a box that is read one by one
   static constexpr std::int64_t kChunk = 128;                      // elements under one leaf of a tree
-  static constexpr std::size_t kNodeLimit = std::size_t{1} << 20;  // of all kept trees (24 MiB)
+  static constexpr std::size_t kNodeLimit = std::size_t{1} << 20;  // of all kept trees (8 MiB)
 
   explicit BufferTable(std::span<const TensorView> buffers) : buffers_(buffers) {}
 
@@ -40,14 +40,13 @@ class BufferTable final : public ir::BufferRanges {
     std::array<std::int64_t, kMaxRank> hi{};
   };
   using LineKey = std::array<std::int64_t, 3>;  // buffer, dimension, base
-  using Tree = std::vector<ir::Range>;          // leaves in [size / 2, size), parent of i at i / 2
 
   ir::Range scan(const TensorView& view, const IndexBox& box) const;
-  ir::Range query(const TensorView& view, const Line& line, const Tree& tree, std::int64_t lo, std::int64_t hi) const;
-  const Tree& tree_of(const TensorView& view, const LineKey& key, const Line& line) const;
+  ir::Range query(const TensorView& view, const Line& line, const RangeTree& tree, std::int64_t lo, std::int64_t hi) const;
+  const RangeTree& tree_of(const TensorView& view, const LineKey& key, const Line& line) const;
 
   std::span<const TensorView> buffers_;
-  mutable std::map<LineKey, Tree> trees_;
+  mutable std::map<LineKey, RangeTree> trees_;
   mutable std::size_t nodes_ = 0;
 };
 

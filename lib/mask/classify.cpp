@@ -1,7 +1,8 @@
 // One quadtree descent a plane: the whole plane first, then halves of the longer side, until interval analysis decides a
-// rectangle of blocks or one block is left. A block is descended into in the same way until both an allowed and a forbidden
-// part are found; boxes too small to be worth an analysis are evaluated row by row. The cost grows with the undecided parts
-// only.
+// rectangle of blocks or one block is left. Of a block a few pairs are analysed first, because most that are left are partial;
+// then it is descended into, cut where captured buffers and divisions begin something new, until both an allowed and a
+// forbidden part are found. Boxes too small to be worth an analysis are evaluated row by row. The cost grows with the undecided
+// parts only.
 #include "mask/classify.h"
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "ir/intervals.h"
 #include "mask/axis_breaks.h"
 #include "mask/block_mask_builder.h"
+#include "mask/buffer_pieces.h"
 #include "mask/buffer_ranges.h"
 #include "support/check.h"
 
@@ -52,6 +54,8 @@ class Classifier {
         buffers_(environment.buffers),
         analysis_(program, environment, &buffers_),
         interpreter_(program, environment),
+        q_pieces_(program, environment, ir::Op::kQIdx),
+        kv_pieces_(program, environment, ir::Op::kKvIdx),
         builder_(shape_) {
     if (known_.mask != nullptr) {
       const BlockMaskShape& of = known_.mask->shape();
@@ -122,7 +126,7 @@ class Classifier {
   // Full or empty for certain, and no read to be reported.
   std::optional<BlockKind> proof(const ir::Box& box) {
     const ir::Range truth = program_.mask().valid() ? analysis_.mask(box) : ir::Range::point(1);
-    if (!truth.is_point() || may_fault(box)) return std::nullopt;
+    if (!truth.is_point() || may_fault()) return std::nullopt;
     return truth.lo == 0 ? BlockKind::kEmpty : BlockKind::kFull;
   }
 
@@ -153,12 +157,10 @@ class Classifier {
             .kv_hi = last(rect.kv_end, shape_.kv_block, shape_.kv_len)};
   }
 
-  // Whether some position of the box may read outside a buffer: such a box is never decided by its value, because the read
-  // must be met by whoever evaluates the elements and be reported.
-  bool may_fault(const ir::Box& box) {
-    if (checked_reads_.empty()) return false;
-    const std::span<const ir::Range> ranges = analysis_.run(box);
-    return std::ranges::any_of(checked_reads_, [&](ir::Id id) { return may_leave_buffer(ranges, id); });
+  // Whether some position of the box analysed last may read outside a buffer: such a box is never decided by its value, because
+  // the read must be met by whoever evaluates the elements and be reported.
+  bool may_fault() const {
+    return std::ranges::any_of(checked_reads_, [&](ir::Id id) { return may_leave_buffer(analysis_.ranges(), id); });
   }
 
   bool may_leave_buffer(std::span<const ir::Range> ranges, ir::Id id) const {
@@ -183,7 +185,11 @@ class Classifier {
   // Looks for an allowed and a forbidden part of one block that no proof decides as a whole.
   BlockKind decide_block(const BlockRect& block, const ir::Box& box) {
     Parts parts;
-    look_inside(box, parts);
+    q_pieces_.look_at(b_, h_, {box.q_lo, box.q_hi});
+    kv_pieces_.look_at(b_, h_, {box.kv_lo, box.kv_hi});
+    const std::int64_t elements = std::int64_t{box.q_hi - box.q_lo + 1} * (box.kv_hi - box.kv_lo + 1);
+    if (elements > kSmallBox) probe(box, parts);
+    if (!parts.are_enough()) look_inside(box, parts);
     if (parts.evaluated) {
       ++result_.evaluated;
       if (list_evaluated_) result_.evaluated_blocks.push_back({b_, h_, block.q_begin, block.kv_begin});
@@ -193,24 +199,57 @@ class Classifier {
     return parts.allowed ? BlockKind::kFull : BlockKind::kEmpty;
   }
 
+  // Proofs of single pairs, which are what most partial blocks need: the corners, then some that are spread inside.
+  void probe(const ir::Box& box, Parts& parts) {
+    constexpr std::int64_t kCorners = 4, kProbes = 12;
+    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
+    for (std::int64_t i = 0; i < kProbes && !parts.are_enough(); ++i) {
+      // Upper right, lower left, the others; then multiples of two irrational numbers, modulo 1, which spread over any box.
+      const std::int64_t bottom = i % 2, right = i < 2 ? 1 - bottom : bottom;
+      const std::int64_t down = i < kCorners ? bottom * (rows - 1) : (i * 40503 & 0xffff) * rows >> 16;
+      const std::int64_t along = i < kCorners ? right * (columns - 1) : (i * 49471 & 0xffff) * columns >> 16;
+      ir::Box pair = box;
+      pair.q_lo = pair.q_hi = static_cast<std::int32_t>(box.q_lo + down);
+      pair.kv_lo = pair.kv_hi = static_cast<std::int32_t>(box.kv_lo + along);
+      note(proof(pair), parts);
+    }
+  }
+
+  static void note(const std::optional<BlockKind>& proved, Parts& parts) {
+    parts.allowed = parts.allowed || proved == BlockKind::kFull;
+    parts.forbidden = parts.forbidden || proved == BlockKind::kEmpty;
+  }
+
+  // Where a box is cut in four; a begin of the box for no cut along that index.
+  struct Cut {
+    std::int32_t q, kv;
+  };
+
+  // None: the box is to be evaluated. Pieces of buffers come first, along either index alone, because a box that holds none is
+  // decided more often than a square one.
+  std::optional<Cut> cut_of(const ir::Box& box) {
+    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
+    const auto q = q_pieces_.split({box.q_lo, box.q_hi}), kv = kv_pieces_.split({box.kv_lo, box.kv_hi});
+    if (q || kv) return Cut{q.value_or(box.q_lo), kv.value_or(box.kv_lo)};
+    if (rows * columns <= kSmallBox) return std::nullopt;
+    return Cut{rows == 1 ? box.q_lo : breaks_->split_q(box.q_lo, box.q_hi),
+               columns == 1 ? box.kv_lo : breaks_->split_kv(box.kv_lo, box.kv_hi)};
+  }
+
   // Proofs of all quarters come before the descent into any: opposite corners differ most often.
   void look_inside(const ir::Box& box, Parts& parts) {
-    const std::int32_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
-    if (std::int64_t{rows} * columns <= kSmallBox) return evaluate(box, parts);
+    const std::optional<Cut> cut = cut_of(box);
+    if (!cut) return evaluate(box, parts);
     std::array<ir::Box, 4> undecided;
     std::size_t count = 0;
-    const std::int32_t q_middle = rows == 1 ? box.q_lo : breaks_->split_q(box.q_lo, box.q_hi);
-    const std::int32_t kv_middle = columns == 1 ? box.kv_lo : breaks_->split_kv(box.kv_lo, box.kv_hi);
-    for (auto [q_lo, q_hi] : {std::pair{box.q_lo, q_middle - 1}, {q_middle, box.q_hi}}) {
-      for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, kv_middle - 1}, {kv_middle, box.kv_hi}}) {
+    for (auto [q_lo, q_hi] : {std::pair{box.q_lo, cut->q - 1}, {cut->q, box.q_hi}}) {
+      for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, cut->kv - 1}, {cut->kv, box.kv_hi}}) {
         ir::Box quarter = box;
         quarter.q_lo = q_lo, quarter.q_hi = q_hi, quarter.kv_lo = kv_lo, quarter.kv_hi = kv_hi;
         if (q_lo > q_hi || kv_lo > kv_hi) continue;
-        if (const std::optional<BlockKind> kind = proof(quarter)) {
-          (*kind == BlockKind::kFull ? parts.allowed : parts.forbidden) = true;
-        } else {
-          undecided[count++] = quarter;
-        }
+        const std::optional<BlockKind> kind = proof(quarter);
+        note(kind, parts);
+        if (!kind) undecided[count++] = quarter;
       }
     }
     for (std::size_t i = 0; i < count && !parts.are_enough(); ++i) look_inside(undecided[i], parts);
@@ -251,6 +290,7 @@ class Classifier {
   BufferTable buffers_;
   ir::IntervalAnalysis analysis_;
   ir::Interpreter interpreter_;
+  BufferPieces q_pieces_, kv_pieces_;
   BlockMaskBuilder builder_;
   std::optional<AxisBreaks> breaks_;   // of the current plane
   std::vector<ir::Id> checked_reads_;  // of the mask

@@ -9,6 +9,7 @@
 #include "flexjit/result.h"
 #include "plan/code_listing.h"
 #include "plan/kernel_key.h"
+#include "plan/phase_time.h"
 
 namespace flexjit::plan {
 
@@ -21,6 +22,9 @@ struct CodeImage {
   std::uint64_t decode_offset = 0;  // DecodeFn; decode nest
   std::string key_text;             // canonical_text of the key it was compiled from
   double compile_ms = 0;
+  // Where the key has debug information: the object file with it, section addresses relative to the first of `bytes`.
+  std::vector<std::uint8_t> debug_object{};
+  std::vector<PhaseTime> phases;  // that compile_ms is made of, in their order
 };
 
 // A kernel that counts how often its blocks run; by count, the block as "function/name" of the listing.
@@ -32,10 +36,12 @@ struct CountingImage {
 struct CompilerDoor {
   const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
   Result<CodeImage> (*compile)(const KernelKey& key);
-  // For the inspector.
-  Result<std::string> (*print_ir)(const KernelKey& key);
-  Result<CodeListing> (*list_code)(const KernelKey& key, Costs costs);
-  Result<CountingImage> (*compile_counting)(const KernelKey& key);
+  // For the inspector; a test's stand-in for the compiler has none.
+  Result<std::string> (*print_ir)(const KernelKey& key) = nullptr;
+  Result<CodeListing> (*list_code)(const KernelKey& key, Costs costs) = nullptr;
+  Result<CountingImage> (*compile_counting)(const KernelKey& key) = nullptr;
+  // The passes of LLVM's code generator in one more compilation, by their names in LLVM. Other compilations wait meanwhile.
+  Result<std::vector<PhaseTime>> (*time_passes)(const KernelKey& key) = nullptr;
 };
 
 // Both libraries of one build share it.

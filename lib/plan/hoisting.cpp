@@ -9,6 +9,70 @@ namespace {
 using ir::Id;
 using ir::Op;
 
+// To choose what is worth a table and where the epilogue lives.
+std::int32_t cost_of(Op op) {
+  switch (op) {
+    case Op::kConst:
+    case Op::kScore:
+    case Op::kBatch:
+    case Op::kHead:
+    case Op::kQIdx:
+    case Op::kKvIdx:
+    case Op::kQLen:
+    case Op::kKvLen:
+    case Op::kNumHeads:
+    case Op::kNumKvHeads:
+    case Op::kKvHead:
+    case Op::kBatchSize:
+    case Op::kParam: return 0;
+    case Op::kNeg:
+    case Op::kAdd:
+    case Op::kSub:
+    case Op::kMul:
+    case Op::kAbs:
+    case Op::kAnd:
+    case Op::kOr:
+    case Op::kXor:
+    case Op::kNot:
+    case Op::kShl:
+    case Op::kShr:
+    case Op::kEq:
+    case Op::kNe:
+    case Op::kLt:
+    case Op::kLe:
+    case Op::kGt:
+    case Op::kGe:
+    case Op::kSelect:
+    case Op::kIntToFloat:
+    case Op::kBoolToInt:
+    case Op::kFloor:
+    case Op::kCeil:
+    case Op::kRound:
+    case Op::kMin:
+    case Op::kMax: return 1;
+    case Op::kFloatToInt:
+    case Op::kDiv:
+    case Op::kSqrt: return 4;
+    case Op::kFloorDiv:
+    case Op::kMod:
+    case Op::kExp:
+    case Op::kExp2:
+    case Op::kLog:
+    case Op::kLog2: return 20;
+    case Op::kLog1p:
+    case Op::kTanh:
+    case Op::kErf:
+    case Op::kSin:
+    case Op::kCos: return 40;
+    case Op::kPow:
+    case Op::kRead:
+    case Op::kDot: return 80;
+  }
+  return 0;
+}
+
+constexpr std::int32_t kLoadCost = 2;
+
 Level join(Level a, Level b) {
   if (a == Level::kUniform) return b;
   if (b == Level::kUniform || a == b) return a;
@@ -74,70 +138,6 @@ std::vector<bool> crossing_nodes(const ir::Program& program, const std::vector<L
   if (program.mask().valid()) crossing[program.mask().index] = true;
   return crossing;
 }
-
-// Vector instructions of one node on lanes, to choose where the epilogue lives; only the order of magnitude matters.
-std::int32_t cost_of(Op op) {
-  switch (op) {
-    case Op::kConst:
-    case Op::kScore:
-    case Op::kBatch:
-    case Op::kHead:
-    case Op::kQIdx:
-    case Op::kKvIdx:
-    case Op::kQLen:
-    case Op::kKvLen:
-    case Op::kNumHeads:
-    case Op::kNumKvHeads:
-    case Op::kKvHead:
-    case Op::kBatchSize:
-    case Op::kParam: return 0;
-    case Op::kNeg:
-    case Op::kAdd:
-    case Op::kSub:
-    case Op::kMul:
-    case Op::kAbs:
-    case Op::kAnd:
-    case Op::kOr:
-    case Op::kXor:
-    case Op::kNot:
-    case Op::kShl:
-    case Op::kShr:
-    case Op::kEq:
-    case Op::kNe:
-    case Op::kLt:
-    case Op::kLe:
-    case Op::kGt:
-    case Op::kGe:
-    case Op::kSelect:
-    case Op::kIntToFloat:
-    case Op::kBoolToInt:
-    case Op::kFloor:
-    case Op::kCeil:
-    case Op::kRound:
-    case Op::kMin:
-    case Op::kMax: return 1;
-    case Op::kFloatToInt:
-    case Op::kDiv:
-    case Op::kSqrt: return 4;
-    case Op::kFloorDiv:
-    case Op::kMod:
-    case Op::kExp:
-    case Op::kExp2:
-    case Op::kLog:
-    case Op::kLog2: return 20;
-    case Op::kLog1p:
-    case Op::kTanh:
-    case Op::kErf:
-    case Op::kSin:
-    case Op::kCos: return 40;
-    case Op::kPow:
-    case Op::kRead:
-    case Op::kDot: return 80;
-  }
-  return 0;
-}
-
-constexpr std::int32_t kLoadCost = 2;
 
 // A diagonal is worth a table where computing it anew costs more than this many instructions; a load costs about two.
 constexpr std::int32_t kDiagonalCost = 3;
@@ -211,9 +211,7 @@ void assign_slots(const ir::Program& program, Nest nest, Hoisting& hoisting) {
         break;
       case Level::kDiagonal: take(hoisting.diagonal_slots); break;
       case Level::kElement:
-        if (hoisting.in_score[i]) {
-          hoisting.score_cost += hoisting.contiguous[i] ? kLoadCost : cost_of(program.nodes()[i].op);
-        }
+        if (hoisting.in_score[i]) hoisting.score_cost += plan::cost_of(program, hoisting, Id{i});
         hoisting.checks_elements = hoisting.checks_elements || checked;
         break;
     }
@@ -231,6 +229,10 @@ std::string_view name_of(Level level) {
     case Level::kElement: return "element";
   }
   return "";
+}
+
+std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, Id id) {
+  return hoisting.contiguous[id.index] ? kLoadCost : cost_of(program.node(id).op);
 }
 
 Hoisting hoist(const ir::Program& program, Nest nest) {

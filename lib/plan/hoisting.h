@@ -49,6 +49,12 @@ struct Hoisting {
   bool checks_elements = false;   // an element-level read is not proved in range
 };
 
+// Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.
+inline constexpr std::int32_t kRegisterEpilogueCost = 8;
+
+// Vector instructions of a node on lanes, roughly: only the order of magnitude matters.
+std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, ir::Id id);
+
 // The rows of a decode item belong to several query heads, so that there h varies by row; and they are too few for tables of
 // diagonals and ranges.
 Hoisting hoist(const ir::Program& program, Nest nest);

@@ -3,63 +3,18 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "ir/passes.h"
 #include "plan/compiler_door.h"
 #include "plan/decode.h"
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
+#include "plan/tiling.h"
 
 namespace flexjit::plan {
 namespace {
 
 constexpr std::int64_t kCacheLine = 64;
-constexpr std::int32_t kQTile = 48;  // divides by every micro_rows and by every number of lanes
-// A tile has at most 64 panels, even of 4 lanes: which of them are visited is kept in the bits of one integer.
-constexpr std::int64_t kMaxKvTile = 320;
-constexpr std::int64_t kMinKvTile = 64;
-
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-struct MicroTile {
-  std::int32_t rows;
-  std::int32_t vectors;
-};
-
-// Accumulators fill the register file but for one row of B vectors and a broadcast: 24 + 4 + 1 of 32, 12 + 2 + 1 of 16.
-// Without FMA (baseline) a product needs one more register.
-MicroTile micro_tile_for(Isa isa) {
-  switch (isa) {
-    case Isa::kX86_64_V4: return {6, 4};
-    case Isa::kX86_64_V3: return {6, 2};
-    case Isa::kX86_64:
-    case Isa::kX86_64_V2: return {4, 2};
-    case Isa::kAArch64: return {4, 4};
-  }
-  return {};
-}
-
-// The longest tile of keys whose K, V and scores take half of the second-level cache: the more keys between two rescales of
-// the output, the less they cost.
-std::int32_t kv_tile_for(const KernelKey& key, std::int64_t lanes, std::int64_t strip) {
-  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
-  const std::int64_t cell = key.types.q == DType::kF64 ? 8 : (pairs ? 2 : 4);
-  const std::int64_t real = key.types.q == DType::kF64 ? 8 : 4;
-  const std::int64_t column_bytes = (key.head_dim + key.v_head_dim) * cell + kQTile * real;
-  const std::int64_t fitting = caches_of(key.target).l2 / 2 / column_bytes;
-  std::int64_t tile = std::min(kMaxKvTile, 64 * lanes);
-  while (tile > kMinKvTile && tile > fitting) tile /= 2;
-  return static_cast<std::int32_t>(round_up(tile, strip));
-}
-
-Tiling tiling_for(const KernelKey& key) {
-  const MicroTile micro = micro_tile_for(key.target.isa);
-  Tiling tiling{.q_tile = kQTile, .micro_rows = micro.rows, .micro_vectors = micro.vectors};
-  const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key.types, key.target));
-  tiling.kv_tile = kv_tile_for(key, lanes, micro.vectors * lanes);
-  return tiling;
-}
 
 }  // namespace
 
@@ -82,7 +37,7 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.head_dim = request.head_dim;
   key.v_head_dim = request.v_head_dim;
   key.target = target;
-  key.tiling = key.nest == Nest::kDecode ? decode_tiling(target.isa) : tiling_for(key);
+  key.tiling = key.nest == Nest::kDecode ? decode_tiling(target.isa) : prefill_tiling(key);
   key.llvm_version = kLlvmVersion;
   return key;
 }
@@ -158,14 +113,30 @@ std::int64_t KernelLayout::v_bytes(std::int32_t kv_len) const {
   return packs_v ? round_up(kv_len, v_group) / v_group * v_padded * cell_bytes : 0;
 }
 
+namespace {
+
+std::string canonical_text(const DebugSource& source) {
+  std::string text;
+  for (const std::string& file : source.files) text += fmt::format("debug file {}\n", file);
+  for (std::size_t i = 0; i < source.nodes.size(); ++i) {
+    const auto& at = source.nodes[i];
+    if (at)
+      text +=
+          fmt::format("debug %{} {} {}:{} {}\n", i, at->file, at->line, at->column, at->mod == Mod::kScore ? "score" : "mask");
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string canonical_text(const KernelKey& key) {
   return fmt::format(
       "flexjit kernel {}\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
-      "tiling q {} kv {} micro {}x{}\n{}",
+      "tiling q {} kv {} micro {}x{}\n{}{}",
       key.codegen_version, key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest),
       flexjit::name_of(key.types.q), flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights),
       key.head_dim, key.v_head_dim, key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
-      ir::print(key.program));
+      key.debug ? canonical_text(*key.debug) : "", ir::print(key.program));
 }
 
 }  // namespace flexjit::plan

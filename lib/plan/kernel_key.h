@@ -3,11 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "flexjit/tensor.h"
 #include "ir/program.h"
+#include "plan/debug_source.h"
 #include "plan/target.h"
 
 namespace flexjit::plan {
@@ -72,6 +74,7 @@ struct KernelKey {
   Target target;
   std::uint32_t codegen_version = kCodegenVersion;
   std::string llvm_version;
+  std::optional<DebugSource> debug{};  // absent: no debug information
 
   bool operator==(const KernelKey&) const = default;
 };

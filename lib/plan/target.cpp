@@ -91,6 +91,7 @@ int lanes_of(Isa isa) {
 }
 
 bool has_fma(Isa isa) { return isa == Isa::kX86_64_V3 || isa == Isa::kX86_64_V4 || isa == Isa::kAArch64; }
+bool has_gather(Isa isa) { return isa == Isa::kX86_64_V3 || isa == Isa::kX86_64_V4; }
 int vector_registers_of(Isa isa) { return isa == Isa::kX86_64_V4 || isa == Isa::kAArch64 ? 32 : 16; }
 
 std::string name_of(const Target& target) { return fmt::format("{}{}", name_of(target.isa), target.bf16 ? kBf16Suffix : ""); }

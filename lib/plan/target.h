@@ -24,6 +24,7 @@ std::string name_of(const Target& target);  // the same, "x86-64-v4-bf16" with B
 int lanes_of(Isa isa);                      // fp32 lanes of a vector register
 int vector_registers_of(Isa isa);
 bool has_fma(Isa isa);
+bool has_gather(Isa isa);  // of 32-bit elements
 
 // Data caches of one core, in bytes.
 struct Caches {

@@ -54,14 +54,25 @@ struct Merging {
   std::vector<RowState> states;
 };
 
+TraceEvent event_of(const plan::DecodeArg& arg, int thread) {
+  TraceEvent event{.kind = TraceKind::kSplit,
+                   .thread = thread,
+                   .b = arg.b,
+                   .head = arg.kv_head,
+                   .q = {arg.row_begin, arg.row_begin + arg.row_count}};
+  describe_spans({arg.spans, static_cast<std::size_t>(arg.span_count)}, arg.row_count, event);
+  return event;
+}
+
 class Decode {
  public:
-  Decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const BlockMask* mask, int threads)
+  Decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const BlockMask* mask,
+         const Workers& workers)
       : kernel_(kernel),
         output_(output),
         launch_(launch),
         mask_(mask),
-        threads_(threads),
+        workers_(workers),
         group_(launch.num_heads / launch.num_kv_heads),
         rows_(group_ * launch.q_len),
         keys_(keys_per_split(launch.kv_len)) {}
@@ -87,12 +98,13 @@ class Decode {
   void attend(Workspace& workspace, std::size_t item, int thread) const;
   void merge_pair(const Workspace& workspace, std::int64_t pair, std::span<const Item> items, Merging& merging) const;
   void write_row(std::int32_t b, std::int32_t h, std::int32_t q, Merging& merging) const;
+  TraceEvent merge_event(std::int64_t pair, int thread) const;
 
   const Kernel& kernel_;
   const DecodeOutput& output_;
   const plan::LaunchArg& launch_;
   const BlockMask* mask_;
-  const int threads_;
+  const Workers workers_;
   const std::int32_t group_, rows_;
   const std::int64_t keys_;
   std::int64_t items_before_ = 0;  // of the waves before, for the order of faults
@@ -163,9 +175,17 @@ void Decode::attend(Workspace& workspace, std::size_t index, int thread) const {
   arg.sum = arg.max + item_rows();
   arg.scratch = workspace.scratch.data() + thread * round_up(kernel_.layout.scratch_bytes, kAlignment);
   arg.fault = &record.fault;
-  kernel_.decode(&arg);
+  traced(workers_.trace, [&] { kernel_.decode(&arg); }, [&] { return event_of(arg, thread); });
   record.scores_visited += item.row_count * columns_of({arg.spans, static_cast<std::size_t>(arg.span_count)});
   record.note_fault(items_before_ + static_cast<std::int64_t>(index));
+}
+
+TraceEvent Decode::merge_event(std::int64_t pair, int thread) const {
+  return {.kind = TraceKind::kMerge,
+          .thread = thread,
+          .b = static_cast<std::int32_t>(pair / launch_.num_kv_heads),
+          .head = static_cast<std::int32_t>(pair % launch_.num_kv_heads),
+          .q = {0, rows_}};
 }
 
 // `items` are those of the pair.
@@ -211,22 +231,28 @@ LaunchOutcome Decode::run(Workspace& workspace) {
   const std::int64_t item_bytes = state_floats() * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t fitting = std::min(kStateBudget / (item_bytes * items_per_pair()), kWaveItems / items_per_pair());
   const std::int64_t wave_pairs = std::clamp<std::int64_t>(fitting, 1, pairs());
-  workspace.scratch.reserve(static_cast<std::size_t>(round_up(kernel_.layout.scratch_bytes, kAlignment) * threads_));
-  workspace.records.assign(static_cast<std::size_t>(threads_), ThreadRecord{});
+  workspace.scratch.reserve(static_cast<std::size_t>(round_up(kernel_.layout.scratch_bytes, kAlignment) * workers_.threads));
+  workspace.records.assign(static_cast<std::size_t>(workers_.threads), ThreadRecord{});
   // A thread cannot report that it found no memory, so what it needs is made here.
   const auto most_states = static_cast<std::size_t>(divide_up(launch_.kv_len, keys_) + 1);
   merging_.clear();
-  for (int thread = 0; thread < threads_; ++thread) merging_.emplace_back(most_states);
+  for (int thread = 0; thread < workers_.threads; ++thread) merging_.emplace_back(most_states);
   for (std::int64_t begin = 0; begin < pairs(); begin += wave_pairs) {
     const Wave wave{begin, std::min(begin + wave_pairs, pairs())};
-    plan_wave(wave);
+    {
+      const TracedPhase phase(workers_.trace, TraceKind::kPlan);
+      plan_wave(wave);
+    }
     workspace.panels.reserve(items_.size() * static_cast<std::size_t>(item_bytes));
-    parallel_for(threads_, static_cast<std::int64_t>(items_.size()),
+    parallel_for(workers_.threads, static_cast<std::int64_t>(items_.size()),
                  [&](std::int64_t item, int thread) noexcept { attend(workspace, static_cast<std::size_t>(item), thread); });
-    parallel_for(threads_, wave.end - wave.begin, [&](std::int64_t i, int thread) noexcept {
+    parallel_for(workers_.threads, wave.end - wave.begin, [&](std::int64_t i, int thread) noexcept {
       const std::size_t first = first_item_[static_cast<std::size_t>(i)], end = first_item_[static_cast<std::size_t>(i) + 1];
       const std::span<const Item> items = std::span<const Item>(items_).subspan(first, end - first);
-      merge_pair(workspace, wave.begin + i, items, merging_[static_cast<std::size_t>(thread)]);
+      const std::int64_t pair = wave.begin + i;
+      traced(
+          workers_.trace, [&] { merge_pair(workspace, pair, items, merging_[static_cast<std::size_t>(thread)]); },
+          [&] { return merge_event(pair, thread); });
     });
     items_before_ += static_cast<std::int64_t>(items_.size());
   }
@@ -246,13 +272,13 @@ bool serves_decode(const BlockMaskShape& mask, const plan::LaunchArg& launch) {
 }
 
 LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const BlockMask* mask,
-                     int threads) {
+                     const Workers& workers) {
   if (launch.batch_size <= 0 || launch.num_heads <= 0 || launch.q_len <= 0) return {};
-  FLEXJIT_CHECK(threads > 0 && kernel.decode != nullptr && launch.num_kv_heads > 0 &&
+  FLEXJIT_CHECK(workers.threads > 0 && kernel.decode != nullptr && launch.num_kv_heads > 0 &&
                 launch.num_heads % launch.num_kv_heads == 0);
   FLEXJIT_CHECK(mask == nullptr || serves_decode(mask->shape(), launch));
   const WorkspacePool::Lease lease(pool());
-  return Decode(kernel, output, launch, mask, threads).run(*lease);
+  return Decode(kernel, output, launch, mask, workers).run(*lease);
 }
 
 }  // namespace flexjit::runtime

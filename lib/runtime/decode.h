@@ -23,6 +23,6 @@ bool serves_decode(const BlockMaskShape& mask, const plan::LaunchArg& launch);
 // As launch(), with kernel.decode. `mask` null, or one that serves_decode. Splits depend on kv_len alone: a sequence gets the
 // same bits for every thread count and in every batch.
 LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const BlockMask* mask,
-                     int threads);
+                     const Workers& workers);
 
 }  // namespace flexjit::runtime

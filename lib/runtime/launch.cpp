@@ -28,7 +28,7 @@ struct Job {
   const Kernel& kernel;
   const plan::LaunchArg& launch;
   WorkShape shape;
-  int threads;
+  Workers workers;
   Workspace& workspace;
   std::int64_t k_bytes = 0;       // of one pair's packed K
   std::int64_t v_bytes = 0;       // of one pair's packed V; 0: V is read in place
@@ -67,10 +67,24 @@ bool serves(const BlockMaskShape& mask, const WorkShape& shape) {
          (mask.heads == 1 || mask.heads == shape.q_heads);
 }
 
+TraceEvent event_of(const plan::PackArg& arg, int thread) {
+  return {.kind = TraceKind::kPack, .thread = thread, .b = arg.b, .head = arg.kv_head, .kv = {arg.kv_begin, arg.kv_end}};
+}
+
+TraceEvent event_of(const plan::TileArg& tile, int thread) {
+  TraceEvent event{.kind = TraceKind::kTile,
+                   .thread = thread,
+                   .b = tile.b,
+                   .head = tile.h,
+                   .q = {tile.q_begin, tile.q_begin + tile.q_count}};
+  describe_spans({tile.spans, static_cast<std::size_t>(tile.span_count)}, tile.q_count, event);
+  return event;
+}
+
 void pack_wave(const Job& job, const Wave& wave) {
   const std::int64_t columns = round_up(kPackColumns, job.shape.panel);
   const std::int64_t chunks = divide_up(job.shape.kv_len, columns);
-  parallel_for(job.threads, (wave.end - wave.begin) * chunks, [&](std::int64_t item, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * chunks, [&](std::int64_t item, int thread) noexcept {
     const std::int64_t pair = wave.begin + item / chunks, first = item % chunks * columns;
     const Reach reach = job.workspace.schedule.reach(pair);
     plan::PackArg arg{};
@@ -81,7 +95,8 @@ void pack_wave(const Job& job, const Wave& wave) {
     arg.kv_end = static_cast<std::int32_t>(std::min<std::int64_t>(first + columns, reach.end));
     arg.k_panels = job.k_panels(wave, pair);
     arg.v_rows = job.v_rows(wave, pair);
-    if (arg.kv_begin < arg.kv_end) job.kernel.pack(&arg);
+    if (arg.kv_begin >= arg.kv_end) return;
+    traced(job.workers.trace, [&] { job.kernel.pack(&arg); }, [&] { return event_of(arg, thread); });
   });
 }
 
@@ -111,14 +126,14 @@ plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
 
 void attend_wave(const Job& job, const Wave& wave) {
   const std::span<const Item> items = job.workspace.schedule.items();
-  parallel_for(job.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
+  parallel_for(job.workers.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
     const Item& item = items[static_cast<std::size_t>(i)];
     ThreadRecord& record = job.workspace.records[static_cast<std::size_t>(thread)];
     record.fault.raised = 0;
     plan::TileArg tile = tile_of(job, wave, item);
     tile.scratch = job.workspace.scratch.data() + thread * job.thread_bytes;
     tile.fault = &record.fault;
-    job.kernel.attend(&tile);
+    traced(job.workers.trace, [&] { job.kernel.attend(&tile); }, [&] { return event_of(tile, thread); });
     record.scores_visited += item.q_count * columns_of({tile.spans, static_cast<std::size_t>(tile.span_count)});
     record.note_fault(item.index);
   });
@@ -131,14 +146,15 @@ WorkspacePool& pool() {
 
 }  // namespace
 
-LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, int threads) {
+LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, const Workers& workers) {
+  const int threads = workers.threads;
   const WorkShape shape = shape_of(launch, kernel.layout, mask);
   if (shape.batch <= 0 || shape.q_heads <= 0 || shape.q_len <= 0) return {};
   FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
                 shape.panel > 0);
   FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
   const WorkspacePool::Lease lease(pool());
-  Job job{.kernel = kernel, .launch = launch, .shape = shape, .threads = threads, .workspace = *lease};
+  Job job{.kernel = kernel, .launch = launch, .shape = shape, .workers = workers, .workspace = *lease};
   job.k_bytes = round_up(kernel.layout.k_bytes(shape.kv_len), kAlignment);
   job.v_bytes = round_up(kernel.layout.v_bytes(shape.kv_len), kAlignment);
   job.thread_bytes = round_up(kernel.layout.scratch_bytes, kAlignment);
@@ -150,7 +166,10 @@ LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const 
   job.workspace.schedule.start(shape, mask);
   for (std::int64_t begin = 0; begin < shape.pairs(); begin += wave_pairs) {
     const Wave wave{begin, std::min(begin + wave_pairs, shape.pairs())};
-    job.workspace.schedule.plan(wave);
+    {
+      const TracedPhase phase(workers.trace, TraceKind::kPlan);
+      job.workspace.schedule.plan(wave);
+    }
     pack_wave(job, wave);
     attend_wave(job, wave);
   }

@@ -7,6 +7,7 @@
 #include "flexjit/block_mask.h"
 #include "plan/kernel_abi.h"
 #include "plan/kernel_key.h"
+#include "runtime/traced.h"
 
 namespace flexjit::runtime {
 
@@ -23,8 +24,8 @@ struct LaunchOutcome {
   std::int64_t scores_visited = 0;
 };
 
-// Runs the whole launch on `threads` OpenMP threads. `mask` null: every pair is allowed. The mask's lengths must be those of
-// `launch`; its batch and heads 1 or those of `launch`. Deterministic for every thread count.
-LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, int threads);
+// Runs the whole launch on the OpenMP threads of `workers`. `mask` null: every pair is allowed. The mask's lengths must be
+// those of `launch`; its batch and heads 1 or those of `launch`. Deterministic for every thread count.
+LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, const Workers& workers);
 
 }  // namespace flexjit::runtime

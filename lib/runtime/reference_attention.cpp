@@ -19,6 +19,10 @@ std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32
   return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
 }
 
+std::int32_t kv_head_of(const plan::LaunchArg& launch, const ReferenceRow& row) {
+  return row.h / (launch.num_heads / launch.num_kv_heads);
+}
+
 void write(const plan::RowArg& rows, const ReferenceRow& row, double value) {
   if (rows.data == nullptr) return;
   rows.data[row.b * rows.stride_batch + row.h * rows.stride_head + row.q_idx * rows.stride_row] = static_cast<float>(value);
@@ -64,14 +68,13 @@ class Reference {
   Reference(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
       : launch_(launch),
         kernel_(kernel),
-        q_(static_cast<std::size_t>(kernel.head_dim)),
-        k_(q_.size()),
+        scaled_(launch, kernel),
         v_(static_cast<std::size_t>(kernel.v_head_dim)),
         sums_(v_.size()),
         scores_(static_cast<std::size_t>(launch.kv_len)) {}
 
   bool attend(const ReferenceRow& row, const ReferencePattern& pattern) {
-    scaled_scores(row);
+    scaled_.compute(row, scores_);
     if (!pattern(row, scores_)) return false;
     switch (kernel_.weights) {
       case plan::Weights::kSoftmax: {
@@ -88,26 +91,13 @@ class Reference {
   }
 
  private:
-  std::int32_t kv_head(const ReferenceRow& row) const { return row.h / (launch_.num_heads / launch_.num_kv_heads); }
-
-  void scaled_scores(const ReferenceRow& row) {
-    if (launch_.kv_len == 0) return;
-    read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, row.b, row.h, row.q_idx), q_);
-    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
-      read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head(row), kv), k_);
-      double dot = 0;
-      for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
-      scores_[static_cast<std::size_t>(kv)] = dot * static_cast<double>(launch_.scale);
-    }
-  }
-
   // A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds.
   void weighted_values(const ReferenceRow& row) {
     std::ranges::fill(sums_, 0.0);
     for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
       const double weight = scores_[static_cast<std::size_t>(kv)];
       if (weight == 0) continue;
-      read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head(row), kv), v_);
+      read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head_of(launch_, row), kv), v_);
       for (std::size_t d = 0; d < sums_.size(); ++d) sums_[d] += weight * v_[d];
     }
     write_elements(kernel_.types.out, launch_.out.data, offset_of(launch_.out, row.b, row.h, row.q_idx), sums_);
@@ -115,10 +105,25 @@ class Reference {
 
   const plan::LaunchArg& launch_;
   const ReferenceKernel& kernel_;
-  std::vector<double> q_, k_, v_, sums_, scores_;
+  ReferenceScores scaled_;
+  std::vector<double> v_, sums_, scores_;
 };
 
 }  // namespace
+
+ReferenceScores::ReferenceScores(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
+    : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}
+
+void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores) {
+  if (launch_.kv_len == 0) return;
+  read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, row.b, row.h, row.q_idx), q_);
+  for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+    read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head_of(launch_, row), kv), k_);
+    double dot = 0;
+    for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
+    scores[static_cast<std::size_t>(kv)] = dot * static_cast<double>(launch_.scale);
+  }
+}
 
 bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern) {
   Reference reference(launch, kernel);

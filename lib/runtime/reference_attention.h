@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "plan/kernel_abi.h"
 #include "plan/kernel_key.h"
@@ -20,6 +21,19 @@ struct ReferenceKernel {
   plan::Weights weights = plan::Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
+};
+
+// scale * q k^T, one row after the other, in fp64. Holds scratch, so one per thread; what it is made from must outlive it.
+class ReferenceScores {
+ public:
+  ReferenceScores(const plan::LaunchArg& launch, const ReferenceKernel& kernel);
+  // `scores` has room for kv_len.
+  void compute(const ReferenceRow& row, std::span<double> scores);
+
+ private:
+  const plan::LaunchArg& launch_;
+  const ReferenceKernel& kernel_;
+  std::vector<double> q_, k_;
 };
 
 // Replaces the scaled scores of one row (kv_len of them) by the modified ones, -inf where masked. Returns false to stop

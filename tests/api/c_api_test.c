@@ -246,6 +246,13 @@ static void test_errors(flexjit_engine* engine) {
   flexjit_spec_init(&spec);
   expect(FLEXJIT_FAILED, flexjit_compile(none, &spec, &attention, &error), &error, "no-compiler");
   flexjit_engine_destroy(none);
+  options.backend = FLEXJIT_BACKEND_COMPILED_OR_REFERENCE;
+  options.cache_dir = "";
+  expect(FLEXJIT_OK, flexjit_engine_create(&options, &none, &error), &error, NULL);
+  expect(FLEXJIT_OK, flexjit_compile(none, &spec, &attention, &error), &error, NULL);
+  CHECK(flexjit_attention_kernel_source(attention) == FLEXJIT_SOURCE_REFERENCE);
+  flexjit_attention_destroy(attention);
+  flexjit_engine_destroy(none);
 }
 
 /* A struct of an older version: the fields that it lacks keep their defaults. */

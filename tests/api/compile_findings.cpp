@@ -95,8 +95,8 @@ std::vector<FindingCase> compile_cases() {
       broken("no-compiler",
              "compile: error: cannot open the compiler library:\n"
              "  /nowhere/compiler.so: cannot open shared object file: No such file or directory\n"
-             "install flexjit-compiler beside libflexjit, name its path in EngineOptions::compiler_path, or use "
-             "Backend::kReference\n",
+             "install flexjit-compiler beside libflexjit, name its path in EngineOptions::compiler_path, or allow "
+             "Backend::kCompiledOrReference\n",
              [](Sample& s) {
                s.options.backend = Backend::kCompiled;
                s.options.compiler_path = "/nowhere/compiler.so";

@@ -18,9 +18,9 @@ cache::SharedKey key_of(DType dtype) {
 TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
   const auto store = std::make_shared<api::KernelStore>(
       EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "no/such/compiler.so", .cache_dir = {}});
-  api::DecodeKernel kernel(key_of(DType::kF32), store);
+  api::DecodeKernel kernel(key_of(DType::kF32), "pattern", store);
   for (int i = 0; i < 2; ++i) {
-    const auto ready = kernel.get();
+    const auto ready = kernel.get(nullptr);
     ASSERT_FALSE(ready.has_value());
     EXPECT_EQ(ready.diagnostics().front().kind, "no-compiler");
   }
@@ -29,7 +29,7 @@ TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
 TEST(DecodeKernel, SuitsFewRowsOfTheTypesThatItComputes) {
   const auto store = std::make_shared<api::KernelStore>(
       EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "", .cache_dir = {}});
-  const api::DecodeKernel single(key_of(DType::kF32), store), twice(key_of(DType::kF64), store);
+  const api::DecodeKernel single(key_of(DType::kF32), "pattern", store), twice(key_of(DType::kF64), "pattern", store);
   EXPECT_TRUE(single.suits(8, 1, 1000));
   EXPECT_TRUE(single.suits(128, 1, 1));
   EXPECT_TRUE(single.suits(1, 16, 1000));

@@ -52,7 +52,6 @@ TEST(KernelCache, CompilesOnceAndThenHits) {
   EXPECT_EQ(first->kernel->compile_ms, 1.5);
   EXPECT_EQ(answer_of(*second->kernel), 8);
   const CacheStats stats = cache.stats();
-  EXPECT_EQ(stats.compiles, 1);
   EXPECT_EQ(stats.hits, 1);
   EXPECT_EQ(stats.kernels, 1U);
   EXPECT_EQ(stats.bytes, kOneKernel);
@@ -154,7 +153,6 @@ TEST(KernelCache, EightThreadsCompileOneKeyOnce) {
   const auto kernels = ask_from_eight([&] { return cache.find_or_compile(key_of(9), compile).value().kernel; });
   EXPECT_EQ(compilations, 1);
   for (const SharedKernel& kernel : kernels) EXPECT_EQ(kernel, kernels.front());
-  EXPECT_EQ(cache.stats().compiles, 1);
   EXPECT_EQ(cache.stats().hits, 7);
 }
 
@@ -186,7 +184,6 @@ TEST(KernelCache, FailureReachesEveryWaiterAndIsNotKept) {
   for (const std::string& kind : kinds) EXPECT_EQ(kind, "broken");
   EXPECT_GE(compilations, 1);
   EXPECT_EQ(cache.stats().kernels, 0U);
-  EXPECT_EQ(cache.stats().compiles, 0);
   EXPECT_FALSE(cache.find_or_compile(key_of(9), compile_head_dim).value().hit);
 }
 

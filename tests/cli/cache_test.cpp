@@ -60,6 +60,25 @@ TEST_F(CacheCommand, SaysWhyADirectoryIsNotUsed) {
   EXPECT_EQ(run_causal().json()["kernel_source"], "compiled") << "an engine goes on without";
 }
 
+// An installation of libflexjit alone, as the dynamic loader sees it.
+TEST_F(CacheCommand, CachedKernelsRunWithoutTheCompiler) {
+  EXPECT_EQ(run_causal().json()["kernel_source"], "compiled");
+  const std::filesystem::path library = FLEXJIT_LIBRARY;
+  std::filesystem::create_directory(folder_.path("lib"));
+  std::filesystem::copy_file(library, folder_.path("lib/" FLEXJIT_LIBRARY_NAME));
+  ::setenv("LD_LIBRARY_PATH", folder_.path("lib").c_str(), 1);
+  const CommandResult cached = run_causal();
+  const CommandResult missed = run_flexjit({"run", "-e", "mask = q_idx > kv_idx", "--q-len", "64", "--repeat", "1", "--json"});
+  ::unsetenv("LD_LIBRARY_PATH");
+  ASSERT_EQ(cached.exit_code, 0) << cached.err;
+  EXPECT_EQ(cached.json()["kernel_source"], "disk");
+  EXPECT_EQ(missed.exit_code, 1);
+  const std::string report = missed.out + missed.err;
+  EXPECT_NE(report.find("no-compiler"), std::string::npos) << report;
+  EXPECT_NE(report.find(folder_.path("lib/libflexjit-compiler.so")), std::string::npos) << report;
+  EXPECT_NE(report.find(directory_ + ": no kernel of this pattern"), std::string::npos) << report;
+}
+
 TEST_F(CacheCommand, WrongOptions) {
   EXPECT_EQ(run_flexjit({"cache", "shw"}).exit_code, 2);
   EXPECT_EQ(run_flexjit({"cache", "prune"}).exit_code, 2);

@@ -60,5 +60,44 @@ TEST(InspectCommand, UnknownTargetIsTheUsersFault) {
   EXPECT_EQ(result.json()["errors"][0]["kind"], "unsupported-target");
 }
 
+TEST(InspectCommand, DiffShowsWhereTwoPatternsPart) {
+  const TemporaryFolder folder;
+  const std::string a = folder.write("a.flex", "mask = q_idx >= kv_idx\n"),
+                    b = folder.write("b.flex", "mask = q_idx > kv_idx\n");
+  const CommandResult result = run_flexjit({"inspect", a, "--diff", b, "--view=simplified,access"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("==== access: equal\n"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("\n-%2 = le %0, %1 : bool\n+%2 = lt %0, %1 : bool\n"), std::string::npos) << result.out;
+  const nlohmann::json views = run_flexjit({"inspect", a, "--diff", b, "--view=simplified,access", "--json"}).json()["views"];
+  EXPECT_EQ(views["access"]["equal"], true);
+  EXPECT_EQ(views["simplified"]["equal"], false);
+  EXPECT_EQ(views["simplified"]["a"]["nodes"][2]["op"], "le");
+  EXPECT_EQ(views["simplified"]["b"]["nodes"][2]["op"], "lt");
+}
+
+TEST(InspectCommand, DiffOfTargetsNamesBoth) {
+  const CommandResult result = inspect("simplified,plan", {"--target=x86-64-v2", "--diff-target=aarch64", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json json = result.json();
+  EXPECT_EQ(json["a"]["target"], "x86-64-v2");
+  EXPECT_EQ(json["b"]["target"], "aarch64");
+  EXPECT_EQ(json["views"]["simplified"]["equal"], true);
+  EXPECT_EQ(json["views"]["plan"]["a"]["registers"]["available"], 16);
+  EXPECT_EQ(json["views"]["plan"]["b"]["registers"]["available"], 32);
+}
+
+TEST(InspectCommand, MistakesOfEitherSideAreShownWithACaret) {
+  const TemporaryFolder folder;
+  const std::string good = folder.write("good.flex", "mask = q_idx >= kv_idx\n"),
+                    bad = folder.write("bad.flex", "mask = q_idx >= kv_idy\n");
+  for (const auto& line :
+       {std::vector<std::string>{"inspect", bad}, {"inspect", good, "--diff", bad}, {"inspect", bad, "--diff", good}}) {
+    const CommandResult result = run_flexjit(line);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_NE(result.err.find("bad.flex:1:17: error"), std::string::npos) << result.err;
+    EXPECT_NE(result.err.find("^~~~~~"), std::string::npos) << result.err;
+  }
+}
+
 }  // namespace
 }  // namespace flexjit::tests

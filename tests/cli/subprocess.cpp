@@ -25,10 +25,14 @@ std::string read_all(const std::string& path) {
 }  // namespace
 
 CommandResult run_flexjit(const std::vector<std::string>& arguments) {
-  const TemporaryFolder folder;
-  const std::string out = folder.path("out"), err = folder.path("err");
   std::vector<std::string> words = {FLEXJIT_COMMAND};
   words.insert(words.end(), arguments.begin(), arguments.end());
+  return run_program(std::move(words));
+}
+
+CommandResult run_program(std::vector<std::string> words) {
+  const TemporaryFolder folder;
+  const std::string out = folder.path("out"), err = folder.path("err");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
@@ -39,9 +43,9 @@ CommandResult run_flexjit(const std::vector<std::string>& arguments) {
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out.c_str(), kFlags, 0600);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err.c_str(), kFlags, 0600);
   pid_t child = 0;
-  const int error = posix_spawn(&child, FLEXJIT_COMMAND, &actions, nullptr, argv.data(), environ);
+  const int error = posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) throw std::runtime_error("cannot start " FLEXJIT_COMMAND);
+  if (error != 0) throw std::runtime_error("cannot start " + words[0]);
 
   int status = 0;
   waitpid(child, &status, 0);

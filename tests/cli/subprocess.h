@@ -15,6 +15,8 @@ struct CommandResult {
   nlohmann::json json() const { return nlohmann::json::parse(out); }
 };
 
+// The program is looked for in PATH. Throws where it cannot be started.
+CommandResult run_program(std::vector<std::string> words);
 CommandResult run_flexjit(const std::vector<std::string>& arguments);
 
 // A folder of this test alone, removed at the end.

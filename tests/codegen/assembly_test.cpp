@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "jit/compile.h"
 #include "jit/list_code.h"
 #include "plan/kernel_key.h"
 
@@ -149,6 +150,22 @@ TEST_P(Assembly, SaysWhatInstructionsOfLoopsAreFor) {
       EXPECT_LE(static_cast<double>(inferred), 0.3 * static_cast<double>(all)) << inferred << " of " << all;
     }
   }
+}
+
+// On AArch64 the first instructions of a function, which a debugger unwinds by, come in another order.
+TEST_P(Assembly, IsTheSameWithDebugInformation) {
+  plan::KernelRequest request;
+  request.program = flagship();
+  request.head_dim = request.v_head_dim = 64;
+  plan::KernelKey key = plan::plan_kernel(std::move(request), GetParam());
+  const plan::CodeImage plain = jit::compile(key).value();
+  key.debug = plan::DebugSource{.files = {"/nowhere/pattern.flex"}, .nodes = {}};
+  for (std::uint32_t i = 0; i < key.program.size(); ++i) key.debug->nodes.push_back(plan::SourcePosition{.line = 1 + i});
+  const plan::CodeImage with_lines = jit::compile(key).value();
+  EXPECT_EQ(plain.bytes.size(), with_lines.bytes.size());
+  EXPECT_TRUE(GetParam().isa == plan::Isa::kAArch64 || plain.bytes == with_lines.bytes);
+  EXPECT_TRUE(plain.debug_object.empty());
+  EXPECT_FALSE(with_lines.debug_object.empty());
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Assembly, ::testing::ValuesIn(kTargets), [](const auto& test) {

@@ -53,6 +53,16 @@ TEST(Intervals, DecideTheBlocksOfCommonMasks) {
   EXPECT_EQ(verdict("mask = h < 2 ? false : q_idx >= 0", 0, 9, 0, 9), 'T');
   EXPECT_EQ(verdict("mask = float(q_idx) * 0.5 >= float(kv_idx)", 100, 110, 0, 50), 'T');
   EXPECT_EQ(verdict("mask = exp(float(q_idx)) > 0.5", 0, 9, 0, 9), 'T');
+  const char* power_of_two_back = "let d = q_idx - kv_idx\nmask = (d & (d - 1)) == 0";
+  EXPECT_EQ(verdict(power_of_two_back, 560, 623, 0, 31), 'F');
+  EXPECT_EQ(verdict(power_of_two_back, 500, 563, 0, 31), '?');
+  EXPECT_EQ(verdict("mask = (q_idx ^ kv_idx) < 256", 256, 511, 512, 600), 'F');
+  EXPECT_EQ(verdict("mask = (q_idx ^ kv_idx) < 256", 256, 511, 300, 500), 'T');
+  EXPECT_EQ(verdict("mask = (q_idx | 64) >= 64", 70, 120, 0, 0), 'T');
+  const char* disc = "let x = q_idx - 50\nlet y = kv_idx - 50\nmask = x * x + y * y <= 100";
+  EXPECT_EQ(verdict(disc, 45, 56, 70, 80), 'F');
+  EXPECT_EQ(verdict(disc, 45, 56, 45, 56), 'T');
+  EXPECT_EQ(verdict("let x = float(q_idx) - 50.0\nmask = x * x >= 0.0", 0, 100, 0, 0), 'T');
 }
 
 TEST(Intervals, ANearTieOfAnApproximateFunctionIsNotDecided) {
@@ -64,6 +74,7 @@ TEST(Intervals, IntsThatMayWrapAreAnyInt) {
   EXPECT_EQ(ints(Op::kAdd, {0, kIntMax, false}, {0, 1, false}), kAnyInt);
   EXPECT_EQ(ints(Op::kSub, {kIntMin, 0, false}, {1, 1, false}), kAnyInt);
   EXPECT_EQ(ints(Op::kMul, {0, 65536, false}, {0, 65536, false}), kAnyInt);
+  EXPECT_EQ(verdict("let x = q_idx * 1000\nmask = x * x >= 0", 0, 100, 0, 0), '?');
   EXPECT_EQ(ints(Op::kFloorDiv, {kIntMin, 5, false}, {-1, 1, false}), kAnyInt);
   EXPECT_EQ(ints(Op::kAdd, {-5, 5, false}, {10, 20, false}), (Range{5, 25, false}));
 }
@@ -93,6 +104,9 @@ TEST(Intervals, SmallIntRangesAreSoundAndTightAtPoints) {
     if (op == Op::kMul) return a * b;
     return op == Op::kMin ? std::min(a, b) : std::max(a, b);
   };
+  for (Op op : {Op::kAnd, Op::kOr, Op::kXor}) {
+    EXPECT_TRUE(contains(ints(op, {-2147483648.0, 0, false}, {5, 6, false}), static_cast<double>(value(op, -2147483647, 5))));
+  }
   for (Op op : {Op::kFloorDiv, Op::kMod, Op::kAnd, Op::kOr, Op::kXor, Op::kMul, Op::kMin, Op::kMax}) {
     for (int a_lo = -9; a_lo <= 9; a_lo += 2) {
       for (int b_lo = -5; b_lo <= 5; ++b_lo) {

@@ -166,7 +166,9 @@ bool inside(const Box& box, const RowRange& row, std::int32_t kv_idx) {
 }
 
 void expect_contained(const Program& program, Id id, const Environment& environment, const Box& box, const Range& range) {
-  const Range allowed = program.node(id).type == Type::kFloat ? range : rounded(range);
+  Range allowed = program.node(id).type == Type::kFloat ? range : rounded(range);
+  const bool guarded = type_rule(program.node(id).op) == TypeRule::kVariadic;
+  if (guarded) allowed = join(allowed, Range::point(0));  // where the guard is false, which the range leaves out
   for (const RowValues& row : run_all_rows(observing(program, id), environment)) {
     for (std::int32_t k = 0; k < environment.kv_len; ++k) {
       if (!inside(box, row.row, k)) continue;

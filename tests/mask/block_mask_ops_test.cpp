@@ -92,10 +92,14 @@ TEST(BlockMaskSlice, IsSoundAndExactWhereBlocksCoincide) {
         cut.shape(), [&, q = q, kv = kv](int b, int h, int i, int j) { return allowed(b, h, q.begin + i, kv.begin + j); });
     ASSERT_EQ(cut.to_dense().size(), exact.to_dense().size());
     for (std::size_t i = 0; i < cut.to_dense().size(); ++i) {
-      if (cut.to_dense()[i] != BlockKind::kPartial) EXPECT_EQ(cut.to_dense()[i], exact.to_dense()[i]);
+      if (cut.to_dense()[i] != BlockKind::kPartial) {
+        EXPECT_EQ(cut.to_dense()[i], exact.to_dense()[i]);
+      }
     }
     const bool coincides = q.begin % 16 == 0 && kv.begin % 12 == 0 && (q.end % 16 == 0 || q.end == 70) && kv.end == 95;
-    if (coincides) EXPECT_EQ(cut.to_dense(), exact.to_dense());
+    if (coincides) {
+      EXPECT_EQ(cut.to_dense(), exact.to_dense());
+    }
   }
   EXPECT_FALSE(mask.slice({0, 71}, {0, 95}).has_value());
   EXPECT_FALSE(mask.slice({5, 4}, {0, 95}).has_value());

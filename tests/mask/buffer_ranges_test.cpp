@@ -101,6 +101,33 @@ RC_GTEST_PROP(BufferRanges, LinesEqualAScan, ()) {
   }
 }
 
+// The same for floats of either sign, zeros and infinities, among them NaN now and then or often.
+RC_GTEST_PROP(BufferRanges, LinesOfFloatsEqualAScan, ()) {
+  const int length = *rc::gen::inRange(1, 2000), rarity = *rc::gen::element(1, 2, 700);
+  const float specials[] = {0.0F, -0.0F, 1e-45F, -1e-45F, 3e38F, -3e38F, static_cast<float>(kInf), -static_cast<float>(kInf)};
+  std::vector<float> values;
+  for (int i = 0; i < length; ++i) {
+    const int pick = *rc::gen::inRange(0, 100);
+    const float value = pick < 8 ? specials[pick] : static_cast<float>(pick - 54) * 0.37F;
+    values.push_back(*rc::gen::inRange(0, rarity) == 0 ? std::numeric_limits<float>::quiet_NaN() : value);
+  }
+  const TensorView view(values.data(), DType::kF32, {length});
+  const BufferTable table(std::span(&view, 1));
+  for (int i = 0; i < 20; ++i) {
+    const int lo = *rc::gen::inRange(0, length), hi = *rc::gen::inRange(lo, length);
+    Range expected{kInf, -kInf};
+    for (int j = lo; j <= hi; ++j) {
+      const double value = static_cast<double>(values[static_cast<std::size_t>(j)]);
+      expected.may_nan = expected.may_nan || std::isnan(value);
+      if (std::isnan(value)) continue;
+      expected.lo = std::min(expected.lo, value);
+      expected.hi = std::max(expected.hi, value);
+    }
+    const Range index[] = {{static_cast<double>(lo), static_cast<double>(hi)}};
+    RC_ASSERT(table.range(0, index) == expected);
+  }
+}
+
 // Boxes of a rank-4 buffer in any layout: every value of the box is inside the answer, and small boxes are exact.
 RC_GTEST_PROP(BufferRanges, BoxesHoldEveryElement, ()) {
   std::array<std::int64_t, 4> shape{};

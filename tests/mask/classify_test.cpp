@@ -102,7 +102,7 @@ TEST(Classify, DocumentIdsDecideBlocks) {
   const BlockMaskShape shape{1, 1, 1 << 12, 1 << 12, 128, 128};
   const auto classified = mask::classify(pattern.program, pattern.environment(shape), {.shape = shape});
   EXPECT_EQ(classified.mask->to_dense(), testing::brute_force_kinds(shape, pattern.allowed));
-  EXPECT_LT(classified.evaluated, 32 * 3) << "of 32 x 32 blocks, those along the diagonal";
+  EXPECT_EQ(classified.evaluated, 0);
 }
 
 TEST(Classify, NoMaskIsAllFull) {

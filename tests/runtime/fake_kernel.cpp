@@ -158,8 +158,8 @@ Problem::Problem(const Dims& size, bool packs_v, std::uint32_t seed) : dims(size
   state.layout.scratch_bytes = 4 * (std::int64_t{dims.kv_len} + 1);
 }
 
-runtime::LaunchOutcome Problem::run(const BlockMask* mask, int threads) {
-  return runtime::launch({.attend = attend, .pack = pack, .layout = state.layout}, launch, mask, threads);
+runtime::LaunchOutcome Problem::run(const BlockMask* mask, int threads, Trace* trace) {
+  return runtime::launch({.attend = attend, .pack = pack, .layout = state.layout}, launch, mask, {threads, trace});
 }
 
 std::vector<double> Problem::row_weights(int b, int h, int row, double& lse_value) const {

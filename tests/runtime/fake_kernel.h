@@ -33,7 +33,7 @@ struct Dims {
 // Inputs of small integers / 4, so that dot products are exact, and everything that a launch of them needs.
 struct Problem {
   explicit Problem(const Dims& dims, bool packs_v, std::uint32_t seed = 1);
-  runtime::LaunchOutcome run(const BlockMask* mask, int threads);
+  runtime::LaunchOutcome run(const BlockMask* mask, int threads, Trace* trace = nullptr);
   // Dense fp64 attention over state.allowed, written here.
   std::vector<double> expected_out() const;
   std::vector<double> expected_lse() const;

@@ -47,13 +47,10 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) {
   return image;
 }
 
-Result<std::string> inspect(const plan::KernelKey&, plan::View) { return failure("nothing is shown here"); }
-
 }  // namespace
 }  // namespace flexjit::testing
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile,
-                                                &flexjit::testing::inspect};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile};
   return &door;
 }

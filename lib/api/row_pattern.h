@@ -1,0 +1,36 @@
+// Scaled scores of a whole row -> modified ones, by the interpreter: what the reference and a look at the scores share.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "api/call.h"
+#include "ir/interpreter.h"
+#include "runtime/reference_attention.h"
+
+namespace flexjit::api {
+
+// Stops at the first read outside its buffer and keeps it. Holds scratch, so one per thread; the program and the call must
+// outlive it.
+class RowPattern {
+ public:
+  RowPattern(const ir::Program& program, const Call& call)
+      : interpreter_(program, call.bound.environment), mask_(call.block_mask), kv_len_(call.shape.kv_len) {}
+
+  // `scores` are those of all keys; -inf where the pattern's mask or the call's block mask masks. False: there is a fault.
+  bool apply(const runtime::ReferenceRow& row, std::span<double> scores);
+  const std::optional<ir::ReadFault>& fault() const { return fault_; }
+
+ private:
+  std::int32_t segment_end(std::int32_t begin) const;
+  bool is_empty(const ir::RowRange& range) const;
+  bool apply_segment(const ir::RowRange& range, std::span<double> scores);
+
+  ir::Interpreter interpreter_;
+  const BlockMask* mask_;
+  std::int32_t kv_len_;
+  std::optional<ir::ReadFault> fault_;
+};
+
+}  // namespace flexjit::api

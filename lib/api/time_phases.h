@@ -1,0 +1,12 @@
+// One spec -> how long each phase of its compilation takes, each run several times on its own.
+#pragma once
+
+#include "api/pattern.h"
+#include "inspect/subject.h"
+
+namespace flexjit::api {
+
+// `pattern` is what the spec became. Errors: those of the compiler.
+Result<inspector::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::CompilerDoor& door);
+
+}  // namespace flexjit::api

@@ -1,0 +1,64 @@
+// A segment tree over 32-bit keys. The bits of an fp32 number sort as an int once those of negative numbers are turned around.
+#include "mask/range_tree.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+namespace flexjit::mask {
+
+namespace {
+
+constexpr std::int32_t kLeast = std::numeric_limits<std::int32_t>::min(), kMost = std::numeric_limits<std::int32_t>::max();
+
+// Its own inverse.
+std::int32_t sorted_bits(std::int32_t bits) { return bits < 0 ? bits ^ kMost : bits; }
+
+std::int32_t key_of(double value, ir::Type type) {
+  if (type != ir::Type::kFloat) return static_cast<std::int32_t>(value);
+  return sorted_bits(std::bit_cast<std::int32_t>(static_cast<float>(value)));
+}
+
+double value_of(std::int32_t key, ir::Type type) {
+  return type == ir::Type::kFloat ? std::bit_cast<float>(sorted_bits(key)) : key;
+}
+
+}  // namespace
+
+void RangeTree::set(std::size_t node, const ir::Range& range) {
+  nodes_[node] = range.lo > range.hi ? Bounds{kMost, kLeast} : Bounds{key_of(range.lo, type_), key_of(range.hi, type_)};
+  if (!range.may_nan) return;
+  nan_.resize(nodes_.size());
+  nan_[node] = true;
+}
+
+void RangeTree::join_leaves() {
+  for (std::size_t node = nodes_.size() / 2; node-- > 1;) {
+    const Bounds &a = nodes_[2 * node], &b = nodes_[2 * node + 1];
+    nodes_[node] = {std::min(a.lo, b.lo), std::max(a.hi, b.hi)};
+    if (!nan_.empty()) nan_[node] = nan_[2 * node] || nan_[2 * node + 1];
+  }
+}
+
+ir::Range RangeTree::decode(const Bounds& bounds, bool may_nan) const {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  if (bounds.lo > bounds.hi) return {kInf, -kInf, may_nan};
+  return {value_of(bounds.lo, type_), value_of(bounds.hi, type_), may_nan};
+}
+
+ir::Range RangeTree::range(std::size_t first, std::size_t last) const {
+  Bounds found{kMost, kLeast};
+  bool may_nan = false;
+  const auto include = [&](std::size_t node) {
+    found = {std::min(found.lo, nodes_[node].lo), std::max(found.hi, nodes_[node].hi)};
+    may_nan = may_nan || (!nan_.empty() && nan_[node]);
+  };
+  std::size_t left = first + nodes_.size() / 2, right = last + nodes_.size() / 2;
+  for (; left < right; left /= 2, right /= 2) {
+    if (left % 2 == 1) include(left++);
+    if (right % 2 == 1) include(--right);
+  }
+  return decode(found, may_nan);
+}
+
+}  // namespace flexjit::mask
