@@ -29,7 +29,7 @@ char letter_of(Place place) {
     case Level::kRow: return 'R';
     case Level::kColumn: return 'C';
     case Level::kDiagonal: return 'D';
-    case Level::kElement: return 'S';
+    case Level::kElement: return 'E';
   }
   return ' ';
 }
@@ -98,7 +98,7 @@ Lines lines_of(std::uint32_t number, std::string_view text, const std::vector<St
   return lines;
 }
 
-// One letter a stretch of one level, drawn out below its text: "S-------U-------D--".
+// One letter a stretch of one level, drawn out below its text: "E-------U-------D--".
 std::string letters_below(const std::vector<Run>& line, const std::vector<Stretch>& stretches) {
   std::string letters;
   char last = ' ';
