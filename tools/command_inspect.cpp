@@ -1,9 +1,10 @@
 // `flexjit inspect`: what a pattern becomes on its way to machine code, one or several views of one compilation,
-// or how those of two compilations differ.
+// how those of two compilations differ, or all of them as one HTML page.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "bind.h"
@@ -11,8 +12,11 @@
 #include "flexjit/inspect.h"
 #include "inspect_call.h"
 #include "options.h"
+#include "output_file.h"
 #include "pattern.h"
+#include "picture/survey.h"
 #include "report.h"
+#include "report_html/page.h"
 
 namespace flexjit::tools {
 namespace {
@@ -57,18 +61,35 @@ bool needs_values(const InspectOptions& options, const std::vector<InspectViewIn
          !options.names.buffers.empty();
 }
 
+struct BoundPattern {
+  std::optional<Attention> attention{};
+  BoundNames names{};
+};
+
 // The values of the pattern's names. The reference backend: binding needs no kernel.
-Result<BoundNames> bind(const AttentionSpec& spec, const InspectOptions& options, const Sizes& sizes) {
+Result<BoundPattern> bind(const AttentionSpec& spec, const InspectOptions& options, const Sizes& sizes) {
   EngineOptions engine;
   engine.backend = Backend::kReference;
-  const Result<Attention> attention = Engine(engine).compile(spec);
+  Result<Attention> attention = Engine(engine).compile(spec);
   if (!attention) return attention.diagnostics();
-  return bind_names(*attention, options.names, sizes);
+  Result<BoundNames> names = bind_names(*attention, options.names, sizes);
+  if (!names) return names.diagnostics();
+  return BoundPattern{std::move(*attention), std::move(*names)};
+}
+
+// The first plane, as `flexjit mask --svg` draws it.
+Result<std::string> mask_picture(const BoundPattern& bound, const std::string& pattern, const BlockMaskOptions& sizes) {
+  Result<Survey> survey = survey_mask({.attention = *bound.attention, .names = bound.names, .options = sizes}, Progress());
+  if (!survey) return survey.diagnostics();
+  survey->summary.pattern = pattern;
+  return svg_picture(survey->picture());
 }
 
 struct Shown {
   std::string pattern, target;
   std::vector<Inspection> views;  // as wanted
+  Sizes sizes{};
+  std::string mask_svg{};  // for the report alone
 };
 
 Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
@@ -77,19 +98,19 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   if (!spec) return spec.diagnostics();
   InspectRequest request{.views = {}, .sizes = mask_sizes(sizes)};
   for (const InspectViewInfo& view : wanted) request.views.push_back(view.view);
-  Result<BoundNames> names = BoundNames{};
+  Result<BoundPattern> bound = BoundPattern{};
   if (needs_values(options, wanted)) {
-    names = bind(*spec, options, sizes);
-    if (!names) return names.diagnostics();
-    request.bindings = &names->bindings;
-    request.samples = names->samples();
+    bound = bind(*spec, options, sizes);
+    if (!bound) return bound.diagnostics();
+    request.bindings = &bound->names.bindings;
+    request.samples = bound->names.samples();
   }
   EngineOptions engine;
   engine.target = options.target;
   Result<InspectCall> call = InspectCall();
   RunArgs args;
   if (std::ranges::find(wanted, InspectView::kRoofline, &InspectViewInfo::view) != wanted.end()) {
-    call = InspectCall::make(options, &names->bindings);
+    call = InspectCall::make(options, &bound->names.bindings);
     if (!call) return call.diagnostics();
     args = call->args();
     request.run = &args;
@@ -97,7 +118,9 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   }
   Result<std::vector<Inspection>> views = inspect(*spec, engine, request);
   if (!views) return views.diagnostics();
-  return Shown{spec->program_name, options.target, std::move(*views)};
+  Result<std::string> picture = options.html.empty() ? std::string() : mask_picture(*bound, spec->program_name, request.sizes);
+  if (!picture) return picture.diagnostics();
+  return Shown{spec->program_name, options.target, std::move(*views), sizes, std::move(*picture)};
 }
 
 Json head_json(const Shown& shown) { return {{"pattern", shown.pattern}, {"target", shown.target}}; }
@@ -132,6 +155,21 @@ void print_diff(const Shown& a, const Shown& b, const std::vector<InspectViewInf
   if (output == Output::kJson) print_json(json);
 }
 
+int write_report(const InspectOptions& options, const Shown& shown) {
+  const std::string html =
+      render_report({.pattern = shown.pattern, .sizes = shown.sizes, .views = shown.views, .mask_svg = shown.mask_svg});
+  if (const Status written = write_file(options.html, html); !written)
+    return report_errors(written.diagnostics(), options.output);
+  if (options.output == Output::kJson) {
+    Json json = head_json(shown);
+    json.update({{"written", options.html}, {"bytes", html.size()}});
+    print_json(json);
+  } else {
+    fmt::print("{}: {}\n", options.html, bytes_text(html.size()));
+  }
+  return static_cast<int>(ExitCode::kFine);
+}
+
 InspectOptions other_side(InspectOptions options) {
   if (!options.diff_file.empty()) options.pattern = {.file = options.diff_file, .statements = {}};
   if (!options.diff_target.empty()) options.target = options.diff_target;
@@ -141,9 +179,11 @@ InspectOptions other_side(InspectOptions options) {
 }  // namespace
 
 int inspect_command(const InspectOptions& options) {
-  const std::vector<InspectViewInfo> wanted = wanted_views(options.views);
+  const bool is_report = !options.html.empty();
+  const std::vector<InspectViewInfo> wanted = wanted_views(is_report ? std::vector<std::string>{"all"} : options.views);
   const Result<Shown> shown = show(options, wanted);
   if (!shown) return report_errors(shown.diagnostics(), options.output);
+  if (is_report) return write_report(options, *shown);
   if (options.diff_file.empty() && options.diff_target.empty()) {
     print_views(*shown, wanted, options.output);
     return static_cast<int>(ExitCode::kFine);

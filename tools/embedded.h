@@ -12,6 +12,7 @@ struct EmbeddedFile {
 
 std::span<const EmbeddedFile> embedded_peers();     // bench/peers/*.py
 std::span<const EmbeddedFile> embedded_examples();  // dsl-examples/*.flex
+std::span<const EmbeddedFile> embedded_report();    // tools/report_html/*.{html,css,js}
 
 // The text of dsl-examples/<name>.flex; empty where there is none.
 inline std::string_view embedded_example(std::string_view name) {

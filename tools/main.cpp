@@ -92,6 +92,7 @@ Examples:
   flexjit inspect alibi.flex --view=plan,llvm --target aarch64
   flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
   flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
+  flexjit inspect alibi.flex --html report.html
   flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
   flexjit inspect alibi.flex --target x86-64-v3 --diff-target aarch64 --view=all)";
 
@@ -104,13 +105,17 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
     names.emplace_back(view.name);
     views += fmt::format("  {:<12} {}\n", view.name, view.description);
   }
-  command->add_option("--view", inspect.views, "What to show, several with commas, or all")
-      ->delimiter(',')
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
+  CLI::Option* view = command->add_option("--view", inspect.views, "What to show, several with commas, or all");
+  view->delimiter(',')->check(CLI::IsMember(names))->capture_default_str();
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
-  command->add_option("--diff", inspect.diff_file, "Show how the views of this pattern, a *.flex file, differ");
-  command->add_option("--diff-target", inspect.diff_target, "Show how the views for this target differ");
+  CLI::Option* diff =
+      command->add_option("--diff", inspect.diff_file, "Show how the views of this pattern, a *.flex file, differ");
+  CLI::Option* diff_target =
+      command->add_option("--diff-target", inspect.diff_target, "Show how the views for this target differ");
+  command->add_option("--html", inspect.html, "Write all views here, as one HTML page that loads nothing")
+      ->excludes(view)
+      ->excludes(diff)
+      ->excludes(diff_target);
   add_sizes(*command, inspect.sizes);
   add_names(*command, inspect.names);
   add_dtypes(*command, inspect.dtypes);

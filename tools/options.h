@@ -87,6 +87,7 @@ struct InspectOptions {
   PatternOptions pattern;
   std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
   std::string target = "host";
+  std::string html;                    // the report to write, with every view; empty: none
   std::string diff_file, diff_target;  // of what it is compared with; both empty: nothing
   SizeOptions sizes;
   NameOptions names;

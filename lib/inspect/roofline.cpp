@@ -20,6 +20,7 @@ struct PartCost {
 struct Prediction {
   double cycles = 0;
   std::map<plan::Part, PartCost> parts;
+  Json blocks = Json::array();  // in the order of the code
 };
 
 // Blocks that the code generator made run as often as the block that falls into them.
@@ -33,6 +34,11 @@ Prediction predict(const plan::CodeListing& listing, const Counts& counts, const
       if (!block.cost || block.instructions.empty()) continue;
       const double cycles = block.cost->cycles * static_cast<double>(count);
       prediction.cycles += cycles;
+      prediction.blocks.push_back({{"function", function.name},
+                                   {"block", name_of(block)},
+                                   {"label", block.label},
+                                   {"passes", count},
+                                   {"cycles", cycles}});
       const auto& from = block.instructions.front().from;
       PartCost& part = prediction.parts[from ? from->part : plan::Part::kLoops];
       part.cycles += cycles;
@@ -114,7 +120,8 @@ Result<ViewResult> make_roofline_view(const Subject& subject) {
                      {"measured_percent_of_peak", line.measured_percent_of_peak},
                      {"predicted_cycles", prediction.cycles},
                      {"predicted_percent_of_peak", line.predicted_percent_of_peak},
-                     {"parts", std::move(parts)}}};
+                     {"parts", std::move(parts)},
+                     {"blocks", prediction.blocks}}};
 }
 
 }  // namespace flexjit::inspector

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 
 #include "bench/measure.h"
@@ -12,6 +11,7 @@
 #include "failure.h"
 #include "flexjit/engine.h"
 #include "options.h"
+#include "output_file.h"
 #include "report.h"
 
 namespace flexjit::tools::bench {
@@ -45,17 +45,12 @@ std::unique_ptr<Peers> start_peers(const BenchOptions& options, Report& report, 
   return peers ? std::move(*peers) : nullptr;
 }
 
-Diagnostics write_file(const std::string& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out << text;
-  out.close();
-  return out ? Diagnostics{} : Diagnostics{failure("unwritable-file", path, "cannot be written")};
-}
-
 // The plot is named relative to the document.
 Diagnostics write_documents(const BenchOptions& options, const Report& report) {
   Diagnostics errors;
-  const auto append = [&errors](const Diagnostics& found) { errors.insert(errors.end(), found.begin(), found.end()); };
+  const auto append = [&errors](const Status& written) {
+    if (!written) errors.insert(errors.end(), written.diagnostics().begin(), written.diagnostics().end());
+  };
   if (!options.plot.empty()) append(write_file(options.plot, to_svg(report)));
   if (options.markdown.empty()) return errors;
   std::string plot;
