@@ -36,6 +36,31 @@ TEST(InspectCommand, JsonHoldsTheNodes) {
   EXPECT_EQ(json["views"]["tokens"]["texts"][0]["tokens"][0]["text"], "param");
 }
 
+TEST(InspectCommand, SourceHasALetterBelowEachPart) {
+  const std::vector<std::string> line = {"inspect",
+                                         "-e",
+                                         "buffer slope : f32[num_heads]",
+                                         "-e",
+                                         "let d = q_idx - kv_idx",
+                                         "-e",
+                                         "score = score - slope[h] * d * (2 - 1)",
+                                         "-e",
+                                         "mask = kv_idx % 7 != q_idx // 3",
+                                         "--view",
+                                         "source"};
+  const CommandResult result = run_flexjit(line);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  for (const char* part : {"let d = q_idx - kv_idx\n        R----D--C-----\n",
+                           "score = score - slope[h] * d * (2 - 1)\n        E-------U-------D-------F----D\n",
+                           "mask = kv_idx % 7 != q_idx // 3\n       C--------FE---R--------F\n"})
+    EXPECT_NE(result.out.find(part), std::string::npos) << part << "\n" << result.out;
+  auto json_line = line;
+  json_line.emplace_back("--json");
+  const nlohmann::json source = run_flexjit(json_line).json()["views"]["source"];
+  for (const nlohmann::json& expression : source["expressions"])
+    if (expression["text"] == "slope[h] * d") EXPECT_EQ(expression["level"], "diagonal");
+}
+
 TEST(InspectCommand, SeveralViewsHaveHeadings) {
   const CommandResult result = inspect("ast,ir");
   EXPECT_LT(result.out.find("==== ast\n"), result.out.find("==== ir\n"));

