@@ -169,7 +169,8 @@ class Run {
   Diagnostics save_scores() {
     if (!score_rows_) return {};
     progress_.show("computing scores");
-    const Result<Array> scores = dump_scores(*attention_, arguments_of(problem_, outputs_, names_.bindings), *score_rows_, problem_.sizes);
+    const Result<Array> scores =
+        dump_scores(*attention_, arguments_of(problem_, outputs_, names_.bindings), *score_rows_, problem_.sizes);
     if (!scores) return scores.diagnostics();
     report_.scores = ScoresWritten{options_.scores.file, *score_rows_, scores->shape};
     const Status status = write_npy(options_.scores.file, *scores);

@@ -58,7 +58,9 @@ TEST(InspectCommand, SourceHasALetterBelowEachPart) {
   json_line.emplace_back("--json");
   const nlohmann::json source = run_flexjit(json_line).json()["views"]["source"];
   for (const nlohmann::json& expression : source["expressions"])
-    if (expression["text"] == "slope[h] * d") EXPECT_EQ(expression["level"], "diagonal");
+    if (expression["text"] == "slope[h] * d") {
+      EXPECT_EQ(expression["level"], "diagonal");
+    }
 }
 
 TEST(InspectCommand, SeveralViewsHaveHeadings) {

@@ -152,12 +152,17 @@ class Terminal {
     EXPECT_EQ(write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
 
-  // What is shown until `text` is; all that came when it never does.
+  // What is shown until `text` and a prompt after it are: what is typed before the prompt goes to the terminal's own line
+  // editor instead. All that came when they never are.
   std::string wait_for(const std::string& text) {
     std::string shown;
     constexpr int kPatienceMs = 60000;
     pollfd ready{.fd = terminal_, .events = POLLIN, .revents = 0};
-    while (shown.find(text) == std::string::npos && poll(&ready, 1, kPatienceMs) > 0) {
+    const auto is_complete = [&] {
+      const std::size_t at = shown.find(text);
+      return at != std::string::npos && shown.find("flexjit> ", at) != std::string::npos;
+    };
+    while (!is_complete() && poll(&ready, 1, kPatienceMs) > 0) {
       char bytes[4096];
       const ssize_t count = read(terminal_, bytes, sizeof bytes);
       if (count <= 0) break;
@@ -166,10 +171,11 @@ class Terminal {
     return shown;
   }
 
+  // -1: it was asked to end and did not.
   int wait_for_end() {
     int status = 0;
-    while (!wait_for("never shown").empty()) {
-    }
+    wait_for("never shown");
+    kill(child_, SIGKILL);  // of a process that has ended, nothing
     waitpid(std::exchange(child_, 0), &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
