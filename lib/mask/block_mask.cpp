@@ -100,7 +100,8 @@ BlockRun take_run(std::span<const std::int32_t>& blocks, BlockKind kind) {
 
 void BlockMask::row_runs(std::int32_t b, std::int32_t h, std::int32_t q_block, std::vector<BlockRun>& runs) const {
   runs.clear();
-  std::span<const std::int32_t> partial = kv_indices(b, h, q_block), full = full_kv_indices(b, h, q_block);
+  const std::size_t row = row_of(b, h, q_block);
+  std::span<const std::int32_t> partial = partial_.row(row), full = full_.row(row);
   while (!partial.empty() || !full.empty()) {
     const bool is_full = partial.empty() || (!full.empty() && full.front() < partial.front());
     runs.push_back(is_full ? take_run(full, BlockKind::kFull) : take_run(partial, BlockKind::kPartial));

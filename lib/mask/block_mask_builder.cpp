@@ -31,10 +31,14 @@ void BlockMaskBuilder::add(const BlockRect& rect, BlockKind kind) {
     Row& row = rows_[static_cast<std::size_t>(q)];
     Run* last = row.last == kNone ? nullptr : &runs_[static_cast<std::size_t>(row.last)];
     FLEXJIT_CHECK(last == nullptr || last->end <= rect.kv_begin);
+    const Run* first = last == nullptr ? nullptr : &runs_[static_cast<std::size_t>(row.first)];
+    const bool is_repeated = first != nullptr && first->kind == kind;
     if (last != nullptr && last->end == rect.kv_begin && last->kind == kind) {
       last->end = rect.kv_end;
+      if (is_repeated && first != last) listed(kind) += rect.kv_end - rect.kv_begin;
       continue;
     }
+    if (is_repeated) listed(kind) += first->end - first->begin + rect.kv_end - rect.kv_begin;
     const auto added = static_cast<std::int32_t>(runs_.size());
     (last == nullptr ? row.first : last->next) = added;
     row.last = added;
@@ -49,45 +53,48 @@ void BlockMaskBuilder::add_row(std::int32_t q, std::span<const BlockKind> kinds)
   }
 }
 
-BlockMaskBuilder::RowBlocks BlockMaskBuilder::blocks_of(const Row& row, BlockKind kind) const {
-  RowBlocks found;
-  for (std::int32_t i = row.first; i != kNone; i = runs_[static_cast<std::size_t>(i)].next) {
-    const Run& run = runs_[static_cast<std::size_t>(i)];
-    if (run.kind != kind) continue;
-    found.begin = run.begin;
-    found.count += run.end - run.begin;
-    ++found.runs;
-  }
-  return found;
-}
-
-// A single run is a part of the list that all rows share. What the others add is counted before, so that the list grows once.
-void BlockMaskBuilder::append_rows(BlockMask::Lists& lists, BlockKind kind) const {
-  std::size_t added = lists.indices.size();
-  for (const Row& row : rows_) {
-    if (const RowBlocks blocks = blocks_of(row, kind); blocks.runs > 1) added += static_cast<std::size_t>(blocks.count);
-  }
-  if (added > lists.indices.capacity()) {
-    lists.indices.reserve(lists.counts.empty() ? added : std::max(added, 2 * lists.indices.capacity()));
-  }
-  for (const Row& row : rows_) {
-    const RowBlocks blocks = blocks_of(row, kind);
-    lists.counts.push_back(blocks.count);
-    lists.begins.push_back(blocks.runs > 1 ? static_cast<std::int64_t>(lists.indices.size()) : blocks.begin);
-    lists.total += blocks.count;
-    if (blocks.runs < 2) continue;
-    for (std::int32_t i = row.first; i != kNone; i = runs_[static_cast<std::size_t>(i)].next) {
-      const Run& run = runs_[static_cast<std::size_t>(i)];
-      for (std::int32_t block = run.begin; block < run.end && run.kind == kind; ++block) lists.indices.push_back(block);
-    }
-  }
-}
-
 void BlockMaskBuilder::finish_plane() {
-  append_rows(mask_.partial_, BlockKind::kPartial);
-  append_rows(mask_.full_, BlockKind::kFull);
+  for (BlockKind kind : {BlockKind::kPartial, BlockKind::kFull}) {
+    std::vector<std::int32_t>& indices = lists_of(kind).indices;
+    const std::size_t wanted = indices.size() + static_cast<std::size_t>(std::exchange(listed(kind), 0));
+    // Exactly for the first plane, which is the only one of most masks.
+    if (wanted > indices.capacity())
+      indices.reserve(mask_.full_.counts.empty() ? wanted : std::max(wanted, 2 * indices.capacity()));
+  }
+  for (const Row& row : rows_) append_row(row);
   std::ranges::fill(rows_, Row{});
   runs_.clear();
+}
+
+// A single run is a part of the list that all rows share; with a second one the row gets a list of its own.
+void BlockMaskBuilder::append_row(const Row& row) {
+  std::array<RowBlocks, 2> found;  // partial, full
+  for (std::int32_t i = row.first; i != kNone;) {
+    const Run& run = runs_[static_cast<std::size_t>(i)];
+    i = run.next;
+    RowBlocks& blocks = found[run.kind == BlockKind::kFull ? 1 : 0];
+    std::vector<std::int32_t>& indices = lists_of(run.kind).indices;
+    const auto list = [&indices](std::int64_t begin, std::int32_t count) {
+      const std::size_t end = indices.size();
+      indices.resize(end + static_cast<std::size_t>(count));
+      std::iota(indices.begin() + static_cast<std::ptrdiff_t>(end), indices.end(), static_cast<std::int32_t>(begin));
+    };
+    if (blocks.runs == 0) blocks.begin = run.begin;
+    if (blocks.runs == 1) {
+      const std::int64_t first = std::exchange(blocks.begin, static_cast<std::int64_t>(indices.size()));
+      list(first, blocks.count);
+    }
+    if (blocks.runs > 0) list(run.begin, run.end - run.begin);
+    blocks.count += run.end - run.begin;
+    ++blocks.runs;
+  }
+  for (BlockKind kind : {BlockKind::kPartial, BlockKind::kFull}) {
+    const RowBlocks& blocks = found[kind == BlockKind::kFull ? 1 : 0];
+    BlockMask::Lists& lists = lists_of(kind);
+    lists.counts.push_back(blocks.count);
+    lists.begins.push_back(blocks.begin);
+    lists.total += blocks.count;
+  }
 }
 
 BlockMask BlockMaskBuilder::build() && {

@@ -2,6 +2,7 @@
 // meets every row's blocks in ascending order, so rows need no sorting and no array of one entry a block is ever made.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <span>
@@ -44,17 +45,22 @@ class BlockMaskBuilder {
   };
   // The blocks of a row that are of one kind.
   struct RowBlocks {
-    std::int32_t begin = 0, count = 0;
+    std::int64_t begin = 0;  // in the list's indices
+    std::int32_t count = 0;
     std::int32_t runs = 0;
   };
-  RowBlocks blocks_of(const Row& row, BlockKind kind) const;
-  void append_rows(BlockMask::Lists& lists, BlockKind kind) const;
+  BlockMask::Lists& lists_of(BlockKind kind) { return kind == BlockKind::kFull ? mask_.full_ : mask_.partial_; }
+  std::int64_t& listed(BlockKind kind) { return listed_[kind == BlockKind::kFull ? 1 : 0]; }
+  void append_row(const Row& row);
 
   BlockMask mask_;
   std::vector<Row> rows_;  // of the current plane
   // Of all its rows, linked: an allocation a row would cost more than the analysis. They are most of what is held while a mask
   // is made, hence a deque, which never holds both an old and a larger new array.
   std::deque<Run> runs_;
+  // Partial and full blocks of this plane in rows that begin with a run of their kind and have another: about what the lists
+  // will grow by, so that they grow once.
+  std::array<std::int64_t, 2> listed_{};
 };
 
 }  // namespace flexjit::mask
