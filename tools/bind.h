@@ -15,8 +15,8 @@ namespace flexjit::tools {
 // Moves only: the views would otherwise point into the storage of the original.
 struct BoundNames {
   BoundNames() = default;
-  BoundNames(BoundNames&&) = default;
-  BoundNames& operator=(BoundNames&&) = default;
+  BoundNames(BoundNames&&) noexcept = default;
+  BoundNames& operator=(BoundNames&&) noexcept = default;
 
   Bindings bindings;
   std::deque<Array> storage;           // what the views of `bindings` point into; a deque keeps them in place

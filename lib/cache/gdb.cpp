@@ -25,6 +25,7 @@ struct jit_descriptor {
   jit_code_entry* first_entry;
 };
 
+// NOLINTBEGIN(bugprone-reserved-identifier): gdb looks for these names.
 FLEXJIT_API extern jit_descriptor __jit_debug_descriptor;
 FLEXJIT_API void __jit_debug_register_code();
 
@@ -32,6 +33,7 @@ jit_descriptor __jit_debug_descriptor = {1, 0, nullptr, nullptr};
 
 // gdb sets a breakpoint here; the statement keeps calls to it.
 [[gnu::noinline, gnu::used]] void __jit_debug_register_code() { __asm__ volatile("" ::: "memory"); }
+// NOLINTEND(bugprone-reserved-identifier)
 }
 
 namespace flexjit::cache {

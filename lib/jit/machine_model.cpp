@@ -146,7 +146,8 @@ class MachineModel {
       if (port.NumUnits > 1) name += "." + std::to_string(llvm::countr_zero(resource.second));
       cost.ports.emplace_back(std::move(name), busy / passes);
     }
-    std::ranges::stable_sort(cost.ports, std::greater<>(), [](const auto& port) { return port.second; });
+    std::ranges::sort(
+        cost.ports, [](const auto& a, const auto& b) { return std::pair(-a.second, a.first) < std::pair(-b.second, b.first); });
   }
 
   const llvm::TargetMachine& machine_;

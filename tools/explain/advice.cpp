@@ -26,7 +26,10 @@ class Advisor {
     advise_kept_mask();
     advise_problem();
     if (Diagnostics errors = trials_.run(explanation_.threads, explanation_.advice); !errors.empty()) return errors;
-    for (Advice& unproved : trials_.facts()) state(std::move(unproved), cost_at(unproved.place));
+    for (Advice& unproved : trials_.facts()) {
+      const auto cost = cost_at(unproved.place);
+      state(std::move(unproved), cost);
+    }
     state_gathers();
     state_hoistable();
     state_opaque_mask();

@@ -126,7 +126,7 @@ bool Session::set_size(const std::string& name, const std::string& value, Diagno
   const auto size = std::ranges::find(kSizes, name, &SizeSetting::name);
   if (size == std::end(kSizes)) return false;
   if (const auto number = whole_number(value, size->largest))
-    options_.sizes.*size->member = *number;
+    options_.sizes.*size->member = number;
   else
     errors.push_back(failure("usage", ":set " + name, fmt::format("`{}` is no number from 1 to {}", value, size->largest)));
   return true;
