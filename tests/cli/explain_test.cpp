@@ -13,7 +13,8 @@ namespace {
 using Json = nlohmann::json;
 
 CommandResult explain(std::vector<std::string> line, std::vector<std::string> more = {}) {
-  const std::vector<std::string> small = {"--heads", "2", "--q-len", "96", "--head-dim", "16", "--seconds", "0.01"};
+  std::vector<std::string> small = {"--heads", "2", "--head-dim", "16", "--seconds", "0.01"};
+  if (std::ranges::find(line, "--q-len") == line.end()) small.insert(small.end(), {"--q-len", "96"});
   line.insert(line.begin(), "explain");
   line.insert(line.end(), small.begin(), small.end());
   line.insert(line.end(), more.begin(), more.end());
@@ -67,8 +68,8 @@ TEST(ExplainCommand, SentencesAreForPeople) {
 
 // Of an `and` each side can be left out for more work, of an `or` for less; the numbers that are compared are left in.
 TEST(ExplainCommand, SidesOfConditionsSayWhatTheySkip) {
-  const Json json =
-      json_of({"-e", "buffer a : i32[q_len]", "-e", "mask = q_idx >= kv_idx && (a[q_idx] < kv_idx - 60 || kv_idx < 8)"});
+  const Json json = json_of({"--q-len", "1024", "-e", "buffer a : i32[q_len]", "-e",
+                             "mask = q_idx >= kv_idx && (a[q_idx] < kv_idx - 60 || kv_idx < 8)"});
   std::set<std::string> seen;
   for (const Json& part : json["parts"]) {
     if (part["text"] == "q_idx >= kv_idx") {
@@ -86,7 +87,7 @@ TEST(ExplainCommand, SidesOfConditionsSayWhatTheySkip) {
 }
 
 TEST(ExplainCommand, WithoutASideOfAnOrLessIsAllowed) {
-  const Json json = json_of({"-e", "mask = q_idx >= kv_idx || kv_idx < 8"});
+  const Json json = json_of({"--q-len", "1024", "-e", "mask = q_idx >= kv_idx || kv_idx < 8"});
   bool seen = false;
   for (const Json& part : json["parts"]) {
     if (part["text"] != "q_idx >= kv_idx") continue;

@@ -13,6 +13,7 @@ std::string debug(const std::vector<std::string>& commands, const std::vector<st
   add("set breakpoint pending on");
   add("set debuginfod enabled off");
   add("set environment FLEXJIT_GDB=1");
+  add("set environment ASAN_OPTIONS=detect_leaks=0");  // which cannot be looked for under a debugger
   for (const std::string& command : commands) add(command);
   add("kill");
   words.insert(words.end(), {"--args", FLEXJIT_COMMAND, "run", "--q-len", "100", "--heads", "2", "--threads", "1"});
