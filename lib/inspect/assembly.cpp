@@ -64,8 +64,9 @@ Json block_json(const plan::CodeBlock& block, const Origins& origins, std::int32
 }  // namespace
 
 Result<ViewResult> make_asm_view(const Subject& subject) {
-  const Result<plan::CodeListing> listing = list_code(subject, plan::Costs::kSimulated);
-  if (!listing) return listing.diagnostics();
+  const Result<const plan::CodeListing*> listed = list_code(subject);
+  if (!listed) return listed.diagnostics();
+  const plan::CodeListing* listing = *listed;
   const Origins origins(subject);
   ViewResult view{.json = {{"functions", Json::array()}}};
   Attribution in_loops;

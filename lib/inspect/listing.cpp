@@ -18,10 +18,15 @@ bool multiplies(std::string_view text) {
 
 }  // namespace
 
-Result<plan::CodeListing> list_code(const Subject& subject, plan::Costs costs) {
-  const Result<const plan::CompilerDoor*> door = subject.open_compiler();
-  if (!door) return door.diagnostics();
-  return (*door)->list_code(subject.key, costs);
+Result<const plan::CodeListing*> list_code(const Subject& subject) {
+  if (!subject.listing) {
+    const Result<const plan::CompilerDoor*> door = subject.open_compiler();
+    if (!door) return door.diagnostics();
+    Result<plan::CodeListing> listed = (*door)->list_code(subject.key, plan::Costs::kSimulated);
+    if (!listed) return listed.diagnostics();
+    subject.listing = std::move(*listed);
+  }
+  return &*subject.listing;
 }
 
 double multiply_adds(const plan::CodeBlock& block, const plan::KernelKey& key) {

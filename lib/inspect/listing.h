@@ -6,7 +6,8 @@
 
 namespace flexjit::inspector {
 
-Result<plan::CodeListing> list_code(const Subject& subject, plan::Costs costs);
+// With costs; lives as long as the subject.
+Result<const plan::CodeListing*> list_code(const Subject& subject);
 
 // Multiply-adds of Q K and P V in a pass of the block, lanes counted.
 double multiply_adds(const plan::CodeBlock& block, const plan::KernelKey& key);

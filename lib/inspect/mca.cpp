@@ -26,8 +26,9 @@ double percent_of_peak(const plan::CodeBlock& block, const plan::CodeListing& li
 }  // namespace
 
 Result<ViewResult> make_mca_view(const Subject& subject) {
-  const Result<plan::CodeListing> listing = list_code(subject, plan::Costs::kSimulated);
-  if (!listing) return listing.diagnostics();
+  const Result<const plan::CodeListing*> listed = list_code(subject);
+  if (!listed) return listed.diagnostics();
+  const plan::CodeListing* listing = *listed;
   ViewResult view{.json = {{"processor", nullptr}, {"loops", Json::array()}}};
   if (listing->processor.empty()) {
     view.text = fmt::format("LLVM has no model of {} that can be simulated\n", plan::name_of(subject.key.target));

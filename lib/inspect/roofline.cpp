@@ -95,8 +95,9 @@ Result<ViewResult> make_roofline_view(const Subject& subject) {
   if (!subject.run) {
     return ViewResult{"this view runs a call: give one, and a target that this machine can execute\n", {{"measured", nullptr}}};
   }
-  const Result<plan::CodeListing> listing = list_code(subject, plan::Costs::kSimulated);
-  if (!listing) return listing.diagnostics();
+  const Result<const plan::CodeListing*> listed = list_code(subject);
+  if (!listed) return listed.diagnostics();
+  const plan::CodeListing* listing = *listed;
   const Result<CountedRun> run = subject.run();
   if (!run) return run.diagnostics();
   Counts counts;

@@ -9,8 +9,9 @@
 namespace flexjit::inspector {
 
 Result<ViewResult> make_spills_view(const Subject& subject) {
-  const Result<plan::CodeListing> listing = list_code(subject, plan::Costs::kNone);
-  if (!listing) return listing.diagnostics();
+  const Result<const plan::CodeListing*> listed = list_code(subject);
+  if (!listed) return listed.diagnostics();
+  const plan::CodeListing* listing = *listed;
   const Origins origins(subject);
   ViewResult view{.text = "remarks of the register allocator:\n",
                   .json = {{"remarks", Json::array()}, {"blocks", Json::array()}}};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -60,8 +61,9 @@ struct Subject {
   // Runs the call; empty where none was given.
   std::function<Result<CountedRun>()> run{};
   RunLimits limits{};
-  std::int64_t allowed_scores = 0;  // of the call, over all heads
-  std::int64_t call_bytes = 0;      // of its tensors and captured buffers
+  std::int64_t allowed_scores = 0;                     // of the call, over all heads
+  std::int64_t call_bytes = 0;                         // of its tensors and captured buffers
+  mutable std::optional<plan::CodeListing> listing{};  // of the kernel, once a view asked for it
   // Opens the compiler library when a view needs it.
   std::function<Result<const plan::CompilerDoor*>()> open_compiler{};
 };

@@ -21,9 +21,6 @@ AttentionSpec spec_of(const EmbeddedFile& example) {
   return spec;
 }
 
-// Code generation takes long and is the same for every view of the code: assembly and times are shown of one example.
-bool is_quick(InspectView view) { return view != InspectView::kAsm && view != InspectView::kTiming; }
-
 std::map<std::string, Json, std::less<>> shown(const EmbeddedFile& example, const std::string& target) {
   constexpr std::int32_t kLength = 200;
   const Sizes sizes{
@@ -37,8 +34,9 @@ std::map<std::string, Json, std::less<>> shown(const EmbeddedFile& example, cons
                          .sizes = {.batch = 2, .heads = 4, .kv_heads = 2, .q_len = kLength, .kv_len = kLength},
                          .bindings = &names.bindings,
                          .samples = names.samples()};
+  // Times are those of one compilation whatever the pattern, and have a test of their own.
   for (const InspectViewInfo& view : inspect_views())
-    if (is_quick(view.view)) request.views.push_back(view.view);
+    if (view.view != InspectView::kTiming) request.views.push_back(view.view);
   std::map<std::string, Json, std::less<>> views;
   const std::vector<Inspection> made = inspect(spec, options, request).value();
   for (const Inspection& view : made) {
@@ -116,6 +114,26 @@ void expect_llvm(const Json& llvm) {
   }
 }
 
+// The views of the generated code speak of the same instructions.
+void expect_code(const Json& assembly, const Json& mca, const Json& spills) {
+  std::size_t loops = 0;
+  std::int64_t in_loops = 0, spilled = 0, counted = 0;
+  for (const Json& function : assembly["functions"]) {
+    for (const Json& block : function["blocks"]) {
+      for (const Json& instruction : block["instructions"]) spilled += instruction["spill"] == true ? 1 : 0;
+      if (block["loop_depth"] == 0) continue;
+      in_loops += static_cast<std::int64_t>(block["instructions"].size());
+      loops += block["cost"].is_null() ? 0 : 1;
+    }
+  }
+  EXPECT_EQ(assembly["loop_instructions"], in_loops);
+  EXPECT_GE(assembly["attributed"].get<double>(), 0.95 * static_cast<double>(in_loops));
+  EXPECT_EQ(mca["loops"].size(), loops);
+  EXPECT_EQ(mca["processor"].is_null(), loops == 0);
+  for (const Json& block : spills["blocks"]) counted += block["spills"].get<std::int64_t>();
+  EXPECT_EQ(counted, spilled);
+}
+
 class EveryView : public testing::TestWithParam<std::string> {};
 
 TEST_P(EveryView, OfEveryExampleHangsTogether) {
@@ -129,6 +147,7 @@ TEST_P(EveryView, OfEveryExampleHangsTogether) {
     expect_plan(views.at("plan"));
     expect_mask(views.at("mask"));
     expect_llvm(views.at("llvm"));
+    expect_code(views.at("asm"), views.at("mca"), views.at("spills"));
     EXPECT_EQ(views.at("tokens")["texts"][0]["tokens"].back()["kind"], "end");
     EXPECT_FALSE(views.at("ast")["texts"][0]["statements"].empty());
   }

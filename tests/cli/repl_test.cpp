@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -149,7 +150,11 @@ class Terminal {
   Terminal(const Terminal&) = delete;
   Terminal& operator=(const Terminal&) = delete;
 
+  // The prompt is shown a moment before the terminal is handed to the line editor: typed between the two, Ctrl-U and Ctrl-D
+  // would act on the terminal's own line.
   void type(const std::string& keys) const {
+    termios mode{};
+    for (int ms = 0; tcgetattr(terminal_, &mode) == 0 && (mode.c_lflag & ICANON) != 0 && ms < kPatienceMs; ++ms) usleep(1000);
     EXPECT_EQ(write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
 
@@ -157,7 +162,6 @@ class Terminal {
   // editor instead. All that came when they never are.
   std::string wait_for(const std::string& text) {
     std::string shown;
-    constexpr int kPatienceMs = 60000;
     pollfd ready{.fd = terminal_, .events = POLLIN, .revents = 0};
     const auto is_complete = [&] {
       const std::size_t at = shown.find(text);
@@ -182,6 +186,8 @@ class Terminal {
   }
 
  private:
+  static constexpr int kPatienceMs = 60000;
+
   int terminal_ = -1;
   pid_t child_ = -1;
 };

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t kMaxMeasured = 24;
 constexpr double kWorthDetail = 2.0;  // percent
-constexpr double kSavesWork = 1.05;   // times as long
+constexpr double kSavesWork = 1.05;   // times the scores without it
 // Small, so that little is computed beside what the mask allows; in tiles of the kernels' heights.
 constexpr std::int32_t kQueryBlock = 96, kKeyBlock = 32;
 constexpr std::int64_t kMaxSmallBlocks = std::int64_t{1} << 22;
@@ -52,9 +52,14 @@ class PartRun {
   }
 
   // What could not be measured may hold what can.
-  static bool is_worth_detail(const PartCost& part) {
-    if (!part.cost || (part.skipping && part.skipping->times_longer > kSavesWork)) return true;
+  bool is_worth_detail(const PartCost& part) const {
+    if (!part.cost || (part.skipping && saves_work(*part.skipping))) return true;
     return part.cost->percent >= std::max(kWorthDetail, part.cost->noise_percent);
+  }
+
+  // By scores rather than by times: which parts are looked into does not depend on a busy machine.
+  bool saves_work(const Skipping& skipping) const {
+    return static_cast<double>(skipping.scores_without) > kSavesWork * static_cast<double>(explanation_.scores_computed);
   }
 
   Diagnostics make_small_blocks() {
