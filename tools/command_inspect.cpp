@@ -96,7 +96,7 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   const Sizes sizes = sizes_without_files(options.sizes);
   const Result<AttentionSpec> spec = make_spec(options, sizes);
   if (!spec) return spec.diagnostics();
-  InspectRequest request{.views = {}, .sizes = mask_sizes(sizes)};
+  InspectRequest request{.views = {}, .kernel = options.kernel, .sizes = mask_sizes(sizes)};
   for (const InspectViewInfo& view : wanted) request.views.push_back(view.view);
   Result<BoundPattern> bound = BoundPattern{};
   if (needs_values(options, wanted)) {

@@ -83,8 +83,9 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
 }
 
 constexpr const char* kInspectFooter =
-    R"(Sizes and names matter to the views `intervals` and `mask`. There a buffer that no file gives is generated as by `flexjit run` for `mask`;
-`intervals` takes its contents as unknown. Any target can be shown, also one that this machine cannot execute.
+    R"(Few query rows, as `--q-len 1`, show the decode kernel. Names matter to the views `intervals` and `mask`. There a buffer that no file
+gives is generated as by `flexjit run` for `mask`; `intervals` takes its contents as unknown. Any target can be shown, also one that this
+machine cannot execute.
 
 Exit codes: 0 fine; 1 the compiler is missing or the mask reads out of range; 2 the input is at fault.
 
@@ -92,6 +93,7 @@ Examples:
   flexjit inspect alibi.flex --view=plan,llvm --target aarch64
   flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
   flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
+  flexjit inspect alibi.flex --view=plan,asm,roofline --q-len 1 --kv-len 16384 --heads 32 --kv-heads 8
   flexjit inspect alibi.flex --html report.html
   flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
   flexjit inspect alibi.flex --target x86-64-v3 --diff-target aarch64 --view=all)";
@@ -108,6 +110,17 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   CLI::Option* view = command->add_option("--view", inspect.views, "What to show, several with commas, or all");
   view->delimiter(',')->check(CLI::IsMember(names))->capture_default_str();
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
+  command
+      ->add_option_function<std::string>(
+          "--kernel",
+          [&inspect](const std::string& name) {
+            inspect.kernel = name == "call"      ? InspectKernel::kOfCall
+                             : name == "prefill" ? InspectKernel::kPrefill
+                                                 : InspectKernel::kDecode;
+          },
+          "The kernel to show: that of calls of these sizes, or one of the two")
+      ->check(CLI::IsMember({"call", "prefill", "decode"}))
+      ->default_str("call");
   CLI::Option* diff =
       command->add_option("--diff", inspect.diff_file, "Show how the views of this pattern, a *.flex file, differ");
   CLI::Option* diff_target =

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "flexjit/inspect.h"
 #include "flexjit/tensor.h"
 
 namespace flexjit::tools {
@@ -86,6 +87,7 @@ struct ReplOptions {
 struct InspectOptions {
   PatternOptions pattern;
   std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
+  InspectKernel kernel = InspectKernel::kOfCall;
   std::string target = "host";
   std::string html;                    // the report to write, with every view; empty: none
   std::string diff_file, diff_target;  // of what it is compared with; both empty: nothing

@@ -33,9 +33,18 @@ struct RunLimits {
   double read_gbps = 0;  // 1e9 bytes a second
 };
 
+// A pattern has two kernels: tiles of query rows over packed keys, and few query rows over keys as they lie (element types
+// other than f64).
+enum class InspectKernel : std::uint8_t {
+  kOfCall,  // the one that a call of the request's sizes takes
+  kPrefill,
+  kDecode
+};
+
 struct InspectRequest {
   std::vector<InspectView> views{InspectView::kSimplified};
-  // kIntervals: lengths and counts. kMask: the block sizes too.
+  InspectKernel kernel = InspectKernel::kOfCall;
+  // Lengths and counts decide which kernel is shown. kIntervals: its ranges too. kMask: the block sizes too.
   BlockMaskOptions sizes{.q_len = 1024, .kv_len = 1024};
   // As in Attention::run(), for kIntervals and kMask. kIntervals: params and buffers narrow the ranges; without bindings params
   // have their defaults and buffers hold anything. kMask: everything that the pattern declares, if it declares buffers.
@@ -56,7 +65,8 @@ struct Inspection {
 
 // The views of one pattern in the order of request.views, all of one compilation. EngineOptions::target may be one that this
 // machine cannot execute: nothing is run. Thread-safe.
-// Errors: those of Engine::compile() but for such targets; for kIntervals and kMask those of Attention::create_block_mask().
+// Errors: those of Engine::compile() but for such targets; for kIntervals and kMask those of Attention::create_block_mask();
+// `inspect-kernel` for a decode kernel of f64.
 // kLlvm, kAsm and kTiming need the compiler library; nothing is cached.
 FLEXJIT_API Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
                                                     const InspectRequest& request);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -55,6 +56,9 @@ struct Launch {
   std::vector<float> sinks;  // by query head; empty: none
 };
 Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);
+
+// By the kernel for few query rows. No value: this call is not one for decoding, or may do without that kernel.
+std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call);
 
 // By the pattern's own kernel, whatever the number of query rows.
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call);

@@ -7,8 +7,9 @@
 
 namespace flexjit::api {
 
-// On one thread; this machine can execute the pattern's target. Errors: those of Attention::run().
-Result<inspector::CountedRun> run_counted(const std::shared_ptr<const Pattern>& pattern, const plan::CompilerDoor& door,
-                                          const RunArgs& args);
+// `key` is that of the pattern's prefill or decode kernel. On one thread; this machine can execute the key's target. Errors:
+// those of Attention::run(), and `inspect-kernel` for a call that the decode kernel does not take.
+Result<inspector::CountedRun> run_counted(const std::shared_ptr<const Pattern>& pattern, const plan::KernelKey& key,
+                                          const plan::CompilerDoor& door, const RunArgs& args);
 
 }  // namespace flexjit::api

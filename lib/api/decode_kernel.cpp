@@ -25,8 +25,8 @@ plan::KernelKey decode_key_of(const plan::KernelKey& prefill) {
   return key;
 }
 
-bool DecodeKernel::suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const {
-  if (!plan::can_decode(prefill_->key.types) || kv_len < 1) return false;
+bool suits_decode(const plan::ElementTypes& types, std::int32_t group, std::int32_t q_len, std::int32_t kv_len) {
+  if (!plan::can_decode(types) || kv_len < 1) return false;
   return q_len <= kMaxQueries || q_len * std::int64_t{group} <= kMaxRows;
 }
 

@@ -15,6 +15,9 @@ namespace flexjit::api {
 // The key of the decode kernel that belongs to a prefill kernel.
 plan::KernelKey decode_key_of(const plan::KernelKey& prefill);
 
+// Whether the decode nest is the faster one for calls of these sizes. `group`: query heads that share a kv head, at least 1.
+bool suits_decode(const plan::ElementTypes& types, std::int32_t group, std::int32_t q_len, std::int32_t kv_len);
+
 class DecodeKernel {
  public:
   // `prefill` is the key of the pattern's own kernel, from which the decode kernel's follows.
@@ -24,9 +27,6 @@ class DecodeKernel {
   // With a kernel that there is already; null where the element types have none.
   DecodeKernel(cache::SharedKey prefill, cache::SharedKernel kernel)
       : prefill_(std::move(prefill)), kernel_(std::move(kernel)) {}
-
-  // Whether this nest is the faster one for calls of these sizes; all at least 1.
-  bool suits(std::int32_t group, std::int32_t q_len, std::int32_t kv_len) const;
 
   struct Ready {
     cache::SharedKernel kernel;

@@ -14,6 +14,7 @@
 #include "api/report.h"
 #include "api/time_phases.h"
 #include "inspect/view.h"
+#include "plan/decode.h"
 
 namespace flexjit {
 
@@ -23,17 +24,19 @@ bool shows(const InspectRequest& request, InspectView view) {
   return std::ranges::find(request.views, view) != request.views.end();
 }
 
-std::int64_t bytes_of(const RunArgs& args) {
+inspector::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args) {
   const auto bytes = [](const auto& tensor) {
     if (tensor.data == nullptr) return std::int64_t{0};
     std::int64_t elements = 1;
     for (int d = 0; d < tensor.rank; ++d) elements *= tensor.shape[static_cast<std::size_t>(d)];
     return elements * static_cast<std::int64_t>(size_of(tensor.dtype));
   };
-  std::int64_t all = bytes(args.q) + bytes(args.k) + bytes(args.v) + bytes(args.out) + bytes(args.lse);
-  if (args.bindings == nullptr) return all;
-  for (const auto& [name, view] : args.bindings->buffers) all += bytes(view);
-  return all;
+  inspector::CallSize size{.scores = std::int64_t{sizes.batch} * sizes.heads * sizes.q_len * sizes.kv_len,
+                           .kv_bytes = bytes(args.k) + bytes(args.v),
+                           .other_bytes = bytes(args.q) + bytes(args.out) + bytes(args.lse)};
+  if (args.bindings == nullptr) return size;
+  for (const auto& [name, view] : args.bindings->buffers) size.other_bytes += bytes(view);
+  return size;
 }
 
 // What the view of one call needs.
@@ -44,15 +47,28 @@ Result<std::int64_t> add_run(inspector::Subject& subject, const std::shared_ptr<
   handle.pattern = pattern;
   const auto allowed = Attention(std::make_shared<const Attention::Impl>(handle)).count_allowed(request.sizes, args.bindings);
   if (!allowed) return allowed.diagnostics();
-  subject.allowed_scores = *allowed;
-  subject.call_bytes = bytes_of(args);
+  subject.call_size = size_of_call(request.sizes, args);
+  subject.call_size.allowed_scores = *allowed;
   subject.limits = request.limits;
   subject.run = [&subject, pattern, &args]() -> Result<inspector::CountedRun> {
     const Result<const plan::CompilerDoor*> door = subject.open_compiler();
     if (!door) return door.diagnostics();
-    return api::run_counted(pattern, **door, args);
+    return api::run_counted(pattern, subject.key, **door, args);
   };
   return *allowed;
+}
+
+// The key of the kernel that is shown.
+Result<plan::KernelKey> key_of(const api::Pattern& pattern, const InspectRequest& request) {
+  const BlockMaskOptions& sizes = request.sizes;
+  const std::int32_t group = sizes.kv_heads > 0 ? std::max(sizes.heads / sizes.kv_heads, 1) : 1;
+  const bool decodes = request.kernel == InspectKernel::kOfCall
+                           ? api::suits_decode(pattern.types, group, sizes.q_len, sizes.kv_len)
+                           : request.kernel == InspectKernel::kDecode;
+  if (!decodes) return pattern.key->key;
+  if (!plan::can_decode(pattern.types))
+    return api::single_finding("inspect", api::Finding::kInspectKernel, "there is none of f64");
+  return api::decode_key_of(pattern.key->key);
 }
 
 // In the order in which they apply.
@@ -104,12 +120,14 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   const auto prepared = api::prepare_pattern(spec, compiled, api::Purpose::kShow);
   if (!prepared) return prepared.diagnostics();
   const api::Pattern& pattern = **prepared;
+  const Result<plan::KernelKey> key = key_of(pattern, request);
+  if (!key) return key.diagnostics();
   cache::CompilerLoader loader(options.compiler_path);
   inspector::Subject subject{.texts = texts_of(spec),
                              .lowered = pattern.lowered,
                              .program = pattern.program,
                              .interface = pattern.interface,
-                             .key = pattern.key->key,
+                             .key = *key,
                              .open_compiler = [&] { return api::open_compiler(loader); }};
   BoundCall call;
   if (shows(request, InspectView::kIntervals) || shows(request, InspectView::kMask)) {
@@ -124,7 +142,7 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   if (shows(request, InspectView::kTiming)) {
     const Result<const plan::CompilerDoor*> door = subject.open_compiler();
     if (!door) return door.diagnostics();
-    Result<inspector::PhaseTimes> times = api::time_phases(spec, pattern, **door);
+    Result<inspector::PhaseTimes> times = api::time_phases(spec, pattern, *key, **door);
     if (!times) return times.diagnostics();
     subject.times = std::move(*times);
   }

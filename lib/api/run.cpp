@@ -50,12 +50,15 @@ DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, con
   return impl.derived->get(impl.pattern->program, call.bound.environment, wanted);
 }
 
+}  // namespace
+
 // Few query rows: all of them in one row of mask blocks, and a mask that differs between the heads of a group is left to the
-// other nest. No value: this call is not one for decoding, or may do without that kernel.
+// other nest.
 std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   const CallShape& shape = call.shape;
-  if (!impl.decode->suits(shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
-  const Launch launch = make_launch(*impl.pattern, args, call);
+  if (!suits_decode(impl.pattern->types, shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
+  Launch launch = make_launch(*impl.pattern, args, call);
+  launch.arg.block_counts = impl.block_counts;
   DerivedMask::Shared derived;
   const ir::Program& program = impl.pattern->program;
   if (call.block_mask == nullptr && program.mask().valid()) {
@@ -78,8 +81,6 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
   const runtime::DecodeOutput output{ready->types.out, ready->weights};
   return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, workers_of(impl, args)), mask);
 }
-
-}  // namespace
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   DerivedMask::Shared derived;

@@ -48,7 +48,7 @@ void parse_all(const dsl::Source& source) {
 }
 
 // What became of the text at each step; the spec has been compiled before, so that nothing here can fail.
-std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pattern& pattern) {
+std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pattern& pattern, const plan::KernelKey& key) {
   const dsl::Source source = source_of(spec);
   const dsl::Checked checked = dsl::check_source(source).value();
   const ir::Program simplified = ir::simplify(pattern.lowered);
@@ -70,22 +70,24 @@ std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pat
   add("simplify again", [&] { ir::simplify(proved); });
   add("plan", [&] {
     plan::plan_kernel({.program = pattern.program,
+                       .nest = key.nest,
                        .types = pattern.types,
                        .weights = pattern.weights,
                        .head_dim = pattern.head_dim,
                        .v_head_dim = pattern.v_head_dim},
-                      pattern.key->key.target);
+                      key.target);
   });
   return phases;
 }
 
 }  // namespace
 
-Result<inspector::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::CompilerDoor& door) {
-  inspector::PhaseTimes times{.repetitions = kRepetitions, .phases = time_front_end(spec, pattern)};
+Result<inspector::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::KernelKey& key,
+                                          const plan::CompilerDoor& door) {
+  inspector::PhaseTimes times{.repetitions = kRepetitions, .phases = time_front_end(spec, pattern, key)};
   std::vector<plan::CodeImage> images;
   for (int i = 0; i < kRepetitions; ++i) {
-    Result<plan::CodeImage> image = door.compile(pattern.key->key);
+    Result<plan::CodeImage> image = door.compile(key);
     if (!image) return image.diagnostics();
     images.push_back(std::move(*image));
   }
@@ -95,7 +97,7 @@ Result<inspector::PhaseTimes> time_phases(const AttentionSpec& spec, const Patte
     times.phases.push_back({images.front().phases[phase].name, median(std::move(ms))});
   }
   times.phases.push_back({"map", median_ms([&] { const cache::CodeMemory mapped(images.front().bytes); })});
-  Result<std::vector<plan::PhaseTime>> passes = door.time_passes(pattern.key->key);
+  Result<std::vector<plan::PhaseTime>> passes = door.time_passes(key);
   if (!passes) return passes.diagnostics();
   times.passes = std::move(*passes);
   return times;

@@ -6,7 +6,8 @@
 
 namespace flexjit::api {
 
-// `pattern` is what the spec became. Errors: those of the compiler.
-Result<inspector::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::CompilerDoor& door);
+// `pattern` is what the spec became, `key` that of one of its kernels. Errors: those of the compiler.
+Result<inspector::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::KernelKey& key,
+                                          const plan::CompilerDoor& door);
 
 }  // namespace flexjit::api

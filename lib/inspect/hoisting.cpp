@@ -18,10 +18,15 @@ using plan::Level;
 
 constexpr Level kLevels[] = {Level::kUniform, Level::kRow, Level::kColumn, Level::kDiagonal, Level::kElement};
 
-std::string_view heading_of(Level level) {
+std::string_view heading_of(Level level, plan::Nest nest) {
+  const bool decodes = nest == plan::Nest::kDecode;
   switch (level) {
-    case Level::kUniform: return "once a work item (a batch entry, a head and a tile of query rows), in a register";
-    case Level::kRow: return "once a query row, in a table of the tile's rows";
+    case Level::kUniform:
+      return decodes ? "once a work item (a batch entry, a kv head and a range of keys), in a register"
+                     : "once a work item (a batch entry, a head and a tile of query rows), in a register";
+    case Level::kRow:
+      return decodes ? "once a query row of any head, in a table of the item's rows"
+                     : "once a query row, in a table of the tile's rows";
     case Level::kColumn: return "once a key, in a table of the tile's columns";
     case Level::kDiagonal: return "once a diagonal (kv_idx - q_idx) of the tile, in a table of its diagonals";
     case Level::kElement: return "for each score";
@@ -92,7 +97,7 @@ class HoistingView {
   }
 
   std::string section(Level at, const ir::ExpressionTexts& parts) const {
-    std::string text = fmt::format("{}:\n", heading_of(at)), lines;
+    std::string text = fmt::format("{}:\n", heading_of(at, subject_.key.nest)), lines;
     for (std::uint32_t i = 0; i < program_.size(); ++i) {
       const Id id{i};
       if (level(id) != at || !is_shown(id)) continue;

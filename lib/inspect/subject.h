@@ -33,6 +33,14 @@ struct Values {
   std::vector<bool> known;  // by buffer slot: its contents may be relied on. Empty: no buffer is bound
 };
 
+// What a call asks for, over all heads.
+struct CallSize {
+  std::int64_t scores = 0;
+  std::int64_t allowed_scores = 0;
+  std::int64_t kv_bytes = 0;
+  std::int64_t other_bytes = 0;  // of the other tensors and captured buffers
+};
+
 // One call on one thread.
 struct CountedRun {
   std::vector<std::string> blocks{};   // "attend/qk"
@@ -61,8 +69,7 @@ struct Subject {
   // Runs the call; empty where none was given.
   std::function<Result<CountedRun>()> run{};
   RunLimits limits{};
-  std::int64_t allowed_scores = 0;                     // of the call, over all heads
-  std::int64_t call_bytes = 0;                         // of its tensors and captured buffers
+  CallSize call_size{};
   mutable std::optional<plan::CodeListing> listing{};  // of the kernel, once a view asked for it
   // Opens the compiler library when a view needs it.
   std::function<Result<const plan::CompilerDoor*>()> open_compiler{};

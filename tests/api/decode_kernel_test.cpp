@@ -27,14 +27,14 @@ TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
 }
 
 TEST(DecodeKernel, SuitsFewRowsOfTheTypesThatItComputes) {
-  const auto store = std::make_shared<api::KernelStore>(
-      EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "", .cache_dir = {}});
-  const api::DecodeKernel single(key_of(DType::kF32), "pattern", store), twice(key_of(DType::kF64), "pattern", store);
-  EXPECT_TRUE(single.suits(8, 1, 1000));
-  EXPECT_TRUE(single.suits(128, 1, 1));
-  EXPECT_TRUE(single.suits(1, 16, 1000));
-  EXPECT_FALSE(single.suits(4, 64, 1000));
-  EXPECT_FALSE(twice.suits(8, 1, 1000));
+  const auto suits = [](DType dtype, std::int32_t group, std::int32_t q_len, std::int32_t kv_len) {
+    return api::suits_decode({dtype, dtype, dtype}, group, q_len, kv_len);
+  };
+  EXPECT_TRUE(suits(DType::kF32, 8, 1, 1000));
+  EXPECT_TRUE(suits(DType::kF32, 128, 1, 1));
+  EXPECT_TRUE(suits(DType::kF32, 1, 16, 1000));
+  EXPECT_FALSE(suits(DType::kF32, 4, 64, 1000));
+  EXPECT_FALSE(suits(DType::kF64, 8, 1, 1000));
 }
 
 }  // namespace

@@ -93,6 +93,34 @@ TEST(Inspect, CodeViewsAreCode) {
   EXPECT_TRUE(contains(view(InspectView::kAsm), "ret"));
 }
 
+TEST(Inspect, FewQueryRowsShowTheDecodeKernel) {
+  const auto entry = [](const InspectRequest& request) {
+    const std::string text = text_of(window(), request);
+    return contains(text, "@decode(") ? "decode" : (contains(text, "@attend(") ? "attend" : text);
+  };
+  InspectRequest request = request_of(InspectView::kLlvm);
+  EXPECT_EQ(entry(request), "attend");
+  request.kernel = InspectKernel::kDecode;
+  EXPECT_EQ(entry(request), "decode");
+  request = request_of(InspectView::kLlvm);
+  request.sizes = {.heads = 32, .kv_heads = 8, .q_len = 1, .kv_len = 1000};
+  EXPECT_EQ(entry(request), "decode");
+  request.kernel = InspectKernel::kPrefill;
+  EXPECT_EQ(entry(request), "attend");
+}
+
+TEST(Inspect, ThereIsNoDecodeKernelOfF64) {
+  AttentionSpec spec = window();
+  spec.dtype = DType::kF64;
+  InspectRequest request = request_of(InspectView::kPlan);
+  request.sizes.q_len = 1;
+  EXPECT_TRUE(contains(text_of(spec, request), "prefill; q f64"));
+  request.kernel = InspectKernel::kDecode;
+  const auto refused = inspect(spec, {}, request);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.diagnostics()[0].kind, "inspect-kernel");
+}
+
 TEST(Inspect, ReportsMistakes) {
   AttentionSpec wrong = window();
   wrong.program += "let x = slop[h]\n";

@@ -81,6 +81,31 @@ TEST(InspectCommand, TargetChangesTheCode) {
   EXPECT_NE(inspect("asm", {"--target", "x86-64-v3"}).out.find("ymm"), std::string::npos);
 }
 
+// Keys that the mask leaves out are not read.
+TEST(InspectCommand, ADecodingCallIsShownAndRun) {
+  const std::vector<std::string> line = {
+      "inspect",    "-e", "mask = kv_idx < 512", "--q-len", "1",      "--kv-len",      "4096",  "--heads", "8",
+      "--kv-heads", "2",  "--head-dim",          "64",      "--view", "plan,roofline", "--json"};
+  const CommandResult result = run_flexjit(line);
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json views = result.json()["views"];
+  EXPECT_EQ(views["plan"]["nest"], "decode");
+  const nlohmann::json& roofline = views["roofline"];
+  EXPECT_EQ(roofline["allowed_scores"], 8 * 512);
+  EXPECT_EQ(roofline["scores_visited"], 8 * 512);
+  EXPECT_EQ(roofline["bytes"], 4 * (2 * 8 * 64 + 8 + 2 * 2 * 512 * 64));  // q and out, lse, k and v
+  EXPECT_GT(roofline["parts"]["Q K"]["multiply_adds"], 8 * 512 * 64 - 1);
+  EXPECT_GT(roofline["measured_ms"], 0);
+}
+
+TEST(InspectCommand, AKernelThatTheCallDoesNotTakeIsRefused) {
+  EXPECT_NE(inspect("plan", {"--kernel", "decode"}).out.find("decode;"), std::string::npos);
+  const CommandResult result = inspect("roofline", {"--kernel", "decode", "--json"});
+  EXPECT_EQ(result.exit_code, 2) << result.out;
+  EXPECT_EQ(result.json()["errors"][0]["kind"], "inspect-kernel");
+  EXPECT_EQ(inspect("plan", {"--kernel", "soul"}).exit_code, 2);
+}
+
 TEST(InspectCommand, UnknownTargetIsTheUsersFault) {
   const CommandResult result = inspect("asm", {"--target", "z80", "--json"});
   EXPECT_EQ(result.exit_code, 2);

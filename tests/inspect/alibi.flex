@@ -3,6 +3,7 @@
 # RUN: cd %S && %inspect alibi.flex --view=simplified | %check %s --check-prefix=SIMPLIFIED --match-full-lines
 # RUN: cd %S && %inspect alibi.flex --view=hoisting | %check %s --check-prefix=HOISTING --match-full-lines
 # RUN: cd %S && %inspect alibi.flex --view=access --target=x86-64-v3 | %check %s --check-prefix=ACCESS --match-full-lines
+# RUN: cd %S && %inspect alibi.flex --view=plan --q-len=1 --target=aarch64 | %check %s --check-prefix=DECODE --match-full-lines
 buffer slope : f32[num_heads]
 score = score + slope[h] * (kv_idx - q_idx)
 mask  = q_idx >= kv_idx
@@ -72,3 +73,20 @@ mask  = q_idx >= kv_idx
 # ACCESS-NEXT:   load     once a work item, a scalar load, broadcast where it is used
 # ACCESS-NEXT:   range    proved: no check
 # ACCESS-NOT: {{.}}
+
+# DECODE: kernel      decode; q f32, kv f32, out f32; head_dim 64, v_head_dim 64; softmax weights
+# DECODE-NEXT: target      aarch64, scheduled for any processor
+# DECODE-NEXT: arithmetic  fp32, 4 lanes of a vector
+# DECODE-NEXT: caches      L1 32 KiB, L2 512 KiB a core (assumed: this machine cannot execute the target)
+# DECODE-NEXT: rows        up to 32 a work item: the query rows of all heads that share a kv head
+# DECODE-NEXT: key step    16 keys between K and V, so that both streams advance together
+# DECODE-NEXT: products    4 rows x 4 keys of K, 4 rows x 4 vectors of V: 16 accumulators of 32 registers
+# DECODE-NEXT: K and V     read once, as they lie, for all rows; nothing is packed
+# DECODE-NEXT: scratch     11136 bytes a thread, within L1
+# DECODE-NEXT:   q                    8192  queries, as the products read them
+# DECODE-NEXT:   s                    2048  scores, then weights
+# DECODE-NEXT:   keys                   64  which key each column is computed from
+# DECODE-NEXT:   sum_lanes             512  running sum of each lane
+# DECODE-NEXT:   row_values            256  table of what varies with h and q_idx
+# DECODE-NEXT:   column_values          64  table of what varies with kv_idx
+# DECODE-NOT: {{.}}

@@ -43,7 +43,7 @@ mask = q_idx >= kv_idx
 # ACCESS: the pattern reads no captured buffer
 # ACCESS-NOT: {{.}}
 
-# PLAN: kernel      q f32, kv f32, out f32; head_dim 64, v_head_dim 64; softmax weights
+# PLAN: kernel      prefill; q f32, kv f32, out f32; head_dim 64, v_head_dim 64; softmax weights
 # PLAN-NEXT: target      aarch64, scheduled for any processor
 # PLAN-NEXT: arithmetic  fp32, 4 lanes of a vector
 # PLAN-NEXT: caches      L1 32 KiB, L2 512 KiB a core (assumed: this machine cannot execute the target)

@@ -49,7 +49,7 @@ mask = q_idx >= kv_idx && q_idx - kv_idx <= window
 # HOISTING-NEXT: costs are vector instructions, roughly; for each score of score_mod 0
 # HOISTING-NOT: {{.}}
 
-# PLAN: kernel      q f64, kv f64, out f64; head_dim 256, v_head_dim 256; softmax weights
+# PLAN: kernel      prefill; q f64, kv f64, out f64; head_dim 256, v_head_dim 256; softmax weights
 # PLAN-NEXT: target      aarch64, scheduled for any processor
 # PLAN-NEXT: arithmetic  fp64, 2 lanes of a vector
 # PLAN-NEXT: caches      L1 32 KiB, L2 512 KiB a core (assumed: this machine cannot execute the target)

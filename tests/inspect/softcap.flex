@@ -54,7 +54,7 @@ mask  = q_idx >= kv_idx
 # HOISTING-NEXT: costs are vector instructions, roughly; for each score of score_mod 45
 # HOISTING-NOT: {{.}}
 
-# PLAN: kernel      q bf16, kv bf16, out bf16; head_dim 128, v_head_dim 40; softmax weights
+# PLAN: kernel      prefill; q bf16, kv bf16, out bf16; head_dim 128, v_head_dim 40; softmax weights
 # PLAN-NEXT: target      aarch64, scheduled for any processor
 # PLAN-NEXT: arithmetic  fp32, 4 lanes of a vector
 # PLAN-NEXT: caches      L1 32 KiB, L2 512 KiB a core (assumed: this machine cannot execute the target)

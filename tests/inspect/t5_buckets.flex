@@ -121,7 +121,7 @@ score = score + bias[base + (n < exact ? n : min(far, half - 1)), h]
 # ACCESS-NEXT:   range    checked, for t5_buckets.flex:16:17: the declared extents do not prove the index in range
 # ACCESS-NOT: {{.}}
 
-# PLAN: kernel      q f32, kv f32, out f32; head_dim 64, v_head_dim 64; softmax weights
+# PLAN: kernel      prefill; q f32, kv f32, out f32; head_dim 64, v_head_dim 64; softmax weights
 # PLAN-NEXT: target      aarch64, scheduled for any processor
 # PLAN-NEXT: arithmetic  fp32, 4 lanes of a vector
 # PLAN-NEXT: caches      L1 32 KiB, L2 512 KiB a core (assumed: this machine cannot execute the target)

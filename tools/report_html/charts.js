@@ -105,7 +105,7 @@ function makeRooflineTable(r) {
     ['Bytes', `${brief(r.bytes / 1e6)} MB`, 'of tensors and buffers'], ['Intensity', `${brief(r.intensity)} FLOP/B`, ''],
     ['Limit', `${brief(r.limit_gflops)} GFLOP/s`, r.limit_gflops < r.peak_gflops ? 'by reading' : 'by arithmetic'],
     ['Measured', `${brief(r.measured_ms)} ms`, `${brief(r.measured_gflops)} GFLOP/s, ${percent(r.measured_percent_of_peak)}`],
-    ['Predicted', `${brief(r.predicted_cycles)} cycles`, percent(r.predicted_percent_of_peak)]
+    ['Predicted', `${brief(r.predicted_cycles)} cycles`, percent(r.predicted_percent_of_peak) + (r.predicted_by === 'reading' ? ', all that reading allows' : '')]
   ];
   return makeTable('One call on one thread', [{title: 'What'}, {title: 'Value', number: true}, {title: ''}], rows);
 }
