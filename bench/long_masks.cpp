@@ -1,6 +1,6 @@
 // Builds block masks of a million tokens and prints one JSON object a mask: how much CPU time the build took beside writing
-// every list of the mask out into a plain vector, and what it held at its peak beside the lists. bench/block-masks makes a
-// table of it. Arguments: length (1048576), repetitions (5).
+// every list of the mask out into a plain vector, what it held at its peak beside the lists, and the CPU time of extending the
+// mask by one token. bench/block-masks makes tables of it. Arguments: length (1048576), repetitions (5).
 #include <flexjit/flexjit.h>
 #include <fmt/format.h>
 
@@ -62,6 +62,19 @@ std::pair<double, std::size_t> write_lists(const flexjit::BlockMask& mask) {
   return {cpu_ms() - begin, written.size()};
 }
 
+// CPU time of making the mask of `longer` from one that is a token shorter.
+double extend_us(const flexjit::Attention& attention, const flexjit::BlockMask& mask, const flexjit::BlockMaskOptions& longer,
+                 const flexjit::Bindings& bindings, int repeat) {
+  constexpr int kCalls = 500;
+  std::vector<double> times;
+  for (int i = 0; i < repeat; ++i) {
+    const double begin = cpu_ms();
+    for (int call = 0; call < kCalls; ++call) (void)attention.extend_block_mask(mask, longer, &bindings).value();
+    times.push_back((cpu_ms() - begin) * 1e3 / kCalls);
+  }
+  return median(times);
+}
+
 int fail(const flexjit::Diagnostics& errors) {
   fmt::print(stderr, "{}", flexjit::render(errors));
   return 1;
@@ -75,16 +88,19 @@ int measure(const Case& test, std::int32_t length, int repeat) {
   engine.backend = flexjit::Backend::kReference;
   const auto attention = flexjit::Engine(engine).compile(spec);
   if (!attention) return fail(attention.diagnostics());
-  const std::vector<std::int32_t> ids = document_ids(length);
-  flexjit::Bindings bindings;
-  if (std::string(test.text).starts_with("buffer")) {
-    const flexjit::TensorView view(ids.data(), flexjit::DType::kI32, {length});
-    bindings.buffers = {{"q_doc", view}, {"kv_doc", view}};
-  }
+  const std::vector<std::int32_t> ids = document_ids(std::int64_t{length} + 1);
+  const auto bind = [&](std::int32_t tokens) {
+    flexjit::Bindings bindings;
+    const flexjit::TensorView view(ids.data(), flexjit::DType::kI32, {tokens});
+    if (std::string(test.text).starts_with("buffer")) bindings.buffers = {{"q_doc", view}, {"kv_doc", view}};
+    return bindings;
+  };
+  const flexjit::Bindings bindings = bind(length), longer = bind(length + 1);
   const flexjit::BlockMaskOptions options{.q_len = length, .kv_len = length};
   std::vector<double> build, write;
   std::int64_t peak = 0;
   std::size_t lists = 0, indices = 0;
+  double extend = 0;
   for (int i = 0; i < repeat; ++i) {
     const flexjit::tools::HeapMeter meter;
     const double begin = cpu_ms();
@@ -96,11 +112,12 @@ int measure(const Case& test, std::int32_t length, int repeat) {
     const auto [ms, written] = write_lists(*mask);
     write.push_back(ms);
     indices = written;
+    if (i == 0) extend = extend_us(*attention, *mask, {.q_len = length + 1, .kv_len = length + 1}, longer, repeat);
   }
   fmt::print(
       "{{\"mask\": \"{}\", \"length\": {}, \"build_ms\": {:.4f}, \"write_ms\": {:.4f}, \"indices\": {}, \"list_bytes\": {}, "
-      "\"peak_bytes\": {}}}\n",
-      test.name, length, median(build), median(write), indices, lists, peak);
+      "\"peak_bytes\": {}, \"extend_us\": {:.2f}}}\n",
+      test.name, length, median(build), median(write), indices, lists, peak, extend);
   return 0;
 }
 
@@ -108,8 +125,8 @@ int measure(const Case& test, std::int32_t length, int repeat) {
 
 int main(int argc, char** argv) {
   const int length = argc > 1 ? std::atoi(argv[1]) : 1 << 20, repeat = argc > 2 ? std::atoi(argv[2]) : 5;
-  if (length < 1 || repeat < 1) {
-    fmt::print(stderr, "length and repetitions must be at least 1, got {} and {}\n", length, repeat);
+  if (length < 1 || length > 1 << 30 || repeat < 1) {
+    fmt::print(stderr, "length must be in [1, 2^30] and repetitions at least 1, got {} and {}\n", length, repeat);
     return 2;
   }
   int failures = 0;

@@ -29,6 +29,7 @@ void BlockMaskBuilder::add(const BlockRect& rect, BlockKind kind) {
   if (kind == BlockKind::kEmpty || rect.kv_begin == rect.kv_end) return;
   for (std::int32_t q = rect.q_begin; q < rect.q_end; ++q) {
     Row& row = rows_[static_cast<std::size_t>(q)];
+    if (row.last == kKnown) list_known_row(q);
     Run* last = row.last == kNone ? nullptr : &runs_[static_cast<std::size_t>(row.last)];
     FLEXJIT_CHECK(last == nullptr || last->end <= rect.kv_begin);
     const Run* first = last == nullptr ? nullptr : &runs_[static_cast<std::size_t>(row.first)];
@@ -46,6 +47,20 @@ void BlockMaskBuilder::add(const BlockRect& rect, BlockKind kind) {
   }
 }
 
+void BlockMaskBuilder::add_known_row(std::int32_t q, const BlockMask& known, std::int32_t b, std::int32_t h) {
+  Row& row = rows_[static_cast<std::size_t>(q)];
+  FLEXJIT_CHECK(row.last == kNone);
+  known_ = {&known, b, h};
+  row.last = kKnown;
+}
+
+void BlockMaskBuilder::list_known_row(std::int32_t q) {
+  rows_[static_cast<std::size_t>(q)] = Row{};
+  std::vector<BlockRun> runs;
+  known_.mask->row_runs(known_.b, known_.h, q, runs);
+  for (const BlockRun& run : runs) add({q, q + 1, run.kv_begin, run.kv_end}, run.kind);
+}
+
 void BlockMaskBuilder::add_row(std::int32_t q, std::span<const BlockKind> kinds) {
   for (std::size_t begin = 0, end = 0; begin < kinds.size(); begin = end) {
     while (end < kinds.size() && kinds[end] == kinds[begin]) ++end;
@@ -61,7 +76,12 @@ void BlockMaskBuilder::finish_plane() {
     if (wanted > indices.capacity())
       indices.reserve(mask_.full_.counts.empty() ? wanted : std::max(wanted, 2 * indices.capacity()));
   }
-  for (const Row& row : rows_) append_row(row);
+  for (std::size_t q = 0; q < rows_.size(); ++q) {
+    if (rows_[q].last == kKnown)
+      append_known_row(known_.mask->row_of(known_.b, known_.h, static_cast<std::int32_t>(q)));
+    else
+      append_row(rows_[q]);
+  }
   std::ranges::fill(rows_, Row{});
   runs_.clear();
 }
@@ -94,6 +114,24 @@ void BlockMaskBuilder::append_row(const Row& row) {
     lists.counts.push_back(blocks.count);
     lists.begins.push_back(blocks.begin);
     lists.total += blocks.count;
+  }
+}
+
+void BlockMaskBuilder::append_known_row(std::size_t row) {
+  for (BlockKind kind : {BlockKind::kPartial, BlockKind::kFull}) {
+    const BlockMask::Lists& known = kind == BlockKind::kFull ? known_.mask->full_ : known_.mask->partial_;
+    BlockMask::Lists& lists = lists_of(kind);
+    const std::int32_t count = known.counts[row];
+    std::int64_t begin = known.begins[row];
+    // What lies behind the list that all rows share is the row's own.
+    if (begin >= known_.mask->shape_.kv_blocks() && count > 0) {
+      const auto own = known.indices.begin() + begin;
+      begin = static_cast<std::int64_t>(lists.indices.size());
+      lists.indices.insert(lists.indices.end(), own, own + count);
+    }
+    lists.counts.push_back(count);
+    lists.begins.push_back(begin);
+    lists.total += count;
   }
 }
 

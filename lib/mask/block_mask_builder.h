@@ -27,6 +27,9 @@ class BlockMaskBuilder {
 
   // Within a plane, the rectangles that touch one row arrive in ascending kv order; blocks that no rectangle covers are empty.
   void add(const BlockRect& rect, BlockKind kind);
+  // Row q begins with the blocks of that row in plane (b, h) of another mask; more may follow. The mask outlives the plane, and
+  // is the same one throughout it. A row to which nothing is added is copied as it is stored, without a look at its blocks.
+  void add_known_row(std::int32_t q, const BlockMask& known, std::int32_t b, std::int32_t h);
   // A kind for each block of row q.
   void add_row(std::int32_t q, std::span<const BlockKind> kinds);
   // Ends the current plane. Called batch * heads times, head fastest.
@@ -34,14 +37,18 @@ class BlockMaskBuilder {
   BlockMask build() &&;
 
  private:
-  static constexpr std::int32_t kNone = -1;
+  static constexpr std::int32_t kNone = -1, kKnown = -2;
   struct Run {
     std::int32_t begin, end;
     BlockKind kind;
     std::int32_t next;  // of the same row, in runs_; or kNone
   };
   struct Row {
-    std::int32_t first = kNone, last = kNone;  // in runs_
+    std::int32_t first = kNone, last = kNone;  // in runs_; last kKnown: those of known_
+  };
+  struct Known {
+    const BlockMask* mask = nullptr;
+    std::int32_t b = 0, h = 0;
   };
   // The blocks of a row that are of one kind.
   struct RowBlocks {
@@ -52,8 +59,12 @@ class BlockMaskBuilder {
   BlockMask::Lists& lists_of(BlockKind kind) { return kind == BlockKind::kFull ? mask_.full_ : mask_.partial_; }
   std::int64_t& listed(BlockKind kind) { return listed_[kind == BlockKind::kFull ? 1 : 0]; }
   void append_row(const Row& row);
+  void append_known_row(std::size_t row);
+  // Makes a known row one of runs.
+  void list_known_row(std::int32_t q);
 
   BlockMask mask_;
+  Known known_;
   std::vector<Row> rows_;  // of the current plane
   // Of all its rows, linked: an allocation a row would cost more than the analysis. They are most of what is held while a mask
   // is made, hence a deque, which never holds both an old and a larger new array.

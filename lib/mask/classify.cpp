@@ -112,10 +112,16 @@ class Classifier {
 
   // The whole blocks of the known mask that lie in block row q.
   void add_known_row(std::int32_t q) {
+    const bool takes_all = known_.partial || undecided_ == Undecided::kLeavePartial;
+    const auto is_known = [&](std::span<const std::int32_t> blocks) {
+      return blocks.empty() || blocks.back() < known_kv_blocks_;
+    };
+    if (takes_all && is_known(known_.mask->kv_indices(b_, h_, q)) && is_known(known_.mask->full_kv_indices(b_, h_, q)))
+      return builder_.add_known_row(q, *known_.mask, b_, h_);
     known_.mask->row_runs(b_, h_, q, known_runs_);
     for (const BlockRun& run : known_runs_) {
       const std::int32_t end = std::min(run.kv_end, known_kv_blocks_);
-      if (run.kind == BlockKind::kFull || known_.partial || undecided_ == Undecided::kLeavePartial) {
+      if (run.kind == BlockKind::kFull || takes_all) {
         builder_.add({q, q + 1, run.kv_begin, std::max(run.kv_begin, end)}, run.kind);
       } else {
         for (std::int32_t kv = run.kv_begin; kv < end; ++kv) descend({q, q + 1, kv, kv + 1});

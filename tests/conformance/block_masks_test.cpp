@@ -182,6 +182,25 @@ TEST(ExtendedBlockMask, EqualsOneMadeAnew) {
   }
 }
 
+// Lists of a row's own, planes, and rows that go on with new blocks.
+TEST(ExtendedBlockMask, KeepsTheListsOfEveryPlane) {
+  for (const char* text : {"mask = (kv_idx // 64 + q_idx // 64 + h) % 3 != 1", "mask = kv_idx <= q_idx + 130 * h",
+                           "mask = q_idx >= kv_idx || kv_idx % 256 < 64 + h"}) {
+    const Attention attention = pattern_of(text);
+    for (auto [from, to] : {std::pair{640, 641}, {641, 642}, {700, 1500}, {640, 640}, {1, 640}}) {
+      const auto options = [&](std::int32_t length) {
+        return BlockMaskOptions{.heads = 3, .q_len = length, .kv_len = length, .q_block = 64, .kv_block = 64};
+      };
+      const BlockMask old = attention.create_block_mask(options(from)).value();
+      const BlockMask grown = attention.extend_block_mask(old, options(to)).value();
+      const BlockMask made = attention.create_block_mask(options(to)).value();
+      EXPECT_EQ(grown.to_bytes(), made.to_bytes()) << text << ", " << from << " to " << to;
+      EXPECT_EQ(grown.bytes(), made.bytes()) << text << ", " << from << " to " << to;
+      EXPECT_EQ(grown.counts().full, made.counts().full);
+    }
+  }
+}
+
 TEST(ExtendedBlockMask, LooksAtTheNewBlocksOnly) {
   const Attention attention = pattern_of(kWindow);
   const BlockMask old = attention.create_block_mask(square(4096, 64)).value();
