@@ -53,24 +53,28 @@ class Counter {
     std::int64_t total = 0;
     mask_.row_runs(b, h, q_block, runs_);
     for (const BlockRun& run : runs_) {
-      const Span keys = positions(run.kv_begin, run.kv_end - run.kv_begin, shape.kv_block, shape.kv_len);
+      Span keys = positions(run.kv_begin, run.kv_end - run.kv_begin, shape.kv_block, shape.kv_len);
       if (run.kind == BlockKind::kFull) {
         total += std::int64_t{queries.end - queries.begin} * (keys.end - keys.begin);
         continue;
       }
-      for (std::int32_t q_idx = queries.begin; q_idx < queries.end && !fault_; ++q_idx) total += count_keys(b, h, q_idx, keys);
+      while (keys.begin < keys.end && !fault_) {
+        const std::int32_t count = std::min(keys.end - keys.begin, ir::Interpreter::kMaxCount);
+        total += count_pairs(b, h, queries, {keys.begin, keys.begin + count});
+        keys.begin += count;
+      }
     }
     return total;
   }
 
-  std::int64_t count_keys(std::int32_t b, std::int32_t h, std::int32_t q_idx, Span keys) {
+  // Query by query over the same keys, so that the interpreter keeps what depends on them.
+  std::int64_t count_pairs(std::int32_t b, std::int32_t h, Span queries, Span keys) {
     std::int64_t total = 0;
-    while (keys.begin < keys.end && !fault_) {
-      const std::int32_t count = std::min(keys.end - keys.begin, ir::Interpreter::kMaxCount);
-      const std::span<std::uint8_t> allowed = std::span(storage_).first(static_cast<std::size_t>(count));
+    const std::int32_t count = keys.end - keys.begin;
+    const std::span<std::uint8_t> allowed = std::span(storage_).first(static_cast<std::size_t>(count));
+    for (std::int32_t q_idx = queries.begin; q_idx < queries.end && !fault_; ++q_idx) {
       fault_ = interpreter_.eval_mask({.b = b, .h = h, .q_idx = q_idx, .kv_begin = keys.begin, .count = count}, allowed);
       total += std::ranges::count(allowed, std::uint8_t{1});
-      keys.begin += count;
     }
     return total;
   }

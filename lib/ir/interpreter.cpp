@@ -77,6 +77,27 @@ Interpreter::Interpreter(const Program& program, const Environment& environment)
     if (in_score[i]) score_order_.push_back(i);
     if (in_mask[i]) mask_order_.push_back(i);
   }
+  varies_ = variations();
+}
+
+std::vector<Interpreter::Varies> Interpreter::variations() const {
+  std::vector<Varies> varies(program_.size(), Varies::kByRow);
+  for (std::uint32_t i = 0; i < program_.size(); ++i) {
+    const Op op = program_.node(Id{i}).op;
+    bool by_key = op == Op::kKvIdx, by_both = op == Op::kScore;
+    bool by_row = op == Op::kBatch || op == Op::kHead || op == Op::kKvHead || op == Op::kQIdx;
+    for (Id operand : program_.operands(Id{i})) {
+      if (constant_over_call(program_.node(operand).op)) continue;
+      by_row |= varies[operand.index] == Varies::kByRow;
+      by_key |= varies[operand.index] == Varies::kByKey;
+      by_both |= varies[operand.index] == Varies::kByBoth;
+    }
+    if (by_both || (by_row && by_key))
+      varies[i] = Varies::kByBoth;
+    else if (by_key)
+      varies[i] = Varies::kByKey;
+  }
+  return varies;
 }
 
 bool Interpreter::constant_over_call(Op op) const {
@@ -104,10 +125,21 @@ std::optional<ReadFault> Interpreter::eval_mask(const RowRange& row, std::span<s
   const auto count = static_cast<std::size_t>(row.count);
   std::fill_n(allowed.begin(), count, std::uint8_t{1});
   if (!program_.mask().valid()) return std::nullopt;
-  auto fault = eval(mask_order_, row, allowed.first(count), {});
+  const bool same_row = masked_ && masked_->b == row.b && masked_->h == row.h && masked_->q_idx == row.q_idx;
+  const bool same_keys = masked_ && masked_->kv_begin == row.kv_begin && masked_->count == row.count;
+  FirstFault fault;
+  for (std::uint32_t i : mask_order_) {
+    if (varies_[i] == Varies::kByRow) {
+      if (!same_row && count > 0) eval_row_value(Id{i}, row, fault);
+    } else if (varies_[i] == Varies::kByBoth || !same_keys) {
+      eval_any(Id{i}, row, allowed.first(count), {}, fault);
+    }
+  }
+  masked_.reset();
+  if (!fault.fault && count > 0) masked_ = row;
   const Lanes& mask = values_[program_.mask().index];
   for (std::size_t l = 0; l < count; ++l) allowed[l] = mask.i[l] != 0 ? 1 : 0;
-  return fault;
+  return fault.fault;
 }
 
 std::optional<ReadFault> Interpreter::eval_score(const RowRange& row, std::span<const std::uint8_t> allowed,
@@ -115,25 +147,36 @@ std::optional<ReadFault> Interpreter::eval_score(const RowRange& row, std::span<
   const auto count = static_cast<std::size_t>(row.count);
   FLEXJIT_CHECK(row.count >= 0 && row.count <= kMaxCount && allowed.size() >= count && scores.size() >= count);
   if (!program_.score().valid()) return std::nullopt;
-  auto fault = eval(score_order_, row, allowed.first(count), scores.first(count));
+  masked_.reset();  // lanes that are not allowed are written too
+  FirstFault fault;
+  for (std::uint32_t i : score_order_) eval_any(Id{i}, row, allowed.first(count), scores.first(count), fault);
   const Lanes& score = values_[program_.score().index];
   for (std::size_t l = 0; l < count; ++l) {
     if (allowed[l] != 0) scores[l] = score.f[l];
   }
-  return fault;
+  return fault.fault;
 }
 
-std::optional<ReadFault> Interpreter::eval(const std::vector<std::uint32_t>& order, const RowRange& row,
-                                           std::span<const std::uint8_t> active, std::span<const double> scores) {
-  FirstFault fault;
-  for (std::uint32_t i : order) {
-    if (type_rule(program_.node(Id{i}).op) == TypeRule::kVariadic) {
-      eval_access(Id{i}, active, fault);
-    } else {
-      eval_node(Id{i}, row, scores);
-    }
+void Interpreter::eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, std::span<const double> scores,
+                           FirstFault& fault) {
+  if (type_rule(program_.node(id).op) == TypeRule::kVariadic) {
+    eval_access(id, active, fault);
+  } else {
+    eval_node(id, row, scores);
   }
-  return fault.fault;
+}
+
+void Interpreter::eval_row_value(Id id, const RowRange& row, FirstFault& fault) {
+  constexpr std::uint8_t kActive[] = {1};
+  RowRange first = row;
+  first.count = 1;
+  eval_any(id, first, kActive, {}, fault);
+  Lanes& lanes = values_[id.index];
+  if (program_.node(id).type == Type::kFloat) {
+    std::ranges::fill(lanes.f, lanes.f[0]);
+  } else {
+    std::ranges::fill(lanes.i, lanes.i[0]);
+  }
 }
 
 void Interpreter::eval_node(Id id, const RowRange& row, std::span<const double> scores) {

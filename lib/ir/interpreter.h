@@ -39,16 +39,23 @@ class Interpreter {
 
   Interpreter(const Program& program, const Environment& environment);
 
-  // allowed[i] = 1 where the mask holds at kv_begin + i. Without a mask all are 1. The fault is that of the first lane.
+  // allowed[i] = 1 where the mask holds at kv_begin + i. Without a mask all are 1. The fault is that of the first lane. Calls
+  // that keep the row or the keys of the call before keep what depends on these alone.
   std::optional<ReadFault> eval_mask(const RowRange& row, std::span<std::uint8_t> allowed);
 
   // scores[i] = score_mod(scores[i]) where allowed[i]; other lanes are left alone and read nothing.
   std::optional<ReadFault> eval_score(const RowRange& row, std::span<const std::uint8_t> allowed, std::span<double> scores);
 
  private:
-  std::optional<ReadFault> eval(const std::vector<std::uint32_t>& order, const RowRange& row,
-                                std::span<const std::uint8_t> active, std::span<const double> scores);
+  // What a node's value changes with.
+  enum class Varies : std::uint8_t { kByRow, kByKey, kByBoth };
+
+  std::vector<Varies> variations() const;
+  void eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, std::span<const double> scores,
+                FirstFault& fault);
   void eval_node(Id id, const RowRange& row, std::span<const double> scores);
+  // One lane, which then stands in all of them.
+  void eval_row_value(Id id, const RowRange& row, FirstFault& fault);
   void eval_access(Id id, std::span<const std::uint8_t> active, FirstFault& fault);
   void fill_constants();
   bool constant_over_call(Op op) const;
@@ -58,6 +65,8 @@ class Interpreter {
   std::vector<Lanes> values_;
   std::vector<Precision> precision_;                     // fp64 for what depends on score
   std::vector<std::uint32_t> score_order_, mask_order_;  // ascending ids that each root needs, less what is constant
+  std::vector<Varies> varies_;
+  std::optional<RowRange> masked_;  // of the last eval_mask, if its values are still there
 };
 
 }  // namespace flexjit::ir

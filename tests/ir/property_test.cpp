@@ -79,6 +79,51 @@ TEST(Property, SimplifyIsIdempotentAndDeterministic) {
   }
 }
 
+std::string fault_text(const std::optional<ReadFault>& fault) {
+  if (!fault) return "none";
+  return std::to_string(fault->site) + ", " + std::to_string(fault->dimension) + ", " + std::to_string(fault->index);
+}
+
+// Calls that share their row, their keys or both with the call before, as one that nothing came before.
+TEST(Property, TheInterpreterKeepsOnlyWhatStillHolds) {
+  std::uint64_t faults = 0;
+  for (std::uint64_t seed = 0; seed < kPrograms; ++seed) {
+    const Lowered ir = random_ir(seed, ScoreUse::kAnywhere);
+    const RandomBinding binding(ir.interface, seed + 7);
+    const Environment& environment = binding.environment();
+    std::mt19937_64 random(seed);
+    const auto below = [&](std::int32_t limit) {
+      return static_cast<std::int32_t>(random() % static_cast<std::uint64_t>(std::max(limit, 1)));
+    };
+    Interpreter kept(ir.program, environment);
+    RowRange row;
+    for (int call = 0; call < 40; ++call) {
+      if (random() % 2 == 0) row.b = below(environment.batch_size), row.h = below(environment.num_heads);
+      if (random() % 2 == 0) row.q_idx = below(environment.q_len);
+      if (random() % 2 == 0) {
+        row.kv_begin = below(environment.kv_len);
+        row.count = below(std::min(environment.kv_len - row.kv_begin, Interpreter::kMaxCount) + 1);
+      }
+      Interpreter fresh(ir.program, environment);
+      const auto count = static_cast<std::size_t>(row.count);
+      std::vector<std::uint8_t> allowed(count), expected(count);
+      const auto fault = kept.eval_mask(row, allowed), expected_fault = fresh.eval_mask(row, expected);
+      ASSERT_EQ(allowed, expected) << "seed " << seed << ", call " << call << "\n" << print(ir.program);
+      ASSERT_EQ(fault_text(fault), fault_text(expected_fault)) << "seed " << seed << ", call " << call << "\n"
+                                                               << print(ir.program);
+      faults += fault ? 1 : 0;
+      std::vector<double> scores(count, 0.5), expected_scores(count, 0.5);
+      if (random() % 4 == 0) {
+        kept.eval_score(row, allowed, scores);
+        fresh.eval_score(row, expected, expected_scores);
+      }
+      for (std::size_t l = 0; l < count; ++l)
+        ASSERT_TRUE(same_value(scores[l], expected_scores[l])) << "seed " << seed << "\n" << print(ir.program);
+    }
+  }
+  EXPECT_GT(faults, 100U);
+}
+
 TEST(Property, PrintTellsProgramsApart) {
   for (std::uint64_t seed = 0; seed + 1 < kPrograms; ++seed) {
     const Program a = random_ir(seed, ScoreUse::kAnywhere).program;
