@@ -137,8 +137,9 @@ std::optional<ReadFault> Interpreter::eval_mask(const RowRange& row, std::span<s
   }
   masked_.reset();
   if (!fault.fault && count > 0) masked_ = row;
-  const Lanes& mask = values_[program_.mask().index];
-  for (std::size_t l = 0; l < count; ++l) allowed[l] = mask.i[l] != 0 ? 1 : 0;
+  const std::span<const std::int32_t> mask(values_[program_.mask().index].i.data(), count);
+  std::ranges::transform(mask, allowed.begin(),
+                         [](std::int32_t value) { return value != 0 ? std::uint8_t{1} : std::uint8_t{0}; });
   return fault.fault;
 }
 
