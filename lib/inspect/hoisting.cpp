@@ -18,12 +18,10 @@ using plan::Level;
 
 constexpr Level kLevels[] = {Level::kUniform, Level::kRow, Level::kColumn, Level::kDiagonal, Level::kElement};
 
-std::string_view heading_of(Level level, plan::Nest nest) {
+std::string heading_of(Level level, plan::Nest nest) {
   const bool decodes = nest == plan::Nest::kDecode;
   switch (level) {
-    case Level::kUniform:
-      return decodes ? "once a work item (a batch entry, a kv head and a range of keys), in a register"
-                     : "once a work item (a batch entry, a head and a tile of query rows), in a register";
+    case Level::kUniform: return fmt::format("once a work item ({}), in a register", work_item_of(nest));
     case Level::kRow:
       return decodes ? "once a query row of any head, in a table of the item's rows"
                      : "once a query row, in a table of the tile's rows";

@@ -34,11 +34,11 @@ char letter_of(Place place) {
   return ' ';
 }
 
-std::string_view meaning_of(Place place) {
+std::string meaning_of(Place place, plan::Nest nest) {
   if (!place) return "nothing: known when the kernel is compiled, or part of another expression";
   switch (*place) {
-    case Level::kUniform: return "once a work item: a batch entry, a head and a tile of query rows";
-    case Level::kRow: return "once a query row";
+    case Level::kUniform: return fmt::format("once a work item: {}", work_item_of(nest));
+    case Level::kRow: return nest == plan::Nest::kDecode ? "once a query row of any head" : "once a query row";
     case Level::kColumn: return "once a key column of a tile";
     case Level::kDiagonal: return "once a diagonal (kv_idx - q_idx) of a tile";
     case Level::kElement: return "for each score";
@@ -147,9 +147,10 @@ Result<ViewResult> make_source_view(const Subject& subject) {
   const std::vector<Stretch> stretches = stretches_of(subject);
   ViewResult view{.json = {{"levels", Json::array()}, {"texts", Json::array()}, {"expressions", Json::array()}}};
   for (Place place : kPlaces) {
-    view.text += fmt::format("{}  {}\n", letter_of(place), meaning_of(place));
-    view.json["levels"].push_back(
-        {{"name", name_of(place)}, {"letter", std::string(1, letter_of(place))}, {"meaning", meaning_of(place)}});
+    view.text += fmt::format("{}  {}\n", letter_of(place), meaning_of(place, subject.key.nest));
+    view.json["levels"].push_back({{"name", name_of(place)},
+                                   {"letter", std::string(1, letter_of(place))},
+                                   {"meaning", meaning_of(place, subject.key.nest)}});
   }
   for (std::uint32_t i = 0; i < subject.interface.texts.size(); ++i) {
     const ir::Text& text = subject.interface.texts[i];

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 
 #include "flexjit/inspect.h"
 #include "flexjit/result.h"
@@ -21,6 +22,9 @@ struct ViewResult {
 #define FLEXJIT_VIEW(view, name, description) Result<ViewResult> make_##name##_view(const Subject& subject);
 #include "flexjit/inspect_views.def"
 #undef FLEXJIT_VIEW
+
+// What one work item of a nest is: "a batch entry, a head and a tile of query rows".
+std::string_view work_item_of(plan::Nest nest);
 
 Result<ViewResult> make_view(InspectView view, const Subject& subject);
 
