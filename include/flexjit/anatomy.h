@@ -35,12 +35,12 @@ enum class PartRole : std::uint8_t {
 };
 FLEXJIT_API std::string_view name_of(PartRole role) noexcept;  // "score", "mask", "let", "term", ...
 
-// Where a kernel for many query rows computes a value.
+// Where a kernel computes a value.
 enum class Loop : std::uint8_t {
-  kTile,      // once a tile of query rows
+  kTile,      // once a tile of query rows; when decoding, once a kv head and range of keys
   kRow,       // once a query row of a tile
   kColumn,    // once a key of a tile
-  kDiagonal,  // once a value of kv_idx - q_idx of a tile
+  kDiagonal,  // once a value of kv_idx - q_idx of a tile; not when decoding
   kScore,     // for every score
 };
 FLEXJIT_API std::string_view name_of(Loop loop) noexcept;  // "tile", "row", "column", "diagonal", "score"
@@ -72,12 +72,15 @@ struct CapturedRead {
 struct PatternAnatomy {
   std::vector<PatternPart> parts;  // at most 64, each with another kernel than the rest
   std::vector<CapturedRead> reads;
+  bool decodes = false;    // loops are those of the kernel for few query rows
   std::int32_t lanes = 0;  // key columns, or elements of v, of one vector of the kernel's arithmetic
 };
 
-// `spec` has its text in `program`. Flags of the spec are in every variant, and are no parts. Thread-safe. Errors: those of
-// Engine::compile() about the text and the target; `bad-option` without a program.
-FLEXJIT_API Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options);
+// `spec` has its text in `program`. Flags of the spec are in every variant, and are no parts. The sizes of `call` say which of
+// the pattern's kernels is meant. Thread-safe. Errors: those of Engine::compile() about the text and the target; `bad-option`
+// without a program.
+FLEXJIT_API Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options,
+                                           const BlockMaskOptions& call = {.q_len = 1024, .kv_len = 1024});
 
 // The program with param `name` as a const of this value: another kernel for each value, without the param. A float must be
 // finite. Errors: those of the text, before and after; `unknown-binding`, `bad-option`.

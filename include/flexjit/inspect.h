@@ -65,9 +65,9 @@ struct Inspection {
 
 // The views of one pattern in the order of request.views, all of one compilation. EngineOptions::target may be one that this
 // machine cannot execute: nothing but kRoofline's call is run, and that is left out then. Thread-safe.
-// Errors: those of Engine::compile() but for such targets; for kIntervals and kMask those of Attention::create_block_mask(); for
-// kRoofline those of Attention::run(); `inspect-kernel` for a decode kernel of f64, or one that kRoofline's call does not take.
-// kLlvm and the views after it need the compiler library; nothing is cached.
+// Errors: those of Engine::compile() but for such targets; for kIntervals and kMask those of Attention::create_block_mask();
+// for kRoofline those of Attention::run(); `inspect-kernel` for a decode kernel of f64, or one that kRoofline's call does not
+// take. kLlvm and the views after it need the compiler library; nothing is cached.
 FLEXJIT_API Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
                                                     const InspectRequest& request);
 

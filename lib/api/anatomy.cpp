@@ -6,6 +6,7 @@
 #include <cmath>
 #include <utility>
 
+#include "api/decode_kernel.h"
 #include "api/guard.h"
 #include "api/pattern.h"
 #include "api/report.h"
@@ -31,7 +32,7 @@ Loop loop_of(plan::Level level) {
   return Loop::kScore;
 }
 
-std::optional<Loop> loop_of_probe(const std::string& text) {
+std::optional<Loop> loop_of_probe(const std::string& text, plan::Nest nest) {
   if (text.empty()) return std::nullopt;
   dsl::Source source;
   source.file = dsl::SourceText{"part", text};
@@ -40,7 +41,7 @@ std::optional<Loop> loop_of_probe(const std::string& text) {
   const ir::Program program = api::optimise(lowered->program, lowered->interface);
   const ir::Id root = program.mask().valid() ? program.mask() : program.score();
   if (!root.valid()) return Loop::kTile;
-  return loop_of(plan::hoist(program, plan::Nest::kPrefill).level[root.index]);
+  return loop_of(plan::hoist(program, nest).level[root.index]);
 }
 
 // Line ends and runs of blanks become one blank.
@@ -61,7 +62,8 @@ TextPlace place_of(const std::string& text, dsl::Span span) {
 
 class Dissection {
  public:
-  Dissection(const AttentionSpec& spec, const EngineOptions& options) : spec_(spec), options_(options) {
+  Dissection(const AttentionSpec& spec, const EngineOptions& options, const BlockMaskOptions& call)
+      : spec_(spec), options_(options), call_(call) {
     options_.backend = Backend::kCompiled;
   }
 
@@ -69,6 +71,7 @@ class Dissection {
     const auto whole = api::prepare_pattern(spec_, options_, api::Purpose::kShow);
     if (!whole) return whole.diagnostics();
     const plan::KernelKey& key = (*whole)->key->key;
+    anatomy_.decodes = api::suits_decode(key.types, call_);
     anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key.types, key.target));
     programs_.push_back((*whole)->program);
     numbers_.push_back(-1);
@@ -80,6 +83,8 @@ class Dissection {
   }
 
  private:
+  plan::Nest nest() const { return anatomy_.decodes ? plan::Nest::kDecode : plan::Nest::kPrefill; }
+
   // Alone a part may be too cheap to be kept for a diagonal; inside of what is kept, it is computed there.
   void hoist_with_parents() {
     for (PatternPart& part : anatomy_.parts) {
@@ -127,14 +132,14 @@ class Dissection {
     to.place = place_of(spec_.program, part.span);
     to.replacement = part.replacement;
     to.depends_on_score = part.depends_on_score;
-    to.loop = loop_of_probe(part.probe);
+    to.loop = loop_of_probe(part.probe, nest());
     to.function = part.function;
     to.divisors = part.divisors;
   }
 
   void add_reads(const api::Pattern& pattern) {
     const ir::Program& program = pattern.program;
-    const plan::Hoisting hoisting = plan::hoist(program, plan::Nest::kPrefill);
+    const plan::Hoisting hoisting = plan::hoist(program, nest());
     for (std::uint32_t i = 0; i < program.size(); ++i) {
       const ir::Id id{i};
       const ir::Op op = program.node(id).op;
@@ -164,6 +169,7 @@ class Dissection {
 
   const AttentionSpec& spec_;
   EngineOptions options_;
+  const BlockMaskOptions& call_;
   PatternAnatomy anatomy_;
   std::vector<ir::Program> programs_;    // of the spec and of each part
   std::vector<std::int32_t> numbers_;    // of those parts; -1: the spec's own
@@ -227,10 +233,10 @@ std::string_view name_of(Loop loop) noexcept {
   return "";
 }
 
-Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options) {
+Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options, const BlockMaskOptions& call) {
   return api::guarded("dissect", [&]() -> Result<PatternAnatomy> {
     if (Diagnostics wrong = check_program(spec, "dissect"); !wrong.empty()) return wrong;
-    return Dissection(spec, options).run();
+    return Dissection(spec, options, call).run();
   });
 }
 

@@ -1,6 +1,8 @@
 // Which calls decode, and the key of the kernel that serves them.
 #include "api/decode_kernel.h"
 
+#include <algorithm>
+
 #include "plan/decode.h"
 
 namespace flexjit::api {
@@ -28,6 +30,11 @@ plan::KernelKey decode_key_of(const plan::KernelKey& prefill) {
 bool suits_decode(const plan::ElementTypes& types, std::int32_t group, std::int32_t q_len, std::int32_t kv_len) {
   if (!plan::can_decode(types) || kv_len < 1) return false;
   return q_len <= kMaxQueries || q_len * std::int64_t{group} <= kMaxRows;
+}
+
+bool suits_decode(const plan::ElementTypes& types, const BlockMaskOptions& call) {
+  const std::int32_t group = call.kv_heads > 0 ? std::max(call.heads / call.kv_heads, 1) : 1;
+  return suits_decode(types, group, call.q_len, call.kv_len);
 }
 
 Result<DecodeKernel::Ready> DecodeKernel::get(Trace* trace) {

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "api/kernel_store.h"
+#include "flexjit/attention.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::api {
@@ -17,6 +18,8 @@ plan::KernelKey decode_key_of(const plan::KernelKey& prefill);
 
 // Whether the decode nest is the faster one for calls of these sizes. `group`: query heads that share a kv head, at least 1.
 bool suits_decode(const plan::ElementTypes& types, std::int32_t group, std::int32_t q_len, std::int32_t kv_len);
+
+bool suits_decode(const plan::ElementTypes& types, const BlockMaskOptions& call);
 
 class DecodeKernel {
  public:

@@ -60,11 +60,8 @@ Result<std::int64_t> add_run(inspector::Subject& subject, const std::shared_ptr<
 
 // The key of the kernel that is shown.
 Result<plan::KernelKey> key_of(const api::Pattern& pattern, const InspectRequest& request) {
-  const BlockMaskOptions& sizes = request.sizes;
-  const std::int32_t group = sizes.kv_heads > 0 ? std::max(sizes.heads / sizes.kv_heads, 1) : 1;
-  const bool decodes = request.kernel == InspectKernel::kOfCall
-                           ? api::suits_decode(pattern.types, group, sizes.q_len, sizes.kv_len)
-                           : request.kernel == InspectKernel::kDecode;
+  const bool decodes = request.kernel == InspectKernel::kOfCall ? api::suits_decode(pattern.types, request.sizes)
+                                                                : request.kernel == InspectKernel::kDecode;
   if (!decodes) return pattern.key->key;
   if (!plan::can_decode(pattern.types))
     return api::single_finding("inspect", api::Finding::kInspectKernel, "there is none of f64");

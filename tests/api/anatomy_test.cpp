@@ -34,6 +34,20 @@ std::string listed(const std::string& program) {
   return text;
 }
 
+// With few query rows there is no table of diagonals, and a head belongs to a row.
+TEST(Anatomy, LoopsAreThoseOfTheKernelThatTheCallTakes) {
+  const AttentionSpec spec =
+      spec_of("buffer slope : f32[num_heads]\nscore = score + slope[h] * log(1.0 + abs(kv_idx - q_idx))\n");
+  const PatternAnatomy prefill = dissect(spec, {}).value();
+  const PatternAnatomy decode = dissect(spec, {}, {.heads = 8, .kv_heads = 2, .q_len = 1, .kv_len = 1000}).value();
+  EXPECT_FALSE(prefill.decodes);
+  EXPECT_TRUE(decode.decodes);
+  EXPECT_EQ(prefill.parts.at(0).loop, Loop::kDiagonal);
+  EXPECT_EQ(decode.parts.at(0).loop, Loop::kScore);
+  EXPECT_EQ(prefill.reads.at(0).loop, Loop::kTile);
+  EXPECT_EQ(decode.reads.at(0).loop, Loop::kRow);
+}
+
 TEST(Anatomy, SoftcapIsACallOfADivision) {
   EXPECT_EQ(listed("const cap : float = 30.0\nscore = cap * tanh(score / cap)\nmask = q_idx >= kv_idx\n"),
             "score score cap * tanh(score / cap) -> score\n"

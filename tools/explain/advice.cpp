@@ -128,10 +128,10 @@ class Advisor {
       if (!costly || part.depends_on_score || part.loop != Loop::kScore) continue;
       state({.rule = Rule::kHoistable,
              .text = fmt::format(
-                 "`{}` does not depend on the score, yet is computed for every one, because it mixes q_idx and kv_idx "
-                 "other than as kv_idx - q_idx: split it into one part of q_idx and one of kv_idx, as exp(a + b) into "
-                 "exp(a) * exp(b), or read it from a table",
-                 part.text),
+                 "`{}` does not depend on the score, yet is computed for every one, because it mixes q_idx and kv_idx{}: "
+                 "split it into one part of q_idx and one of kv_idx, as exp(a + b) into exp(a) * exp(b), or read it from a "
+                 "table",
+                 part.text, explanation_.anatomy.decodes ? "" : " other than as kv_idx - q_idx"),
              .place = part.place},
             explanation_.costs[i].cost);
     }

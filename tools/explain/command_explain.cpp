@@ -65,7 +65,7 @@ class ExplainRun {
     Result<Attention> attention = subject_.engine.compile(subject_.spec);
     if (!attention) return attention.diagnostics();
     subject_.attention = std::move(*attention);
-    Result<PatternAnatomy> anatomy = dissect(subject_.spec, subject_.engine.options());
+    Result<PatternAnatomy> anatomy = dissect(subject_.spec, subject_.engine.options(), mask_options_of(subject_.problem.sizes));
     if (!anatomy) return anatomy.diagnostics();
     explanation_.anatomy = std::move(*anatomy);
     return {};

@@ -17,9 +17,9 @@ double percent(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0;
 }
 
-std::string sentence_of(Loop loop) {
+std::string sentence_of(Loop loop, bool decodes) {
   switch (loop) {
-    case Loop::kTile: return "once a tile of query rows";
+    case Loop::kTile: return decodes ? "once a kv head and range of keys" : "once a tile of query rows";
     case Loop::kRow: return "once a query row of a tile";
     case Loop::kColumn: return "once a key of a tile";
     case Loop::kDiagonal: return "once a diagonal (kv_idx - q_idx) of a tile";
@@ -72,11 +72,11 @@ class Text {
       const PatternPart& part = parts_[i];
       if (!is_shown_as_fused(part) || !part.loop) continue;
       const char* only = part.decides_mask && part.loop == Loop::kScore ? ", in partial blocks alone" : "";
-      fmt::print("  {}{}: `{}`\n", sentence_of(*part.loop), only, shortened(part.text));
+      fmt::print("  {}{}: `{}`\n", sentence_of(*part.loop, e_.anatomy.decodes), only, shortened(part.text));
     }
     for (const CapturedRead& read : e_.anatomy.reads) {
       const char* how = read.loop != Loop::kScore ? "" : read.contiguous ? ", a vector of keys at once" : ", key by key";
-      fmt::print("  `{}` is read {}{}, {}\n", read.buffer, sentence_of(read.loop), how,
+      fmt::print("  `{}` is read {}{}, {}\n", read.buffer, sentence_of(read.loop, e_.anatomy.decodes), how,
                  read.proved ? "proved in range" : "each index checked");
     }
   }
@@ -187,6 +187,7 @@ Json explanation_json(const Explanation& e) {
   Json json = {{"pattern", e.pattern},
                {"target", e.target},
                {"threads", e.threads},
+               {"decodes", e.anatomy.decodes},
                {"sizes", sizes_json(e.sizes)},
                {"dtype", name_of(e.dtypes.q)},
                {"kv_dtype", name_of(e.dtypes.kv_dtype())},
