@@ -1,4 +1,4 @@
-// Reads out of range, exceptions from below, and what only C callers can do wrong.
+// Reads out of range, exceptions from below, kernels that there are not, and what only C callers can do wrong.
 #include <cstring>
 #include <new>
 #include <stdexcept>
@@ -7,6 +7,7 @@
 #include "api/c_convert.h"
 #include "api/guard.h"
 #include "finding_cases.h"
+#include "flexjit/inspect.h"
 #include "support/check.h"
 
 namespace flexjit::test {
@@ -105,6 +106,12 @@ std::vector<FindingCase> other_cases() {
       throwing("internal", "run: error: a defect of flexjit, please report it: x.cpp:1: check failed: a == b\n",
                support::InternalError("x.cpp:1: check failed: a == b")),
       throwing("internal", "run: error: a defect of flexjit, please report it: an exception of unknown type\n", 42),
+      {"inspect-kernel", "inspect: error: the decode kernel cannot be shown: there is none of f64\n",
+       [] {
+         Sample sample;
+         sample.spec.dtype = DType::kF64;
+         return inspect(sample.spec, sample.options, {.kernel = InspectKernel::kDecode}).diagnostics();
+       }},
   };
   for (FindingCase& one : c_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : read_cases()) cases.push_back(std::move(one));
