@@ -15,6 +15,7 @@
 #include "output_file.h"
 #include "pattern.h"
 #include "picture/survey.h"
+#include "problem.h"
 #include "report.h"
 #include "report_html/page.h"
 
@@ -44,14 +45,6 @@ Result<AttentionSpec> make_spec(const InspectOptions& options, const Sizes& size
   spec->kv_dtype = options.dtypes.kv;
   spec->out_dtype = options.dtypes.out;
   return spec;
-}
-
-BlockMaskOptions mask_sizes(const Sizes& sizes) {
-  return {.batch = static_cast<std::int32_t>(sizes.batch),
-          .heads = static_cast<std::int32_t>(sizes.heads),
-          .kv_heads = static_cast<std::int32_t>(sizes.kv_heads),
-          .q_len = static_cast<std::int32_t>(sizes.q_len),
-          .kv_len = static_cast<std::int32_t>(sizes.kv_len)};
 }
 
 // The block mask needs all values; for the rest what was given is enough, and making up large buffers takes time.
@@ -96,7 +89,7 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   const Sizes sizes = sizes_without_files(options.sizes);
   const Result<AttentionSpec> spec = make_spec(options, sizes);
   if (!spec) return spec.diagnostics();
-  InspectRequest request{.views = {}, .kernel = options.kernel, .sizes = mask_sizes(sizes)};
+  InspectRequest request{.views = {}, .kernel = options.kernel, .sizes = mask_options_of(sizes)};
   for (const InspectViewInfo& view : wanted) request.views.push_back(view.view);
   Result<BoundPattern> bound = BoundPattern{};
   if (needs_values(options, wanted)) {

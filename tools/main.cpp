@@ -83,9 +83,9 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
 }
 
 constexpr const char* kInspectFooter =
-    R"(Few query rows, as `--q-len 1`, show the decode kernel. Names matter to the views `intervals` and `mask`. There a buffer that no file
-gives is generated as by `flexjit run` for `mask`; `intervals` takes its contents as unknown. Any target can be shown, also one that this
-machine cannot execute.
+    R"(Few query rows, as `--q-len 1`, show the decode kernel. Sizes and names matter to the views `intervals` and `mask`. There a buffer that
+no file gives is generated as by `flexjit run` for `mask`; `intervals` takes its contents as unknown. Any target can be shown, also one that
+this machine cannot execute.
 
 Exit codes: 0 fine; 1 the compiler is missing or the mask reads out of range; 2 the input is at fault.
 

@@ -62,16 +62,15 @@ TextPlace place_of(const std::string& text, dsl::Span span) {
 
 class Dissection {
  public:
-  Dissection(const AttentionSpec& spec, const EngineOptions& options, const BlockMaskOptions& call)
-      : spec_(spec), options_(options), call_(call) {
+  Dissection(const AttentionSpec& spec, const EngineOptions& options) : spec_(spec), options_(options) {
     options_.backend = Backend::kCompiled;
   }
 
-  Result<PatternAnatomy> run() {
+  Result<PatternAnatomy> run(const BlockMaskOptions& call) {
     const auto whole = api::prepare_pattern(spec_, options_, api::Purpose::kShow);
     if (!whole) return whole.diagnostics();
     const plan::KernelKey& key = (*whole)->key->key;
-    anatomy_.decodes = api::suits_decode(key.types, call_);
+    anatomy_.decodes = api::suits_decode(key.types, call);
     anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key.types, key.target));
     programs_.push_back((*whole)->program);
     numbers_.push_back(-1);
@@ -169,7 +168,6 @@ class Dissection {
 
   const AttentionSpec& spec_;
   EngineOptions options_;
-  const BlockMaskOptions& call_;
   PatternAnatomy anatomy_;
   std::vector<ir::Program> programs_;    // of the spec and of each part
   std::vector<std::int32_t> numbers_;    // of those parts; -1: the spec's own
@@ -236,7 +234,7 @@ std::string_view name_of(Loop loop) noexcept {
 Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options, const BlockMaskOptions& call) {
   return api::guarded("dissect", [&]() -> Result<PatternAnatomy> {
     if (Diagnostics wrong = check_program(spec, "dissect"); !wrong.empty()) return wrong;
-    return Dissection(spec, options, call).run();
+    return Dissection(spec, options).run(call);
   });
 }
 

@@ -10,7 +10,6 @@
 #include "aot/bundle.h"
 #include "aot/c_header.h"
 #include "api/compiler.h"
-#include "api/decode_kernel.h"
 #include "api/guard.h"
 #include "api/pattern.h"
 #include "api/report.h"
@@ -95,7 +94,7 @@ Result<std::vector<aot::BundledKernel>> kernels_of(const plan::CompilerDoor& doo
   std::vector<aot::BundledKernel> kernels;
   for (const plan::Target& target : targets) {
     std::vector<plan::KernelKey> keys = {api::prefill_key_of(pattern, target)};
-    if (plan::can_decode(pattern.types)) keys.push_back(api::decode_key_of(keys.front()));
+    if (plan::can_decode(pattern.types)) keys.push_back(plan::decode_key_of(keys.front()));
     for (const plan::KernelKey& key : keys) {
       Result<aot::BundledKernel> kernel = compile(door, key);
       if (!kernel) return kernel.diagnostics();

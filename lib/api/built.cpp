@@ -20,6 +20,7 @@
 #include "api/c_convert.h"
 #include "api/c_handles.h"
 #include "api/call.h"
+#include "plan/decode.h"
 
 namespace flexjit::api {
 
@@ -89,7 +90,7 @@ Result<Handle> load(const flexjit_built& built, std::string_view call) {
   if (pattern->key == nullptr) return another_version(built, call);
   cache::SharedKernel decode_kernel;
   if (decode != nullptr) {
-    const cache::SharedKey key = key_of(decode_key_of(pattern->key->key), *decode);
+    const cache::SharedKey key = key_of(plan::decode_key_of(pattern->key->key), *decode);
     if (key == nullptr) return another_version(built, call);
     decode_kernel = cache::load_image(key->key, decode->image);
   }

@@ -1,4 +1,4 @@
-// Which calls decode, and the key of the kernel that serves them.
+// Which calls decode, and the kernel that serves them.
 #include "api/decode_kernel.h"
 
 #include <algorithm>
@@ -14,18 +14,6 @@ constexpr std::int32_t kMaxQueries = 4;
 constexpr std::int32_t kMaxRows = 32;
 
 }  // namespace
-
-plan::KernelKey decode_key_of(const plan::KernelKey& prefill) {
-  plan::KernelKey key = plan::plan_kernel({.program = prefill.program,
-                                           .nest = plan::Nest::kDecode,
-                                           .types = prefill.types,
-                                           .weights = prefill.weights,
-                                           .head_dim = prefill.head_dim,
-                                           .v_head_dim = prefill.v_head_dim},
-                                          prefill.target);
-  key.debug = prefill.debug;  // of the same program
-  return key;
-}
 
 bool suits_decode(const plan::ElementTypes& types, std::int32_t group, std::int32_t q_len, std::int32_t kv_len) {
   if (!plan::can_decode(types) || kv_len < 1) return false;
@@ -43,7 +31,7 @@ Result<DecodeKernel::Ready> DecodeKernel::get(Trace* trace) {
     const std::lock_guard lock(mutex_);
     if (kernel_ != nullptr) return Ready{kernel_, key.types, key.weights};
   }
-  const auto decode_key = std::make_shared<const cache::HashedKey>(decode_key_of(key));
+  const auto decode_key = std::make_shared<const cache::HashedKey>(plan::decode_key_of(key));
   Result<KernelStore::Found> found = store_->find_or_compile(decode_key, name_, trace);
   if (!found) return found.diagnostics();
   const std::lock_guard lock(mutex_);

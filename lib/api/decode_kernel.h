@@ -13,9 +13,6 @@
 
 namespace flexjit::api {
 
-// The key of the decode kernel that belongs to a prefill kernel.
-plan::KernelKey decode_key_of(const plan::KernelKey& prefill);
-
 // Whether the decode nest is the faster one for calls of these sizes. `group`: query heads that share a kv head, at least 1.
 bool suits_decode(const plan::ElementTypes& types, std::int32_t group, std::int32_t q_len, std::int32_t kv_len);
 

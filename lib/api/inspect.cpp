@@ -8,6 +8,7 @@
 #include "api/call.h"
 #include "api/compiler.h"
 #include "api/counted_run.h"
+#include "api/decode_kernel.h"
 #include "api/flags.h"
 #include "api/guard.h"
 #include "api/pattern.h"
@@ -65,7 +66,7 @@ Result<plan::KernelKey> key_of(const api::Pattern& pattern, const InspectRequest
   if (!decodes) return pattern.key->key;
   if (!plan::can_decode(pattern.types))
     return api::single_finding("inspect", api::Finding::kInspectKernel, "there is none of f64");
-  return api::decode_key_of(pattern.key->key);
+  return plan::decode_key_of(pattern.key->key);
 }
 
 // In the order in which they apply.

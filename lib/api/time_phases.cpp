@@ -13,6 +13,7 @@
 #include "dsl/parser.h"
 #include "ir/lower.h"
 #include "ir/passes.h"
+#include "plan/decode.h"
 
 namespace flexjit::api {
 namespace {
@@ -68,15 +69,8 @@ std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pat
   add("simplify", [&] { ir::simplify(pattern.lowered); });
   add("prove reads", [&] { ir::prove_reads(simplified, pattern.interface); });
   add("simplify again", [&] { ir::simplify(proved); });
-  add("plan", [&] {
-    plan::plan_kernel({.program = pattern.program,
-                       .nest = key.nest,
-                       .types = pattern.types,
-                       .weights = pattern.weights,
-                       .head_dim = pattern.head_dim,
-                       .v_head_dim = pattern.v_head_dim},
-                      key.target);
-  });
+  const bool decodes = key.nest == plan::Nest::kDecode;
+  add("plan", [&] { decodes ? plan::decode_key_of(pattern.key->key) : prefill_key_of(pattern, key.target); });
   return phases;
 }
 

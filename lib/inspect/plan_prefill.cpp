@@ -97,9 +97,7 @@ void add_packing(const plan::KernelKey& key, PlanText& text) {
 void add_decode(const plan::KernelKey& key, PlanText& text) {
   text.json["decode"] = nullptr;
   if (!plan::can_decode(key.types)) return text.line("decode", "by the same kernel: the decode nest has no fp64");
-  plan::KernelKey decode = key;
-  decode.nest = plan::Nest::kDecode;
-  decode.tiling = plan::decode_tiling(key.target.isa);
+  const plan::KernelKey decode = plan::decode_key_of(key);
   const plan::Tiling& t = decode.tiling;
   const std::int64_t bytes = plan::layout_of(decode).scratch_bytes;
   text.line("decode", fmt::format("up to {} rows x {} keys a step, {} x {} accumulators, {} bytes of scratch", t.q_tile,

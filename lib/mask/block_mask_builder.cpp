@@ -86,6 +86,12 @@ void BlockMaskBuilder::finish_plane() {
   runs_.clear();
 }
 
+void BlockMaskBuilder::append(BlockMask::Lists& lists, std::int32_t count, std::int64_t begin) {
+  lists.counts.push_back(count);
+  lists.begins.push_back(begin);
+  lists.total += count;
+}
+
 // A single run is a part of the list that all rows share; with a second one the row gets a list of its own.
 void BlockMaskBuilder::append_row(const Row& row) {
   std::array<RowBlocks, 2> found;  // partial, full
@@ -110,10 +116,7 @@ void BlockMaskBuilder::append_row(const Row& row) {
   }
   for (BlockKind kind : {BlockKind::kPartial, BlockKind::kFull}) {
     const RowBlocks& blocks = found[kind == BlockKind::kFull ? 1 : 0];
-    BlockMask::Lists& lists = lists_of(kind);
-    lists.counts.push_back(blocks.count);
-    lists.begins.push_back(blocks.begin);
-    lists.total += blocks.count;
+    append(lists_of(kind), blocks.count, blocks.begin);
   }
 }
 
@@ -129,9 +132,7 @@ void BlockMaskBuilder::append_known_row(std::size_t row) {
       begin = static_cast<std::int64_t>(lists.indices.size());
       lists.indices.insert(lists.indices.end(), own, own + count);
     }
-    lists.counts.push_back(count);
-    lists.begins.push_back(begin);
-    lists.total += count;
+    append(lists, count, begin);
   }
 }
 

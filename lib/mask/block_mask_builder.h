@@ -58,6 +58,8 @@ class BlockMaskBuilder {
   };
   BlockMask::Lists& lists_of(BlockKind kind) { return kind == BlockKind::kFull ? mask_.full_ : mask_.partial_; }
   std::int64_t& listed(BlockKind kind) { return listed_[kind == BlockKind::kFull ? 1 : 0]; }
+  // A row of `count` blocks from `begin` of the list's indices.
+  static void append(BlockMask::Lists& lists, std::int32_t count, std::int64_t begin);
   void append_row(const Row& row);
   void append_known_row(std::size_t row);
   // Makes a known row one of runs.

@@ -27,6 +27,18 @@ Tiling decode_tiling(Isa isa) {
   return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = rows, .micro_vectors = 4};
 }
 
+KernelKey decode_key_of(const KernelKey& prefill) {
+  KernelKey key = plan_kernel({.program = prefill.program,
+                               .nest = Nest::kDecode,
+                               .types = prefill.types,
+                               .weights = prefill.weights,
+                               .head_dim = prefill.head_dim,
+                               .v_head_dim = prefill.v_head_dim},
+                              prefill.target);
+  key.debug = prefill.debug;  // of the same program
+  return key;
+}
+
 DecodeScratch decode_scratch_of(const KernelKey& key) {
   FLEXJIT_CHECK(can_decode(key.types));
   const std::int64_t lanes = lanes_of(key.target.isa);

@@ -24,6 +24,8 @@ struct DecodeScratch {
 bool can_decode(const ElementTypes& types);
 
 Tiling decode_tiling(Isa isa);
+// The key of the decode kernel that belongs to a prefill kernel; types of which can_decode.
+KernelKey decode_key_of(const KernelKey& prefill);
 DecodeScratch decode_scratch_of(const KernelKey& key);
 KernelLayout decode_layout_of(const KernelKey& key);
 
