@@ -18,8 +18,8 @@ add_library(flexjit_options INTERFACE)
 target_compile_options(flexjit_options INTERFACE -Wall -Wextra -Wshadow -Wswitch -Werror=switch
   $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor;-Wold-style-cast>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # GCC 12 warns of overlapping copies inside std::string's operator+ (GCC bug 105329).
-  target_compile_options(flexjit_options INTERFACE -Wno-restrict)
+  # GCC 12 warns of overlapping and endless copies inside std::string (GCC bugs 105329, 105651).
+  target_compile_options(flexjit_options INTERFACE -Wno-restrict -Wno-stringop-overflow)
 endif()
 if(FLEXJIT_WERROR)
   target_compile_options(flexjit_options INTERFACE -Werror)
@@ -33,6 +33,19 @@ if(FLEXJIT_SANITIZE)
   endif()
 endif()
 
+# What nearly every file of a kind includes, parsed once: half of the time of a build. FLEXJIT_PCH=OFF shows that each file includes
+# what it uses.
+set(FLEXJIT_COMMON_HEADERS <algorithm> <array> <cstdint> <functional> <limits> <map> <memory> <mutex> <optional> <span> <string>
+  <string_view> <utility> <vector> <fmt/format.h>)
+set(FLEXJIT_LLVM_HEADERS <llvm/IR/IRBuilder.h> <llvm/IR/Module.h>)
+# flexjit_precompile(<target> <header>...), for the C++ files of a target.
+function(flexjit_precompile target)
+  if(FLEXJIT_PCH)
+    list(TRANSFORM ARGN REPLACE "^<(.+)>$" "$<$<COMPILE_LANGUAGE:CXX>:<\\1$<ANGLE-R>>")
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
 function(flexjit_folder folder)
   cmake_parse_arguments(ARG "LLVM" "" "SOURCES;LINK" ${ARGN})
   set(target flexjit_${folder})
@@ -44,5 +57,8 @@ function(flexjit_folder folder)
     FLEXJIT_BUILD_ID="${FLEXJIT_BUILD_ID}" FLEXJIT_LLVM_VERSION="${LLVM_PACKAGE_VERSION}" FLEXJIT_VERSION="${PROJECT_VERSION}")
   if(ARG_LLVM)
     target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
+    flexjit_precompile(${target} ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_LLVM_HEADERS})
+  else()
+    flexjit_precompile(${target} ${FLEXJIT_COMMON_HEADERS})
   endif()
 endfunction()
