@@ -13,6 +13,11 @@ foreach(header ${FLEXJIT_DOOR_HEADERS})
 endforeach()
 string(SUBSTRING ${FLEXJIT_BUILD_ID} 0 16 FLEXJIT_BUILD_ID)
 string(PREPEND FLEXJIT_BUILD_ID "${PROJECT_VERSION}-")
+# In a header, not on every command line: a change of the door compiles again only what sees it.
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/build_id.h @ONLY CONTENT [[
+#pragma once
+#define FLEXJIT_BUILD_ID "@FLEXJIT_BUILD_ID@"
+]])
 
 add_library(flexjit_options INTERFACE)
 target_compile_options(flexjit_options INTERFACE -Wall -Wextra -Wshadow -Wswitch -Werror=switch
@@ -51,10 +56,11 @@ function(flexjit_folder folder)
   set(target flexjit_${folder})
   add_library(${target} OBJECT ${ARG_SOURCES})
   target_include_directories(${target} PUBLIC
-    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/lib> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
+    $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/lib> $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+    $<BUILD_INTERFACE:${PROJECT_BINARY_DIR}/generated>)
   target_link_libraries(${target} PRIVATE flexjit_options fmt::fmt ${ARG_LINK})
   target_compile_definitions(${target} PRIVATE
-    FLEXJIT_BUILD_ID="${FLEXJIT_BUILD_ID}" FLEXJIT_LLVM_VERSION="${LLVM_PACKAGE_VERSION}" FLEXJIT_VERSION="${PROJECT_VERSION}")
+    FLEXJIT_LLVM_VERSION="${LLVM_PACKAGE_VERSION}" FLEXJIT_VERSION="${PROJECT_VERSION}")
   if(ARG_LLVM)
     target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
     flexjit_precompile(${target} ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_LLVM_HEADERS})

@@ -11,6 +11,9 @@
 #include "plan/code_listing.h"
 #include "plan/kernel_key.h"
 #include "plan/phase_time.h"
+#ifndef FLEXJIT_BUILD_ID
+#include "build_id.h"  // made by cmake/FlexjitLibrary.cmake
+#endif
 
 namespace flexjit::plan {
 
