@@ -43,8 +43,8 @@ std::optional<Scalar> parse_scalar(const std::string& text, const Scalar& like) 
     if (text == "false" || text == "0") return Scalar(false);
     return std::nullopt;
   }
-  if (std::holds_alternative<float>(like)) {
-    const auto value = parse_number<float>(text);
+  if (std::holds_alternative<double>(like)) {
+    const auto value = parse_number<double>(text);
     return value ? std::optional<Scalar>(*value) : std::nullopt;
   }
   const auto value = parse_number<std::int32_t>(text);
@@ -53,7 +53,7 @@ std::optional<Scalar> parse_scalar(const std::string& text, const Scalar& like) 
 
 std::string_view type_text(const Scalar& scalar) {
   if (std::holds_alternative<bool>(scalar)) return "bool";
-  return std::holds_alternative<float>(scalar) ? "float" : "int";
+  return std::holds_alternative<double>(scalar) ? "float" : "int";
 }
 
 template <typename Declaration>

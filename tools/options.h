@@ -60,7 +60,7 @@ struct RunOptions {
   DTypeOptions dtypes;
   FileOptions files;
   NameOptions names;
-  std::optional<float> scale;
+  std::optional<double> scale;
   int threads = 0;
   std::string target = "host";
   int repeat = 5;
@@ -123,7 +123,7 @@ struct BuildCommandOptions {
   DTypeOptions dtypes;
   std::int64_t head_dim = 64;
   std::int64_t v_head_dim = 0;
-  std::optional<float> scale;
+  std::optional<double> scale;
   std::vector<std::string> targets = {"host"};
   std::string library;  // its kind follows from how it ends
   std::string header;   // empty: the library's name with .h

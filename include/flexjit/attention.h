@@ -70,14 +70,14 @@ struct AttentionSpec {
   std::optional<DType> out_dtype{};  // default: dtype. bf16 and f16 queries may have an f32 output
   std::int32_t head_dim = 64;        // 1..512
   std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
-  std::optional<float> scale{};      // default 1 / sqrt(head_dim); any float, 0 and negatives included
+  std::optional<double> scale{};     // default 1 / sqrt(head_dim); any number, 0 and negatives included
 
-  bool causal = false;             // kv_idx <= q_idx + kv_len - q_len
-  std::optional<Window> window{};  // params window_left and window_right, which have these values where a call binds none
-  std::optional<float> softcap{};  // s -> c * tanh(s / c), c > 0 and finite; param softcap
-  bool alibi = false;              // s -> s - alibi_slopes * |q_idx + kv_len - q_len - kv_idx|; f32 (batch, q_heads)
-  bool key_lengths = false;        // keys from key_lengths[b] on are masked; i32 (batch)
-  bool key_mask = false;           // keys where key_mask[b, kv_idx] is false are masked; bool (batch, kv_len)
+  bool causal = false;              // kv_idx <= q_idx + kv_len - q_len
+  std::optional<Window> window{};   // params window_left and window_right, which have these values where a call binds none
+  std::optional<double> softcap{};  // s -> c * tanh(s / c), c > 0 and finite; param softcap
+  bool alibi = false;               // s -> s - alibi_slopes * |q_idx + kv_len - q_len - kv_idx|; f32 (batch, q_heads)
+  bool key_lengths = false;         // keys from key_lengths[b] on are masked; i32 (batch)
+  bool key_mask = false;            // keys where key_mask[b, kv_idx] is false are masked; bool (batch, kv_len)
   std::optional<MaskTensor> attention_mask{};  // buffer attention_mask
   Weights weights = Weights::kSoftmax;
 

@@ -10,8 +10,9 @@
 
 namespace flexjit {
 
-// A runtime scalar of the DSL's three types. A new value recompiles nothing.
-using Scalar = std::variant<std::int32_t, float, bool>;
+// A runtime scalar of the DSL's three types: int, float and bool. A new value recompiles nothing. A float is rounded to fp32
+// unless the kernel computes in fp64.
+using Scalar = std::variant<std::int32_t, double, bool>;
 
 // Values for one call; cheap to copy (tensors are views). Not synchronised: share it between threads only while nobody writes.
 struct Bindings {

@@ -82,7 +82,7 @@ typedef struct flexjit_scalar {
   flexjit_scalar_type type;
   union {
     int32_t i; /* FLEXJIT_INT */
-    float f;   /* FLEXJIT_FLOAT */
+    double f;  /* FLEXJIT_FLOAT */
     int32_t b; /* FLEXJIT_TRUTH: 0 or not */
   } value;
 } flexjit_scalar;
@@ -141,7 +141,7 @@ typedef struct flexjit_spec {
   int32_t head_dim;
   int32_t v_head_dim; /* 0 = head_dim */
   int32_t has_scale;  /* 0: 1 / sqrt(head_dim) */
-  float scale;
+  double scale;
   int32_t has_kv_dtype; /* 0: dtype */
   flexjit_dtype kv_dtype;
   int32_t has_out_dtype; /* 0: dtype */
@@ -151,7 +151,7 @@ typedef struct flexjit_spec {
   int32_t has_window;
   int32_t window_left, window_right; /* -1: unbounded */
   int32_t has_softcap;
-  float softcap;
+  double softcap;
   int32_t alibi;
   int32_t key_lengths;
   int32_t key_mask;
@@ -196,7 +196,7 @@ typedef struct flexjit_block_mask_info {
 
 /* Libraries that `flexjit build` made. The header of such a library declares typed functions for each of its patterns; those
  * functions call the two at the end of this file with the library's own flexjit_built, and nothing else needs to. */
-enum { FLEXJIT_BUILT_VERSION = 1 }; /* of these two structs, and of what the functions do with them */
+enum { FLEXJIT_BUILT_VERSION = 2 }; /* of these two structs, and of what the functions do with them */
 
 /* The first three fields are the same in every version. */
 typedef struct flexjit_built {
@@ -209,8 +209,8 @@ typedef struct flexjit_built {
 } flexjit_built;
 
 /* How the arguments of every built pattern begin. Its captured buffers follow, a flexjit_tensor each; then an int32_t, the
- * number of threads; then its params, 4 bytes each, each param without a default followed by an int32_t that is not 0 where it
- * is given. Buffers and params are in the order of the pattern's declarations. */
+ * number of threads; then its params, each a double or an int32_t, each param without a default followed by an int32_t that is
+ * not 0 where it is given. Buffers and params are in the order of the pattern's declarations. */
 typedef struct flexjit_built_args {
   size_t struct_size; /* of all of it */
   flexjit_tensor q, k, v, out;

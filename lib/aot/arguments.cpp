@@ -1,15 +1,14 @@
-// Fields of 8-byte alignment come first, so the only padding is at the end.
+// The layout that a C compiler gives the struct: every field at a multiple of its alignment.
 #include "aot/arguments.h"
 
 #include <cstring>
-#include <utility>
 #include <variant>
 
 namespace flexjit::aot {
 
 namespace {
 
-constexpr std::size_t kNumber = sizeof(std::int32_t), kAlignment = 8;
+constexpr std::size_t kAlignment = 8;
 static_assert(sizeof(flexjit_built_args) % kAlignment == 0 && sizeof(flexjit_tensor) % kAlignment == 0);
 
 template <typename T>
@@ -19,12 +18,19 @@ T load(std::span<const std::uint8_t> bytes, std::size_t offset) {
   return value;
 }
 
+// Of its field: a double, or an int32_t.
+std::size_t bytes_of(const Scalar& scalar) {
+  return std::holds_alternative<double>(scalar) ? sizeof(double) : sizeof(std::int32_t);
+}
+
+std::size_t round_up(std::size_t bytes, std::size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
 flexjit_scalar scalar_of(const Scalar& declared, std::span<const std::uint8_t> bytes, std::size_t offset) {
   flexjit_scalar scalar{};
-  scalar.type = std::holds_alternative<float>(declared)  ? FLEXJIT_FLOAT
+  scalar.type = std::holds_alternative<double>(declared) ? FLEXJIT_FLOAT
                 : std::holds_alternative<bool>(declared) ? FLEXJIT_TRUTH
                                                          : FLEXJIT_INT;
-  std::memcpy(&scalar.value, bytes.data() + offset, kNumber);
+  std::memcpy(&scalar.value, bytes.data() + offset, bytes_of(declared));
   return scalar;
 }
 
@@ -47,15 +53,21 @@ flexjit_run_args run_args_of(const flexjit_built_args& head) {
 ArgumentLayout layout_of(const ir::Interface& interface) {
   ArgumentLayout layout;
   std::size_t end = sizeof(flexjit_built_args);
-  const auto place = [&end](std::size_t bytes) { return std::exchange(end, end + bytes); };
-  for (std::size_t i = 0; i < interface.buffers.size(); ++i) layout.buffers.push_back(place(sizeof(flexjit_tensor)));
-  layout.threads = place(kNumber);
+  const auto place = [&end](std::size_t bytes, std::size_t alignment) {
+    const std::size_t begin = round_up(end, alignment);
+    end = begin + bytes;
+    return begin;
+  };
+  const auto number = [&](std::size_t bytes) { return place(bytes, bytes); };
+  for (std::size_t i = 0; i < interface.buffers.size(); ++i)
+    layout.buffers.push_back(place(sizeof(flexjit_tensor), kAlignment));
+  layout.threads = number(sizeof(std::int32_t));
   for (const ir::ParamInterface& param : interface.params) {
     ArgumentLayout::Param& placed = layout.params.emplace_back();
-    placed.value = place(kNumber);
-    if (!param.has_default) placed.is_set = place(kNumber);
+    placed.value = number(bytes_of(param.default_value));
+    if (!param.has_default) placed.is_set = number(sizeof(std::int32_t));
   }
-  layout.bytes = (end + kAlignment - 1) / kAlignment * kAlignment;
+  layout.bytes = round_up(end, kAlignment);
   return layout;
 }
 

@@ -116,17 +116,25 @@ std::string buffer_fields(const ir::Interface& interface) {
   return text;
 }
 
-std::string param_fields(const ir::Interface& interface) {
+// The shortest text that reads back as the default: as few digits as the kernel's floats need.
+std::string default_text(const Scalar& value, bool is_f64) {
+  const auto* number = std::get_if<double>(&value);
+  if (number != nullptr && !is_f64) return fmt::format("{}", static_cast<float>(*number));
+  return std::visit([](auto held) { return fmt::format("{}", held); }, value);
+}
+
+std::string param_fields(const DeclaredPattern& pattern) {
+  const ir::Interface& interface = pattern.interface;
   std::string text;
   for (const ir::ParamInterface& param : interface.params) {
-    const bool is_float = std::holds_alternative<float>(param.default_value);
+    const bool is_float = std::holds_alternative<double>(param.default_value);
     std::string comment = std::holds_alternative<bool>(param.default_value) ? "truth, 0 or 1; " : "";
     if (param.has_default) {
-      comment += std::visit([](auto value) { return fmt::format("default {}", value); }, param.default_value);
+      comment += "default " + default_text(param.default_value, pattern.types.q == DType::kF64);
     } else {
       comment += "no default: give a value, and say so in the next field";
     }
-    text += field(is_float ? "float" : "int32_t", "param_" + param.name, comment);
+    text += field(is_float ? "double" : "int32_t", "param_" + param.name, comment);
     if (!param.has_default) text += field("int32_t", "has_param_" + param.name, "1 where it is given");
   }
   return text;
@@ -155,7 +163,7 @@ std::string struct_of(const DeclaredPattern& pattern) {
   text += field("const flexjit_block_mask*", "block_mask", "optional; NULL: derived from the text's mask");
   text += buffer_fields(pattern.interface);
   text += field("int32_t", "threads", "0: all processors, or OMP_NUM_THREADS");
-  text += param_fields(pattern.interface);
+  text += param_fields(pattern);
   return text + fmt::format("}} {}_args;\n", pattern.name);
 }
 

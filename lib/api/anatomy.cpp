@@ -174,11 +174,13 @@ class Dissection {
   std::vector<std::int32_t> number_of_;  // by dsl::Part
 };
 
-// A literal that reads back as the value.
-std::string literal(const Scalar& value) {
+// A literal that reads back as the value in a text of this precision.
+std::string literal(const Scalar& value, support::Precision precision) {
   if (const bool* truth = std::get_if<bool>(&value)) return *truth ? "true" : "false";
   if (const auto* integer = std::get_if<std::int32_t>(&value)) return fmt::format("{}", *integer);
-  const std::string text = fmt::format("{}", std::get<float>(value));
+  const double number = std::get<double>(value);
+  const bool is_fp32 = precision == support::Precision::kFp32;
+  const std::string text = is_fp32 ? fmt::format("{}", static_cast<float>(number)) : fmt::format("{}", number);
   return text.find_first_not_of("-0123456789") == std::string::npos ? text + ".0" : text;
 }
 
@@ -242,11 +244,11 @@ Result<AttentionSpec> with_constant(const AttentionSpec& spec, const std::string
   return api::guarded("with_constant", [&]() -> Result<AttentionSpec> {
     if (Diagnostics wrong = check_program(spec, "with_constant"); !wrong.empty()) return wrong;
     if (Diagnostics wrong = check_text(spec); !wrong.empty()) return wrong;
-    const auto* number = std::get_if<float>(&value);
-    if (number != nullptr && !std::isfinite(*number)) {
+    const auto* number = std::get_if<double>(&value);
+    if (number != nullptr && !std::isfinite(support::rounded(api::precision_of(spec), *number))) {
       return api::single_finding("with_constant", Finding::kBadOption, name, *number, "give a finite value");
     }
-    const std::string tail = " = " + literal(value);
+    const std::string tail = " = " + literal(value, api::precision_of(spec));
     Result<AttentionSpec> result =
         edited(spec, {.kind = dsl::StatementKind::kParam, .name = name, .head = "const ", .tail = tail}, "param");
     if (!result) return result;

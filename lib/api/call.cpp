@@ -60,9 +60,9 @@ std::vector<float> widened(const TensorView& sinks) {
   return values;
 }
 
-std::uint32_t param_bits(const Scalar& value) {
+std::uint64_t param_bits(const Scalar& value) {
   if (const auto* integer = std::get_if<std::int32_t>(&value)) return static_cast<std::uint32_t>(*integer);
-  if (const auto* real = std::get_if<float>(&value)) return std::bit_cast<std::uint32_t>(*real);
+  if (const auto* real = std::get_if<double>(&value)) return std::bit_cast<std::uint64_t>(*real);
   return std::get<bool>(value) ? 1 : 0;
 }
 

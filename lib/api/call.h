@@ -52,7 +52,7 @@ Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
 struct Launch {
   plan::LaunchArg arg{};
   std::vector<plan::BufferArg> buffers;
-  std::vector<std::uint32_t> params;
+  std::vector<std::uint64_t> params;
   std::vector<float> sinks;  // by query head; empty: none
 };
 Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);

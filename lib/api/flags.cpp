@@ -72,11 +72,17 @@ void check_names(const Flag& flag, const ir::Interface& text, Report& report) {
   std::ranges::for_each(text.params, check);
 }
 
+// And finite, in kernels of every precision.
+bool is_positive_fp32(double value) {
+  const auto rounded = static_cast<float>(value);
+  return std::isfinite(rounded) && rounded > 0;
+}
+
 bool inside(ir::ParamDomain domain, const Scalar& value) {
   switch (domain) {
     case ir::ParamDomain::kAny: return true;
     case ir::ParamDomain::kFromMinusOne: return std::get<std::int32_t>(value) >= -1;
-    case ir::ParamDomain::kPositive: return std::isfinite(std::get<float>(value)) && std::get<float>(value) > 0;
+    case ir::ParamDomain::kPositive: return is_positive_fp32(std::get<double>(value));
   }
   return true;
 }
@@ -91,13 +97,14 @@ bool Flag::uses(std::string_view declared) const {
 dsl::Source Flag::source() const {
   dsl::Source source;
   source.file = dsl::SourceText{name, text};
+  source.precision = precision;
   return source;
 }
 
 std::vector<Flag> flags_of(const AttentionSpec& spec) {
   std::vector<Flag> flags;
   const auto add = [&](std::string name, std::string_view text) -> Flag& {
-    return flags.emplace_back(Flag{.name = std::move(name), .text = std::string(text)});
+    return flags.emplace_back(Flag{.name = std::move(name), .text = std::string(text), .precision = precision_of(spec)});
   };
   if (spec.softcap) add("softcap", preset_text("softcap")).values = {{"softcap", *spec.softcap, ir::ParamDomain::kPositive}};
   if (spec.alibi) add("alibi", kAlibi).tensors = {"alibi_slopes"};
@@ -121,7 +128,7 @@ void check_domain(const ir::ParamInterface& param, const Scalar& value, Report& 
   if (const auto* integer = std::get_if<std::int32_t>(&value)) {
     report.add(Finding::kParamRange, param.name, *integer, "0 or more, or -1 for unbounded");
   } else {
-    report.add(Finding::kParamRange, param.name, std::get<float>(value), "finite and above 0");
+    report.add(Finding::kParamRange, param.name, std::get<double>(value), "finite and above 0");
   }
 }
 

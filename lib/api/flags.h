@@ -30,6 +30,7 @@ struct Flag {
   std::vector<std::string_view> tensors{};
   std::vector<FlagValue> values{};
   FlagPlace place = FlagPlace::kBeforeText;
+  support::Precision precision = support::Precision::kFp32;
 
   bool uses(std::string_view declared) const;
   dsl::Source source() const;

@@ -88,8 +88,13 @@ plan::ElementTypes types_of(const AttentionSpec& spec) {
   return {.q = spec.dtype, .kv = spec.kv_dtype.value_or(spec.dtype), .out = spec.out_dtype.value_or(spec.dtype)};
 }
 
+support::Precision precision_of(const AttentionSpec& spec) {
+  return spec.dtype == DType::kF64 ? support::Precision::kFp64 : support::Precision::kFp32;
+}
+
 dsl::Source source_of(const AttentionSpec& spec) {
   dsl::Source source;
+  source.precision = precision_of(spec);
   if (!spec.program.empty()) {
     source.file = dsl::SourceText{spec.program_name, spec.program};
     return source;
@@ -141,7 +146,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->program = optimise(pattern->lowered, pattern->interface);
   pattern->head_dim = spec.head_dim;
   pattern->v_head_dim = v_head_dim_of(spec);
-  pattern->scale = spec.scale.value_or(1.0F / std::sqrt(static_cast<float>(spec.head_dim)));
+  pattern->scale = spec.scale.value_or(1.0 / std::sqrt(spec.head_dim));
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
   if (options.backend != Backend::kReference) {

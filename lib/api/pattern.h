@@ -13,6 +13,7 @@
 #include "ir/program.h"
 #include "plan/kernel_key.h"
 #include "plan/target.h"
+#include "support/precision.h"
 
 namespace flexjit::api {
 
@@ -24,12 +25,15 @@ struct Pattern {
   ir::Interface interface;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
-  float scale = 1;
+  double scale = 1;
   plan::ElementTypes types;
   plan::Weights weights = plan::Weights::kSoftmax;
   cache::SharedKey key;  // null for the reference backend
   std::string name;      // see pattern_name.h
 };
+
+// What the floats of a spec's texts are.
+support::Precision precision_of(const AttentionSpec& spec);
 
 // Element types with their defaults filled in.
 plan::ElementTypes types_of(const AttentionSpec& spec);

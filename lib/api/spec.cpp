@@ -18,14 +18,14 @@ bool declares(const Declarations& declarations, const std::string& name) {
   return std::ranges::any_of(declarations, [&](const auto& declaration) { return declaration.name == name; });
 }
 
-bool same_bits(std::optional<float> a, std::optional<float> b) {
+bool same_bits(std::optional<double> a, std::optional<double> b) {
   if (!a || !b) return a.has_value() == b.has_value();
-  return std::bit_cast<std::uint32_t>(*a) == std::bit_cast<std::uint32_t>(*b);
+  return std::bit_cast<std::uint64_t>(*a) == std::bit_cast<std::uint64_t>(*b);
 }
 
 bool same_scalar(const Scalar& a, const Scalar& b) {
   if (a.index() != b.index()) return false;
-  if (const float* value = std::get_if<float>(&a)) return same_bits(*value, std::get<float>(b));
+  if (const double* value = std::get_if<double>(&a)) return same_bits(*value, std::get<double>(b));
   return a == b;
 }
 
@@ -82,7 +82,7 @@ std::size_t SpecHash::operator()(const AttentionSpec& spec) const {
   mix(static_cast<std::size_t>(types.q) << 16 | static_cast<std::size_t>(types.kv) << 8 | static_cast<std::size_t>(types.out));
   mix(spec.window ? static_cast<std::size_t>(spec.window->left) : 0U);
   mix(spec.softcap ? std::bit_cast<std::uint32_t>(*spec.softcap) : 0U);
-  mix(spec.scale ? std::bit_cast<std::uint32_t>(*spec.scale) : 0U);
+  mix(spec.scale ? std::bit_cast<std::uint64_t>(*spec.scale) : 0U);
   return seed;
 }
 

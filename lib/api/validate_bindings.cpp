@@ -43,8 +43,8 @@ Scalar bind_param(const ir::ParamInterface& param, const Bindings& bindings, Rep
     return value;
   }
   const auto* integer = std::get_if<std::int32_t>(&value);
-  if (integer != nullptr && std::holds_alternative<float>(param.default_value)) {
-    const Scalar converted = static_cast<float>(*integer);
+  if (integer != nullptr && std::holds_alternative<double>(param.default_value)) {
+    const Scalar converted = static_cast<double>(*integer);
     check_domain(param, converted, report);
     return converted;
   }

@@ -53,10 +53,10 @@ llvm::Value* CapturedReads::load(const ElementAddress& at, DType dtype, Index st
   }
   if (Emitter::is_vector(at.pointer)) {
     const bool native = plan::has_gather(e_.isa()) && element->getScalarSizeInBits() == 32;
-    return widen(e_, native ? gather(moved, element) : load_lane_by_lane(moved, element), dtype);
+    return as_read(e_, native ? gather(moved, element) : load_lane_by_lane(moved, element), dtype);
   }
   if (moved.allowed) moved.pointer = ir.CreateSelect(moved.allowed.value, moved.pointer, zero_);
-  return widen(e_, ir.CreateAlignedLoad(element, moved.pointer, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
+  return as_read(e_, ir.CreateAlignedLoad(element, moved.pointer, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
 }
 
 llvm::Value* CapturedReads::load_side_by_side(const BufferFields& buffer, DType dtype, llvm::ArrayRef<Int> index) {
@@ -71,7 +71,7 @@ llvm::Value* CapturedReads::load_side_by_side(const BufferFields& buffer, DType 
   // The rows of a large buffer are too many streams for the processor to foresee.
   constexpr int kBytesAhead = 512;
   e_.prefetch(e_.anywhere(Ptr{base}, e_.index(kBytesAhead)), CacheLevel::kSecond);
-  return widen(e_, ir.CreateAlignedLoad(type, base, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
+  return as_read(e_, ir.CreateAlignedLoad(type, base, llvm::Align(element->getScalarSizeInBits() / 8)), dtype);
 }
 
 // The consecutive numbers of the last index may wrap around; then the first is above the last.

@@ -166,6 +166,8 @@ Index Emitter::lane_bits(Bool vector) {
 Index Emitter::low_bits(Index count) { return lshr(index(-1), sub(index(64), count)); }
 
 Float Emitter::to_float(Int a) { return {builder_.CreateSIToFP(a.value, shaped(builder_.getFloatTy(), a.value))}; }
+Float Emitter::to_real(Int a) { return {builder_.CreateSIToFP(a.value, shaped(real_type(), a.value))}; }
+Float Emitter::to_real(Float a) { return {builder_.CreateFPCast(a.value, shaped(real_type(), a.value))}; }
 Int Emitter::to_int(Float a) { return {builder_.CreateFPToSI(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 Int Emitter::to_int(Bool a) { return {builder_.CreateZExt(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 Float Emitter::bits_as_float(Int a) { return {builder_.CreateBitCast(a.value, shaped(builder_.getFloatTy(), a.value))}; }

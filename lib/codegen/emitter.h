@@ -127,7 +127,9 @@ class Emitter {
   Index lane_bits(Bool vector);  // bit i: lane i
   Index low_bits(Index count);   // the lowest `count` bits, count in [1, 64]
 
-  Float to_float(Int a);
+  Float to_float(Int a);  // fp32
+  Float to_real(Int a);
+  Float to_real(Float a);
   Int to_int(Float a);  // toward zero; the caller keeps it inside int32
   Int to_int(Bool a);   // 0 or 1
   Float bits_as_float(Int a);

@@ -133,7 +133,7 @@ llvm::Value* ExpressionEmitter::leaf(Id id) {
   if (node.op == Op::kConst) {
     switch (node.type) {
       case ir::Type::kInt: return e_.constant_int(program_.const_int(id)).value;
-      case ir::Type::kFloat: return e_.constant(program_.const_float(id)).value;
+      case ir::Type::kFloat: return e_.real(program_.const_float(id)).value;
       case ir::Type::kBool: return e_.constant_bool(program_.const_bool(id)).value;
     }
   }
@@ -221,7 +221,7 @@ llvm::Value* ExpressionEmitter::dot(Scope& scope, Id id) {
   const ElementAddress a_at = reads_.address(a, a_type, a_index, allowed);
   const ElementAddress b_at = reads_.address(b, b_type, b_index, allowed);
   const bool vector = Emitter::is_vector(a_at.pointer) || Emitter::is_vector(b_at.pointer);
-  const Float zero = vector ? e_.broadcast(e_.constant(0.0F)) : e_.constant(0.0F);
+  const Float zero = vector ? e_.broadcast(e_.real(0.0)) : e_.real(0.0);
   const Values sum =
       e_.for_range("dot", e_.index(0), e_.index(info.extent), e_.index(1), {zero.value}, [&](Index d, const Values& carried) {
         const Float x{reads_.load(a_at, a_type, e_.mul(d, a.strides.back()))};

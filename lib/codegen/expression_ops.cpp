@@ -12,8 +12,6 @@ using ir::Id;
 using ir::Op;
 using Predicate = llvm::CmpInst::Predicate;
 
-Float floor_div(Emitter& e, Float a, Float b) { return emit_floor(e, e.div(a, b)); }
-
 llvm::Value* float_arithmetic(Emitter& e, Op op, Float a, Float b) {
   if (op == Op::kNeg) return e.neg(a).value;
   if (op == Op::kAbs) return e.abs(a).value;
@@ -21,8 +19,8 @@ llvm::Value* float_arithmetic(Emitter& e, Op op, Float a, Float b) {
   if (op == Op::kSub) return e.sub(a, b).value;
   if (op == Op::kMul) return e.mul(a, b).value;
   if (op == Op::kDiv) return e.div(a, b).value;
-  if (op == Op::kFloorDiv) return floor_div(e, a, b).value;
-  if (op == Op::kMod) return e.sub(a, e.mul(floor_div(e, a, b), b)).value;
+  if (op == Op::kFloorDiv) return emit_floor_div(e, a, b).value;
+  if (op == Op::kMod) return emit_floor_mod(e, a, b).value;
   if (op == Op::kMin) return e.min(a, b).value;
   FLEXJIT_CHECK(op == Op::kMax);
   return e.max(a, b).value;
@@ -117,7 +115,7 @@ llvm::Value* ExpressionEmitter::comparison(const Scope& scope, Id id) {
 llvm::Value* ExpressionEmitter::conversion(const Scope& scope, Id id) {
   llvm::Value* a = scope.value[program_.operand(id, 0).index];
   const Op op = program_.node(id).op;
-  if (op == Op::kIntToFloat) return e_.to_float(Int{a}).value;
+  if (op == Op::kIntToFloat) return e_.to_real(Int{a}).value;
   if (op == Op::kFloatToInt) return emit_float_to_int(e_, Float{a}).value;
   FLEXJIT_CHECK(op == Op::kBoolToInt);
   return e_.to_int(Bool{a}).value;

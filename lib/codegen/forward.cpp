@@ -127,7 +127,8 @@ Ptr ForwardEmitter::entry_at(std::int64_t section, std::int32_t slot, std::int64
   return e_.at(e_.at_byte(scratch_base_, section + slot * slot_entries * 4), entry);
 }
 
-Ptr ForwardEmitter::value_at(Level level, std::int32_t slot, Index at) {
+Ptr ForwardEmitter::value_at(Level level, std::int32_t slot, Index at, std::int32_t width) {
+  if (width != 1) at = e_.mul(at, e_.index(width));
   switch (level) {
     case Level::kRow: return entry_at(scratch_.row_values, slot, key_.tiling.q_tile, at);
     case Level::kColumn: return entry_at(scratch_.column_values, slot, key_.tiling.kv_tile, at);
@@ -145,10 +146,11 @@ void ForwardEmitter::load_values(Scope& scope, Level level, Index at) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != level) continue;
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
-      scope.value[i] = from_entry(e_, value_at(level, slot, at), key_.program.nodes()[i].type, shape);
+      const Ptr address = value_at(level, slot, at, plan::width_of(key_.program, ir::Id{i}));
+      scope.value[i] = from_entry(e_, address, key_.program.nodes()[i].type, shape);
     }
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-      scope.flag[i] = from_entry(e_, value_at(level, slot, at), ir::Type::kBool, shape);
+      scope.flag[i] = from_entry(e_, value_at(level, slot, at, 1), ir::Type::kBool, shape);
     }
   }
 }

@@ -120,7 +120,8 @@ class ForwardEmitter {
   Ptr real_at(std::int64_t section, Index row, std::int64_t row_reals, Index column);
   Ptr score_at(Index row, Index column) { return real_at(scratch_.s, row, scratch_.s_stride, column); }
   Ptr entry_at(std::int64_t section, std::int32_t slot, std::int64_t slot_entries, Index entry);
-  Ptr value_at(plan::Level level, std::int32_t slot, Index at);
+  // Where values of `width` entries each lie from `slot` on.
+  Ptr value_at(plan::Level level, std::int32_t slot, Index at, std::int32_t width);
   void load_values(Scope& scope, plan::Level level, Index at);
   int vector_bytes() const { return static_cast<int>(e_.lanes() * e_.real_bytes()); }
   int groups() const { return key_.tiling.q_tile / key_.tiling.micro_rows; }

@@ -115,15 +115,17 @@ Bool ForwardEmitter::store_values(const Scope& scope, Level level, Index at) {
   Bool fine = e_.constant_bool(true);
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != level) continue;
-    const auto store = [&](std::int32_t slot, llvm::Value* value) {
+    const auto store = [&](std::int32_t slot, std::int32_t width, llvm::Value* value) {
       if (level != Level::kRow && !Emitter::is_vector(value)) {
         value = e_.ir().CreateVectorSplat(static_cast<unsigned>(e_.lanes()), value);
       }
-      e_.store(to_entry(e_, value), value_at(level, slot, at));
+      e_.store(to_entry(e_, value), value_at(level, slot, at, width));
     };
-    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) store(slot, scope.value[i]);
+    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
+      store(slot, plan::width_of(key_.program, Id{i}), scope.value[i]);
+    }
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-      store(slot, scope.flag[i]);
+      store(slot, 1, scope.flag[i]);
       fine = e_.logical_and(fine, e_.logical_not(e_.any(expressions_->faulty_lanes(scope, Id{i}))));
     }
   }

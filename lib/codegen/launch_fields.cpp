@@ -13,6 +13,15 @@ using plan::BufferArg;
 using plan::LaunchArg;
 using plan::TensorArg;
 
+namespace {
+
+// An f64 as a real.
+Float load_number(Emitter& e, Ptr address, const char* name = "") {
+  return e.to_real(Float{e.ir().CreateAlignedLoad(e.ir().getDoubleTy(), address.value, llvm::Align(8), name)});
+}
+
+}  // namespace
+
 LaunchFields load_launch(Emitter& e, Ptr launch) {
   const auto int_at = [&](std::size_t offset, const char* name) {
     return e.load_int(e.at_byte(launch, static_cast<std::int64_t>(offset)), name);
@@ -23,7 +32,7 @@ LaunchFields load_launch(Emitter& e, Ptr launch) {
           .num_kv_heads = int_at(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
           .q_len = int_at(offsetof(LaunchArg, q_len), "q_len"),
           .kv_len = int_at(offsetof(LaunchArg, kv_len), "kv_len"),
-          .scale = e.load(e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
+          .scale = load_number(e, e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
 }
 
 Rows load_rows(Emitter& e, Ptr launch, TensorField field, Index b, Index head) {
@@ -57,11 +66,11 @@ std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program
 
 llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type) {
   const Ptr params = e.load_pointer(e.at_byte(launch, offsetof(LaunchArg, params)));
-  const Int bits = e.load_int(e.at_byte(params, static_cast<std::int64_t>(slot) * 4));
+  const Ptr param = e.at_byte(params, static_cast<std::int64_t>(slot) * 8);
   switch (type) {
-    case ir::Type::kInt: return bits.value;
-    case ir::Type::kFloat: return e.bits_as_float(bits).value;
-    case ir::Type::kBool: return e.compare(llvm::CmpInst::ICMP_NE, bits, e.constant_int(0)).value;
+    case ir::Type::kInt: return e.load_int(param).value;
+    case ir::Type::kFloat: return load_number(e, param).value;
+    case ir::Type::kBool: return e.compare(llvm::CmpInst::ICMP_NE, e.load_int(param), e.constant_int(0)).value;
   }
   return nullptr;
 }

@@ -19,7 +19,7 @@ struct Rows {
 struct LaunchFields {
   Ptr launch;
   Int batch_size, num_heads, num_kv_heads, q_len, kv_len;
-  Float scale;
+  Float scale;  // a real
 };
 
 struct BufferFields {
@@ -37,7 +37,7 @@ struct TensorField {
 };
 Rows load_rows(Emitter& e, Ptr launch, TensorField tensor, Index b, Index head);
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);
-// The bits of the runtime scalar in `slot` as a Float, Int or Bool.
+// The runtime scalar in `slot` as a real, Int or Bool.
 llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type);
 
 }  // namespace flexjit::codegen

@@ -38,10 +38,7 @@ Float ForwardEmitter::modified_score(Scope& scope, Float product) {
     if (key_.program.nodes()[i].op == Op::kScore) scope.value[i] = product.value;
   }
   expressions_->evaluate(scope, Level::kElement, hoisting_.in_score);
-  Float score = e_.broadcast(Float{scope.value[root.index]});
-  // A score that does not depend on `score` is fp32 even in an fp64 kernel.
-  if (e_.real_bytes() == 8 && !Emitter::is_double(score)) score = e_.add(score, e_.real(0.0));
-  return score;
+  return e_.broadcast(Float{scope.value[root.index]});
 }
 
 // for each row r: whole_row

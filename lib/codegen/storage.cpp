@@ -92,6 +92,12 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
   return nullptr;
 }
 
+llvm::Value* as_read(Emitter& e, llvm::Value* stored, DType dtype) {
+  if (dtype == DType::kF64 && e.arithmetic() == plan::Arithmetic::kF64) return stored;
+  llvm::Value* value = widen(e, stored, dtype);
+  return ir::element_type(dtype) == ir::Type::kFloat ? e.to_real(Float{value}).value : value;
+}
+
 llvm::Value* narrow(Emitter& e, Float value, DType dtype) {
   auto& ir = e.ir();
   auto* i16 = e.shaped(ir.getInt16Ty(), value.value);

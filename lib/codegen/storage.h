@@ -12,6 +12,8 @@ Ptr at_element(Emitter& e, Ptr base, Index elements, DType dtype);
 
 // A stored scalar or vector -> the value that it stands for: fp32 (fp64 loses bits), int32 or bool. Exact but for fp64 and i64.
 llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype);
+// The same as a program reads it, whose floats are reals: fp64 in fp64 kernels, where nothing is lost.
+llvm::Value* as_read(Emitter& e, llvm::Value* stored, DType dtype);
 // A real -> f32, bf16, f16 or f64 as stored, to nearest even; NaN stays NaN.
 llvm::Value* narrow(Emitter& e, Float value, DType dtype);
 

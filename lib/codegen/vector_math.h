@@ -42,6 +42,11 @@ Float emit_floor(Emitter& e, Float x);
 Float emit_ceil(Emitter& e, Float x);
 Float emit_round(Emitter& e, Float x);
 
+// Toward -inf with the exact quotient where the result has at most 51 bits; a / b for b == 0 and for an infinite a. And the
+// exact remainder, with the sign of b, rounded once.
+Float emit_floor_div(Emitter& e, Float a, Float b);
+Float emit_floor_mod(Emitter& e, Float a, Float b);
+
 // Toward zero, saturating, NaN gives 0.
 Int emit_float_to_int(Emitter& e, Float x);
 

@@ -158,7 +158,7 @@ void ForwardEmitter::emit_row_ranges() {
       if (slot < 0 || hoisting_.level[i] != Level::kRow) continue;
       llvm::Value *least = nullptr, *greatest = nullptr;
       for (int r = 0; r < key_.tiling.micro_rows; ++r) {
-        llvm::Value* value = e_.load_int(value_at(Level::kRow, hoisting_.value_slot[i], e_.add(row, e_.index(r)))).value;
+        llvm::Value* value = e_.load_int(value_at(Level::kRow, hoisting_.value_slot[i], e_.add(row, e_.index(r)), 1)).value;
         least = least == nullptr ? value : ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, least, value);
         greatest = greatest == nullptr ? value : ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, greatest, value);
       }

@@ -93,6 +93,7 @@ void Checker::declare_params(const std::vector<ParamDeclaration>& params, const 
 
 Result<Checked> check_source(const Source& source) {
   Checked checked;
+  checked.precision = source.precision;
   if (source.file) {
     checked.texts.push_back(*source.file);
   } else {

@@ -78,7 +78,7 @@ TypedId Checker::check_cast(const Expr& expr, Type to, const Operand& operand) {
   if (!operand.id.valid()) return {};
   const Type from = build_.type_of(operand.id);
   if (to == Type::kBool && from != Type::kBool) {
-    const TypedId zero = build_.convert(build_.constant(Type::kInt, 0, expr.span), from, expr.span);
+    const TypedId zero = build_.convert(build_.constant(Constant::of(0), expr.span), from, expr.span);
     Expr not_equal = expr;
     not_equal.op = Operator::kNotEqual;
     return add_operator(not_equal, Type::kBool, {operand.id, zero});

@@ -1,6 +1,7 @@
 // Expression nodes -> typed nodes: literals, names, blocks and conditionals. Operators and calls have files of their own.
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 #include <numbers>
 
@@ -8,6 +9,14 @@
 #include "dsl/spelling.h"
 
 namespace flexjit::dsl {
+namespace {
+
+std::string_view range_of_floats(support::Precision precision) {
+  return precision == support::Precision::kFp32 ? "fp32, whose numbers reach from 1e-45 to 3.4e38"
+                                                : "fp64, whose numbers reach from 5e-324 to 1.8e308";
+}
+
+}  // namespace
 
 Operand Checker::check(ExprId id) { return {check_expression(id), ast_->expr(id).span}; }
 
@@ -41,12 +50,17 @@ TypedId Checker::check_int(const Expr& expr) {
     report(Kind::kIntRange, expr.span, {quoted(source_of(expr.span))});
     return {};
   }
-  return build_.constant(Type::kInt, static_cast<std::uint32_t>(value), expr.span);
+  return build_.constant(Constant::of(static_cast<std::int32_t>(value)), expr.span);
 }
 
 TypedId Checker::check_float(const Expr& expr) {
-  const auto value = static_cast<float>(std::bit_cast<double>(expr.value));
-  return build_.constant(Type::kFloat, std::bit_cast<std::uint32_t>(value), expr.span);
+  const auto value = std::bit_cast<double>(expr.value);
+  const double kept = support::rounded(checked_.precision, value);
+  if (std::isinf(kept) || (kept == 0 && value != 0)) {
+    report(Kind::kFloatRange, expr.span, {quoted(source_of(expr.span)), range_of_floats(checked_.precision)});
+    return {};
+  }
+  return build_.constant(Constant::of(value), expr.span);
 }
 
 TypedId Checker::check_name(const Expr& expr) {
@@ -61,10 +75,10 @@ TypedId Checker::check_name(const Expr& expr) {
 TypedId Checker::check_builtin_name(const Expr& expr, bool& found) {
   const std::string_view name = expr.name.text;
   found = true;
-  if (name == "true" || name == "false") return build_.constant(Type::kBool, name == "true" ? 1 : 0, expr.span);
+  if (name == "true" || name == "false") return build_.constant(Constant::of(name == "true"), expr.span);
   if (name == "inf" || name == "pi") {
-    const float value = name == "pi" ? std::numbers::pi_v<float> : std::numeric_limits<float>::infinity();
-    return build_.constant(Type::kFloat, std::bit_cast<std::uint32_t>(value), expr.span);
+    const double value = name == "pi" ? std::numbers::pi : std::numeric_limits<double>::infinity();
+    return build_.constant(Constant::of(value), expr.span);
   }
   const std::optional<Builtin> builtin = find_builtin(name);
   found = builtin.has_value();
@@ -160,7 +174,7 @@ TypedId Checker::check_unary(ExprId id) {
   // The one int that exists only with its minus.
   constexpr std::uint64_t kIntMinMagnitude = 2147483648u;
   if (expr.op == Operator::kNegate && literal.kind == ExprKind::kInt && literal.value == kIntMinMagnitude) {
-    return build_.constant(Type::kInt, static_cast<std::uint32_t>(kIntMinMagnitude), expr.span);
+    return build_.constant(Constant::of(std::numeric_limits<std::int32_t>::min()), expr.span);
   }
   const Operand operand = check(inner);
   if (!operand.id.valid()) return {};

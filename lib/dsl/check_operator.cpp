@@ -90,7 +90,7 @@ TypedId Checker::check_arithmetic(const Expr& expr, Operand a, Operand b) {
   }
   const TypedNode& divisor = build_.node(operands[1].id);
   const bool divides = expr.op == Operator::kFloorDiv || expr.op == Operator::kMod;
-  if (divides && divisor.type == Type::kInt && divisor.constant == 0u) {
+  if (divides && divisor.type == Type::kInt && divisor.constant && divisor.constant->bits == 0) {
     report(Kind::kDivisionByZero, b.span, {what});
     return {};
   }

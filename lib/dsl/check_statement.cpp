@@ -1,6 +1,4 @@
 // Statements -> declarations, symbols and roots.
-#include <bit>
-
 #include "dsl/checker.h"
 #include "dsl/spelling.h"
 
@@ -11,11 +9,11 @@ constexpr std::size_t kMaxRankOfBuffers = kMaxRank;
 
 std::string_view what_is(StatementKind kind) { return kind == StatementKind::kParam ? "param" : "const"; }
 
-Scalar scalar_of(Type type, std::uint32_t bits) {
-  switch (type) {
-    case Type::kInt: return static_cast<std::int32_t>(bits);
-    case Type::kFloat: return std::bit_cast<float>(bits);
-    case Type::kBool: return bits != 0;
+Scalar scalar_of(Constant value) {
+  switch (value.type) {
+    case Type::kInt: return value.as_int();
+    case Type::kFloat: return value.as_float();
+    case Type::kBool: return value.as_bool();
   }
   return std::int32_t{0};
 }
@@ -107,14 +105,14 @@ TypedId Checker::check_constant(const Statement& statement, Type type) {
     report(Kind::kNotConstant, value.span, {name, quoted(source_of(value.span))});
     return {};
   }
-  if (node.type == type) return build_.constant(type, *node.constant, value.span);
+  if (node.type == type) return build_.constant(*node.constant, value.span);
   if (node.type != Type::kInt || type != Type::kFloat) {
     const std::string hint = "; write `" + std::string(type_name(type)) + "(...)`";
     report(Kind::kDeclaredType, value.span, {name, type_name(type), type_name(node.type), hint});
     return {};
   }
   const TypedId converted = build_.convert(value.id, type, value.span);
-  return converted.valid() ? build_.constant(type, *build_.node(converted).constant, value.span) : TypedId{};
+  return converted.valid() ? build_.constant(*build_.node(converted).constant, value.span) : TypedId{};
 }
 
 void Checker::check_const(const Statement& statement) {
@@ -138,11 +136,11 @@ void Checker::check_param(const Statement& statement) {
   CheckedParam param;
   param.name = statement.name.text;
   param.type = check_declared_type(statement, what_is(statement.kind));
-  param.default_value = scalar_of(param.type, 0);
+  param.default_value = scalar_of({param.type, 0});
   param.has_default = statement.value.valid();
   if (param.has_default && diagnostics_.count() == errors) {
     const TypedId value = check_constant(statement, param.type);
-    if (value.valid()) param.default_value = scalar_of(param.type, *build_.node(value).constant);
+    if (value.valid()) param.default_value = scalar_of(*build_.node(value).constant);
   }
   if (diagnostics_.count() == errors) {
     symbol.kind = SymbolKind::kParam;
@@ -191,9 +189,9 @@ CheckedExtent Checker::check_extent(ExprId id) {
   } else if (node.kind == TypedKind::kBuiltin && is_extent(builtin)) {
     extent.kind = CheckedExtent::Kind::kBuiltin;
     extent.builtin = builtin;
-  } else if (node.type == Type::kInt && node.constant && static_cast<std::int32_t>(*node.constant) > 0) {
+  } else if (node.type == Type::kInt && node.constant && node.constant->as_int() > 0) {
     extent.kind = CheckedExtent::Kind::kLiteral;
-    extent.literal = static_cast<std::int32_t>(*node.constant);
+    extent.literal = node.constant->as_int();
   } else {
     report(Kind::kExtent, value.span, {quoted(source_of(value.span))});
   }

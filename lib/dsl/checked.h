@@ -2,6 +2,7 @@
 // the declarations. It owns its texts and refers to nothing else. A `let` used twice is one node with two users.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -11,6 +12,7 @@
 #include "dsl/ast.h"
 #include "dsl/vocabulary.h"
 #include "flexjit/bindings.h"
+#include "support/precision.h"
 #include "support/typed_id.h"
 
 namespace flexjit::dsl {
@@ -18,7 +20,7 @@ namespace flexjit::dsl {
 using TypedId = support::TypedId<struct TypedTag>;
 
 enum class TypedKind : std::uint8_t {
-  kConst,     // payload: bits of the i32, f32 or bool (0/1)
+  kConst,     // its value is `constant`
   kBuiltin,   // payload: Builtin
   kParam,     // payload: slot
   kRead,      // payload: buffer slot; operands: the indices
@@ -28,6 +30,20 @@ enum class TypedKind : std::uint8_t {
   kMember,    // x, elements: x equals one of them
   kConvert,   // to `type`
   kCall       // function, one of the rules kNumeric and kFloat
+};
+
+// A value that is known when the text is checked: the bits of an i32, an f64 or a bool (0/1). Floats hold no more digits than
+// the program's precision.
+struct Constant {
+  Type type = Type::kInt;
+  std::uint64_t bits = 0;
+
+  static Constant of(std::int32_t value) { return {Type::kInt, static_cast<std::uint32_t>(value)}; }
+  static Constant of(double value) { return {Type::kFloat, std::bit_cast<std::uint64_t>(value)}; }
+  static Constant of(bool value) { return {Type::kBool, value ? 1U : 0U}; }
+  std::int32_t as_int() const { return static_cast<std::int32_t>(bits); }
+  double as_float() const { return std::bit_cast<double>(bits); }
+  bool as_bool() const { return bits != 0; }
 };
 
 struct TypedNode {
@@ -41,7 +57,7 @@ struct TypedNode {
   std::uint32_t first_operand = 0;
   std::uint32_t operand_count = 0;
   std::uint32_t payload = 0;
-  std::optional<std::uint32_t> constant;  // its bits, where known
+  std::optional<Constant> constant;  // its value, where known
   Span span;
 };
 
@@ -79,6 +95,7 @@ struct Checked {
   std::vector<DotRead> dots;
   std::vector<CheckedBuffer> buffers;  // by slot, in the order of declaration
   std::vector<CheckedParam> params;
+  support::Precision precision = support::Precision::kFp32;
   TypedId score;  // a number; invalid: the score is left as it is
   TypedId mask;   // bool; invalid: everything is allowed
 

@@ -2,18 +2,18 @@
 #include "dsl/fold.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <numbers>
 #include <type_traits>
 #include <vector>
 
+#include "support/floor_division.h"
+
 namespace flexjit::dsl {
 namespace {
 
 std::uint32_t bits_of(std::int32_t value) { return static_cast<std::uint32_t>(value); }
-std::uint32_t bits_of(float value) { return std::bit_cast<std::uint32_t>(value); }
 
 std::int32_t floor_div(std::int32_t a, std::int32_t b) {
   if (b == 0) return 0;
@@ -53,14 +53,14 @@ std::uint32_t fold_int(Operator op, std::int32_t x, std::int32_t y) {
   return 0;
 }
 
-float fold_float(Operator op, float a, float b) {
+// In double, whose rounding once more to fp32 changes nothing for operands in fp32 (53 >= 2 * 24 + 2 bits).
+double fold_float(Operator op, double a, double b) {
   if (op == Operator::kNegate) return -a;
   if (op == Operator::kAdd) return a + b;
   if (op == Operator::kSub) return a - b;
   if (op == Operator::kMul) return a * b;
   if (op == Operator::kDiv) return a / b;
-  const float quotient = std::floor(a / b);
-  return op == Operator::kFloorDiv ? quotient : a - quotient * b;
+  return op == Operator::kFloorDiv ? support::floor_quotient(a, b) : support::floor_modulo(a, b);
 }
 
 bool fold_bool(Operator op, bool a, bool b) {
@@ -72,10 +72,8 @@ bool fold_bool(Operator op, bool a, bool b) {
 
 bool is_comparison(Operator op) { return op >= Operator::kEqual && op <= Operator::kGreaterEqual; }
 
-// int and fp32 are exact in double, NaN compares as it should.
-double widened(Constant value) {
-  return value.type == Type::kFloat ? static_cast<double>(value.as_float()) : static_cast<double>(value.as_int());
-}
+// An int is exact in double, NaN compares as it should.
+double widened(Constant value) { return value.type == Type::kFloat ? value.as_float() : static_cast<double>(value.as_int()); }
 
 bool fold_comparison(Operator op, double a, double b) {
   if (op == Operator::kEqual) return a == b;
@@ -86,32 +84,32 @@ bool fold_comparison(Operator op, double a, double b) {
   return a >= b;
 }
 
-std::uint32_t fold_operator(const TypedNode& node, std::span<const Constant> operands) {
+Constant fold_operator(const TypedNode& node, std::span<const Constant> operands) {
   const Constant a = operands.front();
   const Constant b = operands.back();
-  if (is_comparison(node.op)) return fold_comparison(node.op, widened(a), widened(b)) ? 1 : 0;
+  if (is_comparison(node.op)) return Constant::of(fold_comparison(node.op, widened(a), widened(b)));
   switch (node.type) {
-    case Type::kInt: return fold_int(node.op, a.as_int(), b.as_int());
-    case Type::kFloat: return bits_of(fold_float(node.op, a.as_float(), b.as_float()));
-    case Type::kBool: return fold_bool(node.op, a.as_bool(), b.as_bool()) ? 1 : 0;
+    case Type::kInt: return {Type::kInt, fold_int(node.op, a.as_int(), b.as_int())};
+    case Type::kFloat: return Constant::of(fold_float(node.op, a.as_float(), b.as_float()));
+    case Type::kBool: return Constant::of(fold_bool(node.op, a.as_bool(), b.as_bool()));
   }
-  return 0;
+  return {};
 }
 
-std::int32_t saturated(float value) {
+std::int32_t saturated(double value) {
   if (std::isnan(value)) return 0;
-  if (value >= 2147483648.0f) return std::numeric_limits<std::int32_t>::max();
-  if (value < -2147483648.0f) return std::numeric_limits<std::int32_t>::min();
+  if (value >= 2147483648.0) return std::numeric_limits<std::int32_t>::max();
+  if (value < -2147483648.0) return std::numeric_limits<std::int32_t>::min();
   return static_cast<std::int32_t>(value);
 }
 
-std::uint32_t fold_conversion(Type to, Constant value) {
+Constant fold_conversion(Type to, Constant value) {
   switch (to) {
-    case Type::kInt: return value.type == Type::kFloat ? bits_of(saturated(value.as_float())) : value.bits;
-    case Type::kFloat: return value.type == Type::kFloat ? value.bits : bits_of(static_cast<float>(value.as_int()));
-    case Type::kBool: return value.bits;
+    case Type::kInt: return value.type == Type::kFloat ? Constant::of(saturated(value.as_float())) : Constant{to, value.bits};
+    case Type::kFloat: return Constant::of(widened(value));
+    case Type::kBool: return {to, value.bits};
   }
-  return 0;
+  return {};
 }
 
 template <typename Number>
@@ -126,7 +124,7 @@ Number fold_numeric(Function function, std::span<const Number> x) {
     return result;
   }
   // abs: INT_MIN stays, through unsigned arithmetic.
-  if constexpr (std::is_same_v<Number, float>) return std::fabs(result);
+  if constexpr (std::is_same_v<Number, double>) return std::fabs(result);
   return result < 0 ? static_cast<Number>(0u - static_cast<std::uint32_t>(result)) : result;
 }
 
@@ -165,43 +163,43 @@ double fold_function(Function function, double x, double y) {
   return 0;
 }
 
-std::uint32_t fold_call(const TypedNode& node, std::span<const Constant> operands) {
+Constant fold_call(const TypedNode& node, std::span<const Constant> operands) {
   if (info_of(node.function).rule == FunctionRule::kFloat) {
-    return bits_of(static_cast<float>(fold_function(node.function, operands.front().as_float(), operands.back().as_float())));
+    return Constant::of(fold_function(node.function, operands.front().as_float(), operands.back().as_float()));
   }
   std::vector<std::int32_t> ints;
-  std::vector<float> floats;
+  std::vector<double> floats;
   for (Constant operand : operands) {
     ints.push_back(operand.as_int());
     floats.push_back(operand.as_float());
   }
-  if (node.type == Type::kInt) return bits_of(fold_numeric<std::int32_t>(node.function, ints));
-  return bits_of(fold_numeric<float>(node.function, floats));
+  if (node.type == Type::kInt) return Constant::of(fold_numeric<std::int32_t>(node.function, ints));
+  return Constant::of(fold_numeric<double>(node.function, floats));
 }
 
-}  // namespace
-
-std::int32_t Constant::as_int() const { return static_cast<std::int32_t>(bits); }
-float Constant::as_float() const { return std::bit_cast<float>(bits); }
-
-std::uint32_t fold(const TypedNode& node, std::span<const Constant> operands) {
+Constant fold_exactly(const TypedNode& node, std::span<const Constant> operands) {
   switch (node.kind) {
     case TypedKind::kOperator: return fold_operator(node, operands);
-    case TypedKind::kSelect: return operands[0].as_bool() ? operands[1].bits : operands[2].bits;
+    case TypedKind::kSelect: return operands[0].as_bool() ? operands[1] : operands[2];
     case TypedKind::kConvert: return fold_conversion(node.type, operands[0]);
     case TypedKind::kCall: return fold_call(node, operands);
     case TypedKind::kMember:
-      return std::any_of(operands.begin() + 1, operands.end(),
-                         [&](Constant element) { return widened(element) == widened(operands[0]); })
-                 ? 1
-                 : 0;
+      return Constant::of(std::any_of(operands.begin() + 1, operands.end(),
+                                      [&](Constant element) { return widened(element) == widened(operands[0]); }));
     case TypedKind::kConst:
     case TypedKind::kBuiltin:
     case TypedKind::kParam:
     case TypedKind::kRead:
-    case TypedKind::kDot: return node.payload;
+    case TypedKind::kDot: break;
   }
-  return 0;
+  return {};
+}
+
+}  // namespace
+
+Constant fold(const TypedNode& node, std::span<const Constant> operands, support::Precision precision) {
+  const Constant value = fold_exactly(node, operands);
+  return value.type == Type::kFloat ? Constant::of(support::rounded(precision, value.as_float())) : value;
 }
 
 }  // namespace flexjit::dsl

@@ -206,9 +206,8 @@ class Lexer {
     double value = 0;
     const auto [end, error] = std::from_chars(token.text.data(), token.text.data() + token.text.size(), value);
     if (error == std::errc::invalid_argument || end != token.text.data() + token.text.size()) return Kind::kMalformedNumber;
-    const auto rounded = static_cast<float>(value);
-    const bool lost = std::isinf(rounded) || (rounded == 0 && value != 0);
-    if (error == std::errc::result_out_of_range || lost) return Kind::kFloatRange;
+    // The checker knows what a float can hold, and that no literal is infinite.
+    if (error == std::errc::result_out_of_range) value = std::numeric_limits<double>::infinity();
     token.value = std::bit_cast<std::uint64_t>(value);
     return std::nullopt;
   }

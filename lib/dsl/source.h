@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "flexjit/attention.h"
+#include "support/precision.h"
 
 namespace flexjit::dsl {
 
@@ -21,6 +22,7 @@ struct Source {
   std::optional<SourceText> mask;
   std::vector<BufferDeclaration> buffers;
   std::vector<ParamDeclaration> params;
+  support::Precision precision = support::Precision::kFp32;  // of its floats
 };
 
 }  // namespace flexjit::dsl

@@ -24,23 +24,23 @@ TypedId TypedBuilder::add(TypedNode node, std::span<const TypedId> operands) {
   return {static_cast<std::uint32_t>(checked_.nodes.size() - 1)};
 }
 
-std::optional<std::uint32_t> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) const {
-  if (node.kind == TypedKind::kConst) return node.payload;
+std::optional<Constant> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) const {
+  if (node.kind == TypedKind::kConst) return node.constant;
   if (operands.empty() || node.kind == TypedKind::kRead || node.kind == TypedKind::kDot) return std::nullopt;
   std::vector<Constant> constants;
   for (TypedId id : operands) {
     const TypedNode& operand = checked_.node(id);
     if (!operand.constant) return std::nullopt;
-    constants.push_back({operand.type, *operand.constant});
+    constants.push_back(*operand.constant);
   }
-  return fold(node, constants);
+  return fold(node, constants, checked_.precision);
 }
 
-TypedId TypedBuilder::constant(Type type, std::uint32_t bits, Span span) {
+TypedId TypedBuilder::constant(Constant value, Span span) {
   TypedNode node;
   node.kind = TypedKind::kConst;
-  node.type = type;
-  node.payload = bits;
+  node.type = value.type;
+  node.constant = value.type == Type::kFloat ? Constant::of(support::rounded(checked_.precision, value.as_float())) : value;
   node.span = span;
   return add(node, {});
 }

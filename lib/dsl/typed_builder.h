@@ -18,7 +18,8 @@ class TypedBuilder {
   // Fills in what follows from the operands. Invalid when an operand is, or when the bounds are reached (exhausted() from then
   // on).
   TypedId add(TypedNode node, std::span<const TypedId> operands);
-  TypedId constant(Type type, std::uint32_t bits, Span span);
+  // A float is rounded to the precision of the program.
+  TypedId constant(Constant value, Span span);
   // The same node when it is of that type already.
   TypedId convert(TypedId id, Type type, Span span);
 
@@ -35,7 +36,7 @@ class TypedBuilder {
   void rewind(const Mark& mark);
 
  private:
-  std::optional<std::uint32_t> folded(const TypedNode& node, std::span<const TypedId> operands) const;
+  std::optional<Constant> folded(const TypedNode& node, std::span<const TypedId> operands) const;
 
   Checked& checked_;
   bool exhausted_ = false;

@@ -17,7 +17,7 @@ Json root_json(ir::Id root) { return root.valid() ? Json(root.index) : Json(); }
 Json const_json(const ir::Program& program, ir::Id id) {
   switch (program.node(id).type) {
     case ir::Type::kInt: return program.const_int(id);
-    case ir::Type::kFloat: return number_json(static_cast<double>(program.const_float(id)));
+    case ir::Type::kFloat: return number_json(program.const_float(id));
     case ir::Type::kBool: return program.const_bool(id);
   }
   return {};
@@ -40,7 +40,7 @@ void add_access(Json& json, const ir::Interface& interface, const Access& access
 }
 
 Json scalar_json(const Scalar& scalar) {
-  if (const auto* value = std::get_if<float>(&scalar)) return number_json(static_cast<double>(*value));
+  if (const auto* value = std::get_if<double>(&scalar)) return number_json(*value);
   if (const auto* value = std::get_if<bool>(&scalar)) return *value;
   return std::get<std::int32_t>(scalar);
 }

@@ -14,7 +14,8 @@ namespace {
 // Answers from the buffers' contents where these may be relied on.
 class KnownRanges final : public ir::BufferRanges {
  public:
-  KnownRanges(const Subject& subject) : subject_(subject), table_(subject.values.environment.buffers) {}
+  KnownRanges(const Subject& subject)
+      : subject_(subject), table_(subject.values.environment.buffers, subject.program.precision()) {}
 
   ir::Range range(std::uint32_t buffer, std::span<const ir::Range> index) const override {
     const std::vector<bool>& known = subject_.values.known;

@@ -21,6 +21,8 @@ struct Offsets {
 
 class Composition {
  public:
+  explicit Composition(Precision precision) : builder_(precision) {}
+
   void add(const Lowered& stage) {
     const Program& program = stage.program;
     const Offsets offsets{
@@ -96,7 +98,8 @@ class Composition {
 }  // namespace
 
 Lowered compose(std::span<const Lowered> stages) {
-  Composition whole;
+  // All are texts of one pattern.
+  Composition whole(stages.empty() ? Precision::kFp32 : stages.front().program.precision());
   for (const Lowered& stage : stages) whole.add(stage);
   return std::move(whole).finish();
 }

@@ -26,7 +26,7 @@ Type result_type(const Program& program, Op op, Id last_operand) {
 
 Rewritten fold_constants(Simplifier& s, Op op, std::span<const Id> operands) {
   std::array<Lanes, 3> values;
-  LaneOperation operation{.op = op, .operand_type = s.type(operands.back())};
+  LaneOperation operation{.op = op, .operand_type = s.type(operands.back()), .precision = s.program().precision()};
   for (std::size_t i = 0; i < operands.size(); ++i) {
     if (!s.is_const(operands[i])) return std::nullopt;
     values[i] = lanes_of(s.program(), operands[i]);
@@ -36,7 +36,7 @@ Rewritten fold_constants(Simplifier& s, Op op, std::span<const Id> operands) {
   evaluate(operation, out, 1);
   switch (result_type(s.program(), op, operands.back())) {
     case Type::kInt: return s.constant(out.i[0]);
-    case Type::kFloat: return s.constant(static_cast<float>(out.f[0]));
+    case Type::kFloat: return s.constant(out.f[0]);
     case Type::kBool: return s.constant(out.i[0] != 0);
   }
   return std::nullopt;

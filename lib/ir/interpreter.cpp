@@ -12,7 +12,7 @@ namespace flexjit::ir {
 namespace {
 
 std::vector<Precision> precisions(const Program& program) {
-  std::vector<Precision> result(program.size(), Precision::kFp32);
+  std::vector<Precision> result(program.size(), program.precision());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const auto operands = program.operands(Id{i});
     const bool from_score = program.node(Id{i}).op == Op::kScore || std::any_of(operands.begin(), operands.end(), [&](Id id) {
@@ -23,11 +23,11 @@ std::vector<Precision> precisions(const Program& program) {
   return result;
 }
 
-void fill(Lanes& lanes, const Scalar& value) {
+void fill(Lanes& lanes, const Scalar& value, Precision precision) {
   if (const auto* i = std::get_if<std::int32_t>(&value)) {
     std::ranges::fill(lanes.i, *i);
-  } else if (const auto* f = std::get_if<float>(&value)) {
-    std::ranges::fill(lanes.f, *f);
+  } else if (const auto* f = std::get_if<double>(&value)) {
+    std::ranges::fill(lanes.f, support::rounded(precision, *f));
   } else {
     std::ranges::fill(lanes.i, std::get<bool>(value) ? 1 : 0);
   }
@@ -47,7 +47,7 @@ Scalar constant_value(const Program& program, Id id) {
 }
 
 Type type_of(const Scalar& value) {
-  return std::holds_alternative<float>(value) ? Type::kFloat : std::holds_alternative<bool>(value) ? Type::kBool : Type::kInt;
+  return std::holds_alternative<double>(value) ? Type::kFloat : std::holds_alternative<bool>(value) ? Type::kBool : Type::kInt;
 }
 
 }  // namespace
@@ -116,7 +116,7 @@ void Interpreter::fill_constants() {
     if (node.op == Op::kKvLen) value = environment_.kv_len;
     if (node.op == Op::kNumHeads) value = environment_.num_heads;
     if (node.op == Op::kNumKvHeads) value = environment_.num_kv_heads;
-    fill(values_[i], value);
+    fill(values_[i], value, program_.precision());
   }
 }
 
@@ -198,7 +198,7 @@ void Interpreter::eval_node(Id id, const RowRange& row, std::span<const double> 
   if (node.op == Op::kKvIdx) return iota(out, row.kv_begin, row.count);
   const std::int32_t group = std::max(1, environment_.num_heads / std::max(1, environment_.num_kv_heads));
   const std::int32_t value = node.op == Op::kBatch ? row.b : node.op == Op::kHead ? row.h : row.q_idx;
-  fill(out, node.op == Op::kKvHead ? row.h / group : value);
+  std::ranges::fill(out.i, node.op == Op::kKvHead ? row.h / group : value);
 }
 
 void Interpreter::eval_access(Id id, std::span<const std::uint8_t> active, FirstFault& fault) {

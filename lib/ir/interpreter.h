@@ -1,6 +1,7 @@
 // Program -> values, one row of keys at a time: the oracle of every kernel test and the engine of the reference backend.
-// Shares no code with codegen. What depends on `score` is computed in fp64; every other float is rounded to fp32 after each
-// operation, because comparisons, floor and int() of index arithmetic must decide as the kernel does.
+// Shares no code with codegen. What depends on `score` is computed in fp64, and so is all in a program whose floats are fp64;
+// every other float is rounded to fp32 after each operation, because comparisons, floor and int() of index arithmetic must
+// decide as the kernel does.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Ranges of operands -> the range of an operation: ops.def once more, on intervals. Every function is sound for all values
-// inside its arguments, as the interpreter and as a kernel in fp32 compute them: bounds of correctly rounded float operations
-// take in both the fp64 and the fp32 result, those of functions that a kernel approximates are widened by several ulps.
+// inside its arguments, as the interpreter and as a kernel in fp32 or fp64 compute them: bounds of correctly rounded float
+// operations take in both the fp64 and the fp32 result, those of functions that a kernel approximates are widened by several
+// ulps.
 #pragma once
 
 #include <span>

@@ -75,14 +75,19 @@ Range square_root(const Range& a) {
   return at_least_zero(rounded({std::sqrt(std::max(a.lo, 0.0)), std::sqrt(a.hi), a.may_nan || a.lo < 0}));
 }
 
-// The quotient, its floor and the product each round once, so that the result may leave [0, b) by a few ulps of the operands.
+// The floor of the exact quotient: a quotient that was rounded up to an integer is one less.
+Range floor_quotient(const Range& a, const Range& b) {
+  const Range quotient = divide(a, b);
+  if (is_empty(quotient)) return quotient;
+  return rounded({std::floor(std::nextafter(quotient.lo, -kInf)), std::floor(quotient.hi), quotient.may_nan});
+}
+
+// In [0, b] for b > 0, in [b, 0] for b < 0, and a itself where a is between 0 and b.
 Range modulo(const Range& a, const Range& b) {
   if (is_empty(a) || is_empty(b)) return kOnlyNan;
-  if (unbounded(a) || unbounded(b) || contains(b, 0) || unbounded(divide(a, b))) return any_float();
-  const double magnitude = std::max(std::fabs(a.lo), std::fabs(a.hi)) + std::max(std::fabs(b.lo), std::fabs(b.hi));
-  if (magnitude > 0x1p126) return any_float();  // the product may overflow
-  const double error = magnitude * 0x1p-22;
-  return rounded({std::min(b.lo, 0.0) - error, std::max(b.hi, 0.0) + error, a.may_nan || b.may_nan});
+  const bool nan = a.may_nan || b.may_nan || unbounded(a) || contains(b, 0);
+  if (!nan && a.lo >= 0 && a.hi < b.lo) return a;
+  return {std::min(b.lo, 0.0), std::max(b.hi, 0.0), nan};
 }
 
 // min and max of numbers; where either may be NaN the result may be b, NaN included.
@@ -129,7 +134,7 @@ Range float_range_of(Op op, std::span<const Range> x) {
     case Op::kSub: return add(a, negate(b));
     case Op::kMul: return multiply(a, b);
     case Op::kDiv: return divide(a, b);
-    case Op::kFloorDiv: return map_exact(divide(a, b), std::floor);
+    case Op::kFloorDiv: return floor_quotient(a, b);
     case Op::kMod: return modulo(a, b);
     case Op::kMin: return pick(a, b, [](double p, double q) { return std::min(p, q); });
     case Op::kMax: return pick(a, b, [](double p, double q) { return std::max(p, q); });

@@ -30,7 +30,8 @@ Range range_of_constant(const Program& program, Id id) {
   return {};
 }
 
-Range range_of_scalar(const Scalar& value) {
+Range range_of_scalar(const Scalar& value, Precision precision) {
+  if (const auto* number = std::get_if<double>(&value)) return point_of(support::rounded(precision, *number));
   return std::visit([](auto v) { return point_of(static_cast<double>(v)); }, value);
 }
 
@@ -45,7 +46,7 @@ std::optional<Range> range_of_twice(Op op, Type type) {
 
 // A captured int is one of 32 bits, whatever the answer about its buffer says.
 Range within_type(const Range& range, Type type) {
-  if (type == Type::kFloat) return rounded(range);
+  if (type == Type::kFloat) return range;
   const Range any = any_of(type);
   return range.lo < any.lo || range.hi > any.hi ? any : range;
 }
@@ -110,7 +111,7 @@ Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
   const auto group = std::max(1, environment_.num_heads / std::max(1, environment_.num_kv_heads));
   auto between = [](std::int32_t lo, std::int32_t hi) { return Range{double(lo), double(hi), false}; };
   if (node.op == Op::kScore) return any_float();
-  if (node.op == Op::kParam) return range_of_scalar(environment_.params[node.payload]);
+  if (node.op == Op::kParam) return range_of_scalar(environment_.params[node.payload], program_.precision());
   if (node.op == Op::kBatch) return between(box.b_lo, box.b_hi);
   if (node.op == Op::kHead) return between(box.h_lo, box.h_hi);
   if (node.op == Op::kQIdx) return between(box.q_lo, box.q_hi);

@@ -42,7 +42,8 @@ struct Box {
   std::int32_t kv_lo = 0, kv_hi = 0;
 };
 
-// Answers for the values of a captured buffer over a box of indices. Indices outside the buffer read as 0.
+// Answers for the values of a captured buffer, as the program reads them, over a box of indices. Indices outside the buffer
+// read as 0.
 class BufferRanges {
  public:
   virtual ~BufferRanges() = default;

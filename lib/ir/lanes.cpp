@@ -1,5 +1,5 @@
 // One exhaustive switch gives every operation its meaning on ints and on floats. Floats are computed in fp64 and stored through
-// the rounding asked for; the composed operations // and % round after each of their steps, as a kernel in fp32 does.
+// the rounding asked for.
 #include "ir/lanes.h"
 
 #include <cmath>
@@ -7,6 +7,7 @@
 
 #include "ir/arithmetic.h"
 #include "support/check.h"
+#include "support/floor_division.h"
 
 namespace flexjit::ir {
 namespace {
@@ -25,8 +26,8 @@ class Evaluator {
       case Op::kSub: return numeric(wrap_sub, [](double a, double b) { return a - b; });
       case Op::kMul: return numeric(wrap_mul, [](double a, double b) { return a * b; });
       case Op::kDiv: return floats([](double a, double b) { return a / b; });
-      case Op::kFloorDiv: return numeric(floor_div, [](double a, double b) { return std::floor(Round()(a / b)); });
-      case Op::kMod: return numeric(floor_mod, [](double a, double b) { return a - Round()(std::floor(Round()(a / b)) * b); });
+      case Op::kFloorDiv: return numeric(floor_div, support::floor_quotient);
+      case Op::kMod: return numeric(floor_mod, support::floor_modulo);
       case Op::kMin: return numeric([](auto a, auto b) { return a < b ? a : b; });
       case Op::kMax: return numeric([](auto a, auto b) { return a > b ? a : b; });
       case Op::kAbs: return numeric(wrap_abs, [](double a) { return std::fabs(a); });

@@ -16,8 +16,6 @@ struct Lanes {
   std::vector<std::int32_t> i;
 };
 
-enum class Precision : std::uint8_t { kFp32, kFp64 };
-
 struct LaneOperation {
   Op op = Op::kConst;
   Type operand_type = Type::kInt;  // of the last operand: a choice is told apart by its arms

@@ -51,7 +51,7 @@ Result<Lowered> lower_source(const dsl::Source& source) {
 }
 
 Result<Lowered> lower_checked(const dsl::Checked& checked) {
-  ProgramBuilder builder;
+  ProgramBuilder builder(checked.precision);
   Interface interface = lower_declarations(checked, builder);
   for (const dsl::SourceText& text : checked.texts) interface.texts.push_back({text.name, text.text});
   ExpressionLowering lowering(checked, builder, interface);

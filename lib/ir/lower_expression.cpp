@@ -1,8 +1,6 @@
 // The recursion is bounded by the depth of the typed graph, which the checker bounds.
 #include "ir/lower_expression.h"
 
-#include <bit>
-
 #include "dsl/check.h"
 #include "ir/lower_functions.h"
 
@@ -23,7 +21,7 @@ Id ExpressionLowering::lower_root(dsl::TypedId root) {
 
 Id ExpressionLowering::lower(dsl::TypedId id, GuardId guard) {
   const dsl::TypedNode& node = checked_.node(id);
-  if (exhausted_) return lower_const(node, 0);
+  if (exhausted_) return lower_const({node.type, 0});
   std::vector<Instance>& instances = instances_[id.index];
   for (const Instance& instance : instances) {
     if (!node.reads || guards_.implies(guard, instance.guard)) return instance.id;
@@ -43,7 +41,7 @@ void ExpressionLowering::mark(dsl::Span span, Id id) {
 Id ExpressionLowering::lower_node(dsl::TypedId id, GuardId guard) {
   const dsl::TypedNode& node = checked_.node(id);
   switch (node.kind) {
-    case dsl::TypedKind::kConst: return lower_const(node, node.payload);
+    case dsl::TypedKind::kConst: return lower_const(*node.constant);
     case dsl::TypedKind::kBuiltin: return builder_.variable(op_of(static_cast<dsl::Builtin>(node.payload)));
     case dsl::TypedKind::kParam: return builder_.param(node.payload);
     case dsl::TypedKind::kRead: return lower_read(id, guard);
@@ -57,11 +55,11 @@ Id ExpressionLowering::lower_node(dsl::TypedId id, GuardId guard) {
   return {};
 }
 
-Id ExpressionLowering::lower_const(const dsl::TypedNode& node, std::uint32_t bits) {
-  switch (node.type) {
-    case dsl::Type::kInt: return builder_.const_int(static_cast<std::int32_t>(bits));
-    case dsl::Type::kFloat: return builder_.const_float(std::bit_cast<float>(bits));
-    case dsl::Type::kBool: return builder_.const_bool(bits != 0);
+Id ExpressionLowering::lower_const(dsl::Constant value) {
+  switch (value.type) {
+    case dsl::Type::kInt: return builder_.const_int(value.as_int());
+    case dsl::Type::kFloat: return builder_.const_float(value.as_float());
+    case dsl::Type::kBool: return builder_.const_bool(value.as_bool());
   }
   return {};
 }

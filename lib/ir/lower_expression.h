@@ -42,7 +42,7 @@ class ExpressionLowering {
   Id lower_dot(dsl::TypedId id, GuardId guard);
   Id lower_side(dsl::TypedId side, GuardId guard, Id condition, Outcome outcome);
   std::vector<Id> lower_operands(dsl::TypedId id, GuardId guard);
-  Id lower_const(const dsl::TypedNode& node, std::uint32_t bits);
+  Id lower_const(dsl::Constant value);
 
   void lower_needs(dsl::TypedId root, GuardId guard);
   void mark(dsl::Span span, Id id);

@@ -12,7 +12,9 @@ namespace {
 
 // x where it is finite: 0 times -inf must not arise where a limit of 0 is meant. NaN stays NaN.
 Id above_minus_infinity(ProgramBuilder& builder, Id x) {
-  return builder.make(Op::kMax, {builder.const_float(std::numeric_limits<float>::lowest()), x});
+  const bool is_fp32 = builder.program().precision() == Precision::kFp32;
+  const double lowest = is_fp32 ? std::numeric_limits<float>::lowest() : std::numeric_limits<double>::lowest();
+  return builder.make(Op::kMax, {builder.const_float(lowest), x});
 }
 
 // factor / (1 + exp(-x)), with the exponential of -|x| = min(x, -x), which cannot overflow: every result keeps its digits.
@@ -24,10 +26,10 @@ Id times_sigmoid(ProgramBuilder& builder, Id factor, Id x) {
 }
 
 Id lower_gelu(ProgramBuilder& builder, Id x) {
-  const Id scaled = builder.make(Op::kDiv, {x, builder.const_float(std::numbers::sqrt2_v<float>)});
+  const Id scaled = builder.make(Op::kDiv, {x, builder.const_float(std::numbers::sqrt2)});
   const Id cumulative = builder.make(Op::kAdd, {builder.const_float(1), builder.make(Op::kErf, {scaled})});
   return builder.make(Op::kMul,
-                      {builder.make(Op::kMul, {builder.const_float(0.5f), above_minus_infinity(builder, x)}), cumulative});
+                      {builder.make(Op::kMul, {builder.const_float(0.5), above_minus_infinity(builder, x)}), cumulative});
 }
 
 Id lower_chain(ProgramBuilder& builder, Op op, std::span<const Id> operands) {

@@ -33,6 +33,7 @@ class Printer {
   }
 
   void print_declarations() {
+    if (program_.precision() == Precision::kFp64) text_ += "floats are f64\n";
     std::uint32_t slot = 0;
     for (const BufferType& buffer : program_.buffers()) {
       fmt::format_to(out(), "buffer {} : {} rank {}\n", buffer_name(slot++), name_of(buffer.dtype), buffer.rank);
@@ -106,7 +107,10 @@ std::string print_constant(const Program& program, Id id) {
     case Type::kBool: return program.const_bool(id) ? "true" : "false";
     case Type::kFloat: break;
   }
-  std::string text = fmt::format("{}", program.const_float(id));
+  const double value = program.const_float(id);
+  // The shortest text of an fp32 number has fewer digits than that of the same number in fp64.
+  const bool is_fp32 = program.precision() == Precision::kFp32;
+  std::string text = is_fp32 ? fmt::format("{}", static_cast<float>(value)) : fmt::format("{}", value);
   if (text.find_first_not_of("-0123456789") == std::string::npos) text += ".0";
   return text;
 }

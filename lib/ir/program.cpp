@@ -63,9 +63,14 @@ Id ProgramBuilder::const_int(std::int32_t value) {
 }
 
 // All NaNs are one constant: which of them an operation yields is not observable.
-Id ProgramBuilder::const_float(float value) {
-  const float canonical = value == value ? value : std::numeric_limits<float>::quiet_NaN();
-  return append({.op = Op::kConst, .type = Type::kFloat, .payload = std::bit_cast<std::uint32_t>(canonical)}, {});
+Id ProgramBuilder::const_float(double value) {
+  const double canonical =
+      value == value ? support::rounded(program_.precision_, value) : std::numeric_limits<double>::quiet_NaN();
+  const auto slot = static_cast<std::uint32_t>(program_.floats_.size());
+  program_.floats_.push_back(std::bit_cast<std::uint64_t>(canonical));
+  const Id id = append({.op = Op::kConst, .type = Type::kFloat, .payload = slot}, {});
+  if (program_.node(id).payload != slot) program_.floats_.pop_back();
+  return id;
 }
 
 Id ProgramBuilder::const_bool(bool value) {
@@ -143,6 +148,7 @@ std::uint64_t ProgramBuilder::payload_identity(const Node& node) const {
     const DotInfo& info = program_.dots_[node.payload];
     return mix(mix(info.buffer_a, info.buffer_b), std::uint64_t{info.extent} << 1 | (info.checked ? 1U : 0U));
   }
+  if (node.op == Op::kConst && node.type == Type::kFloat) return program_.floats_[node.payload];
   return node.payload;
 }
 
@@ -232,6 +238,7 @@ Program ProgramBuilder::finish(Id score, Id mask) && {
   FLEXJIT_CHECK(!score.valid() || program_.node(score).type == Type::kFloat, "the score is a float");
   FLEXJIT_CHECK(!mask.valid() || program_.node(mask).type == Type::kBool, "the mask is a bool");
   Program out;
+  out.precision_ = program_.precision_;
   std::vector<Id> renumbered(program_.size());
   for (Id old : depth_first(program_, {score, mask})) {
     Node node = program_.node(old);
@@ -243,6 +250,9 @@ Program ProgramBuilder::finish(Id score, Id mask) && {
     } else if (node.op == Op::kDot) {
       node.payload = static_cast<std::uint32_t>(out.dots_.size());
       out.dots_.push_back(program_.dot(old));
+    } else if (node.op == Op::kConst && node.type == Type::kFloat) {
+      node.payload = static_cast<std::uint32_t>(out.floats_.size());
+      out.floats_.push_back(program_.floats_[program_.node(old).payload]);
     }
     renumbered[old.index] = Id{static_cast<std::uint32_t>(out.nodes_.size())};
     out.nodes_.push_back(node);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "flexjit/tensor.h"
+#include "support/precision.h"
 #include "support/typed_id.h"
 
 namespace flexjit::ir {
@@ -57,8 +58,8 @@ std::string_view name_of(Type type);  // "int", "float", "bool"
 
 using Id = support::TypedId<struct NodeTag>;
 
-// `payload` by op: Const: the bits of the i32, f32 or bool (0/1); Param: slot in Program::params(); Read: index into reads();
-// Dot: index into dots(); otherwise 0.
+// `payload` by op: Const: the bits of the i32 or bool (0/1), or index into the program's floats; Param: slot in
+// Program::params(); Read: index into reads(); Dot: index into dots(); otherwise 0.
 struct Node {
   Op op = Op::kConst;
   Type type = Type::kInt;
@@ -103,9 +104,13 @@ struct Marks {
   bool operator==(const Marks&) const { return true; }
 };
 
+using support::Precision;
+
 // One pattern: a score root (float; invalid = identity) and a mask root (bool; invalid = everything allowed).
 class Program {
  public:
+  // What its floats are.
+  Precision precision() const { return precision_; }
   std::span<const Node> nodes() const { return nodes_; }
   std::size_t size() const { return nodes_.size(); }
   const Node& node(Id id) const { return nodes_[id.index]; }
@@ -121,17 +126,19 @@ class Program {
   const DotInfo& dot(Id id) const { return dots_[node(id).payload]; }
 
   std::int32_t const_int(Id id) const { return static_cast<std::int32_t>(node(id).payload); }
-  float const_float(Id id) const { return std::bit_cast<float>(node(id).payload); }
+  double const_float(Id id) const { return std::bit_cast<double>(floats_[node(id).payload]); }
   bool const_bool(Id id) const { return node(id).payload != 0; }
 
   bool operator==(const Program&) const = default;
 
  private:
   friend class ProgramBuilder;
+  Precision precision_ = Precision::kFp32;
   std::vector<Node> nodes_;
   std::vector<Id> operands_;
   std::vector<ReadInfo> reads_;
   std::vector<DotInfo> dots_;
+  std::vector<std::uint64_t> floats_;  // bits of the f64 of each float constant, because NaN differs from itself
   std::vector<BufferType> buffers_;
   std::vector<Type> params_;
   Id score_;
@@ -146,11 +153,13 @@ std::vector<bool> reachable(const Program& program, Id root);
 // (FLEXJIT_CHECK); users' type errors are found before, by dsl::check.
 class ProgramBuilder {
  public:
+  explicit ProgramBuilder(Precision precision = Precision::kFp32) { program_.precision_ = precision; }
+
   std::uint32_t add_buffer(BufferType type);
   std::uint32_t add_param(Type type);
 
   Id const_int(std::int32_t value);
-  Id const_float(float value);
+  Id const_float(double value);  // rounded to the program's precision
   Id const_bool(bool value);
   Id variable(Op op);  // one of the Variable ops but Param
   Id param(std::uint32_t slot);

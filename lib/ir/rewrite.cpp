@@ -4,7 +4,7 @@
 namespace flexjit::ir {
 
 ProgramBuilder with_declarations_of(const Program& program) {
-  ProgramBuilder builder;
+  ProgramBuilder builder(program.precision());
   for (const BufferType& buffer : program.buffers()) builder.add_buffer(buffer);
   for (Type param : program.params()) builder.add_param(param);
   return builder;

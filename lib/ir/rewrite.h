@@ -7,7 +7,7 @@
 
 namespace flexjit::ir {
 
-// A builder with the buffers and params of `program` in the same slots.
+// A builder with the precision of `program`, and its buffers and params in the same slots.
 ProgramBuilder with_declarations_of(const Program& program);
 
 // The same node on `operands`, which are ids of `builder`.

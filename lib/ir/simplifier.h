@@ -19,7 +19,7 @@ class Simplifier {
   Id make(Op op, std::span<const Id> operands);
   Id copy(const Program& program, Id id, std::span<const Id> operands) { return copy_node(builder_, program, id, operands); }
   Id constant(std::int32_t value) { return builder_.const_int(value); }
-  Id constant(float value) { return builder_.const_float(value); }
+  Id constant(double value) { return builder_.const_float(value); }
   Id constant(bool value) { return builder_.const_bool(value); }
   Id zero(Type type);
   void copy_marks(const Program& program, std::span<const Id> copies) { builder_.copy_marks(program, copies); }
@@ -30,10 +30,10 @@ class Simplifier {
   bool is(Id id, Op op) const { return program().node(id).op == op; }
   bool is_const(Id id) const { return is(id, Op::kConst); }
   bool is(Id id, std::int32_t value) const;
-  bool is(Id id, float value) const;  // the same bits: 0 is not -0
+  bool is(Id id, double value) const;  // the same bits: 0 is not -0
   bool is(Id id, bool value) const;
   std::optional<std::int32_t> int_value(Id id) const;
-  std::optional<float> float_value(Id id) const;
+  std::optional<double> float_value(Id id) const;
   Id operand(Id id, int i) const { return program().operand(id, i); }
   bool has_operand(Id id, Op op, Id operand) const;  // `id` is `op` with `operand` on either side
 

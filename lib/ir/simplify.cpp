@@ -99,16 +99,16 @@ Id Simplifier::make(Op op, std::span<const Id> operands) {
 Id Simplifier::zero(Type type) {
   switch (type) {
     case Type::kInt: return constant(0);
-    case Type::kFloat: return constant(0.0F);
+    case Type::kFloat: return constant(0.0);
     case Type::kBool: return constant(false);
   }
   return {};
 }
 
 bool Simplifier::is(Id id, std::int32_t value) const { return int_value(id) == value; }
-bool Simplifier::is(Id id, float value) const {
+bool Simplifier::is(Id id, double value) const {
   const auto found = float_value(id);
-  return found && std::bit_cast<std::uint32_t>(*found) == std::bit_cast<std::uint32_t>(value);
+  return found && std::bit_cast<std::uint64_t>(*found) == std::bit_cast<std::uint64_t>(value);
 }
 bool Simplifier::is(Id id, bool value) const {
   return is_const(id) && type(id) == Type::kBool && program().const_bool(id) == value;
@@ -119,7 +119,7 @@ std::optional<std::int32_t> Simplifier::int_value(Id id) const {
   return program().const_int(id);
 }
 
-std::optional<float> Simplifier::float_value(Id id) const {
+std::optional<double> Simplifier::float_value(Id id) const {
   if (!is_const(id) || type(id) != Type::kFloat) return std::nullopt;
   return program().const_float(id);
 }
@@ -143,6 +143,8 @@ std::uint64_t Simplifier::structure(Id id) {
       hash = mix(hash, program().read(next).buffer);
     } else if (node.op == Op::kDot) {
       hash = mix(mix(hash, program().dot(next).buffer_a), program().dot(next).buffer_b);
+    } else if (node.op == Op::kConst && node.type == Type::kFloat) {
+      hash = mix(hash, std::bit_cast<std::uint64_t>(program().const_float(next)));
     } else {
       hash = mix(hash, node.payload);
     }

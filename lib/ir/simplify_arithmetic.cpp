@@ -20,7 +20,7 @@ Rewritten simplify_neg(Simplifier& s, Id a) {
 Rewritten simplify_add(Simplifier& s, Id a, Id b) {
   if (s.is(b, Op::kNeg)) return s.make(Op::kSub, {a, s.operand(b, 0)});  // a + -y = a - y
   if (s.is(a, Op::kNeg)) return s.make(Op::kSub, {b, s.operand(a, 0)});  // -x + b = b - x
-  if (s.type(a) == Type::kFloat) return s.is(b, -0.0F) ? Rewritten(a) : std::nullopt;
+  if (s.type(a) == Type::kFloat) return s.is(b, -0.0) ? Rewritten(a) : std::nullopt;
   if (s.is(b, 0)) return a;
   if (s.is_const(b) && s.is(a, Op::kAdd) && s.is_const(s.operand(a, 1))) {  // (x + c1) + c2 = x + (c1 + c2)
     return s.make(Op::kAdd, {s.operand(a, 0), s.make(Op::kAdd, {s.operand(a, 1), b})});
@@ -33,8 +33,8 @@ Rewritten simplify_add(Simplifier& s, Id a, Id b) {
 Rewritten simplify_sub(Simplifier& s, Id a, Id b) {
   if (s.is(b, Op::kNeg)) return s.make(Op::kAdd, {a, s.operand(b, 0)});  // a - -y = a + y
   if (s.type(a) == Type::kFloat) {
-    if (s.is(b, 0.0F)) return a;
-    if (s.is(a, -0.0F)) return s.make(Op::kNeg, {b});  // -0 - b = -b
+    if (s.is(b, 0.0)) return a;
+    if (s.is(a, -0.0)) return s.make(Op::kNeg, {b});  // -0 - b = -b
     return std::nullopt;
   }
   if (a == b) return s.constant(0);
@@ -49,8 +49,8 @@ Rewritten simplify_sub(Simplifier& s, Id a, Id b) {
 Rewritten simplify_mul(Simplifier& s, Id a, Id b) {
   if (s.is(a, Op::kNeg) && s.is(b, Op::kNeg)) return s.make(Op::kMul, {s.operand(a, 0), s.operand(b, 0)});
   if (s.is(a, Op::kNeg) && s.is_const(b)) return s.make(Op::kMul, {s.operand(a, 0), s.make(Op::kNeg, {b})});
-  if (s.is(b, 1) || s.is(b, 1.0F)) return a;
-  if (s.is(b, -1) || s.is(b, -1.0F)) return s.make(Op::kNeg, {a});
+  if (s.is(b, 1) || s.is(b, 1.0)) return a;
+  if (s.is(b, -1) || s.is(b, -1.0)) return s.make(Op::kNeg, {a});
   if (s.is(b, 0)) return b;
   if (s.type(a) == Type::kInt && s.is_const(b) && s.is(a, Op::kMul) && s.is_const(s.operand(a, 1))) {
     return s.make(Op::kMul, {s.operand(a, 0), s.make(Op::kMul, {s.operand(a, 1), b})});  // (x * c1) * c2 = x * (c1 * c2)
@@ -58,21 +58,29 @@ Rewritten simplify_mul(Simplifier& s, Id a, Id b) {
   return std::nullopt;
 }
 
+namespace {
+
+bool is_normal(const Simplifier& s, double value) {
+  return s.program().precision() == Precision::kFp32 ? std::isnormal(static_cast<float>(value)) : std::isnormal(value);
+}
+
+}  // namespace
+
 Rewritten simplify_div(Simplifier& s, Id a, Id b) {
   if (s.is(a, Op::kNeg) && s.is(b, Op::kNeg)) return s.make(Op::kDiv, {s.operand(a, 0), s.operand(b, 0)});
   if (const auto divisor = s.float_value(b)) {
     int exponent = 0;
-    const bool power_of_two = std::fabs(std::frexp(*divisor, &exponent)) == 0.5F;
+    const bool power_of_two = std::fabs(std::frexp(*divisor, &exponent)) == 0.5;
     // Both the divisor and its reciprocal are normal, so both forms round the same exact value.
-    if (power_of_two && std::isnormal(*divisor) && std::isnormal(1.0F / *divisor)) {
-      return s.make(Op::kMul, {a, s.constant(1.0F / *divisor)});
+    if (power_of_two && is_normal(s, *divisor) && is_normal(s, 1.0 / *divisor)) {
+      return s.make(Op::kMul, {a, s.constant(1.0 / *divisor)});
     }
   }
   return std::nullopt;
 }
 
 Rewritten simplify_floor_div(Simplifier& s, Id a, Id b) {
-  if (s.type(a) == Type::kFloat) return s.is(b, 1.0F) ? Rewritten(s.make(Op::kFloor, {a})) : std::nullopt;
+  if (s.type(a) == Type::kFloat) return s.is(b, 1.0) ? Rewritten(s.make(Op::kFloor, {a})) : std::nullopt;
   if (s.is(b, 1)) return a;
   if (s.is(b, -1)) return s.make(Op::kNeg, {a});
   if (s.is(b, 0) || s.is(a, 0)) return s.constant(0);
@@ -128,10 +136,10 @@ Rewritten simplify_rounding(Simplifier& s, Id a) {
 
 // Every rule holds for NaN: C's pow(x, 0) is 1 for all x.
 Rewritten simplify_pow(Simplifier& s, Id a, Id b) {
-  if (s.is(b, 0.0F) || s.is(b, -0.0F)) return s.constant(1.0F);
-  if (s.is(b, 1.0F)) return a;
-  if (s.is(b, 2.0F)) return s.make(Op::kMul, {a, a});
-  if (s.is(b, -1.0F)) return s.make(Op::kDiv, {s.constant(1.0F), a});
+  if (s.is(b, 0.0) || s.is(b, -0.0)) return s.constant(1.0);
+  if (s.is(b, 1.0)) return a;
+  if (s.is(b, 2.0)) return s.make(Op::kMul, {a, a});
+  if (s.is(b, -1.0)) return s.make(Op::kDiv, {s.constant(1.0), a});
   return std::nullopt;
 }
 

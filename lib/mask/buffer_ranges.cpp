@@ -69,15 +69,19 @@ ir::Range range_of_dtype(DType dtype) {
   return {-kInf, kInf, true};
 }
 
-// 64-bit ints keep their low 32 bits, doubles are rounded to float, bools are 0 or 1. At least one element; offset and stride
-// in elements.
-ir::Range range_of_line(const TensorView& view, std::int64_t offset, std::int64_t stride, std::int64_t count) {
+}  // namespace
+
+// 64-bit ints keep their low 32 bits, doubles are rounded to the program's floats, bools are 0 or 1. At least one element;
+// offset and stride in elements.
+ir::Range BufferTable::range_of_line(const TensorView& view, std::int64_t offset, std::int64_t stride,
+                                     std::int64_t count) const {
   const void* first = static_cast<const char*>(view.data) + offset * static_cast<std::int64_t>(size_of(view.dtype));
   const auto as_int = [](auto value) { return static_cast<std::int32_t>(value); };
   switch (view.dtype) {
     case DType::kF32: return range_of_elements<float>(first, stride, count, [](float value) { return value; });
     case DType::kF64:
-      return range_of_elements<double>(first, stride, count, [](double value) { return static_cast<float>(value); });
+      return range_of_elements<double>(first, stride, count,
+                                       [this](double value) { return support::rounded(precision_, value); });
     case DType::kF16: return range_of_elements<std::uint16_t>(first, stride, count, support::half_to_float);
     case DType::kBF16: return range_of_elements<std::uint16_t>(first, stride, count, support::bfloat_to_float);
     case DType::kI64: return range_of_elements<std::int64_t>(first, stride, count, as_int);
@@ -89,8 +93,6 @@ ir::Range range_of_line(const TensorView& view, std::int64_t offset, std::int64_
   }
   return {};
 }
-
-}  // namespace
 
 ir::Range BufferTable::range(std::uint32_t buffer, std::span<const ir::Range> index) const {
   const TensorView& view = buffers_[buffer];

@@ -20,7 +20,8 @@ class BufferTable final : public ir::BufferRanges {
   static constexpr std::int64_t kChunk = 128;                      // elements under one leaf of a tree
   static constexpr std::size_t kNodeLimit = std::size_t{1} << 20;  // of all kept trees (8 MiB)
 
-  explicit BufferTable(std::span<const TensorView> buffers) : buffers_(buffers) {}
+  // As a program whose floats have this precision reads the buffers.
+  BufferTable(std::span<const TensorView> buffers, ir::Precision precision) : buffers_(buffers), precision_(precision) {}
 
   // `index`: one int range a dimension. Indices outside the buffer contribute the value 0.
   ir::Range range(std::uint32_t buffer, std::span<const ir::Range> index) const override;
@@ -45,7 +46,10 @@ class BufferTable final : public ir::BufferRanges {
   ir::Range query(const TensorView& view, const Line& line, const RangeTree& tree, std::int64_t lo, std::int64_t hi) const;
   const RangeTree& tree_of(const TensorView& view, const LineKey& key, const Line& line) const;
 
+  ir::Range range_of_line(const TensorView& view, std::int64_t offset, std::int64_t stride, std::int64_t count) const;
+
   std::span<const TensorView> buffers_;
+  ir::Precision precision_;
   mutable std::map<LineKey, RangeTree> trees_;
   mutable std::size_t nodes_ = 0;
 };

@@ -51,7 +51,7 @@ class Classifier {
         list_evaluated_(request.list_evaluated),
         known_(request.known),
         shape_(broadcast_shape(program, request.shape)),
-        buffers_(environment.buffers),
+        buffers_(environment.buffers, program.precision()),
         analysis_(program, environment, &buffers_),
         interpreter_(program, environment),
         q_pieces_(program, environment, ir::Op::kQIdx),

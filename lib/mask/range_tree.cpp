@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <limits>
 
 namespace flexjit::mask {
@@ -14,9 +15,16 @@ constexpr std::int32_t kLeast = std::numeric_limits<std::int32_t>::min(), kMost 
 // Its own inverse.
 std::int32_t sorted_bits(std::int32_t bits) { return bits < 0 ? bits ^ kMost : bits; }
 
-std::int32_t key_of(double value, ir::Type type) {
+// The fp32 number at `value`, or the next one in the direction of `towards`.
+float nearest_fp32(double value, float towards) {
+  const auto rounded = static_cast<float>(value);
+  const bool is_inside = towards > 0 ? static_cast<double>(rounded) < value : static_cast<double>(rounded) > value;
+  return is_inside ? std::nextafter(rounded, towards) : rounded;
+}
+
+std::int32_t key_of(double value, ir::Type type, float towards) {
   if (type != ir::Type::kFloat) return static_cast<std::int32_t>(value);
-  return sorted_bits(std::bit_cast<std::int32_t>(static_cast<float>(value)));
+  return sorted_bits(std::bit_cast<std::int32_t>(nearest_fp32(value, towards)));
 }
 
 double value_of(std::int32_t key, ir::Type type) {
@@ -26,7 +34,9 @@ double value_of(std::int32_t key, ir::Type type) {
 }  // namespace
 
 void RangeTree::set(std::size_t node, const ir::Range& range) {
-  nodes_[node] = range.lo > range.hi ? Bounds{kMost, kLeast} : Bounds{key_of(range.lo, type_), key_of(range.hi, type_)};
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  nodes_[node] =
+      range.lo > range.hi ? Bounds{kMost, kLeast} : Bounds{key_of(range.lo, type_, -kInf), key_of(range.hi, type_, kInf)};
   if (!range.may_nan) return;
   nan_.resize(nodes_.size());
   nan_[node] = true;

@@ -11,7 +11,8 @@ namespace flexjit::mask {
 
 class RangeTree {
  public:
-  // `leaf_of`(chunk) gives the range of one chunk, whose bounds are 32-bit ints, or fp32 values where `type` is kFloat.
+  // `leaf_of`(chunk) gives the range of one chunk, whose bounds are 32-bit ints, or floats where `type` is kFloat: kept as
+  // the next fp32 numbers outside.
   template <typename LeafOf>
   RangeTree(ir::Type type, std::size_t chunks, LeafOf leaf_of) : type_(type), nodes_(2 * chunks) {
     for (std::size_t chunk = 0; chunk < chunks; ++chunk) set(chunks + chunk, leaf_of(chunk));

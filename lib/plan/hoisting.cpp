@@ -2,6 +2,7 @@
 #include "plan/hoisting.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace flexjit::plan {
 namespace {
@@ -194,8 +195,9 @@ void assign_slots(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   const std::vector<bool> crossing = crossing_nodes(program, hoisting.level);
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const bool checked = is_checked(program, Id{i});
+    const std::int32_t width = width_of(program, Id{i});
     const auto take = [&](std::int32_t& slots) {
-      if (crossing[i]) hoisting.value_slot[i] = slots++;
+      if (crossing[i]) hoisting.value_slot[i] = std::exchange(slots, slots + width);
       if (checked) hoisting.flag_slot[i] = slots++;
     };
     const bool ranged = nest == Nest::kPrefill && crossing[i] && needs_range(program, hoisting, i);
@@ -203,11 +205,11 @@ void assign_slots(const ir::Program& program, Nest nest, Hoisting& hoisting) {
       case Level::kUniform: break;
       case Level::kRow:
         take(hoisting.row_slots);
-        if (ranged) hoisting.range_slot[i] = hoisting.row_range_slots++;
+        if (ranged) hoisting.range_slot[i] = std::exchange(hoisting.row_range_slots, hoisting.row_range_slots + width);
         break;
       case Level::kColumn:
         take(hoisting.column_slots);
-        if (ranged) hoisting.range_slot[i] = hoisting.column_range_slots++;
+        if (ranged) hoisting.range_slot[i] = std::exchange(hoisting.column_range_slots, hoisting.column_range_slots + width);
         break;
       case Level::kDiagonal: take(hoisting.diagonal_slots); break;
       case Level::kElement:
@@ -229,6 +231,11 @@ std::string_view name_of(Level level) {
     case Level::kElement: return "element";
   }
   return "";
+}
+
+std::int32_t width_of(const ir::Program& program, Id id) {
+  const bool is_f64 = program.node(id).type == ir::Type::kFloat && program.precision() == ir::Precision::kFp64;
+  return is_f64 ? 2 : 1;
 }
 
 std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, Id id) {

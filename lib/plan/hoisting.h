@@ -25,8 +25,8 @@ struct Hoisting {
 
   std::vector<Level> level;    // by node
   std::vector<Slopes> slopes;  // by node
-  // Slots in the row, column and diagonal tables of the scratch, kNoSlot where a node is not stored. `flag` slots hold
-  // whether a checked read was in range.
+  // Slots in the row, column and diagonal tables of the scratch, kNoSlot where a node is not stored; a value takes width_of
+  // slots, from the one that is named on. `flag` slots hold whether a checked read was in range.
   std::vector<std::int32_t> value_slot;
   std::vector<std::int32_t> flag_slot;
   std::int32_t row_slots = 0;
@@ -51,6 +51,9 @@ struct Hoisting {
 
 // Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.
 inline constexpr std::int32_t kRegisterEpilogueCost = 8;
+
+// Table entries of 4 bytes that a node's value takes: 2 for the floats of fp64 kernels.
+std::int32_t width_of(const ir::Program& program, ir::Id id);
 
 // Vector instructions of a node on lanes, roughly: only the order of magnitude matters.
 std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, ir::Id id);

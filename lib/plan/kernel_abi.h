@@ -46,13 +46,13 @@ struct LaunchArg {
   RowArg max_scores{};          // the largest modified score that the mask allows, -inf for none
   const float* sinks;           // by query head: a logit without a value, that takes part in every row's sum; null: none
   const BufferArg* buffers;     // by slot
-  const std::uint32_t* params;  // by slot: bits of the i32, f32 or bool (0/1)
+  const std::uint64_t* params;  // by slot: bits of the i32, f64 or bool (0/1)
   std::int32_t batch_size;
   std::int32_t num_heads;
   std::int32_t num_kv_heads;
   std::int32_t q_len;
   std::int32_t kv_len;
-  float scale;
+  double scale;
   std::int64_t* block_counts = nullptr;  // of kernels that count how often each of their blocks runs; else not read
 };
 
@@ -111,7 +111,7 @@ using DecodeFn = void (*)(const DecodeArg*);
 static_assert(offsetof(LaunchArg, k) == 32 && offsetof(LaunchArg, out) == 96 && offsetof(LaunchArg, lse) == 128);
 static_assert(offsetof(LaunchArg, max_scores) == 160 && offsetof(LaunchArg, sinks) == 192);
 static_assert(offsetof(LaunchArg, buffers) == 200 && offsetof(LaunchArg, params) == 208);
-static_assert(offsetof(LaunchArg, batch_size) == 216 && offsetof(LaunchArg, scale) == 236 && sizeof(LaunchArg) == 248);
+static_assert(offsetof(LaunchArg, batch_size) == 216 && offsetof(LaunchArg, scale) == 240 && sizeof(LaunchArg) == 256);
 static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
 static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 12);

@@ -16,7 +16,7 @@ struct Visit {
 };
 
 // Byte offsets, each a multiple of 64. Reals are fp64 in fp64 kernels, else fp32; row strides in reals; table entries have 4
-// bytes, entries of ranges are pairs of them: the least value, the greatest.
+// bytes, of which some values take two; entries of ranges are pairs of values: the least, the greatest.
 struct ScratchLayout {
   std::int64_t q = 0;              // [q_tile][k_depth] cells, scaled except in bf16
   std::int64_t s = 0;              // [q_tile][s_stride], scores, then weights (as cells) in their place

@@ -42,9 +42,12 @@ constexpr std::int64_t kNoRoot = -1;
 
 std::int64_t number(Id id) { return id.valid() ? std::int64_t{id.index} : kNoRoot; }
 
+bool is_float(const ir::Node& node) { return node.op == Op::kConst && node.type == ir::Type::kFloat; }
+
 void write_node(Writer& w, const ir::Program& program, Id id) {
   const ir::Node& node = program.node(id);
-  w.put(node.op, node.type, node.payload, node.operand_count);
+  w.put(node.op, node.type, is_float(node) ? std::bit_cast<std::int64_t>(program.const_float(id)) : std::int64_t{node.payload},
+        node.operand_count);
   for (Id operand : program.operands(id)) w.put(operand.index);
   if (node.op == Op::kRead) {
     const ir::ReadInfo& info = program.read(id);
@@ -56,10 +59,10 @@ void write_node(Writer& w, const ir::Program& program, Id id) {
   }
 }
 
-Id constant(ir::ProgramBuilder& builder, ir::Type type, std::uint32_t bits) {
+Id constant(ir::ProgramBuilder& builder, ir::Type type, std::int64_t bits) {
   switch (type) {
     case ir::Type::kInt: return builder.const_int(static_cast<std::int32_t>(bits));
-    case ir::Type::kFloat: return builder.const_float(std::bit_cast<float>(bits));
+    case ir::Type::kFloat: return builder.const_float(std::bit_cast<double>(bits));
     case ir::Type::kBool: return builder.const_bool(bits != 0);
   }
   throw std::runtime_error("a constant of no type");
@@ -68,11 +71,11 @@ Id constant(ir::ProgramBuilder& builder, ir::Type type, std::uint32_t bits) {
 Id read_node(Reader& r, ir::ProgramBuilder& builder, const std::vector<Id>& known) {
   const Op op = r.get<Op>();
   const auto type = r.get<ir::Type>();
-  const auto payload = r.get<std::uint32_t>();
+  const auto payload = r.get<std::int64_t>();
   std::vector<Id> operands(r.get<std::size_t>());
   for (Id& operand : operands) operand = known.at(r.get<std::size_t>());
   if (op == Op::kConst) return constant(builder, type, payload);
-  if (op == Op::kParam) return builder.param(payload);
+  if (op == Op::kParam) return builder.param(static_cast<std::uint32_t>(payload));
   if (op == Op::kRead) {
     const auto buffer = r.get<std::uint32_t>();
     const auto site = r.get<std::uint32_t>();
@@ -90,8 +93,8 @@ Id read_node(Reader& r, ir::ProgramBuilder& builder, const std::vector<Id>& know
   return operands.empty() ? builder.variable(op) : builder.make(op, operands);
 }
 
-ir::Program read_program(Reader& r) {
-  ir::ProgramBuilder builder;
+ir::Program read_program(Reader& r, ir::Precision precision) {
+  ir::ProgramBuilder builder(precision);
   for (auto count = r.get<std::size_t>(); count > 0; --count) {
     const auto dtype = r.get<DType>();
     builder.add_buffer({dtype, r.get<std::uint8_t>()});
@@ -134,7 +137,7 @@ plan::KernelKey read_key(std::istream& in) {
   request.weights = r.get<plan::Weights>();
   request.head_dim = r.get<std::int32_t>();
   request.v_head_dim = r.get<std::int32_t>();
-  request.program = read_program(r);
+  request.program = read_program(r, request.types.q == DType::kF64 ? ir::Precision::kFp64 : ir::Precision::kFp32);
   in.ignore(2);  // the blank and the end of the line
   const std::string expected{std::istreambuf_iterator<char>(in), {}};
   plan::KernelKey key = plan::plan_kernel(std::move(request), {plan::Isa::kAArch64, "", false});

@@ -96,7 +96,7 @@ void bind(Args& args, const Bindings& bindings) {
     args.buffer_slope = c_tensor(bindings.buffers.at("slope"));
     args.buffer_table = c_tensor(bindings.buffers.at("table"));
     args.param_window = std::get<std::int32_t>(bindings.params.at("window"));
-    args.param_strength = std::get<float>(bindings.params.at("strength"));
+    args.param_strength = std::get<double>(bindings.params.at("strength"));
     args.has_param_strength = 1;
   }
   if constexpr (requires { args.buffer_q_doc; }) {

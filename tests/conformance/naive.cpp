@@ -24,10 +24,10 @@ const double* row_of(const std::vector<double>& tensor, std::int32_t row, std::i
 class Naive {
  public:
   Naive(const TypedTensors& tensors, const NaivePattern& pattern, std::optional<DType> low)
-      : t_(tensors), pattern_(pattern), math_{low}, scale_(1.0F / std::sqrt(static_cast<float>(tensors.shape.head_dim))) {
+      : t_(tensors), pattern_(pattern), math_{low}, scale_(1 / std::sqrt(tensors.shape.head_dim)) {
     keys_ = t_.k;
     if (!low) return;
-    for (double& key : keys_) key = math_.result(key * static_cast<double>(scale_));
+    for (double& key : keys_) key = math_.result(key * scale_);
   }
 
   NaiveResult run() {
@@ -51,7 +51,7 @@ class Naive {
     const double *q = row_of(t_.q, q_row, dim), *k = row_of(keys_, k_row, dim);
     double dot = 0;
     for (std::int32_t d = 0; d < dim; ++d) dot = math_.sum(dot + q[d] * k[d]);
-    return math_.low ? math_.result(dot) : dot * static_cast<double>(scale_);
+    return math_.low ? math_.result(dot) : dot * scale_;
   }
 
   void add_row(std::int32_t b, std::int32_t h, std::int32_t q_idx) {
@@ -94,7 +94,7 @@ class Naive {
   const TypedTensors& t_;
   const NaivePattern& pattern_;
   Arithmetic math_;
-  float scale_;
+  double scale_;
   std::vector<double> keys_;  // times the scale, in the low precision
   NaiveResult result_;
 };

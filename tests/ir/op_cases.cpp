@@ -35,10 +35,15 @@ const std::vector<OpCase> kCases = {
     {Op::kDiv, {1.0F, 3.0F}, 0.333333343F}, {Op::kDiv, {1.0F, -0.0F}, -kInf}, {Op::kDiv, {0.0F, 0.0F}, kNan},
     {Op::kFloorDiv, {7, 2}, 3}, {Op::kFloorDiv, {-7, 2}, -4}, {Op::kFloorDiv, {7, -2}, -4}, {Op::kFloorDiv, {-7, -2}, 3},
     {Op::kFloorDiv, {-8, 2}, -4}, {Op::kFloorDiv, {5, 0}, 0}, {Op::kFloorDiv, {kMin, -1}, kMin},
-    {Op::kFloorDiv, {-7.0F, 2.0F}, -4.0F}, {Op::kFloorDiv, {1.0F, 0.0F}, kInf},
+    {Op::kFloorDiv, {-7.0F, 2.0F}, -4.0F}, {Op::kFloorDiv, {1.0F, 0.0F}, kInf}, {Op::kFloorDiv, {1.0F, 0.1F}, 9.0F},
+    {Op::kFloorDiv, {-1e9F, 3.0F}, -333333344.0F}, {Op::kFloorDiv, {3e38F, 7.0F}, 4.285714e37F}, {Op::kFloorDiv, {3e38F, 1e-45F}, kInf},
+    {Op::kFloorDiv, {-1.0F, kInf}, -1.0F}, {Op::kFloorDiv, {-kInf, 2.0F}, -kInf}, {Op::kFloorDiv, {-0.0F, 2.0F}, -0.0F},
     {Op::kMod, {7, 3}, 1}, {Op::kMod, {-7, 3}, 2}, {Op::kMod, {7, -3}, -2}, {Op::kMod, {-7, -3}, -1}, {Op::kMod, {-6, 3}, 0},
     {Op::kMod, {5, 0}, 0}, {Op::kMod, {kMin, -1}, 0}, {Op::kMod, {-7.5F, 2.0F}, 0.5F}, {Op::kMod, {7.5F, -2.0F}, -0.5F},
-    {Op::kMod, {1.0F, 0.0F}, kNan},
+    {Op::kMod, {1.0F, 0.0F}, kNan}, {Op::kMod, {1e9F, 3.0F}, 1.0F}, {Op::kMod, {-1e9F, 3.0F}, 2.0F}, {Op::kMod, {1e9F, -3.0F}, -2.0F},
+    {Op::kMod, {-1e9F, -3.0F}, -1.0F}, {Op::kMod, {1.0F, 0.1F}, 0.09999999F}, {Op::kMod, {3e38F, 7.0F}, 1.0F},
+    {Op::kMod, {-1e30F, 1e-30F}, 1.8331844e-31F}, {Op::kMod, {-1e-30F, 2.5F}, 2.5F}, {Op::kMod, {6.0F, -3.0F}, -0.0F},
+    {Op::kMod, {1.0F, kInf}, 1.0F}, {Op::kMod, {-1.0F, kInf}, kInf}, {Op::kMod, {kInf, 2.0F}, kNan},
     {Op::kMin, {-1, 2}, -1}, {Op::kMin, {kNan, 2.0F}, 2.0F}, {Op::kMin, {2.0F, kNan}, kNan}, {Op::kMin, {0.0F, -0.0F}, -0.0F},
     {Op::kMax, {-1, 2}, 2}, {Op::kMax, {kNan, 2.0F}, 2.0F}, {Op::kMax, {2.0F, kNan}, kNan}, {Op::kMax, {-0.0F, 0.0F}, 0.0F},
     {Op::kAbs, {-5}, 5}, {Op::kAbs, {kMin}, kMin}, {Op::kAbs, {-0.0F}, 0.0F}, {Op::kAbs, {-kInf}, kInf},
@@ -90,7 +95,7 @@ Type type_of(const Scalar& value) {
 
 Id constant(ProgramBuilder& builder, const Scalar& value) {
   if (const auto* i = std::get_if<std::int32_t>(&value)) return builder.const_int(*i);
-  if (const auto* f = std::get_if<float>(&value)) return builder.const_float(*f);
+  if (const auto* f = std::get_if<double>(&value)) return builder.const_float(*f);
   return builder.const_bool(std::get<bool>(value));
 }
 
@@ -156,9 +161,9 @@ bool gives_expected(const OpCase& test_case, const Program& program, const Envir
   if (std::holds_alternative<std::int32_t>(test_case.expected)) return allowed[0] != 0;
   std::array<double, 1> score = {kCaseScore};
   if (interpreter.eval_score(kCaseRow, allowed, score)) return false;
-  const float expected = std::get<float>(test_case.expected);
+  const double expected = std::get<double>(test_case.expected);
   if (std::isnan(expected)) return std::isnan(score[0]);
-  return score[0] == static_cast<double>(expected) && std::signbit(score[0]) == std::signbit(expected);
+  return score[0] == expected && std::signbit(score[0]) == std::signbit(expected);
 }
 
 }  // namespace flexjit::ir::test

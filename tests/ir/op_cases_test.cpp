@@ -63,7 +63,7 @@ TEST(OpCases, Intervals) {
     IntervalAnalysis analysis(program, environment, nullptr);
     const Id root = program.score().valid() ? program.score() : program.mask();
     double expected = 1;  // of an int the mask tells that it is as expected
-    if (const auto* f = std::get_if<float>(&test_case.expected)) expected = *f;
+    if (const auto* f = std::get_if<double>(&test_case.expected)) expected = *f;
     if (const auto* b = std::get_if<bool>(&test_case.expected)) expected = *b ? 1 : 0;
     for (const Box& box : {here, everywhere}) {
       const Range range = analysis.run(box)[root.index];

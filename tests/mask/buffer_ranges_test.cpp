@@ -18,7 +18,7 @@ using mask::BufferTable;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 Range range_of(const TensorView& view, std::vector<Range> index) {
-  const BufferTable table(std::span(&view, 1));
+  const BufferTable table(std::span(&view, 1), ir::Precision::kFp32);
   return table.range(0, index);
 }
 
@@ -88,7 +88,7 @@ RC_GTEST_PROP(BufferRanges, LinesEqualAScan, ()) {
   }
   TensorView view(values.data(), DType::kI32, {length});
   view.strides[0] = step;
-  const BufferTable table(std::span(&view, 1));
+  const BufferTable table(std::span(&view, 1), ir::Precision::kFp32);
   for (int i = 0; i < 20; ++i) {
     const int lo = *rc::gen::inRange(0, length), hi = *rc::gen::inRange(lo, length);
     double least = kInf, most = -kInf;
@@ -112,7 +112,7 @@ RC_GTEST_PROP(BufferRanges, LinesOfFloatsEqualAScan, ()) {
     values.push_back(*rc::gen::inRange(0, rarity) == 0 ? std::numeric_limits<float>::quiet_NaN() : value);
   }
   const TensorView view(values.data(), DType::kF32, {length});
-  const BufferTable table(std::span(&view, 1));
+  const BufferTable table(std::span(&view, 1), ir::Precision::kFp32);
   for (int i = 0; i < 20; ++i) {
     const int lo = *rc::gen::inRange(0, length), hi = *rc::gen::inRange(lo, length);
     Range expected{kInf, -kInf};
@@ -173,7 +173,7 @@ TEST(BufferRanges, KeptTreesAreBounded) {
   TensorView view(values.data(), DType::kI8, {20, 1 << 20});
   view.strides = {1, 1, 0, 0};
   view.shape[1] = (1 << 20) - 20;
-  const BufferTable table(std::span(&view, 1));
+  const BufferTable table(std::span(&view, 1), ir::Precision::kFp32);
   for (int round = 0; round < 2; ++round) {
     for (double line = 0; line < 20; ++line) {
       const Range index[] = {Range::point(line), {0, 99}};

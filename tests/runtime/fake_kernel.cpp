@@ -13,7 +13,7 @@ namespace {
 constexpr float kMinusInf = -std::numeric_limits<float>::infinity();
 
 FakeState& state_of(const plan::LaunchArg& launch) {
-  return *reinterpret_cast<FakeState*>(const_cast<std::uint32_t*>(launch.params));
+  return *reinterpret_cast<FakeState*>(const_cast<std::uint64_t*>(launch.params));
 }
 
 void expect(FakeState& state, bool promise) {
@@ -139,7 +139,7 @@ Problem::Problem(const Dims& size, bool packs_v, std::uint32_t seed) : dims(size
   launch.lse.stride_batch = std::int64_t{dims.q_heads} * dims.q_len;
   launch.lse.stride_head = dims.q_len;
   launch.lse.stride_row = 1;
-  launch.params = reinterpret_cast<const std::uint32_t*>(&state);
+  launch.params = reinterpret_cast<const std::uint64_t*>(&state);
   launch.batch_size = dims.batch;
   launch.num_heads = dims.q_heads;
   launch.num_kv_heads = dims.kv_heads;
