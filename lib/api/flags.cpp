@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "dsl/check.h"
 #include "flexjit/presets.h"
 #include "ir/compose.h"
 #include "ir/lower.h"
@@ -76,6 +77,7 @@ bool inside(ir::ParamDomain domain, const Scalar& value) {
   switch (domain) {
     case ir::ParamDomain::kAny: return true;
     case ir::ParamDomain::kFromMinusOne: return std::get<std::int32_t>(value) >= -1;
+    case ir::ParamDomain::kReductionBound: return std::get<std::int32_t>(value) <= dsl::kMaxParamBound;
     case ir::ParamDomain::kPositive: return std::isfinite(std::get<float>(value)) && std::get<float>(value) > 0;
   }
   return true;
@@ -118,7 +120,11 @@ std::vector<Flag> flags_of(const AttentionSpec& spec) {
 
 void check_domain(const ir::ParamInterface& param, const Scalar& value, Report& report) {
   if (inside(param.domain, value)) return;
-  if (const auto* integer = std::get_if<std::int32_t>(&value)) {
+  if (param.domain == ir::ParamDomain::kReductionBound) {
+    report.add(Finding::kParamRange, param.name, std::get<std::int32_t>(value),
+               fmt::format("at most {}, because a reduction runs up to it; `min({}, constant)` as its bound allows more",
+                           dsl::kMaxParamBound, param.name));
+  } else if (const auto* integer = std::get_if<std::int32_t>(&value)) {
     report.add(Finding::kParamRange, param.name, *integer, "0 or more, or -1 for unbounded");
   } else {
     report.add(Finding::kParamRange, param.name, std::get<float>(value), "finite and above 0");

@@ -29,6 +29,7 @@ struct Pattern {
   plan::Weights weights = plan::Weights::kSoftmax;
   cache::SharedKey key;  // null for the reference backend
   std::string name;      // see pattern_name.h
+  Diagnostics warnings;  // of the texts
 };
 
 // Element types with their defaults filled in.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dsl/fold_overflow.h"
+
 namespace flexjit::dsl {
 
 TypedId TypedBuilder::add(TypedNode node, std::span<const TypedId> operands) {
@@ -24,7 +26,7 @@ TypedId TypedBuilder::add(TypedNode node, std::span<const TypedId> operands) {
   return {static_cast<std::uint32_t>(checked_.nodes.size() - 1)};
 }
 
-std::optional<std::uint32_t> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) const {
+std::optional<std::uint32_t> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) {
   if (node.kind == TypedKind::kConst) return node.payload;
   if (operands.empty() || node.kind == TypedKind::kRead || node.kind == TypedKind::kDot) return std::nullopt;
   std::vector<Constant> constants;
@@ -33,7 +35,15 @@ std::optional<std::uint32_t> TypedBuilder::folded(const TypedNode& node, std::sp
     if (!operand.constant) return std::nullopt;
     constants.push_back({operand.type, *operand.constant});
   }
-  return fold(node, constants);
+  const std::uint32_t bits = fold(node, constants);
+  if (overflows(node, constants, bits)) warn_of_overflow(node, bits);
+  return bits;
+}
+
+void TypedBuilder::warn_of_overflow(const TypedNode& node, std::uint32_t bits) {
+  const std::string source = checked_.texts[node.span.text].text.substr(node.span.begin, node.span.end - node.span.begin);
+  const std::string_view holder = node.type == Type::kInt ? "a 32-bit int" : "fp32";
+  diagnostics_.warn(Kind::kConstantOverflow, node.span, {quoted(source), holder, shown({node.type, bits})});
 }
 
 TypedId TypedBuilder::constant(Type type, std::uint32_t bits, Span span) {
