@@ -95,6 +95,7 @@ class Run {
     attention_ = std::move(*attention);
     report_.kernel_source = attention_->kernel_source();
     report_.compile_ms = attention_->compile_ms();
+    report_.warnings = attention_->warnings();
     return {};
   }
 

@@ -4,10 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 
 #include "failure.h"
+#include "flexjit/engine.h"
 
 namespace flexjit::tools {
 namespace {
@@ -25,9 +27,14 @@ Result<std::string> read_text(const std::string& path) {
   return text;
 }
 
-}  // namespace
+// Only where nothing is wrong: errors are reported where the pattern is used.
+void print_warnings(const AttentionSpec& spec) {
+  const Diagnostics found = check(spec);
+  const bool wrong = std::ranges::any_of(found, [](const Diagnostic& d) { return d.severity == Severity::kError; });
+  if (!wrong) fmt::print(stderr, "{}", render(found));
+}
 
-Result<AttentionSpec> load_pattern(const PatternOptions& options) {
+Result<AttentionSpec> read_pattern(const PatternOptions& options) {
   if (options.file.empty() == options.statements.empty())
     return failure("usage", "flexjit",
                    "give the pattern either as a FILE or as statements with -e, e.g. -e 'mask = q_idx >= kv_idx'");
@@ -39,8 +46,17 @@ Result<AttentionSpec> load_pattern(const PatternOptions& options) {
   }
   Result<std::string> text = read_text(options.file);
   if (!text) return text.diagnostics();
-  spec.program = std::move(*text);
+  // An empty program would be a spec without one, which is plain attention; an empty file is a mistake.
+  spec.program = text->empty() ? "\n" : std::move(*text);
   spec.program_name = options.file;
+  return spec;
+}
+
+}  // namespace
+
+Result<AttentionSpec> load_pattern(const PatternOptions& options) {
+  Result<AttentionSpec> spec = read_pattern(options);
+  if (spec) print_warnings(*spec);
   return spec;
 }
 

@@ -7,7 +7,8 @@
 
 namespace flexjit::tools {
 
-// Errors: `usage` for none or both forms, `unreadable-file`.
+// Warnings about the text go to stderr. Errors: `usage` for none or both forms, `unreadable-file`; those of the text are left
+// to whoever compiles it.
 Result<AttentionSpec> load_pattern(const PatternOptions& options);
 
 }  // namespace flexjit::tools

@@ -55,6 +55,7 @@ Json report_json(const RunReport& r) {
     json["scores"] = {{"file", r.scores->file}, {"rows", rows}, {"shape", r.scores->shape}};
   }
   if (r.trace) json["trace"] = {{"file", r.trace->file}, {"events", r.trace->events}, {"dropped_events", r.trace->dropped}};
+  json["warnings"] = diagnostics_json(r.warnings);
   return json;
 }
 
@@ -111,8 +112,16 @@ void print_table(const RunReport& r) {
 void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
 
 Json error_json(const Diagnostic& d) {
-  return {{"kind", d.kind},     {"message", d.message}, {"source", d.source_name}, {"line", d.line},
-          {"column", d.column}, {"length", d.length},   {"snippet", d.snippet}};
+  return {{"kind", d.kind},       {"severity", d.severity == Severity::kError ? "error" : "warning"},
+          {"message", d.message}, {"source", d.source_name},
+          {"line", d.line},       {"column", d.column},
+          {"length", d.length},   {"snippet", d.snippet}};
+}
+
+Json diagnostics_json(const Diagnostics& diagnostics) {
+  Json list = Json::array();
+  for (const Diagnostic& diagnostic : diagnostics) list.push_back(error_json(diagnostic));
+  return list;
 }
 
 Json sizes_json(const Sizes& s) {
@@ -136,9 +145,7 @@ void print_report(const RunReport& report, Output output) {
 
 int report_errors(const Diagnostics& diagnostics, Output output) {
   if (output == Output::kJson) {
-    Json errors = Json::array();
-    for (const Diagnostic& diagnostic : diagnostics) errors.push_back(error_json(diagnostic));
-    print_json({{"errors", errors}});
+    print_json({{"errors", diagnostics_json(diagnostics)}});
   } else {
     const std::string text = render(diagnostics);
     std::fwrite(text.data(), 1, text.size(), stderr);

@@ -38,6 +38,7 @@ struct RunReport {
   std::vector<std::string> generated;
   KernelSource kernel_source = KernelSource::kCompiled;
   double compile_ms = 0;
+  Diagnostics warnings;
   double mask_ms = 0;
   double sparsity = 0;             // percent of the 128 x 128 blocks that are empty
   std::int64_t allowed_pairs = 0;  // over all batch entries and heads
@@ -60,6 +61,7 @@ nlohmann::ordered_json sizes_json(const Sizes& sizes);
 void print_report(const RunReport& report, Output output);
 
 nlohmann::ordered_json error_json(const Diagnostic& diagnostic);
+nlohmann::ordered_json diagnostics_json(const Diagnostics& diagnostics);
 
 // 1 where the machine or the run failed, 2 where the input is at fault.
 int exit_code_of(const Diagnostics& diagnostics);

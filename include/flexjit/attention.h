@@ -199,6 +199,9 @@ class FLEXJIT_API Attention {
   // The instruction set of the kernel, as in EngineOptions::target; "" for the reference.
   std::string target() const;
 
+  // About texts that mean something, though hardly what was meant, as check() has them too. Lives as long as the last copy.
+  const Diagnostics& warnings() const noexcept;
+
   // The free names that a call must or may bind.
   std::vector<BufferDeclaration> buffers() const;
   std::vector<ParamDeclaration> params() const;

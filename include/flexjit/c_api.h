@@ -256,6 +256,8 @@ FLEXJIT_API flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_
 FLEXJIT_API double flexjit_attention_compile_ms(const flexjit_attention* attention);
 /* The instruction set of its kernel, "x86-64-v3"; "" for the reference. Valid until the attention is destroyed. */
 FLEXJIT_API const char* flexjit_attention_target(const flexjit_attention* attention);
+/* What is to be said about its text though it is no error, rendered with source lines; "" for nothing. Valid as above. */
+FLEXJIT_API const char* flexjit_attention_warnings(const flexjit_attention* attention);
 FLEXJIT_API void flexjit_attention_destroy(flexjit_attention* attention);
 
 /* The exact block mask of the pattern's mask at these lengths. `bindings` may be NULL. */

@@ -20,6 +20,8 @@ std::string_view name_of(KernelSource source) noexcept {
 
 KernelSource Attention::kernel_source() const noexcept { return impl_->source; }
 double Attention::compile_ms() const noexcept { return impl_->compile_ms; }
+const Diagnostics& Attention::warnings() const noexcept { return impl_->pattern->warnings; }
+
 std::string Attention::target() const {
   return impl_->kernel != nullptr ? plan::name_of(impl_->pattern->key->key.target) : std::string();
 }

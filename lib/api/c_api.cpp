@@ -194,6 +194,8 @@ double flexjit_attention_compile_ms(const flexjit_attention* attention) { return
 
 const char* flexjit_attention_target(const flexjit_attention* attention) { return attention->target.c_str(); }
 
+const char* flexjit_attention_warnings(const flexjit_attention* attention) { return attention->warnings.c_str(); }
+
 void flexjit_attention_destroy(flexjit_attention* attention) { delete attention; }
 
 flexjit_status flexjit_block_mask_create(const flexjit_attention* attention, const flexjit_block_mask_options* options,

@@ -16,6 +16,7 @@ struct flexjit_engine {
 struct flexjit_attention {
   flexjit::Attention attention;
   std::string target = attention.target();
+  std::string warnings = flexjit::render(attention.warnings());
 };
 struct flexjit_block_mask {
   flexjit::BlockMask mask;

@@ -113,6 +113,15 @@ void Engine::clear_cache() {
 
 const EngineOptions& Engine::options() const noexcept { return impl_->options; }
 
+Diagnostics check(const AttentionSpec& spec) {
+  const Result<SharedPattern> pattern = api::guarded("check", [&] {
+    EngineOptions options;
+    options.backend = Backend::kReference;
+    return api::prepare_pattern(spec, options, api::Purpose::kShow);
+  });
+  return pattern ? (*pattern)->warnings : pattern.diagnostics();
+}
+
 std::string describe_host() {
   const plan::Target host = plan::host_target();
   return plan::name_of(host) + (host.tuning.empty() ? "" : ", tuned for " + host.tuning);

@@ -8,6 +8,8 @@
 #include <cmath>
 #include <utility>
 
+#include "api/pattern.h"
+#include "dsl/check.h"
 #include "flexjit/presets.h"
 #include "ir/compose.h"
 #include "ir/lower.h"
@@ -82,6 +84,7 @@ bool inside(ir::ParamDomain domain, const Scalar& value) {
   switch (domain) {
     case ir::ParamDomain::kAny: return true;
     case ir::ParamDomain::kFromMinusOne: return std::get<std::int32_t>(value) >= -1;
+    case ir::ParamDomain::kReductionBound: return std::get<std::int32_t>(value) <= dsl::kMaxParamBound;
     case ir::ParamDomain::kPositive: return is_positive_fp32(std::get<double>(value));
   }
   return true;
@@ -125,7 +128,11 @@ std::vector<Flag> flags_of(const AttentionSpec& spec) {
 
 void check_domain(const ir::ParamInterface& param, const Scalar& value, Report& report) {
   if (inside(param.domain, value)) return;
-  if (const auto* integer = std::get_if<std::int32_t>(&value)) {
+  if (param.domain == ir::ParamDomain::kReductionBound) {
+    report.add(Finding::kParamRange, param.name, std::get<std::int32_t>(value),
+               fmt::format("at most {}, because a reduction runs up to it; `min({}, constant)` as its bound allows more",
+                           dsl::kMaxParamBound, param.name));
+  } else if (const auto* integer = std::get_if<std::int32_t>(&value)) {
     report.add(Finding::kParamRange, param.name, *integer, "0 or more, or -1 for unbounded");
   } else {
     report.add(Finding::kParamRange, param.name, std::get<double>(value), "finite and above 0");

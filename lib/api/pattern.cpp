@@ -135,6 +135,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   Result<ir::Lowered> lowered = ir::lower_source(source_of(spec));
   if (!lowered) append(wrong, lowered.diagnostics());
   Report report("compile");
+  Diagnostics warnings = lowered ? lowered->warnings : Diagnostics{};
   if (lowered) lowered = compose_flags(spec, std::move(*lowered), report);
   append(wrong, report.take());
   if (!wrong.empty()) return wrong;
@@ -149,6 +150,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->scale = spec.scale.value_or(1.0 / std::sqrt(spec.head_dim));
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
+  pattern->warnings = std::move(warnings);
   if (options.backend != Backend::kReference) {
     plan::KernelKey key = prefill_key_of(*pattern, target);
     if (options.gdb) key.debug = make_debug_source(pattern->program, pattern->interface);

@@ -30,6 +30,7 @@ struct Pattern {
   plan::Weights weights = plan::Weights::kSoftmax;
   cache::SharedKey key;  // null for the reference backend
   std::string name;      // see pattern_name.h
+  Diagnostics warnings;  // of the texts
 };
 
 // What the floats of a spec's texts are.

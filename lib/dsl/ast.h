@@ -25,6 +25,7 @@ enum class ExprKind : std::uint8_t {
   kIndex,        // name[...]: operands are the indices
   kSlice,        // `:` as an index
   kCall,         // name(...): operands are the arguments
+  kReduction,    // any(n in low..high : e), also all, sum: name; operands low, high, e; value: n's place in Ast::block_lets
   kBlock         // (let ...; e): operands are the values of the lets, then e; value: the first in Ast::block_lets
 };
 
@@ -88,7 +89,7 @@ struct Statement {
 struct Ast {
   std::vector<Expr> exprs;
   std::vector<ExprId> operands;
-  std::vector<Identifier> block_lets;
+  std::vector<Identifier> block_lets;  // and the variables of reductions
   std::vector<Statement> statements;
 
   const Expr& expr(ExprId id) const { return exprs[id.index]; }

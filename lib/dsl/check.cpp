@@ -109,6 +109,7 @@ Result<Checked> check_source(const Source& source) {
     }
   }
   if (diagnostics.count() > 0) return std::move(diagnostics).take();
+  checked.warnings = std::move(diagnostics).take();
   return checked;
 }
 

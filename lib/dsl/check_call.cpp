@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "dsl/checker.h"
+#include "dsl/foreign_names.h"
 #include "dsl/spelling.h"
 
 namespace flexjit::dsl {
@@ -15,7 +16,7 @@ std::string count_of(std::size_t count, std::string_view one, std::string_view m
 
 TypedId Checker::check_call(ExprId id) {
   const Expr& expr = ast_->expr(id);
-  const Symbol* symbol = scope_.find(expr.name.text);
+  const Symbol* symbol = look_up(expr.name.text);
   if (symbol != nullptr && symbol->kind == SymbolKind::kFunction) return check_user_call(id, symbol->slot);
   if (symbol != nullptr && symbol->kind == SymbolKind::kBroken) return {};
   if (const std::optional<Function> function = find_function(expr.name.text)) return check_builtin_call(id, *function);
@@ -35,7 +36,9 @@ TypedId Checker::check_call(ExprId id) {
   } else {
     std::vector<std::string_view> candidates(function_names().begin(), function_names().end());
     for (const UserFunction& function : functions_) candidates.push_back(function.statement->name.text);
-    report(Kind::kUnknownFunction, expr.name.span, {name, did_you_mean(expr.name.text, candidates)});
+    const std::string foreign = foreign_function_hint(expr.name.text);
+    report(Kind::kUnknownFunction, expr.name.span,
+           {name, foreign.empty() ? did_you_mean(expr.name.text, candidates) : foreign});
   }
   return {};
 }
@@ -121,7 +124,7 @@ TypedId Checker::inline_call(const Expr& expr, UserFunction& function, const std
 }
 
 const Symbol* Checker::find_buffer(const Identifier& name) {
-  const Symbol* symbol = scope_.find(name.text);
+  const Symbol* symbol = look_up(name.text);
   if (symbol != nullptr && symbol->kind == SymbolKind::kBuffer) return symbol;
   if (symbol != nullptr && symbol->kind == SymbolKind::kBroken) return nullptr;
   if (symbol != nullptr) {

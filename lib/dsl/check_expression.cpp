@@ -6,6 +6,7 @@
 #include <numbers>
 
 #include "dsl/checker.h"
+#include "dsl/foreign_names.h"
 #include "dsl/spelling.h"
 
 namespace flexjit::dsl {
@@ -38,6 +39,7 @@ TypedId Checker::check_expression(ExprId id) {
     case ExprKind::kIndex: result = check_index(id); break;
     case ExprKind::kSlice: report(Kind::kSliceOutsideDot, expr.span, {}); break;
     case ExprKind::kCall: result = check_call(id); break;
+    case ExprKind::kReduction: result = check_reduction(id); break;
     case ExprKind::kBlock: result = check_block(id); break;
   }
   --level_;
@@ -64,7 +66,7 @@ TypedId Checker::check_float(const Expr& expr) {
 }
 
 TypedId Checker::check_name(const Expr& expr) {
-  const Symbol* symbol = scope_.find(expr.name.text);
+  const Symbol* symbol = look_up(expr.name.text);
   if (symbol != nullptr) return check_symbol(expr, *symbol);
   bool found = false;
   const TypedId builtin = check_builtin_name(expr, found);
@@ -141,9 +143,23 @@ void Checker::report_unknown_name(const Identifier& name) {
   const std::string shown = quoted(name.text);
   if (find_function(name.text)) return report(Kind::kMissingCall, name.span, {shown, quoted(std::string(name.text) + "(...)")});
   if (defined_later(name.text)) return report(Kind::kUsedBeforeDefinition, name.span, {shown});
+  report(Kind::kUnknownName, name.span, {shown, name_hint(name.text)});
+}
+
+// A name of the text itself is the likeliest; then one that another system uses; then a builtin that is spelled alike, but
+// never one of the other side: q_... is no misspelt kv_...
+std::string Checker::name_hint(std::string_view name) const {
   std::vector<std::string_view> candidates = scope_.visible_names();
-  candidates.insert(candidates.end(), value_names().begin(), value_names().end());
-  report(Kind::kUnknownName, name.span, {shown, did_you_mean(name.text, candidates)});
+  const bool like_own = !did_you_mean(name, candidates).empty();
+  if (!like_own) {
+    if (std::string hint = foreign_value_hint(name); !hint.empty()) return hint;
+  }
+  const auto is_side = [](char c) { return c == 'q' || c == 'k'; };
+  for (std::string_view builtin : value_names()) {
+    const bool other_side = is_side(name[0]) && is_side(builtin[0]) && name[0] != builtin[0];
+    if (!other_side) candidates.push_back(builtin);
+  }
+  return did_you_mean(name, candidates);
 }
 
 // (let a = ...; let b = ...; e): each let sees those before it.
@@ -163,6 +179,9 @@ TypedId Checker::check_block(ExprId id) {
                          .span = name.span});
   }
   const TypedId result = check_expression(operands.back());
+  for (std::size_t i = 0; i + 1 < operands.size(); ++i) {
+    if (!scope_.local(first_local + i).is_read) unused_lets_.push_back(ast_->block_lets[expr.value + i]);
+  }
   scope_.drop_locals(first_local);
   return result;
 }

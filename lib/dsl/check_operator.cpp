@@ -108,9 +108,20 @@ TypedId Checker::check_bits(const Expr& expr, Operand a, Operand b) {
 TypedId Checker::check_shift(const Expr& expr, Operand a, Operand b) {
   const Type left = build_.type_of(a.id);
   const Type right = build_.type_of(b.id);
-  if (left == Type::kInt && right == Type::kInt) return add_operator(expr, Type::kInt, {a.id, b.id});
+  if (left == Type::kInt && right == Type::kInt) {
+    warn_of_shift_count(b);
+    return add_operator(expr, Type::kInt, {a.id, b.id});
+  }
   report(Kind::kOperandType, expr.span, {quoted(spelling_of(expr.op)), "two ints", both(left, right)});
   return {};
+}
+
+void Checker::warn_of_shift_count(const Operand& count) {
+  const std::optional<Constant> constant = build_.node(count.id).constant;
+  if (!constant) return;
+  const std::int32_t value = constant->as_int();
+  if (value >= 0 && value <= 31) return;
+  warn(Kind::kShiftCount, count.span, {std::to_string(value), std::to_string(value & 31)});
 }
 
 TypedId Checker::check_comparison(const Expr& expr, Operand a, Operand b) {

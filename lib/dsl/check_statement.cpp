@@ -32,6 +32,8 @@ void Checker::check_text(const Ast& ast, StatementKind result_is) {
   if (build_.exhausted()) return;
   ast_ = &ast;
   functions_.clear();
+  reads_.assign(ast.statements.size(), {});
+  unused_lets_.clear();
   const std::size_t declared = scope_.global_count();
   for (statement_index_ = 0; statement_index_ < ast.statements.size(); ++statement_index_) {
     const Statement& statement = ast.statements[statement_index_];
@@ -43,6 +45,7 @@ void Checker::check_text(const Ast& ast, StatementKind result_is) {
     }
     if (build_.exhausted()) return report_exhausted(is_result ? ast.expr(statement.value).span : statement.name.span);
   }
+  report_unused();
   scope_.drop_globals(declared);
 }
 
@@ -79,7 +82,9 @@ bool Checker::define(const Symbol& symbol) {
   }
   const Symbol* other = scope_.find_global(symbol.name);
   if (other == nullptr) {
-    scope_.define_global(symbol);
+    Symbol defined = symbol;
+    defined.statement = statement_index_;
+    scope_.define_global(defined);
     return true;
   }
   const bool has_place = other->span.end > other->span.begin;

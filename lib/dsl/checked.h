@@ -12,6 +12,7 @@
 #include "dsl/ast.h"
 #include "dsl/vocabulary.h"
 #include "flexjit/bindings.h"
+#include "flexjit/diagnostic.h"
 #include "support/precision.h"
 #include "support/typed_id.h"
 
@@ -86,6 +87,7 @@ struct CheckedParam {
   Type type = Type::kInt;
   Scalar default_value;
   bool has_default = false;
+  std::optional<std::int32_t> largest{};  // a reduction runs up to it
 };
 
 struct Checked {
@@ -98,6 +100,7 @@ struct Checked {
   support::Precision precision = support::Precision::kFp32;
   TypedId score;  // a number; invalid: the score is left as it is
   TypedId mask;   // bool; invalid: everything is allowed
+  Diagnostics warnings;
 
   const TypedNode& node(TypedId id) const { return nodes[id.index]; }
   std::span<const TypedId> operands_of(TypedId id) const {

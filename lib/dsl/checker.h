@@ -2,6 +2,7 @@
 // and inlines functions into the typed graph. An invalid TypedId stands for "wrong, and already reported".
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,8 @@ struct Operand {
 
 class Checker {
  public:
-  Checker(Checked& checked, DiagnosticEngine& diagnostics) : checked_(checked), build_(checked), diagnostics_(diagnostics) {}
+  Checker(Checked& checked, DiagnosticEngine& diagnostics)
+      : checked_(checked), build_(checked, diagnostics), diagnostics_(diagnostics) {}
 
   // Declares names of the string form; both vectors must outlive the checker.
   void declare_buffers(const std::vector<BufferDeclaration>& buffers, const std::string& source_name);
@@ -54,6 +56,12 @@ class Checker {
   bool check_caller_name(std::string_view what, const std::string& name, const std::string& source_name);
   void report_exhausted(Span span);
 
+  // Names and who reads them: check_unused.cpp.
+  const Symbol* look_up(std::string_view name);
+  std::vector<bool> needed_statements() const;
+  std::string unused_hint(const Statement& statement) const;
+  void report_unused();
+
   // Expressions: check_expression.cpp.
   Operand check(ExprId id);
   TypedId check_expression(ExprId id);
@@ -66,6 +74,7 @@ class Checker {
   TypedId check_unary(ExprId id);
   TypedId check_conditional(ExprId id);
   void report_unknown_name(const Identifier& name);
+  std::string name_hint(std::string_view name) const;
   bool defined_later(std::string_view name) const;
 
   // Operators: check_operator.cpp. `what` names the operation in a diagnostic.
@@ -73,6 +82,7 @@ class Checker {
   TypedId check_arithmetic(const Expr& expr, Operand a, Operand b);
   TypedId check_bits(const Expr& expr, Operand a, Operand b);
   TypedId check_shift(const Expr& expr, Operand a, Operand b);
+  void warn_of_shift_count(const Operand& count);
   TypedId check_comparison(const Expr& expr, Operand a, Operand b);
   TypedId check_logic(const Expr& expr, Operand a, Operand b);
   TypedId check_member(ExprId id);
@@ -82,6 +92,24 @@ class Checker {
   // Makes all operands one type: int when all are int, else float. False after a report about a bool.
   bool unify_numbers(std::vector<Operand>& operands, std::string_view what);
   TypedId add_operator(const Expr& expr, Type type, std::initializer_list<TypedId> operands);
+
+  // Reductions: check_reduction.cpp.
+  struct Iterations {
+    std::int64_t begin = 0, end = 0;
+    TypedId count{};  // where the end is known only at run: `end` is the largest that it can be
+  };
+  TypedId check_reduction(ExprId id);
+  std::optional<Iterations> check_bounds(ExprId id);
+  std::optional<std::int64_t> largest_bound(TypedId id) const;
+  bool limit_param(std::uint32_t slot, Span span);
+  Operand check_term(ExprId id, std::int64_t number);
+  bool require_term(const Operand& term, std::string_view name);
+  TypedId neutral_term(const Expr& expr, Type type);
+  TypedId is_below(const Expr& expr, const Iterations& iterations, std::size_t number);
+  TypedId choose(const Expr& expr, TypedId condition, TypedId yes, TypedId no);
+  TypedId only_below(const Expr& expr, const Iterations& iterations, std::size_t number, TypedId term);
+  TypedId join_pairs(const Expr& expr, std::vector<TypedId> terms);
+  TypedId sum_of(const Expr& expr, const Iterations& iterations, const std::vector<TypedId>& terms);
 
   // Calls and reads: check_call.cpp.
   TypedId check_call(ExprId id);
@@ -100,6 +128,9 @@ class Checker {
   void report(Kind kind, Span span, std::initializer_list<std::string_view> arguments) {
     diagnostics_.report(kind, span, arguments);
   }
+  void warn(Kind kind, Span span, std::initializer_list<std::string_view> arguments) {
+    diagnostics_.warn(kind, span, arguments);
+  }
   std::string source_of(Span span) const;
   std::string at_line(Span span) const;
 
@@ -110,10 +141,12 @@ class Checker {
   const Ast* ast_ = nullptr;
   std::size_t statement_index_ = 0;
   std::vector<UserFunction> functions_;
-  std::uint32_t level_ = 0;  // of the recursion
-  std::size_t steps_ = 0;    // expressions visited
-  bool in_mask_ = false;     // the score is out of reach
-  bool has_score_ = false;   // a result was set, rightly or not
+  std::vector<std::vector<std::size_t>> reads_;  // by statement: the statements whose names it reads
+  std::vector<Identifier> unused_lets_;          // nested ones
+  std::uint32_t level_ = 0;                      // of the recursion
+  std::size_t steps_ = 0;                        // expressions visited
+  bool in_mask_ = false;                         // the score is out of reach
+  bool has_score_ = false;                       // a result was set, rightly or not
   bool has_mask_ = false;
   bool inlining_ = true;  // false while a body is checked for its own sake: calls in it are not followed
 };

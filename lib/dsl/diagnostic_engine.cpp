@@ -32,19 +32,26 @@ Diagnostic make_diagnostic(Kind kind, std::initializer_list<std::string_view> ar
   return diagnostic;
 }
 
+template <typename Entry>
+bool holds(const std::vector<Entry>& entries, Kind kind, Span span) {
+  return std::ranges::any_of(entries, [&](const Entry& entry) { return entry.kind == kind && entry.span == span; });
+}
+
+template <typename Entry>
+void insert(std::vector<Entry>& entries, Entry entry) {
+  const auto comes_before = [](const Entry& a, const Entry& b) {
+    return std::tie(a.span.text, a.span.begin) < std::tie(b.span.text, b.span.begin);
+  };
+  entries.insert(std::upper_bound(entries.begin(), entries.end(), entry, comes_before), std::move(entry));
+}
+
 }  // namespace
 
 std::string_view id_of(Kind kind) { return kIds[static_cast<std::size_t>(kind)]; }
 std::span<const std::string_view> all_kind_ids() { return kIds; }
 
-void DiagnosticEngine::report(Kind kind, Span span, std::initializer_list<std::string_view> arguments) {
-  ++count_;
-  const auto same = [&](const Entry& entry) { return entry.kind == kind && entry.span == span; };
-  if (std::any_of(entries_.begin(), entries_.end(), same)) return;
-  if (full()) {
-    overflow_ = true;
-    return;
-  }
+DiagnosticEngine::Entry DiagnosticEngine::entry_at(Kind kind, Span span,
+                                                   std::initializer_list<std::string_view> arguments) const {
   const SourceText& text = texts_[span.text];
   Location location = locate(text.text, span);
   Diagnostic diagnostic = make_diagnostic(kind, arguments);
@@ -54,14 +61,24 @@ void DiagnosticEngine::report(Kind kind, Span span, std::initializer_list<std::s
   diagnostic.column = location.column;
   diagnostic.length = location.length;
   diagnostic.snippet = std::move(location.snippet);
-  insert({kind, span, std::move(diagnostic)});
+  return {kind, span, std::move(diagnostic)};
 }
 
-void DiagnosticEngine::insert(Entry entry) {
-  const auto comes_before = [](const Entry& a, const Entry& b) {
-    return std::tie(a.span.text, a.span.begin) < std::tie(b.span.text, b.span.begin);
-  };
-  entries_.insert(std::upper_bound(entries_.begin(), entries_.end(), entry, comes_before), std::move(entry));
+void DiagnosticEngine::report(Kind kind, Span span, std::initializer_list<std::string_view> arguments) {
+  ++count_;
+  if (holds(errors_, kind, span)) return;
+  if (full()) {
+    overflow_ = true;
+    return;
+  }
+  insert(errors_, entry_at(kind, span, arguments));
+}
+
+void DiagnosticEngine::warn(Kind kind, Span span, std::initializer_list<std::string_view> arguments) {
+  if (holds(warnings_, kind, span) || warnings_.size() >= kMaxErrors) return;
+  Entry entry = entry_at(kind, span, arguments);
+  entry.diagnostic.severity = Severity::kWarning;
+  insert(warnings_, std::move(entry));
 }
 
 void DiagnosticEngine::report_without_place(Kind kind, std::string source_name,
@@ -73,12 +90,15 @@ void DiagnosticEngine::report_without_place(Kind kind, std::string source_name,
   }
   Diagnostic diagnostic = make_diagnostic(kind, arguments);
   diagnostic.source_name = std::move(source_name);
-  insert({kind, Span{}, std::move(diagnostic)});
+  insert(errors_, Entry{kind, Span{}, std::move(diagnostic)});
 }
 
 Diagnostics DiagnosticEngine::take() && {
+  for (Entry& warning : warnings_) {
+    if (!full()) insert(errors_, std::move(warning));
+  }
   Diagnostics result;
-  for (Entry& entry : entries_) result.push_back(std::move(entry.diagnostic));
+  for (Entry& entry : errors_) result.push_back(std::move(entry.diagnostic));
   if (overflow_) {
     Diagnostic last = make_diagnostic(Kind::kTooManyErrors, {std::to_string(kMaxErrors)});
     last.source_name = result.back().source_name;

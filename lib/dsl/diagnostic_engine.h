@@ -1,5 +1,5 @@
-// Collects what is wrong with a Source: fills message templates, finds lines, drops repetitions, sorts, and stops at a number
-// that a person still reads.
+// Collects what is wrong, or hardly meant, in a Source: fills message templates, finds lines, drops repetitions, sorts, and
+// stops at a number that a person still reads.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +34,8 @@ class DiagnosticEngine {
 
   // A second report of one kind at one place is dropped: it is the same mistake, met again by inlining.
   void report(Kind kind, Span span, std::initializer_list<std::string_view> arguments);
+  // The same of what is no error: it changes neither count() nor full().
+  void warn(Kind kind, Span span, std::initializer_list<std::string_view> arguments);
   // For what has no place in a text: a declaration of the API, a whole file.
   void report_without_place(Kind kind, std::string source_name, std::initializer_list<std::string_view> arguments);
 
@@ -41,10 +43,11 @@ class DiagnosticEngine {
   void set_suffix(std::string suffix) { suffix_ = std::move(suffix); }
   const std::string& suffix() const { return suffix_; }
 
-  // Reports so far, dropped ones included: what grew since then was in error.
+  // Errors so far, dropped ones included: what grew since then was in error.
   std::size_t count() const { return count_; }
   // Further reports are counted only, so their arguments need no work.
-  bool full() const { return entries_.size() >= kMaxErrors; }
+  bool full() const { return errors_.size() >= kMaxErrors; }
+  // Errors and warnings in the order of the texts.
   Diagnostics take() &&;
 
  private:
@@ -53,10 +56,10 @@ class DiagnosticEngine {
     Span span;
     Diagnostic diagnostic;
   };
-  void insert(Entry entry);
+  Entry entry_at(Kind kind, Span span, std::initializer_list<std::string_view> arguments) const;
 
   std::span<const SourceText> texts_;
-  std::vector<Entry> entries_;  // in the order of the texts
+  std::vector<Entry> errors_, warnings_;  // in the order of the texts
   std::string suffix_;
   std::size_t count_ = 0;
   bool overflow_ = false;

@@ -18,19 +18,19 @@ struct Symbol {
 };
 
 // Longer ones first: the first that fits is taken.
-constexpr std::array<Symbol, 34> kSymbols = {
-    {{"//", TokenKind::kSlashSlash},  {"&&", TokenKind::kAmpAmp},     {"||", TokenKind::kPipePipe},
-     {"<<", TokenKind::kShiftLeft},   {">>", TokenKind::kShiftRight}, {"==", TokenKind::kEqual},
-     {"!=", TokenKind::kNotEqual},    {"<=", TokenKind::kLessEqual},  {">=", TokenKind::kGreaterEqual},
-     {"(", TokenKind::kLeftParen},    {")", TokenKind::kRightParen},  {"[", TokenKind::kLeftBracket},
-     {"]", TokenKind::kRightBracket}, {"{", TokenKind::kLeftBrace},   {"}", TokenKind::kRightBrace},
-     {",", TokenKind::kComma},        {":", TokenKind::kColon},       {"?", TokenKind::kQuestion},
-     {"=", TokenKind::kAssign},       {"+", TokenKind::kPlus},        {"-", TokenKind::kMinus},
-     {"*", TokenKind::kStar},         {"/", TokenKind::kSlash},       {"%", TokenKind::kPercent},
-     {"&", TokenKind::kAmp},          {"|", TokenKind::kPipe},        {"^", TokenKind::kCaret},
-     {"~", TokenKind::kTilde},        {"!", TokenKind::kBang},        {"<", TokenKind::kLess},
-     {">", TokenKind::kGreater},      {";", TokenKind::kSeparator},   {"\n", TokenKind::kSeparator},
-     {"\r", TokenKind::kSeparator}}};
+constexpr std::array<Symbol, 35> kSymbols = {
+    {{"..", TokenKind::kDotDot},       {"//", TokenKind::kSlashSlash},  {"&&", TokenKind::kAmpAmp},
+     {"||", TokenKind::kPipePipe},     {"<<", TokenKind::kShiftLeft},   {">>", TokenKind::kShiftRight},
+     {"==", TokenKind::kEqual},        {"!=", TokenKind::kNotEqual},    {"<=", TokenKind::kLessEqual},
+     {">=", TokenKind::kGreaterEqual}, {"(", TokenKind::kLeftParen},    {")", TokenKind::kRightParen},
+     {"[", TokenKind::kLeftBracket},   {"]", TokenKind::kRightBracket}, {"{", TokenKind::kLeftBrace},
+     {"}", TokenKind::kRightBrace},    {",", TokenKind::kComma},        {":", TokenKind::kColon},
+     {"?", TokenKind::kQuestion},      {"=", TokenKind::kAssign},       {"+", TokenKind::kPlus},
+     {"-", TokenKind::kMinus},         {"*", TokenKind::kStar},         {"/", TokenKind::kSlash},
+     {"%", TokenKind::kPercent},       {"&", TokenKind::kAmp},          {"|", TokenKind::kPipe},
+     {"^", TokenKind::kCaret},         {"~", TokenKind::kTilde},        {"!", TokenKind::kBang},
+     {"<", TokenKind::kLess},          {">", TokenKind::kGreater},      {";", TokenKind::kSeparator},
+     {"\n", TokenKind::kSeparator},    {"\r", TokenKind::kSeparator}}};
 
 // Characters that people paste or bring from other languages.
 struct Hint {
@@ -185,6 +185,7 @@ class Lexer {
     std::size_t length = 0;
     for (; at_ + length < text_.size(); ++length) {
       const char c = text_[at_ + length];
+      if (text_.substr(at_ + length).starts_with("..")) break;
       const bool after_e = length > 0 && (text_[at_ + length - 1] == 'e' || text_[at_ + length - 1] == 'E');
       if (!continues_name(c) && c != '.' && !(after_e && (c == '+' || c == '-'))) break;
     }

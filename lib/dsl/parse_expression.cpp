@@ -69,6 +69,7 @@ BinaryOperator binary_operator(const Token& token) {
     case TokenKind::kRightBrace:
     case TokenKind::kComma:
     case TokenKind::kColon:
+    case TokenKind::kDotDot:
     case TokenKind::kQuestion:
     case TokenKind::kAssign:
     case TokenKind::kTilde:
@@ -261,6 +262,7 @@ ExprId Parser::parse_parenthesised() {
 ExprId Parser::parse_name() {
   const Token name = take();
   if (at(TokenKind::kLeftBracket)) return parse_index(name);
+  if (at_reduction(name.text)) return parse_reduction(name);
   if (at(TokenKind::kLeftParen)) return parse_call(name);
   return add({.kind = ExprKind::kName, .name = {name.text, name.span}, .span = name.span}, {});
 }
@@ -283,6 +285,30 @@ ExprId Parser::parse_call(const Token& name) {
   if (!parse_list(TokenKind::kRightParen, arguments)) return {};
   const Span end = take().span;
   return add({.kind = ExprKind::kCall, .name = {name.text, name.span}, .span = join(name.span, end)}, arguments);
+}
+
+// The names of reductions are nobody's elsewhere, and `any(x in {1, 2})` is a call.
+bool Parser::at_reduction(std::string_view name) const {
+  const bool is_name = std::ranges::find(reduction_words(), name) != reduction_words().end();
+  const bool binds = at(TokenKind::kLeftParen) && peek(1).kind == TokenKind::kName && peek(2).kind == TokenKind::kName;
+  return is_name && binds && peek(2).text == "in" && peek(3).kind != TokenKind::kLeftBrace;
+}
+
+ExprId Parser::parse_reduction(const Token& name) {
+  take();
+  Identifier variable;
+  expect_name(variable, "the variable of the reduction");
+  take();
+  std::vector<ExprId> operands = {parse_expression()};
+  if (failed_ || !expect(TokenKind::kDotDot, "`..` between the bounds, as in `0..4`")) return {};
+  operands.push_back(parse_expression());
+  if (failed_ || !expect(TokenKind::kColon, "`:` before what is reduced")) return {};
+  operands.push_back(parse_expression());
+  if (failed_ || !expect(TokenKind::kRightParen, "`)`")) return {};
+  const Span span = join(name.span, tokens_[at_ - 1].span);
+  ast_.block_lets.push_back(variable);
+  return add({.kind = ExprKind::kReduction, .value = ast_.block_lets.size() - 1, .name = {name.text, name.span}, .span = span},
+             operands);
 }
 
 // Comma-separated items up to, not including, the closer; a comma before it is allowed, as in Python.

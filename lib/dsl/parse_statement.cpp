@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "dsl/foreign_names.h"
 #include "dsl/lexer.h"
 #include "dsl/parser_impl.h"
 #include "dsl/spelling.h"
@@ -215,6 +216,7 @@ void Parser::reject_start() {
   }
   std::string hint = token.kind == TokenKind::kName ? did_you_mean(token.text, statement_words()) : "";
   if (peek(1).kind == TokenKind::kAssign) hint = "; write " + quoted("let " + std::string(token.text) + " = ...");
+  if (const std::string result = foreign_result_hint(token.text); !result.empty()) hint = result;
   fail(Kind::kUnknownStatement, token.span, {describe(token), hint});
 }
 

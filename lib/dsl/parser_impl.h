@@ -8,7 +8,9 @@
 //   expr       = binary(or) [ "?" expr ":" expr ]
 //   binary(p)  = operands joined by left-associative operators of precedence p and higher; comparisons and `in` do not chain
 //   unary      = ("-" | "~" | "!") unary | postfix        `not` binds weaker than comparisons, as in Python
-//   postfix    = name { "[" index { "," index } "]" } | name "(" [ expr { "," expr } ] ")" | number | "(" { let ";" } expr ")"
+//   reduction  = ("any" | "all" | "sum") "(" name "in" expr ".." expr ":" expr ")"
+//   postfix    = reduction | name { "[" index { "," index } "]" } | name "(" [ expr { "," expr } ] ")" | number | "(" { let ";"
+//   } expr ")"
 #pragma once
 
 #include <string>
@@ -53,6 +55,8 @@ class Parser {
   ExprId parse_name();
   ExprId parse_index(const Token& name);
   ExprId parse_call(const Token& name);
+  bool at_reduction(std::string_view name) const;
+  ExprId parse_reduction(const Token& name);
   ExprId parse_number();
   bool parse_list(TokenKind closer, std::vector<ExprId>& items);
   ExprId parse_list_item(TokenKind closer);

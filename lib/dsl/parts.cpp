@@ -92,9 +92,11 @@ class PartWalk {
       case ExprKind::kConditional: return visit_choice(id, operands, parent);
       case ExprKind::kIndex: return visit_read(id, parent);
       case ExprKind::kCall: return visit_call(id, parent);
+      case ExprKind::kReduction:
       case ExprKind::kBlock: {
+        const bool reduces = ast_.expr(id).kind == ExprKind::kReduction;
         const std::size_t outer = std::exchange(nested_lets_, nested_lets_ + 1);
-        visit_all(operands, parent);
+        visit_all(reduces ? operands.subspan(2) : operands, parent);
         nested_lets_ = outer;
         return;
       }

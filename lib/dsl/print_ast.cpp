@@ -54,6 +54,9 @@ class Printer {
       case ExprKind::kIndex: return fmt::format("{}[{}]", expr.name.text, list(operands));
       case ExprKind::kSlice: return ":";
       case ExprKind::kCall: return fmt::format("{}({})", expr.name.text, list(operands));
+      case ExprKind::kReduction:
+        return fmt::format("{}({} in {}..{} : {})", expr.name.text, ast_.block_lets[expr.value].text, expression(operands[0]),
+                           expression(operands[1]), expression(operands[2]));
       case ExprKind::kBlock: return block(expr, operands);
     }
     return "";

@@ -6,11 +6,12 @@
 namespace flexjit::dsl {
 namespace {
 
-const Symbol* find_last(const std::vector<Symbol>& symbols, std::size_t first, std::size_t last, std::string_view name) {
+template <typename Symbols>
+auto* find_last(Symbols& symbols, std::size_t first, std::size_t last, std::string_view name) {
   for (std::size_t i = last; i > first; --i) {
     if (symbols[i - 1].name == name) return &symbols[i - 1];
   }
-  return nullptr;
+  return static_cast<decltype(&symbols[0])>(nullptr);
 }
 
 }  // namespace
@@ -37,8 +38,8 @@ void Scope::drop_globals(std::size_t count) {
   visible_globals_ = count;
 }
 
-const Symbol* Scope::find(std::string_view name) const {
-  const Symbol* local = find_local(name, local_base_);
+Symbol* Scope::find(std::string_view name) {
+  Symbol* local = find_last(locals_, local_base_, locals_.size(), name);
   return local != nullptr ? local : find_last(globals_, 0, visible_globals_, name);
 }
 

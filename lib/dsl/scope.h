@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,9 +17,11 @@ enum class SymbolKind : std::uint8_t { kValue, kConst, kParam, kBuffer, kFunctio
 struct Symbol {
   std::string_view name;
   SymbolKind kind = SymbolKind::kBroken;
-  TypedId value{};         // kValue, kConst; invalid: in error
-  std::uint32_t slot = 0;  // kParam, kBuffer, kFunction
-  Span span{};             // of the definition; empty for names that the caller declared
+  TypedId value{};                         // kValue, kConst; invalid: in error
+  std::uint32_t slot = 0;                  // kParam, kBuffer, kFunction
+  Span span{};                             // of the definition; empty for names that the caller declared
+  std::optional<std::size_t> statement{};  // that defines it; none for locals and for names that the caller declared
+  bool is_read = false;
 };
 
 // "a buffer", "a param", ...
@@ -35,12 +38,13 @@ class Scope {
   void define_global(const Symbol& symbol);
   void define_local(const Symbol& symbol) { locals_.push_back(symbol); }
 
-  const Symbol* find(std::string_view name) const;
+  Symbol* find(std::string_view name);
   const Symbol* find_global(std::string_view name) const;
   // Among the locals from number `first` on.
   const Symbol* find_local(std::string_view name, std::size_t first) const;
 
   std::size_t local_count() const { return locals_.size(); }
+  const Symbol& local(std::size_t number) const { return locals_[number]; }
   void drop_locals(std::size_t count) { locals_.resize(count); }
   std::size_t global_count() const { return globals_.size(); }
   void drop_globals(std::size_t count);

@@ -24,6 +24,7 @@ enum class TokenKind : std::uint8_t {
   kRightBrace,
   kComma,
   kColon,
+  kDotDot,  // between the bounds of a reduction
   kQuestion,
   kAssign,
   kPlus,

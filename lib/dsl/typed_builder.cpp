@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dsl/fold_overflow.h"
+
 namespace flexjit::dsl {
 
 TypedId TypedBuilder::add(TypedNode node, std::span<const TypedId> operands) {
@@ -24,7 +26,7 @@ TypedId TypedBuilder::add(TypedNode node, std::span<const TypedId> operands) {
   return {static_cast<std::uint32_t>(checked_.nodes.size() - 1)};
 }
 
-std::optional<Constant> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) const {
+std::optional<Constant> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) {
   if (node.kind == TypedKind::kConst) return node.constant;
   if (operands.empty() || node.kind == TypedKind::kRead || node.kind == TypedKind::kDot) return std::nullopt;
   std::vector<Constant> constants;
@@ -33,7 +35,16 @@ std::optional<Constant> TypedBuilder::folded(const TypedNode& node, std::span<co
     if (!operand.constant) return std::nullopt;
     constants.push_back(*operand.constant);
   }
-  return fold(node, constants, checked_.precision);
+  const Constant result = fold(node, constants, checked_.precision);
+  if (overflows(node, constants, result)) warn_of_overflow(node, result);
+  return result;
+}
+
+void TypedBuilder::warn_of_overflow(const TypedNode& node, Constant result) {
+  const std::string source = checked_.texts[node.span.text].text.substr(node.span.begin, node.span.end - node.span.begin);
+  const bool is_fp32 = checked_.precision == support::Precision::kFp32;
+  const std::string_view holder = node.type == Type::kInt ? "a 32-bit int" : is_fp32 ? "fp32" : "fp64";
+  diagnostics_.warn(Kind::kConstantOverflow, node.span, {quoted(source), holder, shown(result)});
 }
 
 TypedId TypedBuilder::constant(Constant value, Span span) {

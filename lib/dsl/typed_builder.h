@@ -6,14 +6,15 @@
 #include <vector>
 
 #include "dsl/check.h"
+#include "dsl/diagnostic_engine.h"
 #include "dsl/fold.h"
 
 namespace flexjit::dsl {
 
 class TypedBuilder {
  public:
-  // `checked` must outlive it.
-  explicit TypedBuilder(Checked& checked) : checked_(checked) {}
+  // Both must outlive it. What a constant loses is a warning.
+  TypedBuilder(Checked& checked, DiagnosticEngine& diagnostics) : checked_(checked), diagnostics_(diagnostics) {}
 
   // Fills in what follows from the operands. Invalid when an operand is, or when the bounds are reached (exhausted() from then
   // on).
@@ -36,9 +37,11 @@ class TypedBuilder {
   void rewind(const Mark& mark);
 
  private:
-  std::optional<Constant> folded(const TypedNode& node, std::span<const TypedId> operands) const;
+  std::optional<Constant> folded(const TypedNode& node, std::span<const TypedId> operands);
+  void warn_of_overflow(const TypedNode& node, Constant result);
 
   Checked& checked_;
+  DiagnosticEngine& diagnostics_;
   bool exhausted_ = false;
 };
 

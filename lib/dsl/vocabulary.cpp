@@ -19,6 +19,7 @@ constexpr std::size_t kBuiltinCount = 11;
 // The first five are keywords; `score` and `mask` are builtin names elsewhere.
 constexpr std::array<std::string_view, 7> kStatementWords = {"param", "const", "buffer", "let", "def", "score", "mask"};
 constexpr std::size_t kStatementKeywords = 5;
+constexpr std::array<std::string_view, 3> kReductionWords = {"any", "all", "sum"};
 constexpr std::array<std::string_view, 4> kOperatorWords = {"and", "or", "not", "in"};
 
 constexpr std::array kFunctions = {
@@ -98,6 +99,7 @@ std::span<const std::string_view> function_names() { return kFunctionNames; }
 std::span<const std::string_view> statement_words() { return kStatementWords; }
 std::span<const std::string_view> operator_words() { return kOperatorWords; }
 std::span<const std::string_view> type_names() { return kTypeNames; }
+std::span<const std::string_view> reduction_words() { return kReductionWords; }
 
 bool is_keyword(std::string_view name) {
   const auto statements = statement_words().first(kStatementKeywords);

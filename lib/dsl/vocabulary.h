@@ -70,6 +70,8 @@ std::span<const std::string_view> function_names();
 std::span<const std::string_view> statement_words();
 std::span<const std::string_view> operator_words();
 std::span<const std::string_view> type_names();
+// Not reserved: only `any(name in` is a reduction.
+std::span<const std::string_view> reduction_words();
 
 // "a builtin value", "a keyword", ...: why a name cannot be defined; "" when it can. `mask` is no keyword: only `mask =` at the
 // start of a statement is special, so a captured buffer may be called mask.

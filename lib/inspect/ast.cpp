@@ -22,6 +22,7 @@ std::string_view name_of(dsl::ExprKind kind) {
     case dsl::ExprKind::kIndex: return "index";
     case dsl::ExprKind::kSlice: return "slice";
     case dsl::ExprKind::kCall: return "call";
+    case dsl::ExprKind::kReduction: return "reduction";
     case dsl::ExprKind::kBlock: return "block";
   }
   return "";
@@ -70,6 +71,7 @@ class TreeJson {
     if (expr.op != dsl::Operator::kNone) json["op"] = dsl::spelling_of(expr.op);
     if (!expr.name.text.empty()) json["name"] = expr.name.text;
     const auto operands = ast_.operands_of(id);
+    if (expr.kind == dsl::ExprKind::kReduction) json["variable"] = ast_.block_lets[expr.value].text;
     if (expr.kind == dsl::ExprKind::kBlock) {
       for (std::size_t i = 0; i + 1 < operands.size(); ++i) json["lets"].push_back(ast_.block_lets[expr.value + i].text);
     }

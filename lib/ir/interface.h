@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "flexjit/bindings.h"
+#include "flexjit/diagnostic.h"
 #include "ir/program.h"
 
 namespace flexjit::ir {
@@ -30,8 +31,8 @@ struct BufferInterface {
   bool broadcasts = false;
 };
 
-// Which values a param may have. Texts cannot say it; the params of flags do.
-enum class ParamDomain : std::uint8_t { kAny, kFromMinusOne, kPositive };
+// Which values a param may have: those of flags say it, and a reduction that runs up to a param bounds it.
+enum class ParamDomain : std::uint8_t { kAny, kFromMinusOne, kPositive, kReductionBound };
 
 struct ParamInterface {
   std::string name;
@@ -76,6 +77,7 @@ std::string spelling_of(const Extent& extent, const Interface& interface);
 struct Lowered {
   Program program;
   Interface interface;
+  Diagnostics warnings{};
 };
 
 }  // namespace flexjit::ir

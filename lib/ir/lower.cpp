@@ -30,7 +30,8 @@ Interface lower_declarations(const dsl::Checked& checked, ProgramBuilder& builde
   }
   for (const dsl::CheckedParam& param : checked.params) {
     builder.add_param(type_of(param.type));
-    interface.params.push_back({param.name, param.default_value, param.has_default});
+    const ParamDomain domain = param.largest ? ParamDomain::kReductionBound : ParamDomain::kAny;
+    interface.params.push_back({param.name, param.default_value, param.has_default, domain});
   }
   return interface;
 }
@@ -66,7 +67,7 @@ Result<Lowered> lower_checked(const dsl::Checked& checked) {
     mask = lowering.lower_root(checked.mask);
     if (lowering.exhausted()) return too_complex(checked, checked.mask);
   }
-  return Lowered{std::move(builder).finish(score, mask), std::move(interface)};
+  return Lowered{std::move(builder).finish(score, mask), std::move(interface), checked.warnings};
 }
 
 }  // namespace flexjit::ir

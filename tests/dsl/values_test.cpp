@@ -100,6 +100,73 @@ TEST(Values, Scores) {
   for (const auto& [text, expected] : cases) expect_everywhere(score(text), expected, text);
 }
 
+// sum over n in [low, high) of term(n)
+double total(std::int32_t low, std::int32_t high, const std::function<double(std::int32_t)>& term) {
+  double sum = 0;
+  for (std::int32_t n = low; n < high; ++n) sum += term(n);
+  return sum;
+}
+
+TEST(Values, Sums) {
+  using P = Position;
+  const std::pair<const char*, std::function<double(P)>> cases[] = {
+      {"sum(n in 0..4 : n * kv)", [](P p) { return 6 * p.kv; }},
+      {"sum(n in -2..3 : score * n * n)", [](P) { return 7.5; }},
+      {"sum(n in 3..4 : n)", [](P) { return 3; }},
+      {"sum(n in 0..0 : score) + sum(n in 5..2 : kv)", [](P) { return 0; }},
+      {"sum(n in 0..256 : n ^ q)", [](P p) { return total(0, 256, [&](std::int32_t n) { return n ^ p.q; }); }},
+      {"const c : int = 3; sum(n in -c..c + 1 : abs(n - kv))",
+       [](P p) { return total(-3, 4, [&](std::int32_t n) { return std::abs(n - p.kv); }); }},
+      {"sum(n in 0..min(q, 5) : n + 1)", [](P p) { return total(0, std::min(p.q, 5), [](std::int32_t n) { return n + 1; }); }},
+      {"sum(n in 2..min(9, kv, q) : 0.5 * n)",
+       [](P p) { return total(2, std::min(p.kv, p.q), [](std::int32_t n) { return 0.5 * n; }); }},
+      {"sum(n in -1..clamp(kv - q, -3, 6) : 1.5)", [](P p) { return 1.5 * std::max(std::clamp(p.kv - p.q, -3, 6) + 1, 0); }},
+      {"sum(n in 0..4 : sum(m in 0..n + 1 : n * m + kv))",
+       [](P p) {
+         return total(0, 4, [&](std::int32_t n) { return total(0, n + 1, [&](std::int32_t m) { return n * m + p.kv; }); });
+       }},
+      {"sum(n in 0..3 : sum(m in n..min(kv, 7) : m - n))",
+       [](P p) {
+         return total(0, 3, [&](std::int32_t n) { return total(n, std::min(p.kv, 7), [&](std::int32_t m) { return m - n; }); });
+       }},
+      {"def f(c, x) = sum(n in 0..c : n * x); f(3, kv) + f(4, q)", [](P p) { return 3 * p.kv + 6 * p.q; }},
+      {"sum(q in 0..3 : q) + sum(n in 0..2 : (let d = kv - n; d * d))",
+       [](P p) { return 3 + p.kv * p.kv + (p.kv - 1) * (p.kv - 1); }},
+      {"sum(n in 0..3 : int(any(m in 0..n : m == kv)))", [](P p) { return p.kv == 0   ? 2
+                                                                          : p.kv == 1 ? 1
+                                                                                      : 0; }},
+      {"sum(n in 0..4 : 65536 * 32767 * (n // 3) + n)", [](P) { return 65536.0 * 32767 + 6; }},
+  };
+  for (const auto& [text, expected] : cases) expect_everywhere(score(text), expected, text);
+}
+
+// any(n in [low, high) : term(n)); all is its dual.
+bool some(std::int32_t low, std::int32_t high, const std::function<bool(std::int32_t)>& term) {
+  return total(low, high, [&](std::int32_t n) { return term(n) ? 1 : 0; }) > 0;
+}
+bool every(std::int32_t low, std::int32_t high, const std::function<bool(std::int32_t)>& term) {
+  return !some(low, high, [&](std::int32_t n) { return !term(n); });
+}
+
+TEST(Values, AnyAndAll) {
+  using P = Position;
+  const std::pair<const char*, std::function<bool(P)>> cases[] = {
+      {"any(n in 0..3 : kv == 2 * n)", [](P p) { return p.kv % 2 == 0 && p.kv < 6; }},
+      {"all(n in 0..3 : kv != 2 * n)", [](P p) { return p.kv % 2 != 0 || p.kv >= 6; }},
+      {"any(n in 0..0 : true)", [](P) { return false; }},
+      {"all(n in 0..0 : false)", [](P) { return true; }},
+      {"any(n in 0..min(q, 4) : kv == n)", [](P p) { return p.kv < std::min(p.q, 4); }},
+      {"all(n in 1..min(q, 4) : kv % (n + 1) == 0)",
+       [](P p) { return every(1, std::min(p.q, 4), [&](std::int32_t n) { return p.kv % (n + 1) == 0; }); }},
+      {"all(n in 0..3 : any(m in 0..3 : (q + n) % 3 == m))", [](P) { return true; }},
+      {"any(n in 0..7 : kv == q - n) && !all(n in 0..2 : h == n)", [](P p) { return p.q - p.kv >= 0 && p.q - p.kv < 7; }},
+      {"any(\n  n in 0..\n  2 : kv == n)", [](P p) { return p.kv < 2; }},
+  };
+  for (const auto& [text, expected] : cases) {
+    expect_everywhere(mask(text), [&](P p) { return expected(p) ? 1.0 : 0.0; }, text);
+  }
+}
+
 TEST(Values, Masks) {
   using P = Position;
   const std::pair<const char*, std::function<bool(P)>> cases[] = {

@@ -15,8 +15,9 @@ using Json = nlohmann::ordered_json;
 
 // One line an input, so that a program reads reply by reply.
 void print_json_line(const std::string& input, const Reply& reply) {
-  Json json = {{"input", input}, {"errors", Json::array()}, {"text", reply.text}, {"speed", nullptr}};
-  for (const Diagnostic& error : reply.errors) json["errors"].push_back(error_json(error));
+  Json json = {{"input", input}, {"errors", nullptr}, {"warnings", nullptr}, {"text", reply.text}, {"speed", nullptr}};
+  json["errors"] = diagnostics_json(reply.errors);
+  json["warnings"] = diagnostics_json(reply.warnings);
   if (reply.speed)
     json["speed"] = {{"compile_ms", reply.speed->compile_ms},
                      {"run_ms", reply.speed->run_ms},
@@ -39,7 +40,7 @@ int repl_command(const ReplOptions& options) {
     if (options.output == Output::kJson)
       print_json_line(*line, reply);
     else
-      fmt::print("{}{}", reply.text, render(reply.errors));
+      fmt::print("{}{}{}", render(reply.warnings), reply.text, render(reply.errors));
     std::fflush(stdout);
     if (reply.ends_session) break;
   }

@@ -22,6 +22,7 @@ struct Speed {
 
 struct Reply {
   Diagnostics errors{};
+  Diagnostics warnings{};
   std::string text{};  // ends in a line end, or is empty
   std::optional<Speed> speed{};
   bool ends_session = false;

@@ -111,6 +111,7 @@ Reply Session::accept(Text text) {
   if (!reply.errors.empty()) return reply;
   Reply measured = speed("");
   measured.text = reply.text + measured.text;
+  measured.warnings = flexjit::check(spec());
   return measured;
 }
 

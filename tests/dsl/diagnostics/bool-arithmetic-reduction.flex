@@ -1,0 +1,1 @@
+score = score + sum(n in 0..4 : kv_idx == n)
