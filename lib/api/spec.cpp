@@ -81,7 +81,7 @@ std::size_t SpecHash::operator()(const AttentionSpec& spec) const {
   const plan::ElementTypes types = types_of(spec);
   mix(static_cast<std::size_t>(types.q) << 16 | static_cast<std::size_t>(types.kv) << 8 | static_cast<std::size_t>(types.out));
   mix(spec.window ? static_cast<std::size_t>(spec.window->left) : 0U);
-  mix(spec.softcap ? std::bit_cast<std::uint32_t>(*spec.softcap) : 0U);
+  mix(spec.softcap ? std::bit_cast<std::uint64_t>(*spec.softcap) : 0U);
   mix(spec.scale ? std::bit_cast<std::uint64_t>(*spec.scale) : 0U);
   return seed;
 }

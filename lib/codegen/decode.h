@@ -95,12 +95,14 @@ class DecodeEmitter {
 
   Ptr scratch_at(std::int64_t section, Index row, std::int64_t row_elements, Index column);
   Ptr score_at(Index row, Index column) { return scratch_at(scratch_.s, row, key_.tiling.kv_tile, column); }
-  Ptr row_value_at(std::int32_t slot, Index row) {
-    return scratch_at(scratch_.row_values, e_.index(slot), key_.tiling.q_tile, row);
+  // Where values of `width` entries each lie from `slot` on.
+  Ptr row_value_at(std::int32_t slot, Index row, std::int32_t width) {
+    return scratch_at(scratch_.row_values, e_.index(slot), key_.tiling.q_tile, e_.mul(row, e_.index(width)));
   }
-  Ptr column_value_at(std::int32_t slot, Index offset) {
-    return scratch_at(scratch_.column_values, e_.index(slot), key_.tiling.kv_tile, offset);
+  Ptr column_value_at(std::int32_t slot, Index offset, std::int32_t width) {
+    return scratch_at(scratch_.column_values, e_.index(slot), key_.tiling.kv_tile, e_.mul(offset, e_.index(width)));
   }
+  std::int32_t width_of(std::uint32_t node) const { return plan::width_of(key_.program, ir::Id{node}); }
   Ptr key_number_at(Index column) { return e_.at(e_.at_byte(scratch_base_, scratch_.keys), column); }
   Ptr output_at(Index row, Index dim) { return e_.at(item_.o, e_.add(e_.mul(row, e_.index(layout_.v_padded)), dim)); }
 

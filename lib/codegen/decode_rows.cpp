@@ -102,8 +102,9 @@ void DecodeEmitter::emit_row_values() {
     expressions_->evaluate(scope, plan::Level::kRow, all_nodes(key_.program));
     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
       if (hoisting_.level[i] != plan::Level::kRow) continue;
-      if (const auto slot = hoisting_.value_slot[i]; slot >= 0) e_.store(to_entry(e_, scope.value[i]), row_value_at(slot, r));
-      if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) e_.store(to_entry(e_, scope.flag[i]), row_value_at(slot, r));
+      if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
+        e_.store(to_entry(e_, scope.value[i]), row_value_at(slot, r, width_of(i)));
+      if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) e_.store(to_entry(e_, scope.flag[i]), row_value_at(slot, r, 1));
     }
   });
 }
@@ -121,9 +122,9 @@ void DecodeEmitter::emit_column_values(Index kv) {
     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
       if (hoisting_.level[i] != plan::Level::kColumn) continue;
       if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-        e_.store(to_entry(e_, scope.value[i]), column_value_at(slot, offset));
+        e_.store(to_entry(e_, scope.value[i]), column_value_at(slot, offset, width_of(i)));
       if (const auto slot = hoisting_.flag_slot[i]; slot >= 0)
-        e_.store(to_entry(e_, scope.flag[i]), column_value_at(slot, offset));
+        e_.store(to_entry(e_, scope.flag[i]), column_value_at(slot, offset, 1));
     }
   });
 }
@@ -135,9 +136,9 @@ Scope DecodeEmitter::row_scope(Index row) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != plan::Level::kRow) continue;
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-      scope.value[i] = from_entry(e_, row_value_at(slot, row), key_.program.nodes()[i].type, scalar);
+      scope.value[i] = from_entry(e_, row_value_at(slot, row, width_of(i)), key_.program.nodes()[i].type, scalar);
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0)
-      scope.flag[i] = from_entry(e_, row_value_at(slot, row), ir::Type::kBool, scalar);
+      scope.flag[i] = from_entry(e_, row_value_at(slot, row, 1), ir::Type::kBool, scalar);
   }
   return scope;
 }
@@ -147,9 +148,9 @@ void DecodeEmitter::load_column_values(Scope& scope, Index offset) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (hoisting_.level[i] != plan::Level::kColumn) continue;
     if (const auto slot = hoisting_.value_slot[i]; slot >= 0)
-      scope.value[i] = from_entry(e_, column_value_at(slot, offset), key_.program.nodes()[i].type, vector);
+      scope.value[i] = from_entry(e_, column_value_at(slot, offset, width_of(i)), key_.program.nodes()[i].type, vector);
     if (const auto slot = hoisting_.flag_slot[i]; slot >= 0)
-      scope.flag[i] = from_entry(e_, column_value_at(slot, offset), ir::Type::kBool, vector);
+      scope.flag[i] = from_entry(e_, column_value_at(slot, offset, 1), ir::Type::kBool, vector);
   }
 }
 

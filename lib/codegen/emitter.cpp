@@ -3,6 +3,8 @@
 
 #include <llvm/IR/Intrinsics.h>
 
+#include <limits>
+
 namespace flexjit::codegen {
 
 SourceScope::SourceScope(plan::Provenance& current, const plan::Provenance& inner, llvm::IRBuilder<>& builder,
@@ -50,6 +52,9 @@ void Emitter::end_function() { builder_.CreateRetVoid(); }
 Float Emitter::constant(float value) { return {llvm::ConstantFP::get(builder_.getFloatTy(), static_cast<double>(value))}; }
 Float Emitter::real(double value) { return {llvm::ConstantFP::get(real_type(), value)}; }
 Int Emitter::constant_int(std::int32_t value) { return {builder_.getInt32(static_cast<std::uint32_t>(value))}; }
+Int Emitter::constant_like(Int shape, std::int64_t value) {
+  return {llvm::ConstantInt::getSigned(shape.value->getType()->getScalarType(), value)};
+}
 Bool Emitter::constant_bool(bool value) { return {builder_.getInt1(value)}; }
 Index Emitter::index(std::int64_t value) { return {builder_.getInt64(static_cast<std::uint64_t>(value))}; }
 
@@ -166,14 +171,32 @@ Index Emitter::lane_bits(Bool vector) {
 Index Emitter::low_bits(Index count) { return lshr(index(-1), sub(index(64), count)); }
 
 Float Emitter::to_float(Int a) { return {builder_.CreateSIToFP(a.value, shaped(builder_.getFloatTy(), a.value))}; }
-Float Emitter::to_real(Int a) { return {builder_.CreateSIToFP(a.value, shaped(real_type(), a.value))}; }
+// Lane by lane from longs: some targets would round vectors to fp64 first.
+Float Emitter::to_real(Int a) {
+  if (!is_long(a) || !is_vector(a.value)) return {builder_.CreateSIToFP(a.value, shaped(real_type(), a.value))};
+  llvm::Value* all = llvm::PoisonValue::get(shaped(real_type(), a.value));
+  for (int lane = 0; lane < lanes_; ++lane) {
+    const auto number = static_cast<std::uint64_t>(lane);
+    auto* one = builder_.CreateSIToFP(builder_.CreateExtractElement(a.value, number), real_type());
+    all = builder_.CreateInsertElement(all, one, number);
+  }
+  return {all};
+}
 Float Emitter::to_real(Float a) { return {builder_.CreateFPCast(a.value, shaped(real_type(), a.value))}; }
 Int Emitter::to_int(Float a) { return {builder_.CreateFPToSI(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 Int Emitter::to_int(Bool a) { return {builder_.CreateZExt(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 Float Emitter::bits_as_float(Int a) { return {builder_.CreateBitCast(a.value, shaped(builder_.getFloatTy(), a.value))}; }
 Int Emitter::bits_as_int(Float a) { return {builder_.CreateBitCast(a.value, shaped(builder_.getInt32Ty(), a.value))}; }
 
-Index Emitter::widen(Int scalar) { return {builder_.CreateSExt(scalar.value, builder_.getInt64Ty())}; }
+Index Emitter::widen(Int scalar) { return {builder_.CreateSExtOrTrunc(scalar.value, builder_.getInt64Ty())}; }
+Int Emitter::to_long(Int a) { return {builder_.CreateSExt(a.value, shaped(builder_.getInt64Ty(), a.value))}; }
+Int Emitter::saturated(Int a) {
+  const Int least = constant_like(a, std::numeric_limits<std::int32_t>::min());
+  const Int most = constant_like(a, std::numeric_limits<std::int32_t>::max());
+  const Int above = select(compare(llvm::CmpInst::ICMP_SLT, a, least), least, a);
+  const Int within = select(compare(llvm::CmpInst::ICMP_SGT, above, most), most, above);
+  return {builder_.CreateTrunc(within.value, shaped(builder_.getInt32Ty(), a.value))};
+}
 Index Emitter::widen_bool(Bool scalar) { return {builder_.CreateZExt(scalar.value, builder_.getInt64Ty())}; }
 Int Emitter::narrow(Index a) { return {builder_.CreateTrunc(a.value, builder_.getInt32Ty())}; }
 Index Emitter::add(Index a, Index b) { return {builder_.CreateNSWAdd(a.value, b.value)}; }
@@ -249,6 +272,13 @@ Int Emitter::load_int(Ptr address, const char* name) {
 Int Emitter::load_int_vector(Ptr address) {
   auto* type = llvm::FixedVectorType::get(builder_.getInt32Ty(), static_cast<unsigned>(lanes_));
   return {builder_.CreateAlignedLoad(type, address.value, llvm::Align(4))};
+}
+
+Int Emitter::load_long(Ptr address) { return {load_index(address).value}; }
+
+Int Emitter::load_long_vector(Ptr address) {
+  auto* type = llvm::FixedVectorType::get(builder_.getInt64Ty(), static_cast<unsigned>(lanes_));
+  return {builder_.CreateAlignedLoad(type, address.value, llvm::Align(8))};
 }
 
 Index Emitter::load_index(Ptr address, const char* name) {

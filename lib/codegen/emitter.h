@@ -1,7 +1,7 @@
-// Typed emission over IRBuilder. Float, Int and Bool are an fp32 (or fp64), i32 or i1 that is either one scalar or one vector
-// of the kernel's lanes; an operation on a scalar and a vector broadcasts the scalar, one on fp32 and fp64 widens the fp32. A
-// "real" is a Float of the type that the kernel sums in: fp64 in fp64 kernels, else fp32. Index is a 64-bit scalar. Functions
-// return values; only emit_* functions elsewhere, and the stores and control flow here, append effects.
+// Typed emission over IRBuilder. Float, Int and Bool are an fp32 (or fp64), i32 (or i64: a long) or i1 that is either one
+// scalar or one vector of the kernel's lanes; an operation on a scalar and a vector broadcasts the scalar, one on fp32 and fp64
+// widens the fp32. A "real" is a Float of the type that the kernel sums in: fp64 in fp64 kernels, else fp32. Index is a 64-bit
+// scalar. Functions return values; only emit_* functions elsewhere, and the stores and control flow here, append effects.
 #pragma once
 
 #include <llvm/ADT/STLFunctionalExtras.h>
@@ -78,6 +78,7 @@ class Emitter {
   Float constant(float value);
   Float real(double value);
   Int constant_int(std::int32_t value);
+  Int constant_like(Int shape, std::int64_t value);  // of its width, a scalar
   Bool constant_bool(bool value);
   Index index(std::int64_t value);
   static bool is_double(Float x) { return x.value->getType()->getScalarType()->isDoubleTy(); }
@@ -89,6 +90,7 @@ class Emitter {
   }
   // The scalar type's vector type or itself: the type that has `shape`'s shape.
   llvm::Type* shaped(llvm::Type* scalar, llvm::Value* shape);
+  static bool is_long(Int x) { return x.value->getType()->getScalarType()->isIntegerTy(64); }
   Int lane_numbers();  // 0, 1, ..., lanes - 1
   Int first_lane(Int vector);
 
@@ -128,14 +130,16 @@ class Emitter {
   Index low_bits(Index count);   // the lowest `count` bits, count in [1, 64]
 
   Float to_float(Int a);  // fp32
-  Float to_real(Int a);
+  Float to_real(Int a);   // one rounding
   Float to_real(Float a);
   Int to_int(Float a);  // toward zero; the caller keeps it inside int32
   Int to_int(Bool a);   // 0 or 1
   Float bits_as_float(Int a);
   Int bits_as_int(Float a);
 
-  Index widen(Int scalar);
+  Index widen(Int scalar);  // of either width
+  Int to_long(Int a);
+  Int saturated(Int a);           // a long as an int
   Index widen_bool(Bool scalar);  // 0 or 1
   Int narrow(Index a);
   Index add(Index a, Index b);
@@ -172,6 +176,8 @@ class Emitter {
   Float load_vector(Ptr address, int alignment = 4);
   Int load_int(Ptr address, const char* name = "");
   Int load_int_vector(Ptr address);
+  Int load_long(Ptr address);
+  Int load_long_vector(Ptr address);
   Index load_index(Ptr address, const char* name = "");
   Ptr load_pointer(Ptr address, const char* name = "");
   void store(llvm::Value* value, Ptr address, int alignment = 4);

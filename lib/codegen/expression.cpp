@@ -109,7 +109,9 @@ llvm::Value* ExpressionEmitter::node(Scope& scope, Id id) {
     case Op::kGe: return comparison(scope, id);
     case Op::kIntToFloat:
     case Op::kFloatToInt:
-    case Op::kBoolToInt: return conversion(scope, id);
+    case Op::kBoolToInt:
+    case Op::kIntToLong:
+    case Op::kLongToInt: return conversion(scope, id);
     case Op::kFloor:
     case Op::kCeil:
     case Op::kRound:
@@ -135,6 +137,7 @@ llvm::Value* ExpressionEmitter::leaf(Id id) {
       case ir::Type::kInt: return e_.constant_int(program_.const_int(id)).value;
       case ir::Type::kFloat: return e_.real(program_.const_float(id)).value;
       case ir::Type::kBool: return e_.constant_bool(program_.const_bool(id)).value;
+      case ir::Type::kLong: return e_.index(program_.const_long(id)).value;
     }
   }
   if (node.op == Op::kParam) return load_param(e_, fields_.launch, node.payload, node.type);

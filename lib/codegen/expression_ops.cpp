@@ -27,9 +27,9 @@ llvm::Value* float_arithmetic(Emitter& e, Op op, Float a, Float b) {
 }
 
 llvm::Value* int_arithmetic(Emitter& e, Op op, Int a, Int b) {
-  if (op == Op::kNeg) return e.sub(e.constant_int(0), a).value;
-  if (op == Op::kAbs)
-    return e.select(e.compare(Predicate::ICMP_SLT, a, e.constant_int(0)), e.sub(e.constant_int(0), a), a).value;
+  const Int zero = e.constant_like(a, 0);
+  if (op == Op::kNeg) return e.sub(zero, a).value;
+  if (op == Op::kAbs) return e.select(e.compare(Predicate::ICMP_SLT, a, zero), e.sub(zero, a), a).value;
   if (op == Op::kAdd) return e.add(a, b).value;
   if (op == Op::kSub) return e.sub(a, b).value;
   if (op == Op::kMul) return e.mul(a, b).value;
@@ -75,7 +75,8 @@ llvm::Value* ExpressionEmitter::logic(const Scope& scope, Id id) {
     llvm::Value* yes = scope.value[operands[1].index];
     switch (program_.node(id).type) {
       case ir::Type::kFloat: return e_.select(Bool{a}, Float{yes}, Float{b}).value;
-      case ir::Type::kInt: return e_.select(Bool{a}, Int{yes}, Int{b}).value;
+      case ir::Type::kInt:
+      case ir::Type::kLong: return e_.select(Bool{a}, Int{yes}, Int{b}).value;
       case ir::Type::kBool: return e_.select(Bool{a}, Bool{yes}, Bool{b}).value;
     }
   }
@@ -89,8 +90,8 @@ llvm::Value* ExpressionEmitter::logic(const Scope& scope, Id id) {
   if (op == Op::kAnd) return e_.bit_and(Int{a}, Int{b}).value;
   if (op == Op::kOr) return e_.bit_or(Int{a}, Int{b}).value;
   if (op == Op::kXor) return e_.bit_xor(Int{a}, Int{b}).value;
-  if (op == Op::kNot) return e_.bit_xor(Int{a}, e_.constant_int(-1)).value;
-  const Int amount = e_.bit_and(Int{b}, e_.constant_int(31));
+  if (op == Op::kNot) return e_.bit_xor(Int{a}, e_.constant_like(Int{a}, -1)).value;
+  const Int amount = e_.bit_and(Int{b}, e_.constant_like(Int{b}, Emitter::is_long(Int{b}) ? 63 : 31));
   if (op == Op::kShl) return e_.shl(Int{a}, amount).value;
   FLEXJIT_CHECK(op == Op::kShr);
   return e_.shr(Int{a}, amount).value;
@@ -103,7 +104,8 @@ llvm::Value* ExpressionEmitter::comparison(const Scope& scope, Id id) {
   llvm::Value* b = scope.value[operands[1].index];
   switch (program_.node(operands[0]).type) {
     case ir::Type::kFloat: return e_.compare(order, Float{a}, Float{b}).value;
-    case ir::Type::kInt: return e_.compare(predicate, Int{a}, Int{b}).value;
+    case ir::Type::kInt:
+    case ir::Type::kLong: return e_.compare(predicate, Int{a}, Int{b}).value;
     case ir::Type::kBool: {
       const Bool differ = e_.logical_xor(Bool{a}, Bool{b});
       return order == FloatOrder::kNe ? differ.value : e_.logical_not(differ).value;
@@ -117,6 +119,8 @@ llvm::Value* ExpressionEmitter::conversion(const Scope& scope, Id id) {
   const Op op = program_.node(id).op;
   if (op == Op::kIntToFloat) return e_.to_real(Int{a}).value;
   if (op == Op::kFloatToInt) return emit_float_to_int(e_, Float{a}).value;
+  if (op == Op::kIntToLong) return e_.to_long(Int{a}).value;
+  if (op == Op::kLongToInt) return e_.saturated(Int{a}).value;
   FLEXJIT_CHECK(op == Op::kBoolToInt);
   return e_.to_int(Bool{a}).value;
 }

@@ -71,6 +71,7 @@ llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type typ
     case ir::Type::kInt: return e.load_int(param).value;
     case ir::Type::kFloat: return load_number(e, param).value;
     case ir::Type::kBool: return e.compare(llvm::CmpInst::ICMP_NE, e.load_int(param), e.constant_int(0)).value;
+    case ir::Type::kLong: break;  // no param has it
   }
   return nullptr;
 }

@@ -1,6 +1,7 @@
-// Floor division of int32. x86 has no vector integer division, so a divisor that is the same for all lanes becomes a
-// multiplication by its reciprocal in 64 bits: the reciprocal is worked out by scalar instructions that are put where the
-// divisor itself was computed, hence outside the loops over lanes. A constant divisor is left to LLVM's multiply-high sequence.
+// Floor division of int32, and of longs by the processor's own division. x86 has no vector integer division, so a divisor that
+// is the same for all lanes becomes a multiplication by its reciprocal in 64 bits: the reciprocal is worked out by scalar
+// instructions that are put where the divisor itself was computed, hence outside the loops over lanes. A constant divisor is
+// left to LLVM's multiply-high sequence.
 #include <llvm/IR/Constants.h>
 #include <llvm/IR/Intrinsics.h>
 
@@ -154,7 +155,33 @@ Division divide_lane_by_lane(Emitter& e, Int a, Int b) {
   return {quotient, e.select(by_zero, zero, division.remainder)};
 }
 
+// By one instruction a lane; a constant power of two is a shift.
+Division divide_longs(Emitter& e, Int a, Int b) {
+  auto& ir = e.ir();
+  const Int zero = e.constant_like(a, 0), one = e.constant_like(a, 1);
+  const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(b.value);
+  if (constant != nullptr && constant->getValue().isStrictlyPositive() && constant->getValue().isPowerOf2()) {
+    const std::int64_t divisor = constant->getSExtValue();
+    const Int shift = e.constant_like(a, std::countr_zero(static_cast<std::uint64_t>(divisor)));
+    return {e.shr(a, shift), e.bit_and(a, e.constant_like(a, divisor - 1))};
+  }
+  e.match(a, b);
+  const Bool by_zero = e.compare(llvm::CmpInst::ICMP_EQ, b, zero);
+  const Bool by_minus_one = e.compare(llvm::CmpInst::ICMP_EQ, b, e.constant_like(a, -1));
+  const Int safe = e.select(e.logical_or(by_zero, by_minus_one), one, b);
+  const Int toward_zero{ir.CreateSDiv(a.value, safe.value)};
+  const Int rest = e.sub(a, e.mul(toward_zero, safe));
+  const Bool inexact = e.compare(llvm::CmpInst::ICMP_NE, rest, zero);
+  const Bool signs_differ = e.compare(llvm::CmpInst::ICMP_SLT, e.bit_xor(rest, safe), zero);
+  const Bool below = e.logical_and(inexact, signs_differ);
+  Int quotient = e.select(below, e.sub(toward_zero, one), toward_zero);
+  quotient = e.select(by_minus_one, e.sub(zero, a), quotient);
+  const Bool nothing = e.logical_or(by_zero, by_minus_one);
+  return {e.select(by_zero, zero, quotient), e.select(nothing, zero, e.select(below, e.add(rest, safe), rest))};
+}
+
 Division floor_divide(Emitter& e, Int a, Int b) {
+  if (Emitter::is_long(a)) return divide_longs(e, a, b);
   if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(b.value)) {
     return divide_by_constant(e, a, static_cast<std::int32_t>(constant->getSExtValue()));
   }

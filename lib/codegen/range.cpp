@@ -2,6 +2,8 @@
 // range, and whatever needs it has none either.
 #include "codegen/range.h"
 
+#include <llvm/IR/Intrinsics.h>
+
 #include <limits>
 
 namespace flexjit::codegen {
@@ -19,7 +21,7 @@ RangeEmitter::RangeEmitter(Emitter& e, const ir::Program& program)
     : e_(e), program_(program), ranges_(program.size()), choices_(program.size()) {}
 
 void RangeEmitter::set_uniform(Id id, llvm::Value* value) {
-  if (program_.node(id).type == ir::Type::kInt) {
+  if (ir::is_int(program_.node(id).type)) {
     const Index wide = e_.widen(Int{value});
     set(id, Range{wide, wide});
   }
@@ -46,7 +48,8 @@ Choice RangeEmitter::mask() {
 
 void RangeEmitter::evaluate(Id id) {
   switch (program_.node(id).type) {
-    case ir::Type::kInt: ranges_[id.index] = arithmetic(id); break;
+    case ir::Type::kInt:
+    case ir::Type::kLong: ranges_[id.index] = arithmetic(id); break;
     case ir::Type::kBool: {
       const auto compared = comparison(id);
       choices_[id.index] = compared ? compared : logic(id);
@@ -61,11 +64,54 @@ Range RangeEmitter::within_int32(Range range) {
   return {e_.select(wraps, e_.index(kLeast), range.least), e_.select(wraps, e_.index(kGreatest), range.greatest)};
 }
 
-Range RangeEmitter::product(Range a, Range b) {
-  const Index corners[] = {e_.mul(a.least, b.least), e_.mul(a.least, b.greatest), e_.mul(a.greatest, b.least),
-                           e_.mul(a.greatest, b.greatest)};
-  return {e_.min(e_.min(corners[0], corners[1]), e_.min(corners[2], corners[3])),
-          e_.max(e_.max(corners[0], corners[1]), e_.max(corners[2], corners[3]))};
+namespace {
+
+// Ends of ranges under operations whose results may leave 64 bits.
+class Ends {
+ public:
+  explicit Ends(Emitter& e) : e_(e), overflow_(e.constant_bool(false)) {}
+
+  Index add(Index a, Index b) { return operation(llvm::Intrinsic::sadd_with_overflow, a, b); }
+  Index sub(Index a, Index b) { return operation(llvm::Intrinsic::ssub_with_overflow, a, b); }
+  Index mul(Index a, Index b) { return operation(llvm::Intrinsic::smul_with_overflow, a, b); }
+  Bool overflow() const { return overflow_; }
+
+ private:
+  Index operation(llvm::Intrinsic::ID id, Index a, Index b) {
+    auto* result = e_.ir().CreateBinaryIntrinsic(id, a.value, b.value);
+    overflow_ = e_.logical_or(overflow_, Bool{e_.ir().CreateExtractValue(result, 1)});
+    return {e_.ir().CreateExtractValue(result, 0)};
+  }
+
+  Emitter& e_;
+  Bool overflow_;
+};
+
+Range range_of_ends(Emitter& e, Ends& ends, Op op, Range a, Range b) {
+  const Index zero = e.index(0);
+  if (op == Op::kAdd) return {ends.add(a.least, b.least), ends.add(a.greatest, b.greatest)};
+  if (op == Op::kSub) return {ends.sub(a.least, b.greatest), ends.sub(a.greatest, b.least)};
+  if (op == Op::kNeg) return {ends.sub(zero, a.greatest), ends.sub(zero, a.least)};
+  if (op == Op::kAbs) {
+    const Index down = ends.sub(zero, a.greatest), up = ends.sub(zero, a.least);
+    return {e.max(zero, e.max(a.least, down)), e.max(a.greatest, up)};
+  }
+  const Index corners[] = {ends.mul(a.least, b.least), ends.mul(a.least, b.greatest), ends.mul(a.greatest, b.least),
+                           ends.mul(a.greatest, b.greatest)};
+  return {e.min(e.min(corners[0], corners[1]), e.min(corners[2], corners[3])),
+          e.max(e.max(corners[0], corners[1]), e.max(corners[2], corners[3]))};
+}
+
+}  // namespace
+
+// Of an operation whose result may leave the type: then anything.
+Range RangeEmitter::wrapping(ir::Type type, Op op, Range a, Range b) {
+  Ends ends(e_);
+  const Range range = range_of_ends(e_, ends, op, a, b);
+  if (type == ir::Type::kInt) return within_int32(range);
+  using Limits = std::numeric_limits<std::int64_t>;
+  return {e_.select(ends.overflow(), e_.index(Limits::min()), range.least),
+          e_.select(ends.overflow(), e_.index(Limits::max()), range.greatest)};
 }
 
 std::optional<Range> RangeEmitter::selected(Id id) {
@@ -84,7 +130,8 @@ std::optional<Range> RangeEmitter::arithmetic(Id id) {
   const Op op = program_.node(id).op;
   const auto operands = program_.operands(id);
   if (op == Op::kConst) {
-    const Index value = e_.index(program_.const_int(id));
+    const bool is_long = program_.node(id).type == ir::Type::kLong;
+    const Index value = e_.index(is_long ? program_.const_long(id) : program_.const_int(id));
     return Range{value, value};
   }
   if (operands.empty() || op == Op::kRead) return std::nullopt;
@@ -97,17 +144,15 @@ std::optional<Range> RangeEmitter::arithmetic(Id id) {
   const auto a = range_of(operands.front());
   const auto b = range_of(operands.back());
   if (!a || !b) return std::nullopt;
-  if (op == Op::kAdd) return within_int32({e_.add(a->least, b->least), e_.add(a->greatest, b->greatest)});
-  if (op == Op::kSub) return within_int32({e_.sub(a->least, b->greatest), e_.sub(a->greatest, b->least)});
-  if (op == Op::kNeg) return within_int32({e_.sub(e_.index(0), a->greatest), e_.sub(e_.index(0), a->least)});
-  if (op == Op::kMul) return within_int32(product(*a, *b));
   if (op == Op::kMin) return Range{e_.min(a->least, b->least), e_.min(a->greatest, b->greatest)};
   if (op == Op::kMax) return Range{e_.max(a->least, b->least), e_.max(a->greatest, b->greatest)};
-  if (op == Op::kAbs) {
-    const Index down = e_.sub(e_.index(0), a->greatest);
-    const Index up = e_.sub(e_.index(0), a->least);
-    return within_int32({e_.max(e_.index(0), e_.max(a->least, down)), e_.max(a->greatest, up)});
+  if (op == Op::kIntToLong) return a;
+  if (op == Op::kLongToInt) {
+    const auto clamped = [&](Index x) { return e_.max(e_.index(kLeast), e_.min(x, e_.index(kGreatest))); };
+    return Range{clamped(a->least), clamped(a->greatest)};
   }
+  const bool may_wrap = op == Op::kAdd || op == Op::kSub || op == Op::kNeg || op == Op::kMul || op == Op::kAbs;
+  if (may_wrap) return wrapping(program_.node(id).type, op, *a, *b);
   return std::nullopt;
 }
 

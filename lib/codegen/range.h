@@ -18,7 +18,7 @@ struct Choice {
   Bool all;
 };
 
-// An int over a rectangle lies in [least, greatest], both within int32.
+// An int or long over a rectangle lies in [least, greatest], both within its type.
 struct Range {
   Index least;
   Index greatest;
@@ -39,10 +39,10 @@ class RangeEmitter {
   bool is_set(ir::Id id) const;
   void evaluate(ir::Id id);
   std::optional<Range> arithmetic(ir::Id id);
+  Range wrapping(ir::Type type, ir::Op op, Range a, Range b);
   std::optional<Choice> comparison(ir::Id id);
   std::optional<Choice> logic(ir::Id id);
   std::optional<Range> selected(ir::Id id);
-  Range product(Range a, Range b);
   Range within_int32(Range range);
   std::optional<Range> range_of(ir::Id id) const { return ranges_[id.index]; }
   std::optional<Choice> choice_of(ir::Id id) const { return choices_[id.index]; }

@@ -78,13 +78,13 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
   auto* f32 = e.shaped(ir.getFloatTy(), stored);
   switch (dtype) {
     case DType::kF32:
+    case DType::kI64:
     case DType::kI32: return stored;
     case DType::kF64: return ir.CreateFPTrunc(stored, f32);
     case DType::kF16:
       if (has_half_conversions(e.isa())) return ir.CreateFPExt(ir.CreateBitCast(stored, half_type(e, stored)), f32);
       return half_to_float(e, Int{ir.CreateZExt(stored, i32)}).value;
     case DType::kBF16: return e.bits_as_float(e.shl(Int{ir.CreateZExt(stored, i32)}, e.constant_int(16))).value;
-    case DType::kI64: return ir.CreateTrunc(stored, i32);
     case DType::kI8: return ir.CreateSExt(stored, i32);
     case DType::kU8: return ir.CreateZExt(stored, i32);
     case DType::kBool: return ir.CreateIsNotNull(stored);

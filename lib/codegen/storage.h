@@ -10,7 +10,7 @@ namespace flexjit::codegen {
 llvm::Type* storage_type(Emitter& e, DType dtype);
 Ptr at_element(Emitter& e, Ptr base, Index elements, DType dtype);
 
-// A stored scalar or vector -> the value that it stands for: fp32 (fp64 loses bits), int32 or bool. Exact but for fp64 and i64.
+// A stored scalar or vector -> the value that it stands for: fp32 (fp64 loses bits), int, long or bool. Exact but for fp64.
 llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype);
 // The same as a program reads it, whose floats are reals: fp64 in fp64 kernels, where nothing is lost.
 llvm::Value* as_read(Emitter& e, llvm::Value* stored, DType dtype);

@@ -1,5 +1,5 @@
-// Values of nodes <-> entries of the tables in the scratch: reals and ints as they are, bools as 0 and -1. Entries have 4
-// bytes; a value of 8 takes two (plan::width_of).
+// Values of nodes <-> entries of the tables in the scratch: reals, ints and longs as they are, bools as 0 and -1. Entries have
+// 4 bytes; a value of 8 takes two (plan::width_of).
 #pragma once
 
 #include "codegen/emitter.h"
@@ -19,6 +19,7 @@ inline llvm::Value* from_entry(Emitter& e, Ptr address, ir::Type type, llvm::Typ
     const auto alignment = static_cast<int>(e.real_bytes());
     return vector ? e.load_reals(address, alignment).value : e.load_real(address).value;
   }
+  if (type == ir::Type::kLong) return vector ? e.load_long_vector(address).value : e.load_long(address).value;
   const Int bits = vector ? e.load_int_vector(address) : e.load_int(address);
   if (type == ir::Type::kInt) return bits.value;
   return e.compare(llvm::CmpInst::ICMP_NE, bits, e.constant_int(0)).value;

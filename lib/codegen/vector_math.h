@@ -50,8 +50,8 @@ Float emit_floor_mod(Emitter& e, Float a, Float b);
 // Toward zero, saturating, NaN gives 0.
 Int emit_float_to_int(Emitter& e, Float x);
 
-// Floor division and its remainder; 0 where b == 0, INT_MIN // -1 wraps. Exact. A vector divided by a scalar costs a
-// multiplication: what depends on the scalar alone is emitted behind the instruction that defines it.
+// Floor division and its remainder, of ints or of longs; 0 where b == 0, INT_MIN // -1 wraps. Exact. A vector of ints divided
+// by a scalar costs a multiplication: what depends on the scalar alone is emitted behind the instruction that defines it.
 Int emit_floor_div(Emitter& e, Int a, Int b);
 Int emit_floor_mod(Emitter& e, Int a, Int b);
 

@@ -133,11 +133,13 @@ Choice ForwardEmitter::panel_mask(const KeyTile& tile, Index group, Index panel)
     const std::int32_t slot = hoisting_.range_slot[i];
     if (slot < 0) continue;
     const bool of_rows = hoisting_.level[i] == Level::kRow;
-    const Index entry = e_.mul(of_rows ? group : panel, e_.index(2));
+    const std::int32_t width = plan::width_of(program, id);
+    const Index entry = e_.mul(of_rows ? group : panel, e_.index(2 * width));
     const std::int64_t entries = 2 * (of_rows ? groups() : key_.tiling.kv_tile / e_.lanes());
     const Ptr at = entry_at(of_rows ? scratch_.row_ranges : scratch_.column_ranges, slot, entries, entry);
-    const Int least = e_.load_int(at), greatest = e_.load_int(e_.at_byte(at, 4));
-    if (node.type == ir::Type::kInt) {
+    const auto end = [&](Ptr address) { return width == 2 ? e_.load_long(address) : e_.load_int(address); };
+    const Int least = end(at), greatest = end(e_.at_byte(at, 4 * width));
+    if (ir::is_int(node.type)) {
       ranges.set(id, Range{e_.widen(least), e_.widen(greatest)});
     } else {  // entries are 0 and -1
       const auto is_set = [&](Int entry_bits) { return e_.compare(llvm::CmpInst::ICMP_NE, entry_bits, e_.constant_int(0)); };
@@ -156,15 +158,17 @@ void ForwardEmitter::emit_row_ranges() {
     for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
       const std::int32_t slot = hoisting_.range_slot[i];
       if (slot < 0 || hoisting_.level[i] != Level::kRow) continue;
+      const std::int32_t width = plan::width_of(key_.program, Id{i});
       llvm::Value *least = nullptr, *greatest = nullptr;
       for (int r = 0; r < key_.tiling.micro_rows; ++r) {
-        llvm::Value* value = e_.load_int(value_at(Level::kRow, hoisting_.value_slot[i], e_.add(row, e_.index(r)), 1)).value;
+        const Ptr from = value_at(Level::kRow, hoisting_.value_slot[i], e_.add(row, e_.index(r)), width);
+        llvm::Value* value = (width == 2 ? e_.load_long(from) : e_.load_int(from)).value;
         least = least == nullptr ? value : ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, least, value);
         greatest = greatest == nullptr ? value : ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, greatest, value);
       }
-      const Ptr at = entry_at(scratch_.row_ranges, slot, 2 * groups(), e_.mul(group, e_.index(2)));
+      const Ptr at = entry_at(scratch_.row_ranges, slot, 2 * groups(), e_.mul(group, e_.index(2 * width)));
       e_.store(least, at);
-      e_.store(greatest, e_.at_byte(at, 4));
+      e_.store(greatest, e_.at_byte(at, 4 * width));
     }
   });
 }
@@ -176,9 +180,11 @@ void ForwardEmitter::store_column_ranges(const Scope& scope, Index panel) {
     const std::int32_t slot = hoisting_.range_slot[i];
     if (slot < 0 || hoisting_.level[i] != Level::kColumn) continue;
     llvm::Value* lanes = to_entry(e_, scope.value[i]);
-    const Ptr at = entry_at(scratch_.column_ranges, slot, 2 * (key_.tiling.kv_tile / e_.lanes()), e_.mul(panel, e_.index(2)));
+    const std::int32_t width = plan::width_of(key_.program, Id{i});
+    const std::int64_t entries = 2 * (key_.tiling.kv_tile / e_.lanes());
+    const Ptr at = entry_at(scratch_.column_ranges, slot, entries, e_.mul(panel, e_.index(2 * width)));
     e_.store(ir.CreateIntMinReduce(lanes, true), at);
-    e_.store(ir.CreateIntMaxReduce(lanes, true), e_.at_byte(at, 4));
+    e_.store(ir.CreateIntMaxReduce(lanes, true), e_.at_byte(at, 4 * width));
   }
 }
 

@@ -137,14 +137,16 @@ const Symbol* Checker::find_buffer(const Identifier& name) {
   return nullptr;
 }
 
-// The first `count` operands of an index node as ints.
+// The first `count` operands of an index node as ints. One of 64 bits saturates, and is then outside any buffer, as it was
+// before.
 bool Checker::check_indices(ExprId id, std::size_t count, std::vector<TypedId>& indices) {
   bool fine = true;
   for (std::size_t i = 0; i < count; ++i) {
     const Operand index = check(ast_->operands_of(id)[i]);
-    indices.push_back(index.id);
-    fine &= index.id.valid();
-    if (!index.id.valid() || build_.type_of(index.id) == Type::kInt) continue;
+    const bool is_long = index.id.valid() && build_.type_of(index.id) == Type::kLong;
+    indices.push_back(is_long ? build_.convert(index.id, Type::kInt, index.span) : index.id);
+    fine &= indices.back().valid();
+    if (!index.id.valid() || is_long || build_.type_of(index.id) == Type::kInt) continue;
     report(Kind::kIndexType, index.span, {type_name(build_.type_of(index.id)), "; write `int(...)`"});
     fine = false;
   }

@@ -7,6 +7,8 @@
 namespace flexjit::dsl {
 namespace {
 
+bool is_int(Type type) { return type == Type::kInt || type == Type::kLong; }
+
 std::string both(Type a, Type b) { return std::string(type_name(a)) + " and " + std::string(type_name(b)); }
 
 }  // namespace
@@ -34,15 +36,16 @@ bool Checker::require_bool(const Operand& operand, std::string_view what) {
 }
 
 bool Checker::unify_numbers(std::vector<Operand>& operands, std::string_view what) {
-  bool all_int = true;
+  Type widest = Type::kInt;
   bool fine = true;
   for (const Operand& operand : operands) {
     if (!operand.id.valid()) return false;
-    all_int &= build_.type_of(operand.id) == Type::kInt;
+    const Type type = build_.type_of(operand.id);
+    if (type == Type::kFloat || (type == Type::kLong && widest == Type::kInt)) widest = type;
     fine &= require_number(operand, what);
   }
-  if (!fine || all_int) return fine;
-  for (Operand& operand : operands) operand.id = build_.convert(operand.id, Type::kFloat, operand.span);
+  if (!fine) return false;
+  for (Operand& operand : operands) operand.id = build_.convert(operand.id, widest, operand.span);
   return !build_.exhausted();
 }
 
@@ -88,19 +91,28 @@ TypedId Checker::check_arithmetic(const Expr& expr, Operand a, Operand b) {
     for (Operand& operand : operands) operand.id = build_.convert(operand.id, Type::kFloat, operand.span);
     return add_operator(expr, Type::kFloat, {operands[0].id, operands[1].id});
   }
-  const TypedNode& divisor = build_.node(operands[1].id);
+  const Type type = build_.type_of(operands[1].id);
+  const TypedNode& divisor = build_.node(b.id);
   const bool divides = expr.op == Operator::kFloorDiv || expr.op == Operator::kMod;
-  if (divides && divisor.type == Type::kInt && divisor.constant && divisor.constant->bits == 0) {
+  if (divides && type != Type::kFloat && divisor.constant && divisor.constant->bits == 0) {
     report(Kind::kDivisionByZero, b.span, {what});
     return {};
   }
-  return add_operator(expr, divisor.type, {operands[0].id, operands[1].id});
+  return add_operator(expr, type, {operands[0].id, operands[1].id});
+}
+
+// Of ints of either width, which become of one.
+TypedId Checker::add_int_operator(const Expr& expr, Operand a, Operand b) {
+  std::vector<Operand> operands = {a, b};
+  if (!unify_numbers(operands, quoted(spelling_of(expr.op)))) return {};
+  return add_operator(expr, build_.type_of(operands[0].id), {operands[0].id, operands[1].id});
 }
 
 TypedId Checker::check_bits(const Expr& expr, Operand a, Operand b) {
   const Type left = build_.type_of(a.id);
   const Type right = build_.type_of(b.id);
-  if (left == right && left != Type::kFloat) return add_operator(expr, left, {a.id, b.id});
+  if (left == Type::kBool && right == Type::kBool) return add_operator(expr, left, {a.id, b.id});
+  if (is_int(left) && is_int(right)) return add_int_operator(expr, a, b);
   report(Kind::kOperandType, expr.span, {quoted(spelling_of(expr.op)), "two ints or two bools", both(left, right)});
   return {};
 }
@@ -108,20 +120,20 @@ TypedId Checker::check_bits(const Expr& expr, Operand a, Operand b) {
 TypedId Checker::check_shift(const Expr& expr, Operand a, Operand b) {
   const Type left = build_.type_of(a.id);
   const Type right = build_.type_of(b.id);
-  if (left == Type::kInt && right == Type::kInt) {
-    warn_of_shift_count(b);
-    return add_operator(expr, Type::kInt, {a.id, b.id});
+  if (is_int(left) && is_int(right)) {
+    warn_of_shift_count(b, left == Type::kLong || right == Type::kLong ? 63 : 31);
+    return add_int_operator(expr, a, b);
   }
   report(Kind::kOperandType, expr.span, {quoted(spelling_of(expr.op)), "two ints", both(left, right)});
   return {};
 }
 
-void Checker::warn_of_shift_count(const Operand& count) {
+void Checker::warn_of_shift_count(const Operand& count, std::int32_t most) {
   const std::optional<Constant> constant = build_.node(count.id).constant;
   if (!constant) return;
   const std::int32_t value = constant->as_int();
-  if (value >= 0 && value <= 31) return;
-  warn(Kind::kShiftCount, count.span, {std::to_string(value), std::to_string(value & 31)});
+  if (value >= 0 && value <= most) return;
+  warn(Kind::kShiftCount, count.span, {std::to_string(value), std::to_string(value & most), most == 31 ? "five" : "six"});
 }
 
 TypedId Checker::check_comparison(const Expr& expr, Operand a, Operand b) {

@@ -14,6 +14,7 @@ Scalar scalar_of(Constant value) {
     case Type::kInt: return value.as_int();
     case Type::kFloat: return value.as_float();
     case Type::kBool: return value.as_bool();
+    case Type::kLong: break;  // no param has it
   }
   return std::int32_t{0};
 }

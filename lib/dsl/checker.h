@@ -79,17 +79,18 @@ class Checker {
 
   // Operators: check_operator.cpp. `what` names the operation in a diagnostic.
   TypedId check_binary(ExprId id);
+  TypedId add_int_operator(const Expr& expr, Operand a, Operand b);
   TypedId check_arithmetic(const Expr& expr, Operand a, Operand b);
   TypedId check_bits(const Expr& expr, Operand a, Operand b);
   TypedId check_shift(const Expr& expr, Operand a, Operand b);
-  void warn_of_shift_count(const Operand& count);
+  void warn_of_shift_count(const Operand& count, std::int32_t most);
   TypedId check_comparison(const Expr& expr, Operand a, Operand b);
   TypedId check_logic(const Expr& expr, Operand a, Operand b);
   TypedId check_member(ExprId id);
   TypedId select(std::string_view what, Span span, const std::vector<Operand>& operands);
   bool require_number(const Operand& operand, std::string_view what);
   bool require_bool(const Operand& operand, std::string_view what);
-  // Makes all operands one type: int when all are int, else float. False after a report about a bool.
+  // Makes all operands one type: float when one is, else int64 when one is, else int. False after a report about a bool.
   bool unify_numbers(std::vector<Operand>& operands, std::string_view what);
   TypedId add_operator(const Expr& expr, Type type, std::initializer_list<TypedId> operands);
 

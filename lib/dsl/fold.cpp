@@ -92,6 +92,7 @@ Constant fold_operator(const TypedNode& node, std::span<const Constant> operands
     case Type::kInt: return {Type::kInt, fold_int(node.op, a.as_int(), b.as_int())};
     case Type::kFloat: return Constant::of(fold_float(node.op, a.as_float(), b.as_float()));
     case Type::kBool: return Constant::of(fold_bool(node.op, a.as_bool(), b.as_bool()));
+    case Type::kLong: break;  // never constant
   }
   return {};
 }
@@ -108,6 +109,7 @@ Constant fold_conversion(Type to, Constant value) {
     case Type::kInt: return value.type == Type::kFloat ? Constant::of(saturated(value.as_float())) : Constant{to, value.bits};
     case Type::kFloat: return Constant::of(widened(value));
     case Type::kBool: return {to, value.bits};
+    case Type::kLong: break;  // never constant
   }
   return {};
 }

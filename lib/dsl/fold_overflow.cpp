@@ -79,6 +79,7 @@ std::string shown(Constant constant) {
     case Type::kInt: return fmt::format("{}", constant.as_int());
     case Type::kFloat: return fmt::format("{}", constant.as_float());
     case Type::kBool: return constant.as_bool() ? "true" : "false";
+    case Type::kLong: break;  // never constant
   }
   return "";
 }

@@ -29,6 +29,8 @@ TypedId TypedBuilder::add(TypedNode node, std::span<const TypedId> operands) {
 std::optional<Constant> TypedBuilder::folded(const TypedNode& node, std::span<const TypedId> operands) {
   if (node.kind == TypedKind::kConst) return node.constant;
   if (operands.empty() || node.kind == TypedKind::kRead || node.kind == TypedKind::kDot) return std::nullopt;
+  // Nothing that must be known here has 64 bits: they come from buffers alone.
+  if (node.type == Type::kLong) return std::nullopt;
   std::vector<Constant> constants;
   for (TypedId id : operands) {
     const TypedNode& operand = checked_.node(id);

@@ -44,7 +44,7 @@ std::optional<Enum> find_in(const std::array<std::string_view, kSize>& names, st
 
 }  // namespace
 
-std::string_view type_name(Type type) { return kTypeNames[static_cast<std::size_t>(type)]; }
+std::string_view type_name(Type type) { return type == Type::kLong ? "int64" : kTypeNames[static_cast<std::size_t>(type)]; }
 std::optional<Type> find_type(std::string_view name) { return find_in<Type>(kTypeNames, name); }
 
 Type type_of_elements(DType dtype) {
@@ -53,7 +53,7 @@ Type type_of_elements(DType dtype) {
     case DType::kF64:
     case DType::kF16:
     case DType::kBF16: return Type::kFloat;
-    case DType::kI64:
+    case DType::kI64: return Type::kLong;
     case DType::kI32:
     case DType::kI8:
     case DType::kU8: return Type::kInt;

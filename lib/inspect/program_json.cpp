@@ -19,6 +19,7 @@ Json const_json(const ir::Program& program, ir::Id id) {
     case ir::Type::kInt: return program.const_int(id);
     case ir::Type::kFloat: return number_json(program.const_float(id));
     case ir::Type::kBool: return program.const_bool(id);
+    case ir::Type::kLong: return program.const_long(id);
   }
   return {};
 }

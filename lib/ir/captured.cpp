@@ -49,7 +49,6 @@ double load_float(const TensorView& view, std::int64_t offset) {
 
 std::int32_t load_int(const TensorView& view, std::int64_t offset) {
   switch (view.dtype) {
-    case DType::kI64: return static_cast<std::int32_t>(static_cast<std::uint32_t>(element<std::int64_t>(view, offset)));
     case DType::kI32: return element<std::int32_t>(view, offset);
     case DType::kI8: return element<std::int8_t>(view, offset);
     case DType::kU8: return element<std::uint8_t>(view, offset);
@@ -57,9 +56,10 @@ std::int32_t load_int(const TensorView& view, std::int64_t offset) {
     case DType::kF32:
     case DType::kF64:
     case DType::kF16:
-    case DType::kBF16: break;
+    case DType::kBF16:
+    case DType::kI64: break;
   }
-  FLEXJIT_CHECK(false, "a float element where an int was promised");
+  FLEXJIT_CHECK(false, "another element where an int was promised");
   return 0;
 }
 
@@ -81,7 +81,7 @@ bool admit(const Access& access, const Place& place, int lane, int first_dimensi
 }  // namespace
 
 void read_lanes(const Access& access, const Indexed& source, Lanes& out, FirstFault& fault) {
-  const bool floats = element_type(source.view->dtype) == Type::kFloat;
+  const Type type = element_type(source.view->dtype);
   for (int lane = 0; lane < static_cast<int>(access.active.size()); ++lane) {
     const auto l = static_cast<std::size_t>(lane);
     Place place{.inside = false};
@@ -89,8 +89,10 @@ void read_lanes(const Access& access, const Indexed& source, Lanes& out, FirstFa
       place = locate(source, source.view->rank, lane);
       admit(access, place, lane, 0, fault);
     }
-    if (floats) {
+    if (type == Type::kFloat) {
       out.f[l] = place.inside ? stored(access.precision, load_float(*source.view, place.offset)) : 0.0;
+    } else if (type == Type::kLong) {
+      out.l[l] = place.inside ? element<std::int64_t>(*source.view, place.offset) : 0;
     } else {
       out.i[l] = place.inside ? load_int(*source.view, place.offset) : 0;
     }

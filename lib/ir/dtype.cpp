@@ -43,7 +43,7 @@ Type element_type(DType dtype) {
     case DType::kF64:
     case DType::kF16:
     case DType::kBF16: return Type::kFloat;
-    case DType::kI64:
+    case DType::kI64: return Type::kLong;
     case DType::kI32:
     case DType::kI8:
     case DType::kU8: return Type::kInt;

@@ -65,7 +65,9 @@ class ExpressionWriter {
       case Op::kSelect: return select(id);
       case Op::kIntToFloat: return call(id, "float");
       case Op::kFloatToInt:
+      case Op::kLongToInt:
       case Op::kBoolToInt: return call(id, "int");
+      case Op::kIntToLong: return {operand(program_.operand(id, 0), Binding::kAtom)};  // happens by itself
       case Op::kMin:
       case Op::kMax:
       case Op::kAbs:

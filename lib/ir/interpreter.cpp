@@ -37,11 +37,12 @@ void iota(Lanes& lanes, std::int32_t begin, std::int32_t count) {
   for (std::int32_t l = 0; l < count; ++l) lanes.i[static_cast<std::size_t>(l)] = begin + l;
 }
 
-Scalar constant_value(const Program& program, Id id) {
+Scalar constant_value(const Program& program, Id id) {  // none of 64 bits
   switch (program.node(id).type) {
     case Type::kInt: return program.const_int(id);
     case Type::kFloat: return program.const_float(id);
     case Type::kBool: return program.const_bool(id);
+    case Type::kLong: break;
   }
   return 0;
 }
@@ -63,10 +64,11 @@ Interpreter::Interpreter(const Program& program, const Environment& environment)
     FLEXJIT_CHECK(type_of(environment.params[slot]) == program.params()[slot]);
   }
   for (std::uint32_t i = 0; i < program.size(); ++i) {
-    if (program.node(Id{i}).type == Type::kFloat) {
-      values_[i].f.resize(kMaxCount);
-    } else {
-      values_[i].i.resize(kMaxCount);
+    switch (program.node(Id{i}).type) {
+      case Type::kFloat: values_[i].f.resize(kMaxCount); break;
+      case Type::kLong: values_[i].l.resize(kMaxCount); break;
+      case Type::kInt:
+      case Type::kBool: values_[i].i.resize(kMaxCount); break;
     }
   }
   fill_constants();
@@ -109,6 +111,10 @@ void Interpreter::fill_constants() {
   for (std::uint32_t i = 0; i < program_.size(); ++i) {
     const Node& node = program_.node(Id{i});
     if (!constant_over_call(node.op)) continue;
+    if (node.op == Op::kConst && node.type == Type::kLong) {
+      std::ranges::fill(values_[i].l, program_.const_long(Id{i}));
+      continue;
+    }
     Scalar value = environment_.batch_size;
     if (node.op == Op::kConst) value = constant_value(program_, Id{i});
     if (node.op == Op::kParam) value = environment_.params[node.payload];
@@ -173,11 +179,12 @@ void Interpreter::eval_row_value(Id id, const RowRange& row, FirstFault& fault) 
   first.count = 1;
   eval_any(id, first, kActive, {}, fault);
   Lanes& lanes = values_[id.index];
-  if (program_.node(id).type == Type::kFloat) {
-    std::ranges::fill(lanes.f, lanes.f[0]);
-  } else {
-    std::ranges::fill(lanes.i, lanes.i[0]);
-  }
+  const auto fill_all = [](auto& values) {
+    if (!values.empty()) std::ranges::fill(values, values[0]);
+  };
+  fill_all(lanes.f);
+  fill_all(lanes.i);
+  fill_all(lanes.l);
 }
 
 void Interpreter::eval_node(Id id, const RowRange& row, std::span<const double> scores) {

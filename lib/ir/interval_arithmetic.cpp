@@ -52,9 +52,9 @@ Range range_of(const RangeOperation& operation) {
     case Op::kXor:
     case Op::kNot:
       if (operation.operand_type == Type::kBool) return bool_range_of(op, x.front(), x.back());
-      return int_range_of(op, x);
+      return int_range_of(op, operation.operand_type, x);
     case Op::kShl:
-    case Op::kShr: return int_range_of(op, x);
+    case Op::kShr: return int_range_of(op, operation.operand_type, x);
     case Op::kEq:
     case Op::kNe:
     case Op::kLt:
@@ -64,7 +64,9 @@ Range range_of(const RangeOperation& operation) {
     case Op::kSelect: return x[0].is_point() ? (x[0].lo != 0 ? x[1] : x[2]) : join(x[1], x[2]);
     case Op::kIntToFloat: return rounded(x[0]);
     case Op::kFloatToInt: return float_to_int_range(x[0]);
-    case Op::kBoolToInt: return x[0];
+    case Op::kBoolToInt:
+    case Op::kIntToLong: return x[0];
+    case Op::kLongToInt: return {std::clamp(x[0].lo, kIntMin, kIntMax), std::clamp(x[0].hi, kIntMin, kIntMax), false};
     case Op::kNeg:
     case Op::kAdd:
     case Op::kSub:
@@ -73,7 +75,8 @@ Range range_of(const RangeOperation& operation) {
     case Op::kMod:
     case Op::kMin:
     case Op::kMax:
-    case Op::kAbs: return operation.operand_type == Type::kFloat ? float_range_of(op, x) : int_range_of(op, x);
+    case Op::kAbs:
+      return operation.operand_type == Type::kFloat ? float_range_of(op, x) : int_range_of(op, operation.operand_type, x);
     case Op::kDiv:
     case Op::kFloor:
     case Op::kCeil:

@@ -18,8 +18,8 @@ struct RangeOperation {
 
 // Any operation but leaves and reads.
 Range range_of(const RangeOperation& operation);
-Range int_range_of(Op op, std::span<const Range> x);    // operands and result are ints
-Range float_range_of(Op op, std::span<const Range> x);  // operands and result are floats
+Range int_range_of(Op op, Type type, std::span<const Range> x);  // operands and result are ints, or longs
+Range float_range_of(Op op, std::span<const Range> x);           // operands and result are floats
 Range compare_range_of(Op op, const Range& a, const Range& b);
 
 inline bool is_empty(const Range& a) { return a.lo > a.hi; }

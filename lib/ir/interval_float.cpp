@@ -183,7 +183,9 @@ Range float_range_of(Op op, std::span<const Range> x) {
     case Op::kSelect:
     case Op::kIntToFloat:
     case Op::kFloatToInt:
-    case Op::kBoolToInt: break;
+    case Op::kBoolToInt:
+    case Op::kIntToLong:
+    case Op::kLongToInt: break;
   }
   FLEXJIT_CHECK(false, std::string(mnemonic(op)) + " has no range of floats");
   return {};

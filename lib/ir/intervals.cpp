@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "ir/arithmetic.h"
 #include "ir/interval_arithmetic.h"
@@ -26,6 +27,7 @@ Range range_of_constant(const Program& program, Id id) {
     case Type::kInt: return point_of(program.const_int(id));
     case Type::kFloat: return point_of(program.const_float(id));
     case Type::kBool: return point_of(program.const_bool(id) ? 1 : 0);
+    case Type::kLong: return long_range(program.const_long(id), program.const_long(id));
   }
   return {};
 }
@@ -44,7 +46,7 @@ std::optional<Range> range_of_twice(Op op, Type type) {
   return std::nullopt;
 }
 
-// A captured int is one of 32 bits, whatever the answer about its buffer says.
+// A captured int has the bits of its type, whatever the answer about its buffer says.
 Range within_type(const Range& range, Type type) {
   if (type == Type::kFloat) return range;
   const Range any = any_of(type);
@@ -53,11 +55,21 @@ Range within_type(const Range& range, Type type) {
 
 }  // namespace
 
+Range long_range(std::int64_t lo, std::int64_t hi) {
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  // As ints of 64 bits, where the double is one.
+  const auto least = static_cast<double>(lo), most = static_cast<double>(hi);
+  const bool above = least == 0x1p63 || static_cast<std::int64_t>(least) > lo;
+  const bool below = most != 0x1p63 && static_cast<std::int64_t>(most) < hi;
+  return {above ? std::nextafter(least, -kInf) : least, below ? std::nextafter(most, kInf) : most, false};
+}
+
 Range any_of(Type type) {
   switch (type) {
     case Type::kInt: return kAnyInt;
     case Type::kFloat: return any_float();
     case Type::kBool: return kAnyBool;
+    case Type::kLong: return kAnyLong;
   }
   return {};
 }
@@ -103,7 +115,7 @@ Range IntervalAnalysis::eval(Id id, const Box& box) const {
   }
   Range range = range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
   // A square is not negative, but an int that wraps may be.
-  if (twice && node.op == Op::kMul && range != kAnyInt) range.lo = std::max(range.lo, 0.0);
+  if (twice && node.op == Op::kMul && range != any_of(node.type)) range.lo = std::max(range.lo, 0.0);
   return range;
 }
 

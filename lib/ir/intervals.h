@@ -15,8 +15,9 @@
 
 namespace flexjit::ir {
 
-// Ints are exact in double. A bool is lo, hi in {0, 1}: decided when lo == hi. An int that may wrap is the full int range.
-// `may_nan` only for floats; a range with lo > hi is a float that is always NaN.
+// Ints are exact in double; bounds of longs that a double cannot hold are the next ones outside, so that such a range is no
+// point. A bool is lo, hi in {0, 1}: decided when lo == hi. An int or long that may wrap is the full range. `may_nan` only for
+// floats; a range with lo > hi is a float that is always NaN.
 struct Range {
   double lo = 0;
   double hi = 0;
@@ -30,7 +31,9 @@ struct Range {
 inline constexpr double kIntMin = -2147483648.0;
 inline constexpr double kIntMax = 2147483647.0;
 inline constexpr Range kAnyInt{kIntMin, kIntMax, false};
+inline constexpr Range kAnyLong{-0x1p63, 0x1p63, false};
 inline constexpr Range kAnyBool{0, 1, false};
+Range long_range(std::int64_t lo, std::int64_t hi);
 Range any_float();  // [-inf, inf], may be NaN
 Range any_of(Type type);
 

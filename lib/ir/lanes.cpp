@@ -31,11 +31,11 @@ class Evaluator {
       case Op::kMin: return numeric([](auto a, auto b) { return a < b ? a : b; });
       case Op::kMax: return numeric([](auto a, auto b) { return a > b ? a : b; });
       case Op::kAbs: return numeric(wrap_abs, [](double a) { return std::fabs(a); });
-      case Op::kAnd: return ints([](int a, int b) { return a & b; });
-      case Op::kOr: return ints([](int a, int b) { return a | b; });
-      case Op::kXor: return ints([](int a, int b) { return a ^ b; });
+      case Op::kAnd: return ints([](auto a, auto b) { return a & b; });
+      case Op::kOr: return ints([](auto a, auto b) { return a | b; });
+      case Op::kXor: return ints([](auto a, auto b) { return a ^ b; });
       case Op::kNot:
-        return operation_.operand_type == Type::kBool ? ints([](int a) { return a ^ 1; }) : ints([](int a) { return ~a; });
+        return operation_.operand_type == Type::kBool ? ints([](auto a) { return a ^ 1; }) : ints([](auto a) { return ~a; });
       case Op::kShl: return ints(shift_left);
       case Op::kShr: return ints(shift_right);
       case Op::kEq: return compare([](auto a, auto b) { return a == b; });
@@ -46,12 +46,11 @@ class Evaluator {
       case Op::kGe: return compare([](auto a, auto b) { return a >= b; });
       case Op::kSelect: return select();
       case Op::kIntToFloat:
-        for (int l = 0; l < count_; ++l) out_.f[at(l)] = Round()(operands_[0]->i[at(l)]);
-        return;
-      case Op::kFloatToInt:
-        for (int l = 0; l < count_; ++l) out_.i[at(l)] = float_to_int(operands_[0]->f[at(l)]);
-        return;
-      case Op::kBoolToInt: return ints([](int a) { return a; });
+        return operation_.operand_type == Type::kLong ? longs_to_floats() : over(&Lanes::i, &Lanes::f, Round());
+      case Op::kFloatToInt: return over(&Lanes::f, &Lanes::i, float_to_int);
+      case Op::kBoolToInt: return over(&Lanes::i, &Lanes::i, [](int a) { return a; });
+      case Op::kIntToLong: return over(&Lanes::i, &Lanes::l, [](int a) { return std::int64_t{a}; });
+      case Op::kLongToInt: return over(&Lanes::l, &Lanes::i, long_to_int);
       case Op::kFloor: return floats([](double a) { return std::floor(a); });
       case Op::kCeil: return floats([](double a) { return std::ceil(a); });
       case Op::kRound: return floats([](double a) { return std::nearbyint(a); });
@@ -86,16 +85,37 @@ class Evaluator {
   }
 
  private:
-  static std::size_t at(int lane) { return static_cast<std::size_t>(lane); }
+  // out = f(a), from and to lanes of any type.
+  template <typename From, typename To, typename F>
+  void over(std::vector<From> Lanes::* from, std::vector<To> Lanes::* to, F f) const {
+    const From* a = (operands_[0]->*from).data();
+    To* out = (out_.*to).data();
+    for (int l = 0; l < count_; ++l) out[l] = f(a[l]);
+  }
+
+  // In one rounding.
+  void longs_to_floats() const {
+    over(&Lanes::l, &Lanes::f, [](std::int64_t a) {
+      return std::is_same_v<Round, RoundToFp32> ? static_cast<double>(static_cast<float>(a)) : static_cast<double>(a);
+    });
+  }
 
   template <typename F>
   void ints(F f) const {
-    const std::int32_t* a = operands_[0]->i.data();
-    std::int32_t* out = out_.i.data();
-    if constexpr (std::is_invocable_v<F, int>) {
+    if (operation_.operand_type == Type::kLong) {
+      ints_of(&Lanes::l, f);
+    } else {
+      ints_of(&Lanes::i, f);
+    }
+  }
+  template <typename T, typename F>
+  void ints_of(std::vector<T> Lanes::* lanes, F f) const {
+    const T* a = (operands_[0]->*lanes).data();
+    T* out = (out_.*lanes).data();
+    if constexpr (std::is_invocable_v<F, T>) {
       for (int l = 0; l < count_; ++l) out[l] = f(a[l]);
     } else {
-      const std::int32_t* b = operands_[1]->i.data();
+      const T* b = (operands_[1]->*lanes).data();
       for (int l = 0; l < count_; ++l) out[l] = f(a[l], b[l]);
     }
   }
@@ -122,7 +142,7 @@ class Evaluator {
   }
   template <typename F>
   void numeric(F f) const {
-    numeric([f](int a, int b) { return f(a, b); }, [f](double a, double b) { return f(a, b); });
+    numeric([f](auto a, auto b) { return f(a, b); }, [f](double a, double b) { return f(a, b); });
   }
 
   template <typename F>
@@ -133,6 +153,8 @@ class Evaluator {
     };
     if (operation_.operand_type == Type::kFloat) {
       over(operands_[0]->f.data(), operands_[1]->f.data());
+    } else if (operation_.operand_type == Type::kLong) {
+      over(operands_[0]->l.data(), operands_[1]->l.data());
     } else {
       over(operands_[0]->i.data(), operands_[1]->i.data());
     }
@@ -145,6 +167,8 @@ class Evaluator {
     };
     if (operation_.operand_type == Type::kFloat) {
       over(operands_[1]->f.data(), operands_[2]->f.data(), out_.f.data());
+    } else if (operation_.operand_type == Type::kLong) {
+      over(operands_[1]->l.data(), operands_[2]->l.data(), out_.l.data());
     } else {
       over(operands_[1]->i.data(), operands_[2]->i.data(), out_.i.data());
     }

@@ -10,10 +10,11 @@
 
 namespace flexjit::ir {
 
-// One value a lane: floats in f, ints and bools in i; the other vector is empty.
+// One value a lane: floats in f, ints and bools in i, longs in l; the other vectors are empty.
 struct Lanes {
   std::vector<double> f;
   std::vector<std::int32_t> i;
+  std::vector<std::int64_t> l;
 };
 
 struct LaneOperation {

@@ -60,7 +60,7 @@ Result<Lowered> lower_checked(const dsl::Checked& checked) {
   if (checked.score.valid()) {
     score = lowering.lower_root(checked.score);
     if (lowering.exhausted()) return too_complex(checked, checked.score);
-    if (builder.program().node(score).type == Type::kInt) score = builder.make(Op::kIntToFloat, {score});
+    score = lower_conversion(builder, Type::kFloat, score);
   }
   Id mask;
   if (checked.mask.valid()) {

@@ -1,6 +1,8 @@
 // The recursion is bounded by the depth of the typed graph, which the checker bounds.
 #include "ir/lower_expression.h"
 
+#include <bit>
+
 #include "dsl/check.h"
 #include "ir/lower_functions.h"
 
@@ -60,6 +62,7 @@ Id ExpressionLowering::lower_const(dsl::Constant value) {
     case dsl::Type::kInt: return builder_.const_int(value.as_int());
     case dsl::Type::kFloat: return builder_.const_float(value.as_float());
     case dsl::Type::kBool: return builder_.const_bool(value.as_bool());
+    case dsl::Type::kLong: return builder_.const_long(std::bit_cast<std::int64_t>(value.bits));
   }
   return {};
 }

@@ -39,7 +39,9 @@ Id lower_chain(ProgramBuilder& builder, Op op, std::span<const Id> operands) {
 }
 
 Id zero_like(ProgramBuilder& builder, Id id) {
-  return builder.program().node(id).type == Type::kInt ? builder.const_int(0) : builder.const_float(0);
+  const Type type = builder.program().node(id).type;
+  if (type == Type::kLong) return builder.const_long(0);
+  return type == Type::kInt ? builder.const_int(0) : builder.const_float(0);
 }
 
 }  // namespace
@@ -66,6 +68,7 @@ Type type_of(dsl::Type type) {
     case dsl::Type::kInt: return Type::kInt;
     case dsl::Type::kFloat: return Type::kFloat;
     case dsl::Type::kBool: return Type::kBool;
+    case dsl::Type::kLong: return Type::kLong;
   }
   return Type::kInt;
 }
@@ -141,8 +144,11 @@ Id lower_function(ProgramBuilder& builder, dsl::Function function, std::span<con
 
 Id lower_conversion(ProgramBuilder& builder, Type to, Id operand) {
   const Type from = builder.program().node(operand).type;
+  if (from == to) return operand;
   const Id number = from == Type::kBool ? builder.make(Op::kBoolToInt, {operand}) : operand;
   if (to == Type::kFloat) return builder.make(Op::kIntToFloat, {number});
+  if (to == Type::kLong) return builder.make(Op::kIntToLong, {number});
+  if (from == Type::kLong) return builder.make(Op::kLongToInt, {number});
   return from == Type::kFloat ? builder.make(Op::kFloatToInt, {number}) : number;
 }
 

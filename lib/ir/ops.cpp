@@ -34,6 +34,7 @@ std::string_view name_of(Type type) {
     case Type::kInt: return "int";
     case Type::kFloat: return "float";
     case Type::kBool: return "bool";
+    case Type::kLong: return "int64";
   }
   return "";
 }

@@ -61,7 +61,9 @@ class Printer {
       case TypeRule::kChoice:
       case TypeRule::kIntToFloat:
       case TypeRule::kFloatToInt:
-      case TypeRule::kBoolToInt: fmt::format_to(out(), "{} {}", mnemonic(node.op), list(program_.operands(id))); break;
+      case TypeRule::kBoolToInt:
+      case TypeRule::kIntToLong:
+      case TypeRule::kLongToInt: fmt::format_to(out(), "{} {}", mnemonic(node.op), list(program_.operands(id))); break;
     }
     fmt::format_to(out(), " : {}\n", name_of(node.type));
   }
@@ -105,6 +107,7 @@ std::string print_constant(const Program& program, Id id) {
   switch (program.node(id).type) {
     case Type::kInt: return fmt::format("{}", program.const_int(id));
     case Type::kBool: return program.const_bool(id) ? "true" : "false";
+    case Type::kLong: return fmt::format("{}", program.const_long(id));
     case Type::kFloat: break;
   }
   const double value = program.const_float(id);

@@ -16,6 +16,10 @@ std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
   return hash ^ (hash >> 29);
 }
 
+bool is_wide_constant(const Node& node) {
+  return node.op == Op::kConst && (node.type == Type::kFloat || node.type == Type::kLong);
+}
+
 // The type that `rule` gives to operands of these types; empty when it forbids them.
 std::optional<Type> result_type(TypeRule rule, std::span<const Type> types) {
   auto all = [&](Type type) { return std::all_of(types.begin(), types.end(), [&](Type t) { return t == type; }); };
@@ -26,18 +30,20 @@ std::optional<Type> result_type(TypeRule rule, std::span<const Type> types) {
     return std::nullopt;
   };
   switch (rule) {
-    case TypeRule::kNumeric: return same_of({Type::kInt, Type::kFloat});
+    case TypeRule::kNumeric: return same_of({Type::kInt, Type::kLong, Type::kFloat});
     case TypeRule::kFloat: return same_of({Type::kFloat});
-    case TypeRule::kInteger: return same_of({Type::kInt});
-    case TypeRule::kBits: return same_of({Type::kInt, Type::kBool});
-    case TypeRule::kCompare: return same_of({Type::kInt, Type::kFloat}, Type::kBool);
-    case TypeRule::kEqual: return same_of({Type::kInt, Type::kFloat, Type::kBool}, Type::kBool);
+    case TypeRule::kInteger: return same_of({Type::kInt, Type::kLong});
+    case TypeRule::kBits: return same_of({Type::kInt, Type::kLong, Type::kBool});
+    case TypeRule::kCompare: return same_of({Type::kInt, Type::kLong, Type::kFloat}, Type::kBool);
+    case TypeRule::kEqual: return same_of({Type::kInt, Type::kLong, Type::kFloat, Type::kBool}, Type::kBool);
     case TypeRule::kChoice:
       if (types[0] != Type::kBool || types[1] != types[2]) return std::nullopt;
       return types[1];
-    case TypeRule::kIntToFloat: return same_of({Type::kInt}, Type::kFloat);
+    case TypeRule::kIntToFloat: return same_of({Type::kInt, Type::kLong}, Type::kFloat);
     case TypeRule::kFloatToInt: return same_of({Type::kFloat}, Type::kInt);
     case TypeRule::kBoolToInt: return same_of({Type::kBool}, Type::kInt);
+    case TypeRule::kIntToLong: return same_of({Type::kInt}, Type::kLong);
+    case TypeRule::kLongToInt: return same_of({Type::kLong}, Type::kInt);
     case TypeRule::kConst:
     case TypeRule::kVariable:
     case TypeRule::kVariadic: return std::nullopt;
@@ -66,10 +72,16 @@ Id ProgramBuilder::const_int(std::int32_t value) {
 Id ProgramBuilder::const_float(double value) {
   const double canonical =
       value == value ? support::rounded(program_.precision_, value) : std::numeric_limits<double>::quiet_NaN();
-  const auto slot = static_cast<std::uint32_t>(program_.floats_.size());
-  program_.floats_.push_back(std::bit_cast<std::uint64_t>(canonical));
-  const Id id = append({.op = Op::kConst, .type = Type::kFloat, .payload = slot}, {});
-  if (program_.node(id).payload != slot) program_.floats_.pop_back();
+  return const_wide(Type::kFloat, std::bit_cast<std::uint64_t>(canonical));
+}
+
+Id ProgramBuilder::const_long(std::int64_t value) { return const_wide(Type::kLong, std::bit_cast<std::uint64_t>(value)); }
+
+Id ProgramBuilder::const_wide(Type type, std::uint64_t bits) {
+  const auto slot = static_cast<std::uint32_t>(program_.wide_.size());
+  program_.wide_.push_back(bits);
+  const Id id = append({.op = Op::kConst, .type = type, .payload = slot}, {});
+  if (program_.node(id).payload != slot) program_.wide_.pop_back();
   return id;
 }
 
@@ -148,7 +160,7 @@ std::uint64_t ProgramBuilder::payload_identity(const Node& node) const {
     const DotInfo& info = program_.dots_[node.payload];
     return mix(mix(info.buffer_a, info.buffer_b), std::uint64_t{info.extent} << 1 | (info.checked ? 1U : 0U));
   }
-  if (node.op == Op::kConst && node.type == Type::kFloat) return program_.floats_[node.payload];
+  if (is_wide_constant(node)) return program_.wide_[node.payload];
   return node.payload;
 }
 
@@ -250,9 +262,9 @@ Program ProgramBuilder::finish(Id score, Id mask) && {
     } else if (node.op == Op::kDot) {
       node.payload = static_cast<std::uint32_t>(out.dots_.size());
       out.dots_.push_back(program_.dot(old));
-    } else if (node.op == Op::kConst && node.type == Type::kFloat) {
-      node.payload = static_cast<std::uint32_t>(out.floats_.size());
-      out.floats_.push_back(program_.floats_[program_.node(old).payload]);
+    } else if (is_wide_constant(node)) {
+      node.payload = static_cast<std::uint32_t>(out.wide_.size());
+      out.wide_.push_back(program_.wide_[program_.node(old).payload]);
     }
     renumbered[old.index] = Id{static_cast<std::uint32_t>(out.nodes_.size())};
     out.nodes_.push_back(node);

@@ -20,7 +20,7 @@
 
 namespace flexjit::ir {
 
-enum class Type : std::uint8_t { kInt, kFloat, kBool };
+enum class Type : std::uint8_t { kInt, kFloat, kBool, kLong };
 
 enum class Op : std::uint8_t {
 #define FLEXJIT_OP(name, mnemonic, operands, rule, semantics) k##name,
@@ -47,18 +47,23 @@ enum class TypeRule : std::uint8_t {
   kChoice,
   kIntToFloat,
   kFloatToInt,
-  kBoolToInt
+  kBoolToInt,
+  kIntToLong,
+  kLongToInt
 };
 
 std::string_view mnemonic(Op op);
 int operand_count(Op op);  // -1: variadic
 TypeRule type_rule(Op op);
 std::string_view semantics(Op op);
-std::string_view name_of(Type type);  // "int", "float", "bool"
+std::string_view name_of(Type type);  // "int", "float", "bool", "int64"
+
+// Of either width.
+inline bool is_int(Type type) { return type == Type::kInt || type == Type::kLong; }
 
 using Id = support::TypedId<struct NodeTag>;
 
-// `payload` by op: Const: the bits of the i32 or bool (0/1), or index into the program's floats; Param: slot in
+// `payload` by op: Const: the bits of the i32 or bool (0/1), or index into the program's wide constants; Param: slot in
 // Program::params(); Read: index into reads(); Dot: index into dots(); otherwise 0.
 struct Node {
   Op op = Op::kConst;
@@ -76,7 +81,7 @@ struct BufferType {
   bool operator==(const BufferType&) const = default;
 };
 
-// The IR type of a buffer's elements: bool for kBool, int for the integer dtypes (i64 keeps its low 32 bits), else float.
+// The IR type of a buffer's elements: bool for kBool, long for kI64, int for the other integer dtypes, else float.
 Type element_type(DType dtype);
 
 // Operands of a Read: guard (bool), then one int per dimension.
@@ -126,7 +131,8 @@ class Program {
   const DotInfo& dot(Id id) const { return dots_[node(id).payload]; }
 
   std::int32_t const_int(Id id) const { return static_cast<std::int32_t>(node(id).payload); }
-  double const_float(Id id) const { return std::bit_cast<double>(floats_[node(id).payload]); }
+  double const_float(Id id) const { return std::bit_cast<double>(wide_[node(id).payload]); }
+  std::int64_t const_long(Id id) const { return std::bit_cast<std::int64_t>(wide_[node(id).payload]); }
   bool const_bool(Id id) const { return node(id).payload != 0; }
 
   bool operator==(const Program&) const = default;
@@ -138,7 +144,7 @@ class Program {
   std::vector<Id> operands_;
   std::vector<ReadInfo> reads_;
   std::vector<DotInfo> dots_;
-  std::vector<std::uint64_t> floats_;  // bits of the f64 of each float constant, because NaN differs from itself
+  std::vector<std::uint64_t> wide_;  // bits of the f64 or i64 of each constant that has 64
   std::vector<BufferType> buffers_;
   std::vector<Type> params_;
   Id score_;
@@ -160,6 +166,7 @@ class ProgramBuilder {
 
   Id const_int(std::int32_t value);
   Id const_float(double value);  // rounded to the program's precision
+  Id const_long(std::int64_t value);
   Id const_bool(bool value);
   Id variable(Op op);  // one of the Variable ops but Param
   Id param(std::uint32_t slot);
@@ -178,6 +185,7 @@ class ProgramBuilder {
   Program finish(Id score, Id mask) &&;
 
  private:
+  Id const_wide(Type type, std::uint64_t bits);
   Id append(Node node, std::span<const Id> operands);
   void check_access(std::span<const Id> operands) const;
   std::uint64_t payload_identity(const Node& node) const;

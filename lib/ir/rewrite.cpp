@@ -17,6 +17,7 @@ Id copy_constant(ProgramBuilder& builder, const Program& program, Id id) {
     case Type::kInt: return builder.const_int(program.const_int(id));
     case Type::kFloat: return builder.const_float(program.const_float(id));
     case Type::kBool: return builder.const_bool(program.const_bool(id));
+    case Type::kLong: return builder.const_long(program.const_long(id));
   }
   return {};
 }

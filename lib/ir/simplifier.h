@@ -22,6 +22,7 @@ class Simplifier {
   Id constant(double value) { return builder_.const_float(value); }
   Id constant(bool value) { return builder_.const_bool(value); }
   Id zero(Type type);
+  Id integer(Type type, std::int64_t value);  // an int or a long
   void copy_marks(const Program& program, std::span<const Id> copies) { builder_.copy_marks(program, copies); }
   Program finish(Id score, Id mask) && { return std::move(builder_).finish(score, mask); }
 
@@ -29,10 +30,10 @@ class Simplifier {
   Type type(Id id) const { return program().node(id).type; }
   bool is(Id id, Op op) const { return program().node(id).op == op; }
   bool is_const(Id id) const { return is(id, Op::kConst); }
-  bool is(Id id, std::int32_t value) const;
-  bool is(Id id, double value) const;  // the same bits: 0 is not -0
+  bool is(Id id, std::int32_t value) const;  // an int or a long
+  bool is(Id id, double value) const;        // the same bits: 0 is not -0
   bool is(Id id, bool value) const;
-  std::optional<std::int32_t> int_value(Id id) const;
+  std::optional<std::int64_t> int_value(Id id) const;  // of an int or a long
   std::optional<double> float_value(Id id) const;
   Id operand(Id id, int i) const { return program().operand(id, i); }
   bool has_operand(Id id, Op op, Id operand) const;  // `id` is `op` with `operand` on either side

@@ -14,7 +14,7 @@ namespace {
 bool commutes(Op op, Type type) {
   const bool always =
       op == Op::kAdd || op == Op::kMul || op == Op::kAnd || op == Op::kOr || op == Op::kXor || op == Op::kEq || op == Op::kNe;
-  return always || (type == Type::kInt && (op == Op::kMin || op == Op::kMax));
+  return always || (is_int(type) && (op == Op::kMin || op == Op::kMax));
 }
 
 // Exhaustive, one line an operation; that is why it is long.
@@ -47,9 +47,11 @@ Rewritten apply_rules(Simplifier& s, Op op, std::span<const Id> x) {
     case Op::kCeil:
     case Op::kRound: return simplify_rounding(s, x[0]);
     case Op::kPow: return simplify_pow(s, x[0], x[1]);
+    case Op::kLongToInt: return s.is(x[0], Op::kIntToLong) ? Rewritten(s.operand(x[0], 0)) : std::nullopt;
     case Op::kIntToFloat:
     case Op::kFloatToInt:
     case Op::kBoolToInt:
+    case Op::kIntToLong:
     case Op::kSqrt:
     case Op::kExp:
     case Op::kExp2:
@@ -101,8 +103,13 @@ Id Simplifier::zero(Type type) {
     case Type::kInt: return constant(0);
     case Type::kFloat: return constant(0.0);
     case Type::kBool: return constant(false);
+    case Type::kLong: return builder_.const_long(0);
   }
   return {};
+}
+
+Id Simplifier::integer(Type type, std::int64_t value) {
+  return type == Type::kLong ? builder_.const_long(value) : constant(static_cast<std::int32_t>(value));
 }
 
 bool Simplifier::is(Id id, std::int32_t value) const { return int_value(id) == value; }
@@ -114,9 +121,9 @@ bool Simplifier::is(Id id, bool value) const {
   return is_const(id) && type(id) == Type::kBool && program().const_bool(id) == value;
 }
 
-std::optional<std::int32_t> Simplifier::int_value(Id id) const {
-  if (!is_const(id) || type(id) != Type::kInt) return std::nullopt;
-  return program().const_int(id);
+std::optional<std::int64_t> Simplifier::int_value(Id id) const {
+  if (!is_const(id) || !is_int(type(id))) return std::nullopt;
+  return type(id) == Type::kLong ? program().const_long(id) : program().const_int(id);
 }
 
 std::optional<double> Simplifier::float_value(Id id) const {
@@ -145,6 +152,8 @@ std::uint64_t Simplifier::structure(Id id) {
       hash = mix(mix(hash, program().dot(next).buffer_a), program().dot(next).buffer_b);
     } else if (node.op == Op::kConst && node.type == Type::kFloat) {
       hash = mix(hash, std::bit_cast<std::uint64_t>(program().const_float(next)));
+    } else if (node.op == Op::kConst && node.type == Type::kLong) {
+      hash = mix(hash, static_cast<std::uint64_t>(program().const_long(next)));
     } else {
       hash = mix(hash, node.payload);
     }

@@ -2,6 +2,7 @@
 // holds for -0, infinities and NaN too is here: x + 0 is not x (for x = -0), x * 0 is not 0, and nothing is reassociated.
 // Constants stand on the right of commutative operations.
 #include <cmath>
+#include <limits>
 
 #include "ir/arithmetic.h"
 #include "ir/simplifier.h"
@@ -13,7 +14,7 @@ Rewritten simplify_neg(Simplifier& s, Id a) {
   if (s.is(a, Op::kMul) && s.is_const(s.operand(a, 1))) {  // -(x * c) = x * -c
     return s.make(Op::kMul, {s.operand(a, 0), s.make(Op::kNeg, {s.operand(a, 1)})});
   }
-  if (s.type(a) == Type::kInt && s.is(a, Op::kSub)) return s.make(Op::kSub, {s.operand(a, 1), s.operand(a, 0)});
+  if (is_int(s.type(a)) && s.is(a, Op::kSub)) return s.make(Op::kSub, {s.operand(a, 1), s.operand(a, 0)});
   return std::nullopt;
 }
 
@@ -37,7 +38,7 @@ Rewritten simplify_sub(Simplifier& s, Id a, Id b) {
     if (s.is(a, -0.0)) return s.make(Op::kNeg, {b});  // -0 - b = -b
     return std::nullopt;
   }
-  if (a == b) return s.constant(0);
+  if (a == b) return s.zero(s.type(a));
   if (s.is(a, 0)) return s.make(Op::kNeg, {b});
   if (s.is_const(b)) return s.make(Op::kAdd, {a, s.make(Op::kNeg, {b})});
   if (s.has_operand(a, Op::kAdd, b)) return s.operand(a, s.operand(a, 0) == b ? 1 : 0);       // (x + b) - b = x
@@ -52,7 +53,7 @@ Rewritten simplify_mul(Simplifier& s, Id a, Id b) {
   if (s.is(b, 1) || s.is(b, 1.0)) return a;
   if (s.is(b, -1) || s.is(b, -1.0)) return s.make(Op::kNeg, {a});
   if (s.is(b, 0)) return b;
-  if (s.type(a) == Type::kInt && s.is_const(b) && s.is(a, Op::kMul) && s.is_const(s.operand(a, 1))) {
+  if (is_int(s.type(a)) && s.is_const(b) && s.is(a, Op::kMul) && s.is_const(s.operand(a, 1))) {
     return s.make(Op::kMul, {s.operand(a, 0), s.make(Op::kMul, {s.operand(a, 1), b})});  // (x * c1) * c2 = x * (c1 * c2)
   }
   return std::nullopt;
@@ -83,18 +84,18 @@ Rewritten simplify_floor_div(Simplifier& s, Id a, Id b) {
   if (s.type(a) == Type::kFloat) return s.is(b, 1.0) ? Rewritten(s.make(Op::kFloor, {a})) : std::nullopt;
   if (s.is(b, 1)) return a;
   if (s.is(b, -1)) return s.make(Op::kNeg, {a});
-  if (s.is(b, 0) || s.is(a, 0)) return s.constant(0);
+  if (s.is(b, 0) || s.is(a, 0)) return s.zero(s.type(a));
   const auto outer = s.int_value(b);
   const auto inner = s.is(a, Op::kFloorDiv) ? s.int_value(s.operand(a, 1)) : std::nullopt;
-  if (outer && inner && *outer > 0 && *inner > 0 && std::int64_t{*outer} * *inner <= kInt32Max) {
-    return s.make(Op::kFloorDiv, {s.operand(a, 0), s.constant(*outer * *inner)});  // (x // c1) // c2 = x // (c1 * c2)
+  if (outer && inner && *outer > 0 && *inner > 0 && *outer <= kInt32Max / *inner) {
+    return s.make(Op::kFloorDiv, {s.operand(a, 0), s.integer(s.type(a), *outer * *inner)});  // (x // c1) // c2 = x // (c1 * c2)
   }
   return std::nullopt;
 }
 
 Rewritten simplify_mod(Simplifier& s, Id a, Id b) {
   if (s.type(a) == Type::kFloat) return std::nullopt;
-  if (s.is(b, 1) || s.is(b, -1) || s.is(b, 0) || s.is(a, 0) || a == b) return s.constant(0);
+  if (s.is(b, 1) || s.is(b, -1) || s.is(b, 0) || s.is(a, 0) || a == b) return s.zero(s.type(a));
   if (s.is(a, Op::kMod) && s.operand(a, 1) == b) return a;  // (x % b) % b = x % b
   return std::nullopt;
 }
@@ -102,11 +103,13 @@ Rewritten simplify_mod(Simplifier& s, Id a, Id b) {
 namespace {
 
 // min and max: `op` with its neutral and its absorbing int.
-Rewritten simplify_extremum(Simplifier& s, Op op, std::int32_t neutral, Id a, Id b) {
+Rewritten simplify_extremum(Simplifier& s, Op op, Id a, Id b) {
   if (a == b) return a;
   if (s.type(a) == Type::kFloat) return std::nullopt;
-  if (s.is(b, neutral)) return a;
-  if (s.is(b, ~neutral)) return b;
+  const std::int64_t most = s.type(a) == Type::kLong ? std::numeric_limits<std::int64_t>::max() : kInt32Max;
+  const std::int64_t neutral = op == Op::kMin ? most : ~most;
+  if (s.int_value(b) == neutral) return a;
+  if (s.int_value(b) == ~neutral) return b;
   if (s.has_operand(a, op, b)) return a;
   if (s.has_operand(b, op, a)) return b;
   if (s.is_const(b) && s.is(a, op) && s.is_const(s.operand(a, 1))) {  // min(min(x, c1), c2) = min(x, min(c1, c2))
@@ -117,8 +120,8 @@ Rewritten simplify_extremum(Simplifier& s, Op op, std::int32_t neutral, Id a, Id
 
 }  // namespace
 
-Rewritten simplify_min(Simplifier& s, Id a, Id b) { return simplify_extremum(s, Op::kMin, kInt32Max, a, b); }
-Rewritten simplify_max(Simplifier& s, Id a, Id b) { return simplify_extremum(s, Op::kMax, kInt32Min, a, b); }
+Rewritten simplify_min(Simplifier& s, Id a, Id b) { return simplify_extremum(s, Op::kMin, a, b); }
+Rewritten simplify_max(Simplifier& s, Id a, Id b) { return simplify_extremum(s, Op::kMax, a, b); }
 
 Rewritten simplify_abs(Simplifier& s, Id a) {
   if (s.is(a, Op::kAbs)) return a;

@@ -3,6 +3,7 @@
 // with a NaN both a < b and a >= b are false.
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "ir/arithmetic.h"
 #include "ir/simplifier.h"
@@ -72,14 +73,18 @@ Rewritten simplify_not(Simplifier& s, Id a) {
   if (s.is(a, Op::kNot)) return s.operand(a, 0);
   if (s.is(a, Op::kEq)) return s.make(Op::kNe, {s.operand(a, 0), s.operand(a, 1)});
   if (s.is(a, Op::kNe)) return s.make(Op::kEq, {s.operand(a, 0), s.operand(a, 1)});
-  const bool int_order = (s.is(a, Op::kLt) || s.is(a, Op::kLe)) && s.type(s.operand(a, 0)) == Type::kInt;
+  const bool int_order = (s.is(a, Op::kLt) || s.is(a, Op::kLe)) && is_int(s.type(s.operand(a, 0)));
   if (int_order) return s.make(s.is(a, Op::kLt) ? Op::kLe : Op::kLt, {s.operand(a, 1), s.operand(a, 0)});
   return std::nullopt;
 }
 
 Rewritten simplify_shl(Simplifier& s, Id a, Id b) {
   if (s.is(a, 0)) return a;
-  if (const auto count = s.int_value(b)) return s.make(Op::kMul, {a, s.constant(shift_left(1, *count))});
+  if (const auto count = s.int_value(b)) {
+    const std::int64_t factor =
+        s.type(a) == Type::kLong ? shift_left(std::int64_t{1}, *count) : shift_left(1, static_cast<std::int32_t>(*count));
+    return s.make(Op::kMul, {a, s.integer(s.type(a), factor)});
+  }
   return std::nullopt;
 }
 
@@ -87,11 +92,12 @@ Rewritten simplify_shr(Simplifier& s, Id a, Id b) {
   if (s.is(a, 0) || s.is(a, -1)) return a;
   const auto count = s.int_value(b);
   if (!count) return std::nullopt;
-  const std::int32_t used = *count & 31;
+  const std::int64_t most = s.type(a) == Type::kLong ? kCountMask<std::int64_t> : kCountMask<std::int32_t>;
+  const std::int64_t used = *count & most;
   if (used == 0) return a;
-  if (used != *count) return s.make(Op::kShr, {a, s.constant(used)});
+  if (used != *count) return s.make(Op::kShr, {a, s.integer(s.type(a), used)});
   if (const auto inner = s.is(a, Op::kShr) ? s.int_value(s.operand(a, 1)) : std::nullopt) {
-    return s.make(Op::kShr, {s.operand(a, 0), s.constant(std::min(31, used + *inner))});  // (x >> c1) >> c2
+    return s.make(Op::kShr, {s.operand(a, 0), s.integer(s.type(a), std::min(most, used + *inner))});  // (x >> c1) >> c2
   }
   return std::nullopt;
 }
@@ -126,20 +132,29 @@ Rewritten simplify_ne(Simplifier& s, Id a, Id b) {
   return equal ? Rewritten(s.make(Op::kNot, {*equal})) : std::nullopt;
 }
 
+namespace {
+
+// The most of the type of `id`; the least is ~most.
+std::int64_t most_of(const Simplifier& s, Id id) {
+  return s.type(id) == Type::kLong ? std::numeric_limits<std::int64_t>::max() : kInt32Max;
+}
+
+}  // namespace
+
 Rewritten simplify_lt(Simplifier& s, Id a, Id b) {
   if (a == b) return s.constant(false);
   if (const auto bound = s.int_value(b)) {  // a < c is a <= c - 1
-    return *bound == kInt32Min ? s.constant(false) : s.make(Op::kLe, {a, s.constant(*bound - 1)});
+    return *bound == ~most_of(s, b) ? s.constant(false) : s.make(Op::kLe, {a, s.integer(s.type(b), *bound - 1)});
   }
   if (const auto bound = s.int_value(a)) {  // c < b is c + 1 <= b
-    return *bound == kInt32Max ? s.constant(false) : s.make(Op::kLe, {s.constant(*bound + 1), b});
+    return *bound == most_of(s, a) ? s.constant(false) : s.make(Op::kLe, {s.integer(s.type(a), *bound + 1), b});
   }
   return std::nullopt;
 }
 
 Rewritten simplify_le(Simplifier& s, Id a, Id b) {
   if (s.type(a) == Type::kFloat) return std::nullopt;
-  if (a == b || s.is(b, kInt32Max) || s.is(a, kInt32Min)) return s.constant(true);
+  if (a == b || s.int_value(b) == most_of(s, b) || s.int_value(a) == ~most_of(s, a)) return s.constant(true);
   return std::nullopt;
 }
 
@@ -155,7 +170,7 @@ Rewritten simplify_bool_select(Simplifier& s, Id c, Id a, Id b) {
 
 // a < b ? a : b is the definition of min, for floats too; <= only agrees on ints.
 Rewritten select_to_extremum(Simplifier& s, Id c, Id a, Id b) {
-  if (!s.is(c, Op::kLt) && !(s.is(c, Op::kLe) && s.type(a) == Type::kInt)) return std::nullopt;
+  if (!s.is(c, Op::kLt) && !(s.is(c, Op::kLe) && is_int(s.type(a)))) return std::nullopt;
   const Id left = s.operand(c, 0);
   const Id right = s.operand(c, 1);
   if (left == a && right == b) return s.make(Op::kMin, {a, b});
@@ -172,8 +187,8 @@ Rewritten simplify_select(Simplifier& s, Id c, Id a, Id b) {
   if (s.is(c, Op::kNot)) return s.make(Op::kSelect, {s.operand(c, 0), b, a});
   if (s.is(a, Op::kSelect) && s.operand(a, 0) == c) return s.make(Op::kSelect, {c, s.operand(a, 1), b});
   if (s.is(b, Op::kSelect) && s.operand(b, 0) == c) return s.make(Op::kSelect, {c, a, s.operand(b, 2)});
-  if (s.is(a, 1) && s.is(b, 0)) return s.make(Op::kBoolToInt, {c});
-  if (s.is(a, 0) && s.is(b, 1)) return s.make(Op::kBoolToInt, {s.make(Op::kNot, {c})});
+  if (s.type(a) == Type::kInt && s.is(a, 1) && s.is(b, 0)) return s.make(Op::kBoolToInt, {c});
+  if (s.type(a) == Type::kInt && s.is(a, 0) && s.is(b, 1)) return s.make(Op::kBoolToInt, {s.make(Op::kNot, {c})});
   if (s.type(a) == Type::kBool) return simplify_bool_select(s, c, a, b);
   return select_to_extremum(s, c, a, b);
 }

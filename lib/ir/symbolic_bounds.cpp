@@ -69,7 +69,7 @@ SymbolicBounds SymbolicAnalysis::eval(Id id) const {
   if (rule == TypeRule::kVariable) return {{Linear::symbol(node.op, node.payload)}, {Linear::symbol(node.op, node.payload)}};
   if (node.op == Op::kRead) return captured(program_.buffers()[program_.read(id).buffer].dtype);
   if (node.op == Op::kBoolToInt) return between(0, 1);
-  if (node.op == Op::kFloatToInt) return any_int();
+  if (node.op == Op::kFloatToInt || node.op == Op::kLongToInt) return any_int();
   const auto operands = program_.operands(id);
   const SymbolicBounds& last = bounds_[operands.back().index];
   return eval_operation(node, bounds_[operands[operands.size() == 3 ? 1 : 0].index], last);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 
 #include "support/small_float.h"
 
@@ -51,6 +52,7 @@ ir::Range range_of_elements(const void* first, std::int64_t stride, std::int64_t
     lo = value < lo ? value : lo;
     hi = value > hi ? value : hi;
   }
+  if constexpr (std::is_same_v<Value, std::int64_t>) return ir::long_range(lo, hi);
   return {static_cast<double>(lo), static_cast<double>(hi), nan};
 }
 
@@ -60,8 +62,8 @@ ir::Range range_of_dtype(DType dtype) {
     case DType::kF64:
     case DType::kF16:
     case DType::kBF16: return {-kInf, kInf, true};
-    case DType::kI64:
-    case DType::kI32: return {ir::kIntMin, ir::kIntMax, false};
+    case DType::kI64: return ir::kAnyLong;
+    case DType::kI32: return ir::kAnyInt;
     case DType::kI8: return {-128, 127, false};
     case DType::kU8: return {0, 255, false};
     case DType::kBool: return {0, 1, false};
@@ -71,7 +73,7 @@ ir::Range range_of_dtype(DType dtype) {
 
 }  // namespace
 
-// 64-bit ints keep their low 32 bits, doubles are rounded to the program's floats, bools are 0 or 1. At least one element;
+// Doubles are rounded to the program's floats, bools are 0 or 1. At least one element;
 // offset and stride in elements.
 ir::Range BufferTable::range_of_line(const TensorView& view, std::int64_t offset, std::int64_t stride,
                                      std::int64_t count) const {
@@ -84,7 +86,7 @@ ir::Range BufferTable::range_of_line(const TensorView& view, std::int64_t offset
                                        [this](double value) { return support::rounded(precision_, value); });
     case DType::kF16: return range_of_elements<std::uint16_t>(first, stride, count, support::half_to_float);
     case DType::kBF16: return range_of_elements<std::uint16_t>(first, stride, count, support::bfloat_to_float);
-    case DType::kI64: return range_of_elements<std::int64_t>(first, stride, count, as_int);
+    case DType::kI64: return range_of_elements<std::int64_t>(first, stride, count, [](std::int64_t value) { return value; });
     case DType::kI32: return range_of_elements<std::int32_t>(first, stride, count, as_int);
     case DType::kI8: return range_of_elements<std::int8_t>(first, stride, count, as_int);
     case DType::kU8: return range_of_elements<std::uint8_t>(first, stride, count, as_int);

@@ -34,41 +34,55 @@ double value_of(std::int32_t key, ir::Type type) {
 }  // namespace
 
 void RangeTree::set(std::size_t node, const ir::Range& range) {
+  if (is_wide()) {
+    wide_[node] = {range.lo, range.hi};
+    return;
+  }
   constexpr float kInf = std::numeric_limits<float>::infinity();
-  nodes_[node] =
-      range.lo > range.hi ? Bounds{kMost, kLeast} : Bounds{key_of(range.lo, type_, -kInf), key_of(range.hi, type_, kInf)};
+  nodes_[node] = {kMost, kLeast};
+  if (range.lo <= range.hi) nodes_[node] = {key_of(range.lo, type_, -kInf), key_of(range.hi, type_, kInf)};
   if (!range.may_nan) return;
   nan_.resize(nodes_.size());
   nan_[node] = true;
 }
 
 void RangeTree::join_leaves() {
-  for (std::size_t node = nodes_.size() / 2; node-- > 1;) {
-    const Bounds &a = nodes_[2 * node], &b = nodes_[2 * node + 1];
-    nodes_[node] = {std::min(a.lo, b.lo), std::max(a.hi, b.hi)};
+  for (std::size_t node = size() / 2; node-- > 1;) {
+    const auto join = [node](auto& nodes) {
+      nodes[node] = nodes[2 * node];
+      nodes[node].include(nodes[2 * node + 1]);
+    };
+    if (is_wide()) {
+      join(wide_);
+      continue;
+    }
+    join(nodes_);
     if (!nan_.empty()) nan_[node] = nan_[2 * node] || nan_[2 * node + 1];
   }
 }
 
-ir::Range RangeTree::decode(const Bounds& bounds, bool may_nan) const {
+ir::Range RangeTree::decode(const Bounds<std::int32_t>& bounds, bool may_nan) const {
   constexpr double kInf = std::numeric_limits<double>::infinity();
   if (bounds.lo > bounds.hi) return {kInf, -kInf, may_nan};
   return {value_of(bounds.lo, type_), value_of(bounds.hi, type_), may_nan};
 }
 
 ir::Range RangeTree::range(std::size_t first, std::size_t last) const {
-  Bounds found{kMost, kLeast};
+  constexpr double kInf = std::numeric_limits<double>::infinity();
+  Bounds<std::int32_t> found{kMost, kLeast};
+  Bounds<double> found_wide{kInf, -kInf};
   bool may_nan = false;
   const auto include = [&](std::size_t node) {
-    found = {std::min(found.lo, nodes_[node].lo), std::max(found.hi, nodes_[node].hi)};
+    if (is_wide()) return found_wide.include(wide_[node]);
+    found.include(nodes_[node]);
     may_nan = may_nan || (!nan_.empty() && nan_[node]);
   };
-  std::size_t left = first + nodes_.size() / 2, right = last + nodes_.size() / 2;
+  std::size_t left = first + size() / 2, right = last + size() / 2;
   for (; left < right; left /= 2, right /= 2) {
     if (left % 2 == 1) include(left++);
     if (right % 2 == 1) include(--right);
   }
-  return decode(found, may_nan);
+  return is_wide() ? ir::Range{found_wide.lo, found_wide.hi, false} : decode(found, may_nan);
 }
 
 }  // namespace flexjit::mask

@@ -46,12 +46,14 @@ std::int32_t cost_of(Op op) {
     case Op::kSelect:
     case Op::kIntToFloat:
     case Op::kBoolToInt:
+    case Op::kIntToLong:
     case Op::kFloor:
     case Op::kCeil:
     case Op::kRound:
     case Op::kMin:
     case Op::kMax: return 1;
     case Op::kFloatToInt:
+    case Op::kLongToInt:
     case Op::kDiv:
     case Op::kSqrt: return 4;
     case Op::kFloorDiv:
@@ -234,8 +236,9 @@ std::string_view name_of(Level level) {
 }
 
 std::int32_t width_of(const ir::Program& program, Id id) {
-  const bool is_f64 = program.node(id).type == ir::Type::kFloat && program.precision() == ir::Precision::kFp64;
-  return is_f64 ? 2 : 1;
+  const ir::Type type = program.node(id).type;
+  const bool is_f64 = type == ir::Type::kFloat && program.precision() == ir::Precision::kFp64;
+  return is_f64 || type == ir::Type::kLong ? 2 : 1;
 }
 
 std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, Id id) {

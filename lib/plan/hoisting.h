@@ -13,7 +13,7 @@ namespace flexjit::plan {
 enum class Level : std::uint8_t { kUniform, kRow, kColumn, kDiagonal, kElement };
 std::string_view name_of(Level level);
 
-// An int node as q * q_idx + kv * kv_idx + something uniform, in wrapping arithmetic.
+// An int node (not a long) as q * q_idx + kv * kv_idx + something uniform, in wrapping arithmetic.
 struct Slopes {
   bool known = false;
   std::int32_t q = 0;
@@ -52,7 +52,7 @@ struct Hoisting {
 // Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.
 inline constexpr std::int32_t kRegisterEpilogueCost = 8;
 
-// Table entries of 4 bytes that a node's value takes: 2 for the floats of fp64 kernels.
+// Table entries of 4 bytes that a node's value takes: 2 for longs and for the floats of fp64 kernels.
 std::int32_t width_of(const ir::Program& program, ir::Id id);
 
 // Vector instructions of a node on lanes, roughly: only the order of magnitude matters.

@@ -42,12 +42,16 @@ constexpr std::int64_t kNoRoot = -1;
 
 std::int64_t number(Id id) { return id.valid() ? std::int64_t{id.index} : kNoRoot; }
 
-bool is_float(const ir::Node& node) { return node.op == Op::kConst && node.type == ir::Type::kFloat; }
+// A number's bits, or what a node's payload says.
+std::int64_t payload_of(const ir::Program& program, Id id) {
+  const ir::Node& node = program.node(id);
+  if (node.op == Op::kConst && node.type == ir::Type::kFloat) return std::bit_cast<std::int64_t>(program.const_float(id));
+  return node.op == Op::kConst && node.type == ir::Type::kLong ? program.const_long(id) : std::int64_t{node.payload};
+}
 
 void write_node(Writer& w, const ir::Program& program, Id id) {
   const ir::Node& node = program.node(id);
-  w.put(node.op, node.type, is_float(node) ? std::bit_cast<std::int64_t>(program.const_float(id)) : std::int64_t{node.payload},
-        node.operand_count);
+  w.put(node.op, node.type, payload_of(program, id), node.operand_count);
   for (Id operand : program.operands(id)) w.put(operand.index);
   if (node.op == Op::kRead) {
     const ir::ReadInfo& info = program.read(id);
@@ -64,6 +68,7 @@ Id constant(ir::ProgramBuilder& builder, ir::Type type, std::int64_t bits) {
     case ir::Type::kInt: return builder.const_int(static_cast<std::int32_t>(bits));
     case ir::Type::kFloat: return builder.const_float(std::bit_cast<double>(bits));
     case ir::Type::kBool: return builder.const_bool(bits != 0);
+    case ir::Type::kLong: return builder.const_long(bits);
   }
   throw std::runtime_error("a constant of no type");
 }

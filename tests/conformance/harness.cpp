@@ -91,6 +91,12 @@ Captures& Captures::add(const std::string& name, const Extents& extents, const s
   return add_bytes(name, DType::kI32, extents, bytes);
 }
 
+Captures& Captures::add(const std::string& name, const Extents& extents, const std::vector<std::int64_t>& values) {
+  std::vector<unsigned char> bytes(values.size() * sizeof(std::int64_t));
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return add_bytes(name, DType::kI64, extents, bytes);
+}
+
 Captures& Captures::add(const std::string& name, const Extents& extents, const std::vector<bool>& values) {
   return add_bytes(name, DType::kBool, extents, std::vector<unsigned char>(values.begin(), values.end()));
 }

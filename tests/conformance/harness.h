@@ -53,6 +53,7 @@ class Captures {
 
   Captures& add(const std::string& name, const Extents& extents, const std::vector<float>& values);
   Captures& add(const std::string& name, const Extents& extents, const std::vector<std::int32_t>& values);
+  Captures& add(const std::string& name, const Extents& extents, const std::vector<std::int64_t>& values);
   Captures& add(const std::string& name, const Extents& extents, const std::vector<bool>& values);
   // Elements already encoded as `dtype`.
   Captures& add_bytes(const std::string& name, DType dtype, const Extents& extents, const std::vector<unsigned char>& bytes);

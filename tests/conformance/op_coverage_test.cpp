@@ -60,6 +60,8 @@ constexpr OpProgram kPrograms[] = {
     {"int_to_float", "score * float(kv_idx % 5)"},
     {"float_to_int", "score + int(t[kv_idx] * 9.0) * 0.1 + int(t[kv_idx] * 1e30) % 5"},
     {"bool_to_int", "score + int(kv_idx < q_idx) * 0.7"},
+    {"int_to_long", "score + (w[kv_idx] > q_idx ? 1.0 : 0.0) + float(w[q_idx] // 7 % 5) * 0.1"},
+    {"long_to_int", "score + t[w[kv_idx] >> 33 & 7] + int(w[kv_idx] // (q_idx - 20)) % 3 * 0.1"},
     {"floor", "score + floor(t[kv_idx] * 3.0)"},
     {"ceil", "score + ceil(t[kv_idx] * 3.0)"},
     {"round", "score + round(t[kv_idx] * 3.0) + round((kv_idx - q_idx) * 0.5) * 0.02"},
@@ -78,7 +80,7 @@ constexpr OpProgram kPrograms[] = {
 
 constexpr std::string_view kPrelude =
     "param i : int = 6; param f : float = 0.7; param flag : bool = true\n"
-    "buffer t : f32[?]; buffer a : f32[q_len, 6]; buffer c : f32[kv_len, 6]\nscore = ";
+    "buffer t : f32[?]; buffer a : f32[q_len, 6]; buffer c : f32[kv_len, 6]; buffer w : i64[?]\nscore = ";
 
 const char* const kMnemonics[] = {
 #define FLEXJIT_OP(name, mnemonic, operands, rule, semantics) mnemonic,
@@ -114,6 +116,16 @@ TEST(OpCoverage, EveryProgramReachesTheKernelWithItsOp) {
   }
 }
 
+// Some of 33 bits and more, of either sign, and some small ones.
+std::vector<std::int64_t> wide_numbers(std::size_t count) {
+  std::vector<std::int64_t> numbers;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto small = static_cast<std::int64_t>(i * 7919 % 101) - 50;
+    numbers.push_back(i % 3 == 0 ? small : small * 0x123456789);
+  }
+  return numbers;
+}
+
 class OpTest : public testing::TestWithParam<OpProgram> {};
 
 TEST_P(OpTest, KernelEqualsReference) {
@@ -123,6 +135,7 @@ TEST_P(OpTest, KernelEqualsReference) {
   Captures captures;
   captures.add("t", {kShape.max_len()}, random.normals(columns)).add("a", {kShape.q_len, 6}, random.normals(rows * 6, 0.4F));
   captures.add("c", {kShape.kv_len, 6}, random.normals(columns * 6, 0.4F));
+  captures.add("w", {kShape.kv_len}, wide_numbers(columns));
   expect_matches_reference(spec_of(program_of(GetParam()), kShape), kShape, &captures.bindings());
 }
 

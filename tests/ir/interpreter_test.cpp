@@ -43,7 +43,7 @@ TEST(Interpreter, ReadsEveryElementType) {
   EXPECT_EQ(read_all<double>(DType::kF64, std::array<double, 2>{0.1, 1e300}), (Values{double{0.1F}, INFINITY}));
   EXPECT_EQ(read_all<std::int32_t>(DType::kI32, std::array<std::int32_t, 2>{-7, 9}), (Values{-7, 9}));
   EXPECT_EQ(read_all<std::int64_t>(DType::kI64, std::array<std::int64_t, 3>{-7, (std::int64_t{1} << 32) + 3, 0x80000000LL}),
-            (Values{-7, 3, -2147483648.0}));
+            (Values{-7, 4294967296.0, 2147483648.0}));
   EXPECT_EQ(read_all<std::int8_t>(DType::kI8, std::array<std::int8_t, 2>{-128, 127}), (Values{-128, 127}));
   EXPECT_EQ(read_all<std::uint8_t>(DType::kU8, std::array<std::uint8_t, 2>{128, 255}), (Values{128, 255}));
   EXPECT_EQ(read_all<std::uint8_t>(DType::kBool, std::array<std::uint8_t, 3>{0, 1, 2}), (Values{0, 1, 1}));

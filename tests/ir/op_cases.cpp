@@ -69,6 +69,8 @@ const std::vector<OpCase> kCases = {
     {Op::kFloatToInt, {-2.9F}, -2}, {Op::kFloatToInt, {2.9F}, 2}, {Op::kFloatToInt, {kNan}, 0}, {Op::kFloatToInt, {kInf}, kMax},
     {Op::kFloatToInt, {-1e20F}, kMin}, {Op::kFloatToInt, {2147483648.0F}, kMax},
     {Op::kBoolToInt, {true}, 1}, {Op::kBoolToInt, {false}, 0},
+    {Op::kIntToLong, {5}, 5}, {Op::kIntToLong, {kMin}, kMin},
+    {Op::kLongToInt, {3, -4}, -12}, {Op::kLongToInt, {65536, 65536}, kMax}, {Op::kLongToInt, {-65536, 65536}, kMin},
     {Op::kFloor, {-1.5F}, -2.0F}, {Op::kFloor, {-0.0F}, -0.0F}, {Op::kFloor, {kInf}, kInf},
     {Op::kCeil, {-1.5F}, -1.0F}, {Op::kCeil, {1.2F}, 2.0F}, {Op::kCeil, {kNan}, kNan},
     {Op::kRound, {2.5F}, 2.0F}, {Op::kRound, {3.5F}, 4.0F}, {Op::kRound, {-0.5F}, -0.0F}, {Op::kRound, {-1.6F}, -2.0F},
@@ -103,6 +105,10 @@ Id operation(ProgramBuilder& builder, Op op, const std::vector<Id>& operands) {
   if (op == Op::kRead) return builder.read({.buffer = 0}, operands);
   if (op == Op::kDot) return builder.dot({.buffer_a = 1, .buffer_b = 1, .extent = 2}, operands);
   if (op == Op::kConst || op == Op::kParam) return operands[0];
+  // No constant or param is a long: one is made of ints, as a product where a case has two.
+  const auto as_long = [&](Id id) { return builder.make(Op::kIntToLong, {id}); };
+  if (op == Op::kIntToLong) return builder.make(Op::kLongToInt, {as_long(operands[0])});
+  if (op == Op::kLongToInt) return builder.make(op, {builder.make(Op::kMul, {as_long(operands[0]), as_long(operands[1])})});
   return operands.empty() ? builder.variable(op) : builder.make(op, operands);
 }
 
@@ -147,7 +153,8 @@ Program case_program(const OpCase& test_case, OperandsAs as) {
   switch (type_of(test_case.expected)) {
     case Type::kFloat: return std::move(builder).finish(result, {});
     case Type::kBool: return std::move(builder).finish({}, result);
-    case Type::kInt: break;
+    case Type::kInt:
+    case Type::kLong: break;
   }
   const Id equal = builder.make(Op::kEq, {result, constant(builder, test_case.expected)});
   return std::move(builder).finish({}, equal);

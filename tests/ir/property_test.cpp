@@ -166,6 +166,9 @@ class ScannedRanges : public BufferRanges {
       found = std::isnan(value) ? Range{found.lo, found.hi, true} : join(found, Range::point(value));
     } else if (view.dtype == DType::kI32) {
       found = join(found, Range::point(static_cast<const std::int32_t*>(view.data)[offset]));
+    } else if (view.dtype == DType::kI64) {
+      const std::int64_t value = static_cast<const std::int64_t*>(view.data)[offset];
+      found = join(found, long_range(value, value));
     } else if (view.dtype == DType::kU8) {
       found = join(found, Range::point(static_cast<const std::uint8_t*>(view.data)[offset]));
     } else {

@@ -1,5 +1,5 @@
-// Grows pools of int, float and bool nodes by random operations on their members; later members are likelier operands, so that
-// expressions get deep. The roots are the last members.
+// Grows pools of int, float, bool and long nodes by random operations on their members; later members are likelier operands, so
+// that expressions get deep. The roots are the last members.
 #include "random_ir.h"
 
 #include <algorithm>
@@ -14,6 +14,20 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int32_t kInts[] = {0, 1, 2, 3, 4, 7, 8, 31, 32, 255, -1, -2, -7, 65536, 2147483647, -2147483647 - 1, 1 << 30};
+constexpr std::int64_t kLongs[] = {0,
+                                   1,
+                                   -1,
+                                   3,
+                                   40,
+                                   63,
+                                   64,
+                                   -7,
+                                   1LL << 31,
+                                   1LL << 32,
+                                   -(1LL << 33),
+                                   (1LL << 53) + 1,
+                                   0x7fffffffffffffff,
+                                   -0x7fffffffffffffff - 1};
 constexpr float kFloats[] = {0.0F, -0.0F, 1.0F, -1.0F, 0.5F, 2.0F, 3.0F, -2.5F, 1e-40F, 3e38F, 100.0F, kInf, -kInf, kNan};
 constexpr DType kDTypes[] = {DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI64,
                              DType::kI32, DType::kI8,  DType::kU8,  DType::kBool};
@@ -35,7 +49,8 @@ class Random {
 
 class Grower {
  public:
-  Grower(std::uint64_t seed, ScoreUse use) : random_(seed), use_(use) {}
+  Grower(std::uint64_t seed, ScoreUse use)
+      : random_(seed), use_(use), builder_(seed % 4 == 3 ? Precision::kFp64 : Precision::kFp32) {}
 
   Lowered grow() {
     declare();
@@ -43,7 +58,8 @@ class Grower {
     for (Op op : kLengths) put(builder_.variable(op));
     for (std::uint32_t slot = 0; slot < interface_.params.size(); ++slot) put(builder_.param(slot));
     put(builder_.const_bool(true));
-    put(builder_.const_float(0.25F));
+    put(builder_.const_float(0.25));
+    put(builder_.const_long(std::int64_t{7} << 32 | 5));
     const std::size_t steps = 4 + random_.below(40);
     for (std::size_t i = 0; i < steps; ++i) step();
     const Id mask = random_.one_in(8) ? Id{} : builder_.make(Op::kXor, {pool(Type::kBool).back(), choose(Type::kBool)});
@@ -92,7 +108,8 @@ class Grower {
 
   Id constant(Type type) {
     if (type == Type::kInt) return builder_.const_int(random_.pick(kInts));
-    if (type == Type::kFloat) return builder_.const_float(random_.pick(kFloats));
+    if (type == Type::kFloat) return builder_.const_float(static_cast<double>(random_.pick(kFloats)));
+    if (type == Type::kLong) return builder_.const_long(random_.pick(kLongs));
     return builder_.const_bool(random_.one_in(2));
   }
 
@@ -101,11 +118,14 @@ class Grower {
   // The type of the first operand that `rule` takes; a choice has another in front.
   Type operand_type(TypeRule rule) {
     if (rule == TypeRule::kFloat || rule == TypeRule::kFloatToInt) return Type::kFloat;
-    if (rule == TypeRule::kInteger || rule == TypeRule::kIntToFloat) return Type::kInt;
+    if (rule == TypeRule::kIntToLong) return Type::kInt;
+    if (rule == TypeRule::kLongToInt) return Type::kLong;
+    if (rule == TypeRule::kInteger || rule == TypeRule::kIntToFloat) return either(Type::kInt, Type::kLong);
     if (rule == TypeRule::kBoolToInt) return Type::kBool;
-    if (rule == TypeRule::kBits) return either(Type::kInt, Type::kBool);
-    if (rule == TypeRule::kNumeric || rule == TypeRule::kCompare) return either(Type::kInt, Type::kFloat);
-    return either(Type::kInt, either(Type::kFloat, Type::kBool));
+    const Type integer = either(Type::kInt, Type::kLong);
+    if (rule == TypeRule::kBits) return either(integer, Type::kBool);
+    if (rule == TypeRule::kNumeric || rule == TypeRule::kCompare) return either(integer, Type::kFloat);
+    return either(integer, either(Type::kFloat, Type::kBool));
   }
 
   void step() {
@@ -191,7 +211,7 @@ class Grower {
   ScoreUse use_;
   ProgramBuilder builder_;
   Interface interface_;
-  std::array<std::vector<Id>, 3> pools_;
+  std::array<std::vector<Id>, 4> pools_;
 };
 
 std::uint16_t random_half(Random& random) {
@@ -212,7 +232,10 @@ void store_random(Random& random, DType dtype, void* data, std::size_t at) {
     case DType::kF64: return store(data, at, random.one_in(8) ? double{random.pick(kFloats)} : small / 3.0);
     case DType::kF16:
     case DType::kBF16: return store(data, at, random_half(random));
-    case DType::kI64: return store(data, at, std::int64_t{value} + (random.one_in(4) ? std::int64_t{1} << 40 : 0));
+    case DType::kI64:
+      return store(
+          data, at,
+          random.one_in(8) ? random.pick(kLongs) : std::int64_t{value} + (random.one_in(4) ? std::int64_t{1} << 40 : 0));
     case DType::kI32: return store(data, at, value);
     case DType::kI8: return store(data, at, static_cast<std::int8_t>(value));
     case DType::kU8: return store(data, at, static_cast<std::uint8_t>(value));
@@ -244,7 +267,7 @@ RandomBinding::RandomBinding(const Interface& interface, std::uint64_t seed, std
   environment_.num_kv_heads = static_cast<std::int32_t>(1 + random.below(2));
   environment_.num_heads = environment_.num_kv_heads * static_cast<std::int32_t>(1 + random.below(2));
   const auto extent_param = static_cast<std::int32_t>(1 + random.below(4));
-  params_ = {random.pick(kInts), random.pick(kFloats), random.one_in(2), extent_param};
+  params_ = {random.pick(kInts), static_cast<double>(random.pick(kFloats)), random.one_in(2), extent_param};
   for (const BufferInterface& buffer : interface.buffers) {
     TensorView view;
     view.dtype = buffer.dtype;
