@@ -81,9 +81,11 @@ std::span<const Range> IntervalAnalysis::run(const Box& box) {
   return ranges_;
 }
 
-Range IntervalAnalysis::mask(const Box& box) {
+Range IntervalAnalysis::mask(const Box& box) { return mask(box, mask_nodes_); }
+
+Range IntervalAnalysis::mask(const Box& box, std::span<const std::uint32_t> nodes) {
   if (!program_.mask().valid()) return Range::point(1);
-  for (std::uint32_t i : mask_nodes_) ranges_[i] = eval(Id{i}, box);
+  for (std::uint32_t i : nodes) ranges_[i] = eval(Id{i}, box);
   return ranges_[program_.mask().index];
 }
 

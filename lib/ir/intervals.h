@@ -60,6 +60,11 @@ class IntervalAnalysis {
   std::span<const Range> run(const Box& box);
   // The mask's truth over the box: point(0) never allowed, point(1) always, else kAnyBool.
   Range mask(const Box& box);
+  // The same where the ranges of all nodes but `nodes`, ascending ids, were found before and hold over the box: for a part of a
+  // box that was analysed, by what was left open there.
+  Range mask(const Box& box, std::span<const std::uint32_t> nodes);
+  // Ascending ids that the mask reaches.
+  std::span<const std::uint32_t> mask_nodes() const { return mask_nodes_; }
   // What the last call found, by id; after mask(), of the nodes that the mask reaches alone.
   std::span<const Range> ranges() const { return ranges_; }
 
@@ -71,7 +76,7 @@ class IntervalAnalysis {
   const Environment& environment_;
   const BufferRanges* buffers_;
   std::vector<Range> ranges_;
-  std::vector<std::uint32_t> mask_nodes_;  // ascending ids that the mask reaches
+  std::vector<std::uint32_t> mask_nodes_;
 };
 
 // "%3 = add %1, %2 : float in [0, 5]" a line, for the inspector.

@@ -25,6 +25,8 @@ class BufferTable final : public ir::BufferRanges {
 
   // `index`: one int range a dimension. Indices outside the buffer contribute the value 0.
   ir::Range range(std::uint32_t buffer, std::span<const ir::Range> index) const override;
+  // The contents of buffers have changed.
+  void forget() { trees_.clear(), nodes_ = 0; }
   // At most kNodeLimit, or one line's when that alone is more.
   std::size_t kept_nodes() const { return nodes_; }
 
