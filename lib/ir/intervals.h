@@ -4,6 +4,7 @@
 // inspector are its users.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -67,15 +68,33 @@ class IntervalAnalysis {
   std::span<const std::uint32_t> mask_nodes() const { return mask_nodes_; }
   // What the last call found, by id; after mask(), of the nodes that the mask reaches alone.
   std::span<const Range> ranges() const { return ranges_; }
+  // The contents of buffers have changed.
+  void forget();
 
  private:
-  Range eval(Id id, const Box& box) const;
+  // A node as it is evaluated again and again.
+  struct Step {
+    Op op = Op::kConst;
+    TypeRule rule = TypeRule::kConst;
+    Type type = Type::kInt;          // of the last operand
+    std::uint8_t operand_count = 0;  // at most 3; not of reads
+    std::array<std::uint32_t, 3> operands{};
+  };
+  // What a read was found to hold last, and where.
+  struct Read {
+    std::array<Range, kMaxRank> index{};
+    Range values{};
+    bool known = false;
+  };
+  Range eval(Id id, const Box& box);
   Range eval_variable(const Node& node, const Box& box) const;
-  Range eval_access(Id id) const;
+  Range eval_access(Id id);
   const Program& program_;
   const Environment& environment_;
   const BufferRanges* buffers_;
   std::vector<Range> ranges_;
+  std::vector<Step> steps_;  // by id
+  std::vector<Read> reads_;  // by id; empty without a read
   std::vector<std::uint32_t> mask_nodes_;
 };
 

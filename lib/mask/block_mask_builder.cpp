@@ -121,6 +121,7 @@ void BlockMaskBuilder::append_row(const Row& row) {
     RowBlocks& blocks = found[run.kind == BlockKind::kFull ? 1 : 0];
     std::vector<std::int32_t>& indices = lists_of(run.kind).indices;
     const auto list = [&indices](std::int64_t begin, std::int32_t count) {
+      if (count == 1) return indices.push_back(static_cast<std::int32_t>(begin));
       const std::size_t end = indices.size();
       indices.resize(end + static_cast<std::size_t>(count));
       std::iota(indices.begin() + static_cast<std::ptrdiff_t>(end), indices.end(), static_cast<std::int32_t>(begin));

@@ -39,6 +39,8 @@ class BlockMaskBuilder {
     std::int32_t kv_begin = 0, kv_end = 0;
   };
   std::int64_t copy_row(std::int32_t q, const Copied& copied);
+  // Runs of the current plane so far.
+  std::size_t runs() const { return runs_.size(); }
   // Begins the current plane anew.
   void clear_plane();
   // Ends the current plane. Called batch * heads times, head fastest.

@@ -24,7 +24,7 @@ class BoxProver {
 
   void start_plane(const ir::Box& plane);
   // The contents of buffers have changed.
-  void forget() { buffers_.forget(); }
+  void forget() { buffers_.forget(), analysis_.forget(); }
   // What varies within the plane.
   Nodes plane_nodes() const { return plane_nodes_; }
 

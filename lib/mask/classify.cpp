@@ -87,35 +87,34 @@ class Classifier {
     if (known_.mask == nullptr && plane.size() > 0) moved = repetition_.distance(prover_.ranges(), unit(), longest_move());
     if (request_.undecided == Undecided::kEvaluate) decider_.start_plane(breaks_.emplace(program_, prover_.analysis(), b_, h_));
     for (std::int32_t q = 0; q < known_q_blocks_; ++q) add_known_row(q);
-    if (moved > 0 && !descend_within_patience(plane)) return copy_rows(moved);
-    if (moved > 0) return;
+    if (moved > 0 && is_costly_row(moved)) return copy_rows(moved);
     descend_all({0, known_q_blocks_, known_kv_blocks_, kv_blocks});
     descend_all({known_q_blocks_, q_blocks, 0, kv_blocks});
   }
 
   // Rows and columns of blocks meet again after so many positions.
   std::int64_t unit() const { return std::lcm(std::int64_t{shape_.q_block}, std::int64_t{shape_.kv_block}); }
-  // From a quarter of the plane on there is little to copy.
-  std::int64_t longest_move() const { return std::min(shape_.q_len, shape_.kv_len) / 4; }
+  // From an eighth of the plane on there is little to copy.
+  std::int64_t longest_move() const { return std::min(shape_.q_len, shape_.kv_len) / 8; }
 
   // Lower keys before higher ones, as the builder demands. Depth is at most the bits of both block counts.
   void descend_all(const BlockRect& rect) { descend(rect, {0, open_.size()}, budget_end_); }
 
-  // False: it took more than some boxes a row of blocks, and nothing is kept of it.
-  bool descend_within_patience(const BlockRect& plane) {
-    constexpr std::int64_t kBoxesALine = 24;
-    const std::int64_t lines = std::int64_t{shape_.q_blocks()} + shape_.kv_blocks();
+  // Whether a row of blocks in the middle of the plane takes more boxes than copying it would. Nothing is kept of it.
+  bool is_costly_row(std::int64_t moved) {
+    constexpr std::int64_t kBoxes = 32;
     const std::int64_t proved = result_.proved, evaluated = result_.evaluated;
     const std::size_t listed = result_.evaluated_blocks.size();
-    patience_ = prover_.work() + lines * kBoxesALine * static_cast<std::int64_t>(open_.size() + 2);
-    descend_all(plane);
-    const bool is_done = prover_.work() < patience_;
+    const auto rows = static_cast<std::int32_t>(moved / shape_.q_block);
+    const std::int32_t middle = shape_.q_blocks() / 2;
+    patience_ = prover_.work() + rows * kBoxes * static_cast<std::int64_t>(open_.size() + 2);
+    descend_all({middle, middle + rows, 0, shape_.kv_blocks()});
+    const bool is_costly = prover_.work() >= patience_;
     patience_ = kNoBudget;
-    if (is_done) return true;
     result_.proved = proved, result_.evaluated = evaluated;
     result_.evaluated_blocks.resize(listed);
     builder_.clear_plane();
-    return false;
+    return is_costly;
   }
 
   void descend(const BlockRect& rect, Open open, std::int64_t end) {
@@ -206,6 +205,7 @@ class Classifier {
   // Whether anything was copied.
   bool copy_or_descend(const BlockRect& rect) {
     if (rect.size() == 0) return true;
+    if (prover_.work() >= budget_end_) return descend_all(rect), true;
     const BlockRect both{rect.q_begin - moved_.rows, rect.q_end, rect.kv_begin - moved_.columns, rect.kv_end};
     const std::optional<BlockKind> kind = prover_.prove(box_of(both), nodes({0, open_.size()}));
     if (kind) {
@@ -226,10 +226,12 @@ class Classifier {
   }
 
   void copy(const BlockRect& rect) {
-    prover_.add_work(rect.q_end - rect.q_begin);
+    constexpr std::int64_t kRun = 4, kRow = 2;  // what one takes until it is in its list
+    const std::size_t runs = builder_.runs();
     result_.proved += rect.size();
     for (std::int32_t q = rect.q_begin; q < rect.q_end; ++q)
       result_.proved -= builder_.copy_row(q, {q - moved_.rows, moved_.columns, rect.kv_begin, rect.kv_end});
+    prover_.add_work(kRow * (rect.q_end - rect.q_begin) + kRun * static_cast<std::int64_t>(builder_.runs() - runs));
   }
 
   // The existing positions of a rectangle of blocks.

@@ -36,6 +36,8 @@ std::int64_t Repetition::distance(std::span<const ir::Range> plane, std::int64_t
   std::int64_t found = unit;
   for (std::uint32_t i = 0; i < program_.size() && found <= longest; ++i) {
     const ir::Id id{i};
+    // What buffers hold seldom repeats.
+    if (program_.node(id).op == ir::Op::kRead && (varies_[i].q || varies_[i].kv)) return 0;
     if (!varies_[i].on_one()) continue;
     for (ir::Id operand : program_.operands(id)) scale[i] = std::max(scale[i], scale[operand.index]);
     const std::int64_t divisor = divisor_of(program_, id, plane);
