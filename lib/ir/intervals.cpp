@@ -72,11 +72,54 @@ IntervalAnalysis::IntervalAnalysis(const Program& program, const Environment& en
     const auto operands = program.operands(Id{i});
     Step& step = steps_.emplace_back(Step{.op = node.op, .rule = type_rule(node.op)});
     if (node.op == Op::kRead) reads_.resize(program.size());
+    if (node.op == Op::kRead) find_bounds(Id{i}, operands[0]);
     if (step.rule == TypeRule::kVariadic || operands.empty()) continue;
     step.type = program.node(operands.back()).type;
     step.operand_count = static_cast<std::uint8_t>(operands.size());
     for (std::size_t d = 0; d < operands.size(); ++d) step.operands[d] = operands[d].index;
   }
+}
+
+namespace {
+
+// The order that holds of b and a where `op` holds of a and b.
+Op mirrored(Op op) {
+  if (op == Op::kLt) return Op::kGt;
+  if (op == Op::kLe) return Op::kGe;
+  return op == Op::kGt ? Op::kLt : Op::kLe;
+}
+
+}  // namespace
+
+// Of the conditions that all hold where `condition` does.
+void IntervalAnalysis::find_bounds(Id read, Id condition) {
+  const Op op = program_.node(condition).op;
+  const auto sides = program_.operands(condition);
+  if (op == Op::kAnd) {
+    for (Id side : sides) find_bounds(read, side);
+    return;
+  }
+  const bool is_order = op == Op::kLt || op == Op::kLe || op == Op::kGt || op == Op::kGe;
+  if (!is_order || program_.node(sides[0]).type != Type::kInt) return;
+  const auto indices = program_.operands(read).subspan(1);
+  for (std::size_t d = 0; d < indices.size(); ++d) {
+    if (sides[0] == indices[d]) reads_[read.index].bounds.push_back({d, op, sides[1]});
+    if (sides[1] == indices[d]) reads_[read.index].bounds.push_back({d, mirrored(op), sides[0]});
+  }
+}
+
+Range IntervalAnalysis::index_range(Id read, std::size_t dimension) const {
+  Range index = ranges_[program_.operands(read)[dimension + 1].index];
+  if (program_.node(read).op != Op::kRead) return index;
+  for (const IndexBound& known : reads_[read.index].bounds) {
+    if (known.dimension != dimension) continue;
+    const Range& bound = ranges_[known.bound.index];
+    if (known.op == Op::kLt) index.hi = std::min(index.hi, bound.hi - 1);
+    if (known.op == Op::kLe) index.hi = std::min(index.hi, bound.hi);
+    if (known.op == Op::kGt) index.lo = std::max(index.lo, bound.lo + 1);
+    if (known.op == Op::kGe) index.lo = std::max(index.lo, bound.lo);
+  }
+  return index;
 }
 
 void IntervalAnalysis::forget() {
@@ -138,11 +181,14 @@ Range IntervalAnalysis::eval_access(Id id) {
   if (guard.hi == 0) return Range::point(0);
   if (node.op != Op::kRead || buffers_ == nullptr) return any_of(node.type);
   std::array<Range, kMaxRank> index{};
-  for (std::size_t d = 1; d < operands.size(); ++d) index[d - 1] = ranges_[operands[d].index];
+  for (std::size_t d = 0; d + 1 < operands.size(); ++d) {
+    index[d] = index_range(id, d);
+    if (index[d].lo > index[d].hi) return Range::point(0);
+  }
   Read& last = reads_[id.index];
   if (last.known && last.index == index) return last.values;
   const Range found = buffers_->range(program_.read(id).buffer, {index.data(), operands.size() - 1});
-  last = {index, within_type(found, node.type), true};
+  last.index = index, last.values = within_type(found, node.type), last.known = true;
   return last.values;
 }
 

@@ -1,6 +1,7 @@
 // Program + a box of positions -> the range of every node over that box. Sound, never exact by promise: the true set of values
 // is inside the range. Booleans are three-valued. Where the guard of a read is undecided its range is that of the values that
-// are read, without the 0 of a false guard: no root depends on a read where its guard is false. The block mask and the
+// are read, without the 0 of a false guard, and its indices are those that the guard lets through: no root depends on a read
+// where its guard is false. The block mask and the
 // inspector are its users.
 #pragma once
 
@@ -68,6 +69,8 @@ class IntervalAnalysis {
   std::span<const std::uint32_t> mask_nodes() const { return mask_nodes_; }
   // What the last call found, by id; after mask(), of the nodes that the mask reaches alone.
   std::span<const Range> ranges() const { return ranges_; }
+  // Index `dimension` of a read where its guard holds, by the last call. Empty, lo > hi: it holds nowhere.
+  Range index_range(Id read, std::size_t dimension) const;
   // The contents of buffers have changed.
   void forget();
 
@@ -80,12 +83,20 @@ class IntervalAnalysis {
     std::uint8_t operand_count = 0;  // at most 3; not of reads
     std::array<std::uint32_t, 3> operands{};
   };
+  // What the guard of a read says of one of its indices: index `op` bound, where op is an order.
+  struct IndexBound {
+    std::size_t dimension = 0;
+    Op op = Op::kLe;
+    Id bound;
+  };
   // What a read was found to hold last, and where.
   struct Read {
+    std::vector<IndexBound> bounds;
     std::array<Range, kMaxRank> index{};
     Range values{};
     bool known = false;
   };
+  void find_bounds(Id read, Id condition);
   Range eval(Id id, const Box& box);
   Range eval_variable(const Node& node, const Box& box) const;
   Range eval_access(Id id);

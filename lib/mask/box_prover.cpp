@@ -3,6 +3,7 @@
 #include "mask/box_prover.h"
 
 #include <algorithm>
+#include <array>
 
 namespace flexjit::mask {
 
@@ -74,22 +75,25 @@ bool BoxProver::may_fault() const {
 }
 
 bool BoxProver::may_leave_buffer(ir::Id id) const {
-  const std::span<const ir::Id> operands = program_.operands(id);
-  if (ranges()[operands[0].index] == ir::Range::point(0)) return false;
-  auto leaves = [&](const TensorView& view, std::span<const ir::Id> indices) {
-    for (std::size_t d = 0; d < indices.size(); ++d) {
-      const ir::Range& index = ranges()[indices[d].index];
-      if (index.lo < 0 || index.hi >= static_cast<double>(view.shape[d])) return true;
+  if (ranges()[program_.operand(id, 0).index] == ir::Range::point(0)) return false;
+  const std::size_t indices = program_.operands(id).size() - 1;
+  std::array<ir::Range, 2 * kMaxRank> index;
+  for (std::size_t d = 0; d < indices; ++d) {
+    index[d] = analysis_.index_range(id, d);
+    if (index[d].lo > index[d].hi) return false;
+  }
+  const auto leaves = [&](const TensorView& view, std::size_t first, std::size_t count) {
+    for (std::size_t d = 0; d < count; ++d) {
+      const ir::Range& at = index[first + d];
+      if (at.lo < 0 || at.hi >= static_cast<double>(view.shape[d])) return true;
     }
     return false;
   };
-  const std::span<const ir::Id> indices = operands.subspan(1);
-  if (program_.node(id).op == ir::Op::kRead) return leaves(environment_.buffers[program_.read(id).buffer], indices);
+  if (program_.node(id).op == ir::Op::kRead) return leaves(environment_.buffers[program_.read(id).buffer], 0, indices);
   const ir::DotInfo& dot = program_.dot(id);
   const TensorView& a = environment_.buffers[dot.buffer_a];
-  const TensorView& c = environment_.buffers[dot.buffer_b];
   const auto a_indices = static_cast<std::size_t>(a.rank - 1);
-  return leaves(a, indices.first(a_indices)) || leaves(c, indices.subspan(a_indices));
+  return leaves(a, 0, a_indices) || leaves(environment_.buffers[dot.buffer_b], a_indices, indices - a_indices);
 }
 
 }  // namespace flexjit::mask

@@ -31,7 +31,7 @@ class BufferTable final : public ir::BufferRanges {
   void forget() {
     trees_.clear();
     nodes_ = 0;
-    answers_.assign(answers_.size(), {});
+    answers_.clear();
   }
   // At most kNodeLimit, or one line's when that alone is more.
   std::size_t kept_nodes() const { return nodes_; }
@@ -56,7 +56,8 @@ class BufferTable final : public ir::BufferRanges {
   };
   using LineKey = std::array<std::int64_t, 3>;  // buffer, dimension, base
 
-  static std::size_t hash_of(std::uint32_t buffer, const IndexBox& box);
+  // Where it is kept, or would be.
+  Answer& answer_to(std::uint32_t buffer, const IndexBox& box) const;
   ir::Range range_along(std::uint32_t buffer, int varying, std::int64_t base, const IndexBox& box) const;
   ir::Range scan(const TensorView& view, const IndexBox& box) const;
   ir::Range query(const TensorView& view, const Line& line, const RangeTree& tree, std::int64_t lo, std::int64_t hi) const;
@@ -68,7 +69,7 @@ class BufferTable final : public ir::BufferRanges {
   ir::Precision precision_;
   mutable std::map<LineKey, RangeTree> trees_;
   mutable std::size_t nodes_ = 0;
-  mutable std::vector<Answer> answers_ = std::vector<Answer>(256);  // the last ones, by hash
+  mutable std::vector<Answer> answers_;  // the last ones, by hash; empty before the first
 };
 
 }  // namespace flexjit::mask
