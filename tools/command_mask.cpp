@@ -22,6 +22,19 @@ std::string_view text_of(const std::vector<std::uint8_t>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// A plane of more blocks than a picture or a person can use takes minutes and gigabytes where the mask has many runs.
+Diagnostics too_many_blocks(const MaskOptions& options, const Sizes& sizes) {
+  constexpr double kMost = 0x1p32;
+  const auto blocks = [](std::int64_t length, std::int64_t block) { return (length + block - 1) / block; };
+  const double rows = static_cast<double>(blocks(sizes.q_len, options.q_block));
+  const double columns = static_cast<double>(blocks(sizes.kv_len, options.kv_block));
+  if (rows * columns <= kMost) return {};
+  return {failure("mask-size", "mask",
+                  fmt::format("{} x {} blocks are above the limit of {:.0f}; use larger blocks (--q-block, --kv-block) or "
+                              "smaller lengths",
+                              rows, columns, kMost))};
+}
+
 // One `flexjit mask`, in the order of its members' making; each step returns what was wrong.
 class MaskRun {
  public:
@@ -64,6 +77,7 @@ class MaskRun {
     };
     check("--batch-entry", options_.batch_entry, s.batch);
     check("--head", options_.head, s.heads);
+    if (errors.empty()) errors = too_many_blocks(options_, s);
     if (!errors.empty()) return errors;
     progress_.show("making buffers");
     Result<BoundNames> names = bind_names(*attention_, options_.names, s);

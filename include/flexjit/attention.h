@@ -138,8 +138,9 @@ struct BlockMaskOptions {
 // How a block mask was found.
 struct BlockMaskReport {
   double build_ms = 0;
-  std::int64_t proved = 0;               // full and empty blocks decided by interval analysis, without evaluating an element
-  std::vector<BlockPosition> evaluated;  // blocks of which elements were evaluated, whatever they turned out to be
+  std::int64_t proved = 0;               // full and empty blocks decided without evaluating a pair: by interval analysis, or by
+                                         // what varies with one index alone
+  std::vector<BlockPosition> evaluated;  // blocks of which pairs were evaluated, whatever they turned out to be
 };
 
 // A compiled pattern. Immutable and cheap to copy; run() may be called from several threads at once. The machine code lives

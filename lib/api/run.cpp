@@ -47,7 +47,8 @@ runtime::Workers workers_of(const Attention::Impl& impl, const RunArgs& args) {
 
 DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, const Call& call, const BlockMaskShape& wanted) {
   const runtime::TracedPhase phase(args.trace, TraceKind::kBlockMask);
-  return impl.derived->get(impl.pattern->program, call.bound.environment, wanted);
+  const std::int64_t budget = derivation_budget(impl.kernel->kernel.layout, wanted);
+  return impl.derived->get(impl.pattern->program, call.bound.environment, wanted, budget);
 }
 
 }  // namespace

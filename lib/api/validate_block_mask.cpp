@@ -1,14 +1,12 @@
 // Block masks that are given to a call, and the options of those to be made.
-#include <limits>
+#include <algorithm>
 
 #include "api/validate.h"
+#include "mask/mask_errors.h"
 
 namespace flexjit::api {
 
 namespace {
-
-// Some bytes each in the lists; beyond this the block size is a mistake.
-constexpr double kMaxBlockRows = 1 << 28;
 
 void check_plane(const char* name, std::int32_t mask, std::int32_t call, Report& report) {
   if (mask != 1 && mask != call) report.add(Finding::kMaskPlanes, mask, name, call);
@@ -64,8 +62,12 @@ std::optional<CallShape> check_mask_options(const BlockMaskOptions& options, Rep
   check_range("q_block", options.q_block, 1, wrong);
   check_range("kv_block", options.kv_block, 1, wrong);
   if (wrong.empty()) {
-    const double rows = 1.0 * options.batch * options.heads * mask_shape_of(options).q_blocks();
-    if (rows > kMaxBlockRows) wrong.add(Finding::kMaskSize, rows, kMaxBlockRows);
+    const BlockMaskShape shape = mask_shape_of(options);
+    const std::int64_t rows = mask::block_rows(shape), side = std::max(shape.q_blocks(), shape.kv_blocks());
+    if (rows > mask::kMaxBlockRows)
+      wrong.add(Finding::kMaskSize, rows, mask::kMaxBlockRows);
+    else if (side > mask::kMaxBlocksASide)
+      wrong.add(Finding::kMaskSize, side, mask::kMaxBlocksASide);
     if (options.kv_heads > 0 && options.heads % options.kv_heads != 0) {
       wrong.add(Finding::kHeadGroups, options.heads, options.kv_heads);
     }

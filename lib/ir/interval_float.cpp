@@ -1,5 +1,6 @@
 // Ranges of floats. Correctly rounded operations are monotone, so rounding the bounds bounds the rounded values. Functions that
-// a kernel approximates get kSlack on both sides, more than the error bounds of lib/codegen's vector math.
+// a kernel approximates get kSlack on both sides, more than the error bounds of lib/codegen's vector math; powers of two and
+// their logarithms are exact there, which is what integer code made of floats relies on.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -58,6 +59,16 @@ Range divide(const Range& a, const Range& b) {
 }
 
 Range map_exact(const Range& a, double (*f)(double)) { return is_empty(a) ? kOnlyNan : Range{f(a.lo), f(a.hi), a.may_nan}; }
+
+bool is_power_of_two(double a) { return a > 0 && std::isfinite(a) && std::ilogb(a) >= -126 && std::exp2(std::ilogb(a)) == a; }
+bool is_exponent(double a) { return a >= -126 && a <= 127 && a == std::floor(a); }
+
+// The range of f as widened, with the bounds that f has exactly where `is_exact` holds of the argument.
+Range with_exact_bounds(const Range& a, Range values, double (*f)(double), bool (*is_exact)(double)) {
+  if (is_exact(a.lo)) values.lo = f(a.lo);
+  if (is_exact(a.hi)) values.hi = f(a.hi);
+  return values;
+}
 
 // An increasing function whose domain begins at `domain`.
 Range map_increasing(const Range& a, double (*f)(double), double domain = -kInf) {
@@ -144,9 +155,9 @@ Range float_range_of(Op op, std::span<const Range> x) {
     case Op::kRound: return map_exact(a, std::nearbyint);
     case Op::kSqrt: return square_root(a);
     case Op::kExp: return at_least_zero(map_increasing(a, std::exp));
-    case Op::kExp2: return at_least_zero(map_increasing(a, std::exp2));
+    case Op::kExp2: return with_exact_bounds(a, at_least_zero(map_increasing(a, std::exp2)), std::exp2, is_exponent);
     case Op::kLog: return map_increasing(a, std::log, 0);
-    case Op::kLog2: return map_increasing(a, std::log2, 0);
+    case Op::kLog2: return with_exact_bounds(a, map_increasing(a, std::log2, 0), std::log2, is_power_of_two);
     case Op::kLog1p: return map_increasing(a, std::log1p, -1);
     case Op::kTanh: return map_increasing(a, std::tanh);
     case Op::kErf: return map_increasing(a, std::erf);

@@ -77,15 +77,65 @@ Range any_of(Type type) {
 IntervalAnalysis::IntervalAnalysis(const Program& program, const Environment& environment, const BufferRanges* buffers)
     : program_(program), environment_(environment), buffers_(buffers), ranges_(program.size()) {
   FLEXJIT_CHECK(environment.params.size() >= program.params().size());
-  std::vector<bool> in_mask(program.size());
-  if (program.mask().valid()) in_mask[program.mask().index] = true;
-  for (std::uint32_t i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
-    if (!in_mask[i]) continue;
-    for (Id operand : program.operands(Id{i})) in_mask[operand.index] = true;
-  }
+  const std::vector<bool> in_mask = reachable(program, program.mask());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     if (in_mask[i]) mask_nodes_.push_back(i);
+    const Node& node = program.node(Id{i});
+    const auto operands = program.operands(Id{i});
+    Step& step = steps_.emplace_back(Step{.op = node.op, .rule = type_rule(node.op)});
+    if (node.op == Op::kRead) reads_.resize(program.size());
+    if (node.op == Op::kRead) find_bounds(Id{i}, operands[0]);
+    if (step.rule == TypeRule::kVariadic || operands.empty()) continue;
+    step.type = program.node(operands.back()).type;
+    step.operand_count = static_cast<std::uint8_t>(operands.size());
+    for (std::size_t d = 0; d < operands.size(); ++d) step.operands[d] = operands[d].index;
   }
+}
+
+namespace {
+
+// The order that holds of b and a where `op` holds of a and b.
+Op mirrored(Op op) {
+  if (op == Op::kLt) return Op::kGt;
+  if (op == Op::kLe) return Op::kGe;
+  return op == Op::kGt ? Op::kLt : Op::kLe;
+}
+
+}  // namespace
+
+// Of the conditions that all hold where `condition` does.
+void IntervalAnalysis::find_bounds(Id read, Id condition) {
+  const Op op = program_.node(condition).op;
+  const auto sides = program_.operands(condition);
+  if (op == Op::kAnd) {
+    for (Id side : sides) find_bounds(read, side);
+    return;
+  }
+  const bool is_order = op == Op::kLt || op == Op::kLe || op == Op::kGt || op == Op::kGe;
+  if (!is_order || program_.node(sides[0]).type != Type::kInt) return;
+  const auto indices = program_.operands(read).subspan(1);
+  for (std::size_t d = 0; d < indices.size(); ++d) {
+    if (sides[0] == indices[d]) reads_[read.index].bounds.push_back({d, op, sides[1]});
+    if (sides[1] == indices[d]) reads_[read.index].bounds.push_back({d, mirrored(op), sides[0]});
+  }
+}
+
+Range IntervalAnalysis::index_range(Id read, std::size_t dimension) const {
+  Range index = ranges_[program_.operands(read)[dimension + 1].index];
+  if (program_.node(read).op != Op::kRead) return index;
+  for (const IndexBound& known : reads_[read.index].bounds) {
+    if (known.dimension != dimension) continue;
+    const Range& bound = ranges_[known.bound.index];
+    if (known.op == Op::kLt) index.hi = std::min(index.hi, bound.hi - 1);
+    if (known.op == Op::kLe) index.hi = std::min(index.hi, bound.hi);
+    if (known.op == Op::kGt) index.lo = std::max(index.lo, bound.lo + 1);
+    if (known.op == Op::kGe) index.lo = std::max(index.lo, bound.lo);
+  }
+  return index;
+}
+
+void IntervalAnalysis::forget() {
+  for (Read& read : reads_) read.known = false;
 }
 
 std::span<const Range> IntervalAnalysis::run(const Box& box) {
@@ -93,29 +143,28 @@ std::span<const Range> IntervalAnalysis::run(const Box& box) {
   return ranges_;
 }
 
-Range IntervalAnalysis::mask(const Box& box) {
+Range IntervalAnalysis::mask(const Box& box) { return mask(box, mask_nodes_); }
+
+Range IntervalAnalysis::mask(const Box& box, std::span<const std::uint32_t> nodes) {
   if (!program_.mask().valid()) return Range::point(1);
-  for (std::uint32_t i : mask_nodes_) ranges_[i] = eval(Id{i}, box);
+  for (std::uint32_t i : nodes) ranges_[i] = eval(Id{i}, box);
   return ranges_[program_.mask().index];
 }
 
-Range IntervalAnalysis::eval(Id id, const Box& box) const {
-  const Node& node = program_.node(id);
-  const TypeRule rule = type_rule(node.op);
-  if (rule == TypeRule::kConst) return range_of_constant(program_, id);
-  if (rule == TypeRule::kVariable) return eval_variable(node, box);
-  if (rule == TypeRule::kVariadic) return eval_access(id);
+Range IntervalAnalysis::eval(Id id, const Box& box) {
+  const Step& step = steps_[id.index];
+  if (step.rule == TypeRule::kConst) return range_of_constant(program_, id);
+  if (step.rule == TypeRule::kVariable) return eval_variable(program_.node(id), box);
+  if (step.rule == TypeRule::kVariadic) return eval_access(id);
   std::array<Range, 3> x;
-  const auto operands = program_.operands(id);
-  for (std::size_t i = 0; i < operands.size(); ++i) x[i] = ranges_[operands[i].index];
-  const Type type = program_.node(operands.back()).type;
-  const bool twice = operands.size() == 2 && operands[0] == operands[1];
+  for (std::size_t i = 0; i < step.operand_count; ++i) x[i] = ranges_[step.operands[i]];
+  const bool twice = step.operand_count == 2 && step.operands[0] == step.operands[1];
   if (twice) {
-    if (const auto known = range_of_twice(node.op, type)) return *known;
+    if (const auto known = range_of_twice(step.op, step.type)) return *known;
   }
-  Range range = range_of({.op = node.op, .operand_type = type, .operands = {x.data(), operands.size()}});
+  Range range = range_of({.op = step.op, .operand_type = step.type, .operands = {x.data(), step.operand_count}});
   // A square is not negative, but an int that wraps may be.
-  if (twice && node.op == Op::kMul && range != any_of(node.type)) range.lo = std::max(range.lo, 0.0);
+  if (twice && step.op == Op::kMul && range != any_of(step.type)) range.lo = std::max(range.lo, 0.0);
   return range;
 }
 
@@ -137,18 +186,22 @@ Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
   return point_of(environment_.batch_size);
 }
 
-Range IntervalAnalysis::eval_access(Id id) const {
+Range IntervalAnalysis::eval_access(Id id) {
   const Node& node = program_.node(id);
   const auto operands = program_.operands(id);
   const Range& guard = ranges_[operands[0].index];
   if (guard.hi == 0) return Range::point(0);
-  Range values = any_of(node.type);
-  if (node.op == Op::kRead && buffers_ != nullptr) {
-    std::array<Range, kMaxRank> index;
-    for (std::size_t d = 1; d < operands.size(); ++d) index[d - 1] = ranges_[operands[d].index];
-    values = within_type(buffers_->range(program_.read(id).buffer, {index.data(), operands.size() - 1}), node.type);
+  if (node.op != Op::kRead || buffers_ == nullptr) return any_of(node.type);
+  std::array<Range, kMaxRank> index{};
+  for (std::size_t d = 0; d + 1 < operands.size(); ++d) {
+    index[d] = index_range(id, d);
+    if (index[d].lo > index[d].hi) return Range::point(0);
   }
-  return values;
+  Read& last = reads_[id.index];
+  if (last.known && last.index == index) return last.values;
+  const Range found = buffers_->range(program_.read(id).buffer, {index.data(), operands.size() - 1});
+  last.index = index, last.values = within_type(found, node.type), last.known = true;
+  return last.values;
 }
 
 namespace {

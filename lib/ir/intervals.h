@@ -1,9 +1,11 @@
 // Program + a box of positions -> the range of every node over that box. Sound, never exact by promise: the true set of values
 // is inside the range. Booleans are three-valued. Where the guard of a read is undecided its range is that of the values that
-// are read, without the 0 of a false guard: no root depends on a read where its guard is false. The block mask and the
+// are read, without the 0 of a false guard, and its indices are those that the guard lets through: no root depends on a read
+// where its guard is false. The block mask and the
 // inspector are its users.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -63,18 +65,51 @@ class IntervalAnalysis {
   std::span<const Range> run(const Box& box);
   // The mask's truth over the box: point(0) never allowed, point(1) always, else kAnyBool.
   Range mask(const Box& box);
+  // The same where the ranges of all nodes but `nodes`, ascending ids, were found before and hold over the box: for a part of a
+  // box that was analysed, by what was left open there.
+  Range mask(const Box& box, std::span<const std::uint32_t> nodes);
+  // Ascending ids that the mask reaches.
+  std::span<const std::uint32_t> mask_nodes() const { return mask_nodes_; }
   // What the last call found, by id; after mask(), of the nodes that the mask reaches alone.
   std::span<const Range> ranges() const { return ranges_; }
+  // Index `dimension` of a read where its guard holds, by the last call. Empty, lo > hi: it holds nowhere.
+  Range index_range(Id read, std::size_t dimension) const;
+  // The contents of buffers have changed.
+  void forget();
 
  private:
-  Range eval(Id id, const Box& box) const;
+  // A node as it is evaluated again and again.
+  struct Step {
+    Op op = Op::kConst;
+    TypeRule rule = TypeRule::kConst;
+    Type type = Type::kInt;          // of the last operand
+    std::uint8_t operand_count = 0;  // at most 3; not of reads
+    std::array<std::uint32_t, 3> operands{};
+  };
+  // What the guard of a read says of one of its indices: index `op` bound, where op is an order.
+  struct IndexBound {
+    std::size_t dimension = 0;
+    Op op = Op::kLe;
+    Id bound;
+  };
+  // What a read was found to hold last, and where.
+  struct Read {
+    std::vector<IndexBound> bounds;
+    std::array<Range, kMaxRank> index{};
+    Range values{};
+    bool known = false;
+  };
+  void find_bounds(Id read, Id condition);
+  Range eval(Id id, const Box& box);
   Range eval_variable(const Node& node, const Box& box) const;
-  Range eval_access(Id id) const;
+  Range eval_access(Id id);
   const Program& program_;
   const Environment& environment_;
   const BufferRanges* buffers_;
   std::vector<Range> ranges_;
-  std::vector<std::uint32_t> mask_nodes_;  // ascending ids that the mask reaches
+  std::vector<Step> steps_;  // by id
+  std::vector<Read> reads_;  // by id; empty without a read
+  std::vector<std::uint32_t> mask_nodes_;
 };
 
 // "%3 = add %1, %2 : float in [0, 5]" a line, for the inspector.

@@ -68,6 +68,27 @@ void BlockMaskBuilder::add_row(std::int32_t q, std::span<const BlockKind> kinds)
   }
 }
 
+std::int64_t BlockMaskBuilder::copy_row(std::int32_t q, const Copied& copied) {
+  std::int64_t partial = 0;
+  for (std::int32_t i = rows_[static_cast<std::size_t>(copied.source)].first; i != kNone;) {
+    const Run run = runs_[static_cast<std::size_t>(i)];
+    i = run.next;
+    const std::int32_t begin = std::max(run.begin + copied.moved, copied.kv_begin);
+    const std::int32_t end = std::min(run.end + copied.moved, copied.kv_end);
+    if (begin >= end) continue;
+    if (run.begin + copied.moved >= copied.kv_end) break;
+    add({q, q + 1, begin, end}, run.kind);
+    partial += run.kind == BlockKind::kPartial ? end - begin : 0;
+  }
+  return partial;
+}
+
+void BlockMaskBuilder::clear_plane() {
+  listed_ = {};
+  std::ranges::fill(rows_, Row{});
+  runs_.clear();
+}
+
 void BlockMaskBuilder::finish_plane() {
   for (BlockKind kind : {BlockKind::kPartial, BlockKind::kFull}) {
     std::vector<std::int32_t>& indices = lists_of(kind).indices;
@@ -82,8 +103,7 @@ void BlockMaskBuilder::finish_plane() {
     else
       append_row(rows_[q]);
   }
-  std::ranges::fill(rows_, Row{});
-  runs_.clear();
+  clear_plane();
 }
 
 void BlockMaskBuilder::append(BlockMask::Lists& lists, std::int32_t count, std::int64_t begin) {
@@ -101,6 +121,7 @@ void BlockMaskBuilder::append_row(const Row& row) {
     RowBlocks& blocks = found[run.kind == BlockKind::kFull ? 1 : 0];
     std::vector<std::int32_t>& indices = lists_of(run.kind).indices;
     const auto list = [&indices](std::int64_t begin, std::int32_t count) {
+      if (count == 1) return indices.push_back(static_cast<std::int32_t>(begin));
       const std::size_t end = indices.size();
       indices.resize(end + static_cast<std::size_t>(count));
       std::iota(indices.begin() + static_cast<std::ptrdiff_t>(end), indices.end(), static_cast<std::int32_t>(begin));

@@ -32,6 +32,17 @@ class BlockMaskBuilder {
   void add_known_row(std::int32_t q, const BlockMask& known, std::int32_t b, std::int32_t h);
   // A kind for each block of row q.
   void add_row(std::int32_t q, std::span<const BlockKind> kinds);
+  // Blocks [kv_begin, kv_end) of row q become what the blocks `moved` before them are in row `source`, which is finished up to
+  // there. How many of them are partial.
+  struct Copied {
+    std::int32_t source = 0, moved = 0;
+    std::int32_t kv_begin = 0, kv_end = 0;
+  };
+  std::int64_t copy_row(std::int32_t q, const Copied& copied);
+  // Runs of the current plane so far.
+  std::size_t runs() const { return runs_.size(); }
+  // Begins the current plane anew.
+  void clear_plane();
   // Ends the current plane. Called batch * heads times, head fastest.
   void finish_plane();
   BlockMask build() &&;

@@ -47,6 +47,7 @@ class ByteReader {
     return static_cast<T>(bits);
   }
   bool at_end() const { return bytes_.empty(); }
+  std::size_t left() const { return bytes_.size(); }
 
  private:
   std::span<const std::uint8_t> bytes_;
@@ -124,6 +125,9 @@ Result<BlockMask> BlockMask::from_bytes(std::span<const std::uint8_t> bytes) {
   ByteReader reader(body.subspan(kMagic.size() + sizeof(kVersion)));
   const auto shape = read_shape(reader);
   if (!shape || !mask::check_shape(*shape).empty()) return damaged();
+  // A row takes at least its count, so that a few bytes cannot ask for the memory of many rows.
+  const std::int64_t rows = std::int64_t{shape->batch} * shape->heads * shape->q_blocks();
+  if (reader.left() / sizeof(std::uint32_t) < static_cast<std::size_t>(rows)) return damaged();
   mask::BlockMaskBuilder builder(*shape);
   for (std::int64_t plane = 0; plane < std::int64_t{shape->batch} * shape->heads; ++plane) {
     for (std::int32_t q = 0; q < shape->q_blocks(); ++q) {

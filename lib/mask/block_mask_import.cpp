@@ -24,43 +24,44 @@ std::string wrong_sizes(const char* name, const BlockLists& lists, std::size_t r
   return {};
 }
 
-// Reads one row of lists after the other into kinds.
+// Reads one row of lists after the other into runs, in time that grows with what is listed and not with the columns.
 class RowReader {
  public:
-  explicit RowReader(const BlockMaskShape& shape) : kinds_(static_cast<std::size_t>(shape.kv_blocks())) {}
+  explicit RowReader(const BlockMaskShape& shape) : columns_(shape.kv_blocks()) {}
 
   // What is wrong with the row, or an empty text.
   std::string read(const BlockLists& partial, const BlockLists& full, std::size_t row) {
-    std::ranges::fill(kinds_, BlockKind::kEmpty);
-    std::string wrong = mark(partial, row, BlockKind::kPartial);
-    return wrong.empty() ? mark(full, row, BlockKind::kFull) : wrong;
+    listed_.clear();
+    std::string wrong = list(partial, row, BlockKind::kPartial);
+    if (wrong.empty()) wrong = list(full, row, BlockKind::kFull);
+    if (!wrong.empty()) return wrong;
+    std::ranges::sort(listed_, {}, &BlockRun::kv_begin);
+    const auto twice = std::ranges::adjacent_find(listed_, {}, &BlockRun::kv_begin);
+    return twice == listed_.end() ? "" : fmt::format("row {} lists block {} twice", row, twice->kv_begin);
   }
-  std::span<const BlockKind> kinds() const { return kinds_; }
+  // Ascending, a block each.
+  std::span<const BlockRun> blocks() const { return listed_; }
 
  private:
-  std::string mark(const BlockLists& lists, std::size_t row, BlockKind kind) {
+  std::string list(const BlockLists& lists, std::size_t row, BlockKind kind) {
     if (lists.num_blocks.empty()) return {};
     const std::int32_t count = lists.num_blocks[row];
     if (count < 0 || count > lists.width) return fmt::format("row {} counts {} blocks of {}", row, count, lists.width);
     const auto width = static_cast<std::size_t>(lists.width);
     for (std::int32_t block : lists.indices.subspan(row * width, static_cast<std::size_t>(count))) {
-      if (block < 0 || block >= static_cast<std::int32_t>(kinds_.size())) {
-        return fmt::format("row {} lists block {}; there are {}", row, block, kinds_.size());
-      }
-      BlockKind& at = kinds_[static_cast<std::size_t>(block)];
-      if (at != BlockKind::kEmpty) return fmt::format("row {} lists block {} twice", row, block);
-      at = kind;
+      if (block < 0 || block >= columns_) return fmt::format("row {} lists block {}; there are {}", row, block, columns_);
+      listed_.push_back({block, block + 1, kind});
     }
     return {};
   }
 
-  std::vector<BlockKind> kinds_;
+  std::int32_t columns_;
+  std::vector<BlockRun> listed_;
 };
 
 class BsrReader {
  public:
-  BsrReader(const BlockMaskShape& shape, const BsrMatrix& matrix)
-      : shape_(shape), matrix_(matrix), kinds_(static_cast<std::size_t>(shape.kv_blocks())) {}
+  BsrReader(const BlockMaskShape& shape, const BsrMatrix& matrix) : shape_(shape), matrix_(matrix) {}
 
   std::string wrong_sizes() const {
     const auto rows = static_cast<std::size_t>(shape_.q_blocks());
@@ -68,7 +69,9 @@ class BsrReader {
     if (matrix_.indptr.size() != rows + 1 || matrix_.indptr[0] != 0) {
       return fmt::format("indptr must have {} entries, the first 0; it has {}", rows + 1, matrix_.indptr.size());
     }
-    if (!matrix_.data.empty() && matrix_.data.size() != matrix_.indices.size() * area()) {
+    std::size_t elements = 0;
+    const bool too_many = __builtin_mul_overflow(matrix_.indices.size(), area(), &elements);
+    if (!matrix_.data.empty() && (too_many || matrix_.data.size() != elements)) {
       return fmt::format("data must have {} blocks of {} elements; it has {} elements", matrix_.indices.size(), area(),
                          matrix_.data.size());
     }
@@ -82,19 +85,20 @@ class BsrReader {
     if (begin < 0 || begin > end || static_cast<std::size_t>(end) > matrix_.indices.size()) {
       return fmt::format("indptr of row {} is [{}, {}), outside the {} indices", q, begin, end, matrix_.indices.size());
     }
-    std::ranges::fill(kinds_, BlockKind::kEmpty);
+    listed_.clear();
     std::int32_t last = -1;
     for (std::int32_t at = begin; at < end; ++at) {
       const std::int32_t kv = matrix_.indices[static_cast<std::size_t>(at)];
       if (kv <= last || kv >= shape_.kv_blocks()) {
         return fmt::format("row {} lists block {} after {}; indices must ascend below {}", q, kv, last, shape_.kv_blocks());
       }
-      kinds_[static_cast<std::size_t>(kv)] = kind_at(static_cast<std::size_t>(at), q, kv);
+      listed_.push_back({kv, kv + 1, kind_at(static_cast<std::size_t>(at), q, kv)});
       last = kv;
     }
     return {};
   }
-  std::span<const BlockKind> kinds() const { return kinds_; }
+  // Ascending, a block each.
+  std::span<const BlockRun> blocks() const { return listed_; }
 
  private:
   std::size_t area() const { return static_cast<std::size_t>(shape_.q_block) * static_cast<std::size_t>(shape_.kv_block); }
@@ -117,8 +121,12 @@ class BsrReader {
 
   const BlockMaskShape& shape_;
   const BsrMatrix& matrix_;
-  std::vector<BlockKind> kinds_;
+  std::vector<BlockRun> listed_;
 };
+
+void add_blocks(mask::BlockMaskBuilder& builder, std::int32_t q, std::span<const BlockRun> blocks) {
+  for (const BlockRun& block : blocks) builder.add({q, q + 1, block.kv_begin, block.kv_end}, block.kind);
+}
 
 }  // namespace
 
@@ -136,7 +144,7 @@ Result<BlockMask> BlockMask::from_lists(const BlockMaskShape& shape, const Block
   for (std::int64_t plane = 0; plane < planes; ++plane) {
     for (std::int32_t q = 0; q < shape.q_blocks(); ++q) {
       if (std::string wrong = reader.read(partial, full, row++); !wrong.empty()) return mask::shape_error(std::move(wrong));
-      builder.add_row(q, reader.kinds());
+      add_blocks(builder, q, reader.blocks());
     }
     builder.finish_plane();
   }
@@ -151,7 +159,7 @@ Result<BlockMask> BlockMask::from_bsr(const BlockMaskShape& shape, const BsrMatr
   mask::BlockMaskBuilder builder(shape);
   for (std::int32_t q = 0; q < shape.q_blocks(); ++q) {
     if (std::string wrong = reader.read(q); !wrong.empty()) return mask::shape_error(std::move(wrong));
-    builder.add_row(q, reader.kinds());
+    add_blocks(builder, q, reader.blocks());
   }
   builder.finish_plane();
   return std::move(builder).build();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "ir/rewrite.h"
 
@@ -82,40 +83,43 @@ void BufferPieces::make_changes() {
   }
 }
 
-void BufferPieces::look_at(std::int32_t b, std::int32_t h, Positions window) {
-  if (window_ == window && b_ == b && h_ == h) return;
-  window_ = window, b_ = b, h_ = h;
-  known_ = false;
+void BufferPieces::look_at(std::int32_t b, std::int32_t h, Positions positions) {
+  const std::int64_t size = std::int64_t{positions.hi} - positions.lo + 1;
+  looked_at_ = static_cast<std::size_t>(positions.lo / size) % windows_.size();
+  if (window().positions == positions && window().b == b && window().h == h) return;
+  window() = {.positions = positions, .b = b, .h = h, .begins = std::move(window().begins)};
 }
 
 void BufferPieces::find_pieces() {
   if (!made_) make_changes();
-  begins_.clear();
+  window().begins.clear();
   for (const auto& change : changes_) add_pieces_of(*change);
-  std::ranges::sort(begins_);
-  known_ = true;
+  std::ranges::sort(window().begins);
+  window().known = true;
 }
 
 void BufferPieces::add_pieces_of(Change& change) {
   found_.clear();
   std::array<std::uint8_t, ir::Interpreter::kMaxCount> differs{};
-  for (std::int64_t begin = std::int64_t{window_.lo} + 1; begin <= window_.hi; begin += ir::Interpreter::kMaxCount) {
+  const Positions positions = window().positions;
+  for (std::int64_t begin = std::int64_t{positions.lo} + 1; begin <= positions.hi; begin += ir::Interpreter::kMaxCount) {
     const auto first = static_cast<std::int32_t>(begin);
-    const std::int32_t count = std::min(window_.hi - first + 1, ir::Interpreter::kMaxCount);
+    const std::int32_t count = std::min(positions.hi - first + 1, ir::Interpreter::kMaxCount);
     // A read out of range is reported by who evaluates the mask.
-    change.interpreter.eval_mask({.b = b_, .h = h_, .kv_begin = first, .count = count}, differs);
+    change.interpreter.eval_mask({.b = window().b, .h = window().h, .kv_begin = first, .count = count}, differs);
     for (std::int32_t i = 0; i < count; ++i) {
       if (differs[static_cast<std::size_t>(i)] != 0) found_.push_back(first + i);
     }
   }
-  const std::int64_t length = std::int64_t{window_.hi} - window_.lo + 1;
+  const std::int64_t length = std::int64_t{positions.hi} - positions.lo + 1;
   if (static_cast<std::int64_t>(found_.size() + 1) * kShortPiece > length) return;
-  begins_.insert(begins_.end(), found_.begin(), found_.end());
+  window().begins.insert(window().begins.end(), found_.begin(), found_.end());
 }
 
 std::optional<std::int32_t> BufferPieces::split(Positions positions) {
-  if (!known_) find_pieces();
-  const auto first = std::ranges::upper_bound(begins_, positions.lo), last = std::ranges::upper_bound(begins_, positions.hi);
+  if (!window().known) find_pieces();
+  const std::vector<std::int32_t>& begins = window().begins;
+  const auto first = std::ranges::upper_bound(begins, positions.lo), last = std::ranges::upper_bound(begins, positions.hi);
   if (first >= last) return std::nullopt;
   const auto middle = static_cast<std::int32_t>((std::int64_t{positions.lo} + positions.hi + 1) / 2);
   const auto above = std::lower_bound(first, last, middle);

@@ -28,9 +28,9 @@ class BufferPieces {
       : program_(program), environment_(environment), axis_(axis) {}
 
   // Chooses the positions that are asked about next, within the plane of batch entry b and head h. Computes nothing yet.
-  void look_at(std::int32_t b, std::int32_t h, Positions window);
+  void look_at(std::int32_t b, std::int32_t h, Positions positions);
   // The position in (lo, hi] where a piece begins, the one nearest to the middle; none: the buffers are steady from lo to hi,
-  // which lie in the window.
+  // which lie in the positions that were chosen.
   std::optional<std::int32_t> split(Positions positions);
 
  private:
@@ -51,11 +51,17 @@ class BufferPieces {
   ir::Op axis_;
   bool made_ = false;  // changes_, on first use: most masks never need them
   std::vector<std::unique_ptr<Change>> changes_;
-  std::vector<std::int32_t> begins_;  // ascending, of the window
-  std::vector<std::int32_t> found_;   // of one read
-  Positions window_;
-  std::int32_t b_ = 0, h_ = 0;
-  bool known_ = false;  // begins_, of the window
+  // Blocks are met in an order that comes back to a window soon, or not at all.
+  struct Window {
+    Positions positions;
+    std::int32_t b = 0, h = 0;
+    bool known = false;                // begins
+    std::vector<std::int32_t> begins;  // ascending
+  };
+  Window& window() { return windows_[looked_at_]; }
+  std::vector<Window> windows_ = std::vector<Window>(64);  // by their place
+  std::size_t looked_at_ = 0;
+  std::vector<std::int32_t> found_;  // of one read
 };
 
 }  // namespace flexjit::mask

@@ -121,15 +121,44 @@ ir::Range BufferTable::range(std::uint32_t buffer, std::span<const ir::Range> in
     }
   }
   ir::Range found = range_of_dtype(view.dtype);
-  if (one_line && elements > 2 * kChunk) {
-    const auto d = static_cast<std::size_t>(varying);
-    const Line line{base, view.strides[d], view.shape[d]};
-    found = query(view, line, tree_of(view, {buffer, varying, base}, line), box.lo[d], box.hi[d]);
+  if (one_line) {
+    found = range_along(buffer, varying, base, box);
   } else if (elements <= kScanLimit) {
-    found = scan(view, box);
+    Answer& answer = answer_to(buffer, box);
+    if (answer.buffer != buffer || answer.box != box) answer = {buffer, box, scan(view, box)};
+    found = answer.range;
   }
   if (outside) include(found, 0.0);
   return found;
+}
+
+// Where one dimension varies, or none.
+ir::Range BufferTable::range_along(std::uint32_t buffer, int varying, std::int64_t base, const IndexBox& box) const {
+  const TensorView& view = buffers_[buffer];
+  if (varying < 0) return range_of_line(view, base, 0, 1);
+  const auto d = static_cast<std::size_t>(varying);
+  const Line line{base, view.strides[d], view.shape[d]};
+  const std::int64_t count = box.hi[d] - box.lo[d] + 1;
+  if (count <= kFewElements) return range_of_line(view, base + box.lo[d] * line.stride, line.stride, count);
+  Answer& answer = answer_to(buffer, box);
+  if (answer.buffer == buffer && answer.box == box) return answer.range;
+  const ir::Range found = count <= 2 * kChunk
+                              ? range_of_line(view, base + box.lo[d] * line.stride, line.stride, count)
+                              : query(view, line, tree_of(view, {buffer, varying, base}, line), box.lo[d], box.hi[d]);
+  answer = {buffer, box, found};
+  return found;
+}
+
+// Neighbouring boxes share the ranges of one of their sides, so that most questions are asked again soon.
+BufferTable::Answer& BufferTable::answer_to(std::uint32_t buffer, const IndexBox& box) const {
+  constexpr std::size_t kAnswers = 256;
+  if (answers_.empty()) answers_.resize(kAnswers);
+  std::uint64_t hash = buffer;
+  for (std::size_t d = 0; d < box.lo.size(); ++d) {
+    hash = (hash ^ static_cast<std::uint64_t>(box.lo[d])) * 0x9e3779b97f4a7c15;
+    hash = (hash ^ static_cast<std::uint64_t>(box.hi[d])) * 0x9e3779b97f4a7c15;
+  }
+  return answers_[(hash >> 32) % kAnswers];
 }
 
 // Line by line along the last dimension; unused dimensions of the box are [0, 0].

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <vector>
 
 #include "ir/intervals.h"
 #include "mask/range_tree.h"
@@ -18,6 +19,7 @@ class BufferTable final : public ir::BufferRanges {
  public:
   static constexpr std::int64_t kScanLimit = 4096;                 // elements of a box that is read one by one
   static constexpr std::int64_t kChunk = 128;                      // elements under one leaf of a tree
+  static constexpr std::int64_t kFewElements = 16;                 // of a line, read sooner than looked up
   static constexpr std::size_t kNodeLimit = std::size_t{1} << 20;  // of all kept trees (8 MiB)
 
   // As a program whose floats have this precision reads the buffers.
@@ -25,6 +27,12 @@ class BufferTable final : public ir::BufferRanges {
 
   // `index`: one int range a dimension. Indices outside the buffer contribute the value 0.
   ir::Range range(std::uint32_t buffer, std::span<const ir::Range> index) const override;
+  // The contents of buffers have changed.
+  void forget() {
+    trees_.clear();
+    nodes_ = 0;
+    answers_.clear();
+  }
   // At most kNodeLimit, or one line's when that alone is more.
   std::size_t kept_nodes() const { return nodes_; }
 
@@ -39,9 +47,18 @@ class BufferTable final : public ir::BufferRanges {
   struct IndexBox {
     std::array<std::int64_t, kMaxRank> lo{};
     std::array<std::int64_t, kMaxRank> hi{};
+    bool operator==(const IndexBox&) const = default;
+  };
+  struct Answer {
+    std::uint32_t buffer = ~0U;
+    IndexBox box;
+    ir::Range range;
   };
   using LineKey = std::array<std::int64_t, 3>;  // buffer, dimension, base
 
+  // Where it is kept, or would be.
+  Answer& answer_to(std::uint32_t buffer, const IndexBox& box) const;
+  ir::Range range_along(std::uint32_t buffer, int varying, std::int64_t base, const IndexBox& box) const;
   ir::Range scan(const TensorView& view, const IndexBox& box) const;
   ir::Range query(const TensorView& view, const Line& line, const RangeTree& tree, std::int64_t lo, std::int64_t hi) const;
   const RangeTree& tree_of(const TensorView& view, const LineKey& key, const Line& line) const;
@@ -52,6 +69,7 @@ class BufferTable final : public ir::BufferRanges {
   ir::Precision precision_;
   mutable std::map<LineKey, RangeTree> trees_;
   mutable std::size_t nodes_ = 0;
+  mutable std::vector<Answer> answers_;  // the last ones, by hash; empty before the first
 };
 
 }  // namespace flexjit::mask

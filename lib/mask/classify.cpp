@@ -1,89 +1,60 @@
 // One quadtree descent a plane: the whole plane first, then halves of the longer side, until interval analysis decides a
-// rectangle of blocks or one block is left. Of a block a few pairs are analysed first, because most that are left are partial;
-// then it is descended into, cut where captured buffers and divisions begin something new, until both an allowed and a
-// forbidden part are found. Boxes too small to be worth an analysis are evaluated row by row. The cost grows with the undecided
-// parts only.
+// rectangle of blocks, what is left open varies with one index alone, or one block is left. The cost grows with the undecided
+// parts only; where these are many and the mask repeats along its diagonal, rows of blocks are copied from those above.
 #include "mask/classify.h"
 
 #include <algorithm>
-#include <array>
+#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "ir/intervals.h"
 #include "mask/axis_breaks.h"
+#include "mask/block_decider.h"
 #include "mask/block_mask_builder.h"
-#include "mask/buffer_pieces.h"
-#include "mask/buffer_ranges.h"
+#include "mask/repetition.h"
+#include "mask/separation.h"
 #include "support/check.h"
 
 namespace flexjit::mask {
 
 namespace {
 
-// Where a fault was met, ordered as errors are reported.
-struct LocatedFault {
-  std::int32_t q_idx = 0;
-  std::int32_t kv_begin = 0;
-  ir::ReadFault fault;
-
-  bool before(const LocatedFault& other) const { return std::pair(q_idx, kv_begin) < std::pair(other.q_idx, other.kv_begin); }
-};
-
-// Elements of a box that is evaluated rather than analysed any further.
-constexpr std::int64_t kSmallBox = 64;
-
-// What was seen of a block.
-struct Parts {
-  bool allowed = false, forbidden = false;
-  bool evaluated = false;  // some of it by evaluating elements
-  bool faulty = false;     // a read was out of range: the descent ends
-
-  bool are_enough() const { return faulty || (allowed && forbidden); }
-};
-
 class Classifier {
  public:
-  Classifier(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& request)
-      : program_(program),
-        environment_(environment),
-        undecided_(request.undecided),
-        list_evaluated_(request.list_evaluated),
-        known_(request.known),
-        shape_(broadcast_shape(program, request.shape)),
-        buffers_(environment.buffers, program.precision()),
-        analysis_(program, environment, &buffers_),
-        interpreter_(program, environment),
-        q_pieces_(program, environment, ir::Op::kQIdx),
-        kv_pieces_(program, environment, ir::Op::kKvIdx),
-        builder_(shape_) {
-    if (known_.mask != nullptr) {
-      const BlockMaskShape& of = known_.mask->shape();
-      FLEXJIT_CHECK(of.q_block == shape_.q_block && of.kv_block == shape_.kv_block);
-      known_q_blocks_ = of.q_len == shape_.q_len ? of.q_blocks() : std::min(of.q_len, shape_.q_len) / of.q_block;
-      known_kv_blocks_ = of.kv_len == shape_.kv_len ? of.kv_blocks() : std::min(of.kv_len, shape_.kv_len) / of.kv_block;
-    }
-    const std::vector<bool> in_mask = ir::reachable(program, program.mask());
-    for (std::uint32_t i = 0; i < program.size(); ++i) {
-      const ir::Id id{i};
-      const ir::Op op = program.node(id).op;
-      if (!in_mask[i]) continue;
-      if ((op == ir::Op::kRead && program.read(id).checked) || (op == ir::Op::kDot && program.dot(id).checked)) {
-        checked_reads_.push_back(id);
-      }
-    }
+  // `request` has the planes of the mask as it is written: what a table holds may vary with them.
+  Classifier(Separation& tables, const ClassifyRequest& request) : Classifier(tables.program(), tables.environment(), request) {
+    tables_ = &tables;
   }
 
-  Classified run() && {
-    const std::int32_t q_blocks = shape_.q_blocks(), kv_blocks = shape_.kv_blocks();
+  Classifier(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& request)
+      : program_(program),
+        request_(request),
+        known_(request.known),
+        shape_(request.shape),
+        varies_(dependences(program)),
+        prover_(program, environment, varies_),
+        representatives_(program, environment, varies_),
+        decider_(program, environment, prover_, representatives_),
+        repetition_(program, varies_),
+        builder_(shape_) {
+    if (known_.mask == nullptr) return;
+    const BlockMaskShape& of = known_.mask->shape();
+    FLEXJIT_CHECK(of.q_block == shape_.q_block && of.kv_block == shape_.kv_block);
+    known_q_blocks_ = of.q_len == shape_.q_len ? of.q_blocks() : std::min(of.q_len, shape_.q_len) / of.q_block;
+    known_kv_blocks_ = of.kv_len == shape_.kv_len ? of.kv_blocks() : std::min(of.kv_len, shape_.kv_len) / of.kv_block;
+  }
+
+  // None: a table could not be filled.
+  std::optional<Classified> run() && {
     for (b_ = 0; b_ < shape_.batch; ++b_) {
       for (h_ = 0; h_ < shape_.heads; ++h_) {
-        breaks_.emplace(program_, analysis_, b_, h_);
-        for (std::int32_t q = 0; q < known_q_blocks_; ++q) add_known_row(q);
-        descend({0, known_q_blocks_, known_kv_blocks_, kv_blocks});
-        descend({known_q_blocks_, q_blocks, 0, kv_blocks});
-        if (first_fault_) {
-          result_.fault = first_fault_->fault;
+        if (request_.budget != kNoBudget) budget_end_ = prover_.work() + request_.budget / shape_.heads;
+        if (tables_ != nullptr && !fill_tables()) return std::nullopt;
+        classify_plane();
+        result_.work = prover_.work();
+        if (decider_.fault()) {
+          result_.fault = decider_.fault()->fault;
           return std::move(result_);
         }
         builder_.finish_plane();
@@ -94,25 +65,109 @@ class Classifier {
   }
 
  private:
+  bool fill_tables() {
+    const Separation::Filled filled = tables_->fill(b_, h_);
+    if (filled == Separation::Filled::kAnew) prover_.forget();
+    return filled != Separation::Filled::kFaulty;
+  }
+
+  // A part of open_: what the rectangles in progress hang on, innermost last.
+  struct Open {
+    std::size_t begin = 0, end = 0;
+  };
+  Nodes nodes(Open open) const { return {open_.data() + open.begin, open.end - open.begin}; }
+
+  void classify_plane() {
+    const std::int32_t q_blocks = shape_.q_blocks(), kv_blocks = shape_.kv_blocks();
+    const BlockRect plane{0, q_blocks, 0, kv_blocks};
+    prover_.start_plane(plane.size() == 0 ? ir::Box{.b_lo = b_, .b_hi = b_, .h_lo = h_, .h_hi = h_} : box_of(plane));
+    open_.assign(prover_.plane_nodes().begin(), prover_.plane_nodes().end());
+    representatives_.forget();
+    std::int64_t moved = 0;
+    if (known_.mask == nullptr && plane.size() > 0) moved = repetition_.distance(prover_.ranges(), unit(), longest_move());
+    if (request_.undecided == Undecided::kEvaluate) decider_.start_plane(breaks_.emplace(program_, prover_.analysis(), b_, h_));
+    for (std::int32_t q = 0; q < known_q_blocks_; ++q) add_known_row(q);
+    if (moved > 0 && is_costly_row(moved)) return copy_rows(moved);
+    descend_all({0, known_q_blocks_, known_kv_blocks_, kv_blocks});
+    descend_all({known_q_blocks_, q_blocks, 0, kv_blocks});
+  }
+
+  // Rows and columns of blocks meet again after so many positions.
+  std::int64_t unit() const { return std::lcm(std::int64_t{shape_.q_block}, std::int64_t{shape_.kv_block}); }
+  // From an eighth of the plane on there is little to copy.
+  std::int64_t longest_move() const { return std::min(shape_.q_len, shape_.kv_len) / 8; }
+
   // Lower keys before higher ones, as the builder demands. Depth is at most the bits of both block counts.
-  void descend(const BlockRect& rect) {
-    if (rect.size() == 0) return;
+  void descend_all(const BlockRect& rect) { descend(rect, {0, open_.size()}, budget_end_); }
+
+  // Whether a row of blocks in the middle of the plane takes more boxes than copying it would. Nothing is kept of it.
+  bool is_costly_row(std::int64_t moved) {
+    constexpr std::int64_t kBoxes = 32;
+    const std::int64_t proved = result_.proved, evaluated = result_.evaluated;
+    const std::size_t listed = result_.evaluated_blocks.size();
+    const auto rows = static_cast<std::int32_t>(moved / shape_.q_block);
+    const std::int32_t middle = shape_.q_blocks() / 2;
+    patience_ = prover_.work() + rows * kBoxes * static_cast<std::int64_t>(open_.size() + 2);
+    descend_all({middle, middle + rows, 0, shape_.kv_blocks()});
+    const bool is_costly = prover_.work() >= patience_;
+    patience_ = kNoBudget;
+    result_.proved = proved, result_.evaluated = evaluated;
+    result_.evaluated_blocks.resize(listed);
+    builder_.clear_plane();
+    return is_costly;
+  }
+
+  void descend(const BlockRect& rect, Open open, std::int64_t end) {
+    if (rect.size() == 0 || prover_.work() >= patience_) return;
+    if (prover_.work() >= end) return builder_.add(rect, BlockKind::kPartial);
     const ir::Box box = box_of(rect);
-    if (const std::optional<BlockKind> kind = proof(box)) {
+    if (const std::optional<BlockKind> kind = prover_.prove(box, nodes(open))) {
       builder_.add(rect, *kind);
       result_.proved += rect.size();
-    } else if (rect.size() == 1) {
-      builder_.add(rect, undecided_ == Undecided::kEvaluate ? decide_block(rect, box) : BlockKind::kPartial);
-    } else {
-      const auto [first, second] = halves(rect, box);
-      descend(first);
-      descend(second);
+      return;
     }
+    const Open inside{open_.size(), 0};
+    open_.reserve(2 * open_.size());  // what is appended is a part of what is there
+    prover_.add_open_nodes(nodes(open), open_);
+    descend_open(rect, box, {inside.begin, open_.size()}, end);
+    open_.resize(inside.begin);
+  }
+
+  // What varies with one index alone is decided column by column, or row by row: one block stands for all of it.
+  void descend_open(const BlockRect& rect, const ir::Box& box, Open open, std::int64_t end) {
+    const bool by_column = representatives_.vary_only_with(ir::Op::kKvIdx, nodes(open));
+    const bool by_row = !by_column && representatives_.vary_only_with(ir::Op::kQIdx, nodes(open));
+    const std::int32_t rows = rect.q_end - rect.q_begin, columns = rect.kv_end - rect.kv_begin;
+    if ((by_column || rows == 1) && (by_row || columns == 1)) return decide_block(rect, open);
+    const bool taller = by_row || (!by_column && box.q_hi - box.q_lo > box.kv_hi - box.kv_lo);
+    BlockRect first = rect, second = rect;
+    if (columns == 1 || (rows > 1 && taller)) {
+      first.q_end = second.q_begin = rect.q_begin + rows / 2;
+    } else {
+      first.kv_end = second.kv_begin = rect.kv_begin + columns / 2;
+    }
+    descend(first, open, end == kNoBudget ? end : prover_.work() + (end - prover_.work()) / 2);
+    descend(second, open, end);
+  }
+
+  // The first block, for all of the rectangle.
+  void decide_block(const BlockRect& rect, Open open) {
+    const ir::Box block = box_of({rect.q_begin, rect.q_begin + 1, rect.kv_begin, rect.kv_begin + 1});
+    Parts parts{.seen = {true, true}};
+    if (request_.undecided == Undecided::kEvaluate) parts = decider_.decide(block, nodes(open));
+    if (request_.undecided == Undecided::kDecideCheap) parts = decider_.decide_cheap(block, nodes(open));
+    if (parts.evaluated) {
+      ++result_.evaluated;
+      if (request_.list_evaluated) result_.evaluated_blocks.push_back({b_, h_, rect.q_begin, rect.kv_begin});
+    }
+    const bool is_partial = parts.are_enough();
+    if (!is_partial) result_.proved += rect.size() - (parts.evaluated ? 1 : 0);
+    builder_.add(rect, is_partial ? BlockKind::kPartial : parts.seen.allowed ? BlockKind::kFull : BlockKind::kEmpty);
   }
 
   // The whole blocks of the known mask that lie in block row q.
   void add_known_row(std::int32_t q) {
-    const bool takes_all = known_.partial || undecided_ == Undecided::kLeavePartial;
+    const bool takes_all = known_.partial || request_.undecided != Undecided::kEvaluate;
     const auto is_known = [&](std::span<const std::int32_t> blocks) {
       return blocks.empty() || blocks.back() < known_kv_blocks_;
     };
@@ -124,28 +179,59 @@ class Classifier {
       if (run.kind == BlockKind::kFull || takes_all) {
         builder_.add({q, q + 1, run.kv_begin, std::max(run.kv_begin, end)}, run.kind);
       } else {
-        for (std::int32_t kv = run.kv_begin; kv < end; ++kv) descend({q, q + 1, kv, kv + 1});
+        for (std::int32_t kv = run.kv_begin; kv < end; ++kv) descend_all({q, q + 1, kv, kv + 1});
       }
     }
   }
 
-  // Full or empty for certain, and no read to be reported.
-  std::optional<BlockKind> proof(const ir::Box& box) {
-    const ir::Range truth = program_.mask().valid() ? analysis_.mask(box) : ir::Range::point(1);
-    if (!truth.is_point() || may_fault()) return std::nullopt;
-    return truth.lo == 0 ? BlockKind::kEmpty : BlockKind::kFull;
+  // Band by band of as many rows as the mask moves by. Blocks that are cut short by the lengths are no copies.
+  void copy_rows(std::int64_t moved) {
+    moved_ = {static_cast<std::int32_t>(moved / shape_.q_block), static_cast<std::int32_t>(moved / shape_.kv_block)};
+    const std::int32_t q_blocks = shape_.q_blocks(), kv_blocks = shape_.kv_blocks();
+    const std::int32_t whole_rows = shape_.q_len / shape_.q_block, whole_columns = shape_.kv_len / shape_.kv_block;
+    std::int32_t q = std::min(moved_.rows, whole_rows);
+    descend_all({0, q, 0, kv_blocks});
+    constexpr int kTries = 8;  // bands in a row of which nothing could be copied
+    for (int failed = 0; q < whole_rows && failed < kTries;) {
+      const std::int32_t end = std::min(q + moved_.rows, whole_rows);
+      descend_all({q, end, 0, moved_.columns});
+      failed = copy_or_descend({q, end, moved_.columns, whole_columns}) ? 0 : failed + 1;
+      descend_all({q, end, whole_columns, kv_blocks});
+      q = end;
+    }
+    descend_all({q, q_blocks, 0, kv_blocks});
   }
 
-  static std::pair<BlockRect, BlockRect> halves(const BlockRect& rect, const ir::Box& box) {
-    const std::int32_t rows = rect.q_end - rect.q_begin, columns = rect.kv_end - rect.kv_begin;
-    const bool taller = box.q_hi - box.q_lo > box.kv_hi - box.kv_lo;
-    BlockRect first = rect, second = rect;
-    if (columns == 1 || (rows > 1 && taller)) {
-      first.q_end = second.q_begin = rect.q_begin + rows / 2;
-    } else {
-      first.kv_end = second.kv_begin = rect.kv_begin + columns / 2;
+  // Whether anything was copied.
+  bool copy_or_descend(const BlockRect& rect) {
+    if (rect.size() == 0) return true;
+    if (prover_.work() >= budget_end_) return descend_all(rect), true;
+    const BlockRect both{rect.q_begin - moved_.rows, rect.q_end, rect.kv_begin - moved_.columns, rect.kv_end};
+    const std::optional<BlockKind> kind = prover_.prove(box_of(both), nodes({0, open_.size()}));
+    if (kind) {
+      builder_.add(rect, *kind);
+      result_.proved += rect.size();
+      return true;
     }
-    return {first, second};
+    if (repetition_.holds(prover_, nodes({0, open_.size()}), std::int64_t{moved_.rows} * shape_.q_block)) {
+      copy(rect);
+      return true;
+    }
+    const std::int32_t columns = rect.kv_end - rect.kv_begin;
+    if (columns <= 2 * moved_.columns) return descend_all(rect), false;
+    BlockRect first = rect, second = rect;
+    first.kv_end = second.kv_begin = rect.kv_begin + columns / 2;
+    const bool first_copied = copy_or_descend(first);
+    return copy_or_descend(second) || first_copied;
+  }
+
+  void copy(const BlockRect& rect) {
+    constexpr std::int64_t kRun = 4, kRow = 2;  // what one takes until it is in its list
+    const std::size_t runs = builder_.runs();
+    result_.proved += rect.size();
+    for (std::int32_t q = rect.q_begin; q < rect.q_end; ++q)
+      result_.proved -= builder_.copy_row(q, {q - moved_.rows, moved_.columns, rect.kv_begin, rect.kv_end});
+    prover_.add_work(kRow * (rect.q_end - rect.q_begin) + kRun * static_cast<std::int64_t>(builder_.runs() - runs));
   }
 
   // The existing positions of a rectangle of blocks.
@@ -163,146 +249,29 @@ class Classifier {
             .kv_hi = last(rect.kv_end, shape_.kv_block, shape_.kv_len)};
   }
 
-  // Whether some position of the box analysed last may read outside a buffer: such a box is never decided by its value, because
-  // the read must be met by whoever evaluates the elements and be reported.
-  bool may_fault() const {
-    return std::ranges::any_of(checked_reads_, [&](ir::Id id) { return may_leave_buffer(analysis_.ranges(), id); });
-  }
-
-  bool may_leave_buffer(std::span<const ir::Range> ranges, ir::Id id) const {
-    const std::span<const ir::Id> operands = program_.operands(id);
-    if (ranges[operands[0].index] == ir::Range::point(0)) return false;
-    auto leaves = [&](const TensorView& view, std::span<const ir::Id> indices) {
-      for (std::size_t d = 0; d < indices.size(); ++d) {
-        const ir::Range& index = ranges[indices[d].index];
-        if (index.lo < 0 || index.hi >= static_cast<double>(view.shape[d])) return true;
-      }
-      return false;
-    };
-    const std::span<const ir::Id> indices = operands.subspan(1);
-    if (program_.node(id).op == ir::Op::kRead) return leaves(environment_.buffers[program_.read(id).buffer], indices);
-    const ir::DotInfo& dot = program_.dot(id);
-    const TensorView& a = environment_.buffers[dot.buffer_a];
-    const TensorView& c = environment_.buffers[dot.buffer_b];
-    const auto a_indices = static_cast<std::size_t>(a.rank - 1);
-    return leaves(a, indices.first(a_indices)) || leaves(c, indices.subspan(a_indices));
-  }
-
-  // Looks for an allowed and a forbidden part of one block that no proof decides as a whole.
-  BlockKind decide_block(const BlockRect& block, const ir::Box& box) {
-    Parts parts;
-    q_pieces_.look_at(b_, h_, {box.q_lo, box.q_hi});
-    kv_pieces_.look_at(b_, h_, {box.kv_lo, box.kv_hi});
-    const std::int64_t elements = std::int64_t{box.q_hi - box.q_lo + 1} * (box.kv_hi - box.kv_lo + 1);
-    if (elements > kSmallBox) probe(box, parts);
-    if (!parts.are_enough()) look_inside(box, parts);
-    if (parts.evaluated) {
-      ++result_.evaluated;
-      if (list_evaluated_) result_.evaluated_blocks.push_back({b_, h_, block.q_begin, block.kv_begin});
-    }
-    if (parts.are_enough()) return BlockKind::kPartial;
-    if (!parts.evaluated) ++result_.proved;
-    return parts.allowed ? BlockKind::kFull : BlockKind::kEmpty;
-  }
-
-  // Proofs of single pairs, which are what most partial blocks need: the corners, then some that are spread inside.
-  void probe(const ir::Box& box, Parts& parts) {
-    constexpr std::int64_t kCorners = 4, kProbes = 12;
-    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
-    for (std::int64_t i = 0; i < kProbes && !parts.are_enough(); ++i) {
-      // Upper right, lower left, the others; then multiples of two irrational numbers, modulo 1, which spread over any box.
-      const std::int64_t bottom = i % 2, right = i < 2 ? 1 - bottom : bottom;
-      const std::int64_t down = i < kCorners ? bottom * (rows - 1) : (i * 40503 & 0xffff) * rows >> 16;
-      const std::int64_t along = i < kCorners ? right * (columns - 1) : (i * 49471 & 0xffff) * columns >> 16;
-      ir::Box pair = box;
-      pair.q_lo = pair.q_hi = static_cast<std::int32_t>(box.q_lo + down);
-      pair.kv_lo = pair.kv_hi = static_cast<std::int32_t>(box.kv_lo + along);
-      note(proof(pair), parts);
-    }
-  }
-
-  static void note(const std::optional<BlockKind>& proved, Parts& parts) {
-    parts.allowed = parts.allowed || proved == BlockKind::kFull;
-    parts.forbidden = parts.forbidden || proved == BlockKind::kEmpty;
-  }
-
-  // Where a box is cut in four; a begin of the box for no cut along that index.
-  struct Cut {
-    std::int32_t q, kv;
+  // In blocks.
+  struct Moved {
+    std::int32_t rows = 0, columns = 0;
   };
 
-  // None: the box is to be evaluated. Pieces of buffers come first, along either index alone, because a box that holds none is
-  // decided more often than a square one.
-  std::optional<Cut> cut_of(const ir::Box& box) {
-    const std::int64_t rows = box.q_hi - box.q_lo + 1, columns = box.kv_hi - box.kv_lo + 1;
-    const auto q = q_pieces_.split({box.q_lo, box.q_hi}), kv = kv_pieces_.split({box.kv_lo, box.kv_hi});
-    if (q || kv) return Cut{q.value_or(box.q_lo), kv.value_or(box.kv_lo)};
-    if (rows * columns <= kSmallBox) return std::nullopt;
-    return Cut{rows == 1 ? box.q_lo : breaks_->split_q(box.q_lo, box.q_hi),
-               columns == 1 ? box.kv_lo : breaks_->split_kv(box.kv_lo, box.kv_hi)};
-  }
-
-  // Proofs of all quarters come before the descent into any: opposite corners differ most often.
-  void look_inside(const ir::Box& box, Parts& parts) {
-    const std::optional<Cut> cut = cut_of(box);
-    if (!cut) return evaluate(box, parts);
-    std::array<ir::Box, 4> undecided;
-    std::size_t count = 0;
-    for (auto [q_lo, q_hi] : {std::pair{box.q_lo, cut->q - 1}, {cut->q, box.q_hi}}) {
-      for (auto [kv_lo, kv_hi] : {std::pair{box.kv_lo, cut->kv - 1}, {cut->kv, box.kv_hi}}) {
-        ir::Box quarter = box;
-        quarter.q_lo = q_lo, quarter.q_hi = q_hi, quarter.kv_lo = kv_lo, quarter.kv_hi = kv_hi;
-        if (q_lo > q_hi || kv_lo > kv_hi) continue;
-        const std::optional<BlockKind> kind = proof(quarter);
-        note(kind, parts);
-        if (!kind) undecided[count++] = quarter;
-      }
-    }
-    for (std::size_t i = 0; i < count && !parts.are_enough(); ++i) look_inside(undecided[i], parts);
-  }
-
-  // Stops as soon as both an allowed and a forbidden element were seen.
-  void evaluate(const ir::Box& box, Parts& parts) {
-    parts.evaluated = true;
-    for (std::int32_t q = box.q_lo; q <= box.q_hi && !(parts.allowed && parts.forbidden); ++q) {
-      for (std::int64_t begin = box.kv_lo; begin <= box.kv_hi; begin += ir::Interpreter::kMaxCount) {
-        const auto kv = static_cast<std::int32_t>(begin);
-        const std::int32_t count = std::min(box.kv_hi - kv + 1, ir::Interpreter::kMaxCount);
-        const std::span<std::uint8_t> allowed(allowed_.data(), static_cast<std::size_t>(count));
-        const ir::RowRange row{.b = b_, .h = h_, .q_idx = q, .kv_begin = kv, .count = count};
-        if (auto fault = interpreter_.eval_mask(row, allowed)) {
-          note_fault({q, kv, *fault});
-          parts.faulty = true;
-          return;
-        }
-        parts.allowed = parts.allowed || std::ranges::find(allowed, std::uint8_t{1}) != allowed.end();
-        parts.forbidden = parts.forbidden || std::ranges::find(allowed, std::uint8_t{0}) != allowed.end();
-      }
-    }
-  }
-
-  void note_fault(const LocatedFault& fault) {
-    if (!first_fault_ || fault.before(*first_fault_)) first_fault_ = fault;
-  }
-
   const ir::Program& program_;
-  const ir::Environment& environment_;
-  Undecided undecided_;
-  bool list_evaluated_;
+  const ClassifyRequest& request_;
+  Separation* tables_ = nullptr;
   Known known_;
   std::vector<BlockRun> known_runs_;  // of the current row
   std::int32_t known_q_blocks_ = 0, known_kv_blocks_ = 0;
   BlockMaskShape shape_;
-  BufferTable buffers_;
-  ir::IntervalAnalysis analysis_;
-  ir::Interpreter interpreter_;
-  BufferPieces q_pieces_, kv_pieces_;
+  std::vector<Dependence> varies_;
+  BoxProver prover_;
+  Representatives representatives_;
+  BlockDecider decider_;
+  Repetition repetition_;
   BlockMaskBuilder builder_;
-  std::optional<AxisBreaks> breaks_;   // of the current plane
-  std::vector<ir::Id> checked_reads_;  // of the mask
-  std::array<std::uint8_t, ir::Interpreter::kMaxCount> allowed_{};
+  std::optional<AxisBreaks> breaks_;  // of the current plane
+  std::vector<std::uint32_t> open_;
+  std::int64_t budget_end_ = kNoBudget, patience_ = kNoBudget;  // in the prover's work
+  Moved moved_;
   std::int32_t b_ = 0, h_ = 0;
-  std::optional<LocatedFault> first_fault_;  // of the current plane
   Classified result_;
 };
 
@@ -322,8 +291,16 @@ BlockMaskShape broadcast_shape(const ir::Program& program, BlockMaskShape shape)
   return shape;
 }
 
-Classified classify(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& request) {
-  return Classifier(program, environment, request).run();
+Classified classify(const ir::Program& program, const ir::Environment& environment, const ClassifyRequest& wanted) {
+  ClassifyRequest request = wanted;
+  request.shape = broadcast_shape(program, wanted.shape);
+  // Of a mask that is only extended little is analysed, so that tables of all positions would cost more.
+  const std::int64_t most = request.known.mask != nullptr && request.known.partial ? 0 : request.budget / 4;
+  Separation tables(program, environment, most);
+  if (tables.is_worthwhile()) {
+    if (auto found = Classifier(tables, request).run()) return *std::move(found);
+  }
+  return *Classifier(program, environment, request).run();
 }
 
 }  // namespace flexjit::mask

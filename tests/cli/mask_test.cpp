@@ -222,6 +222,8 @@ TEST(MaskCommand, BadInputIsNamed) {
       {{"-e", kCausal, "--batch-entry", "1"}, "usage", 2},
       {{"-e", kCausal, "--q-block", "0"}, "usage", 2},
       {{"-e", kCausal, "--q-len", "-1"}, "usage", 2},
+      {{"-e", kCausal, "--q-len", "1073741824"}, "mask-size", 2},
+      {{"-e", kCausal, "--q-len", "16", "--kv-len", "1073741824", "--kv-block", "1", "--q-block", "1"}, "mask-size", 2},
       {{"-e", kCausal, "--text"}, "usage", 2},  // with --json
       {{"-e", kCausal, "--param", "w=1"}, "unknown-name", 2},
       {{"-e", kCausal, "--buffer", "w=x.npy"}, "unknown-name", 2},
@@ -240,6 +242,17 @@ TEST(MaskCommand, BadInputIsNamed) {
     EXPECT_EQ(result.json()["errors"][0]["kind"], test.kind) << testing::PrintToString(line) << result.out;
     EXPECT_EQ(result.err, "");
   }
+}
+
+// Sizes that are refused say what would do, and that does.
+TEST(MaskCommand, HugeLengthsTakeLargerBlocks) {
+  const std::vector<std::string> line = {"-e", kCausal, "--q-len", "1073741824"};
+  EXPECT_NE(mask_of(line).err.find("--q-block"), std::string::npos);
+  auto larger = line;
+  larger.insert(larger.end(), {"--q-block", "1048576", "--kv-block", "1048576", "--json"});
+  const CommandResult result = mask_of(larger);
+  ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
+  EXPECT_EQ(result.json()["partial"], 1024);
 }
 
 TEST(MaskCommand, MistakesInTheTextHaveACaret) {
