@@ -12,6 +12,7 @@
 #include "cache/perf.h"
 #include "ir/lower.h"
 #include "ir/passes.h"
+#include "plan/code_size.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::api {
@@ -145,6 +146,9 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->lowered = std::move(lowered->program);
   pattern->interface = std::move(lowered->interface);
   pattern->program = optimise(pattern->lowered, pattern->interface);
+  if (const std::int64_t size = plan::instructions_of(pattern->program); size > plan::kMaxInstructions) {
+    return single_finding("compile", Finding::kProgramSize, size, plan::kMaxInstructions);
+  }
   pattern->head_dim = spec.head_dim;
   pattern->v_head_dim = v_head_dim_of(spec);
   pattern->scale = spec.scale.value_or(1.0 / std::sqrt(spec.head_dim));

@@ -156,11 +156,30 @@ llvm::SmallVector<Int, 4> ExpressionEmitter::indices(const Scope& scope, Id id, 
   return result;
 }
 
+bool ExpressionEmitter::is_guarded(Id id) const {
+  const Id guard = program_.operand(id, 0);
+  const bool always = program_.node(guard).op == Op::kConst && program_.const_bool(guard);
+  return !always && !hoisting_.late_guard[id.index];
+}
+
+// The same for a read whose guard is not known yet: where it turns out to be false, nobody looks at the value.
+Bool ExpressionEmitter::lanes_in_range(Scope& scope, Id id, Bool in_range) {
+  if (!in_range) return in_range;
+  Bool fine = in_range;
+  for (const plan::GuardCondition& condition : hoisting_.early[id.index]) {
+    const Bool value{scope.value[condition.id.index]};
+    fine = e_.logical_or(fine, condition.holds ? e_.logical_not(value) : value);
+  }
+  scope.flag[id.index] = fine.value;
+  return in_range;
+}
+
 // The lanes that may touch memory: active, guarded and, for a checked read, in range. Remembers the in-range flag, which
 // holds where the guard is false: nothing is read there. Empty: every lane.
 Bool ExpressionEmitter::allowed_lanes(Scope& scope, Id id, Bool in_range) {
+  if (hoisting_.late_guard[id.index]) return lanes_in_range(scope, id, in_range);
   const Id guard_id = program_.operand(id, 0);
-  const bool guarded = program_.node(guard_id).op != Op::kConst || !program_.const_bool(guard_id);
+  const bool guarded = is_guarded(id);
   Bool allowed;
   const auto restrict_to = [&](Bool lanes) { allowed = allowed ? e_.logical_and(allowed, lanes) : lanes; };
   if (guarded) restrict_to(Bool{scope.value[guard_id.index]});
@@ -193,9 +212,7 @@ llvm::Value* ExpressionEmitter::read_lanes(const Scope& scope, Id id, llvm::Arra
     if (scope.active) lanes = lanes ? e_.logical_and(lanes, scope.active) : scope.active;
     return reads_.load(reads_.address(buffer, dtype, index, lanes), dtype, Index{});
   };
-  const Id guard = program_.operand(id, 0);
-  const bool guarded = program_.node(guard).op != Op::kConst || !program_.const_bool(guard);
-  if (!hoisting_.contiguous[id.index] || guarded || !Emitter::is_vector(index.back().value)) return lane_by_lane();
+  if (!hoisting_.contiguous[id.index] || is_guarded(id) || !Emitter::is_vector(index.back().value)) return lane_by_lane();
   const auto at_once = [&] { return reads_.load_side_by_side(buffer, dtype, index); };
   if (scope.whole && !program_.read(id).checked) return at_once();
   return e_.choose("side_by_side", reads_.may_load_side_by_side(buffer, index), at_once, lane_by_lane);

@@ -35,7 +35,8 @@ class ExpressionEmitter {
   void evaluate_along_diagonal(Scope& scope);
   // Every contiguous read of `level` has a unit stride.
   Bool unit_strides(plan::Level level);
-  // Lanes (or the one scalar) whose checked read `id` is out of range in `scope` although active.
+  // Lanes (or the one scalar) whose checked read `id` is out of range in `scope` although active and, as far as is known,
+  // guarded.
   Bool faulty_lanes(const Scope& scope, ir::Id id);
   // Stores the first faulty lane's site, dimension and index into the FaultArg, unless an earlier fault is there.
   void emit_fault_report(const Scope& scope, ir::Id id, Bool faulty, Ptr fault);
@@ -52,6 +53,8 @@ class ExpressionEmitter {
   llvm::Value* read_lanes(const Scope& scope, ir::Id id, llvm::ArrayRef<Int> index, Bool allowed);
   llvm::Value* dot(Scope& scope, ir::Id id);
   Bool allowed_lanes(Scope& scope, ir::Id id, Bool in_range);
+  Bool lanes_in_range(Scope& scope, ir::Id id, Bool in_range);
+  bool is_guarded(ir::Id id) const;  // by a condition that is known where it is read
   llvm::SmallVector<Int, 4> indices(const Scope& scope, ir::Id id, std::size_t first, std::size_t count) const;
   // In order: for each index of a Read, or of a then b of a Dot, the index and the extent that it must stay below.
   struct Bound {

@@ -139,19 +139,28 @@ Ptr ForwardEmitter::value_at(Level level, std::int32_t slot, Index at, std::int3
   return {};
 }
 
-// The stored values and flags of `level` at one entry (rows) or one vector of entries (columns, diagonals).
+// A bool of one entry (rows) or one vector of entries (columns, diagonals).
+llvm::Type* ForwardEmitter::shape_of(Level level) {
+  llvm::Type* scalar = e_.ir().getInt1Ty();
+  return level == Level::kRow ? scalar : llvm::FixedVectorType::get(scalar, static_cast<unsigned>(e_.lanes()));
+}
+
+// The stored values of `level`.
 void ForwardEmitter::load_values(Scope& scope, Level level, Index at) {
-  llvm::Type* shape = e_.ir().getInt1Ty();
-  if (level != Level::kRow) shape = llvm::FixedVectorType::get(shape, static_cast<unsigned>(e_.lanes()));
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (hoisting_.level[i] != level) continue;
-    if (const auto slot = hoisting_.value_slot[i]; slot >= 0) {
-      const Ptr address = value_at(level, slot, at, plan::width_of(key_.program, ir::Id{i}));
-      scope.value[i] = from_entry(e_, address, key_.program.nodes()[i].type, shape);
-    }
-    if (const auto slot = hoisting_.flag_slot[i]; slot >= 0) {
-      scope.flag[i] = from_entry(e_, value_at(level, slot, at, 1), ir::Type::kBool, shape);
-    }
+    const auto slot = hoisting_.value_slot[i];
+    if (hoisting_.level[i] != level || slot < 0) continue;
+    const Ptr address = value_at(level, slot, at, plan::width_of(key_.program, ir::Id{i}));
+    scope.value[i] = from_entry(e_, address, key_.program.nodes()[i].type, shape_of(level));
+  }
+}
+
+// Which of its checked reads are in range.
+void ForwardEmitter::load_flags(Scope& scope, Level level, Index at) {
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
+    const auto slot = hoisting_.flag_slot[i];
+    if (hoisting_.level[i] != level || slot < 0) continue;
+    scope.flag[i] = from_entry(e_, value_at(level, slot, at, 1), ir::Type::kBool, shape_of(level));
   }
 }
 

@@ -57,6 +57,9 @@ class ForwardEmitter {
     Index panels;          // a bit for each of its panels that lies before the end of the group's columns
     Index visited, whole;  // of these
   };
+  struct Place {
+    Index row, column;
+  };
   // One row of a micro-tile, from `column` on, and the running maxima of the row.
   struct ScoreRow {
     Index row, column;
@@ -99,13 +102,15 @@ class ForwardEmitter {
   void emit_narrow_products(const KeyTile& tile, const MicroTile& micro);
 
   void emit_whole_epilogue(const KeyTile& tile, const MicroTile& micro, const Accumulators& scores);  // score_epilogue.cpp
+  void emit_whole_panels(const ScoreRow& at);
   void emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> scores);
   void emit_masked_epilogue(const KeyTile& tile, const MicroTile& micro);
   Bool emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column);
   Float modified_score(Scope& scope, Float product);
-  void load_diagonal_values(Scope& scope, Index row, Index column);
-  Bool emit_mask(Scope& scope, Index row, Bool inside);
+  Scope inner_scope() const;
+  Bool emit_mask(const KeyTile& tile, Scope& scope, const Place& at, Bool inside);
   void emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted);
+  void emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at, const std::vector<bool>& wanted);
   void emit_running_max(Ptr maxima, Float scores);
 
   void emit_softmax();  // softmax.cpp
@@ -122,7 +127,10 @@ class ForwardEmitter {
   Ptr entry_at(std::int64_t section, std::int32_t slot, std::int64_t slot_entries, Index entry);
   // Where values of `width` entries each lie from `slot` on.
   Ptr value_at(plan::Level level, std::int32_t slot, Index at, std::int32_t width);
+  llvm::Type* shape_of(plan::Level level);
   void load_values(Scope& scope, plan::Level level, Index at);
+  void load_flags(Scope& scope, plan::Level level, Index at);
+  Index diagonal_of(Index row, Index column) { return e_.add(e_.sub(column, row), e_.index(key_.tiling.q_tile - 1)); }
   int vector_bytes() const { return static_cast<int>(e_.lanes() * e_.real_bytes()); }
   int groups() const { return key_.tiling.q_tile / key_.tiling.micro_rows; }
   bool is_softmax() const { return key_.weights == plan::Weights::kSoftmax; }

@@ -13,7 +13,9 @@ using ir::Op;
 using plan::FaultArg;
 
 Bool ExpressionEmitter::faulty_lanes(const Scope& scope, Id id) {
-  const Bool outside = e_.logical_not(Bool{scope.flag[id.index]});
+  Bool outside = e_.logical_not(Bool{scope.flag[id.index]});
+  llvm::Value* guard = scope.value[program_.operand(id, 0).index];
+  if (hoisting_.late_guard[id.index] && guard != nullptr) outside = e_.logical_and(outside, Bool{guard});
   return scope.active ? e_.logical_and(outside, scope.active) : outside;
 }
 

@@ -13,10 +13,16 @@ using ir::Id;
 using ir::Op;
 using plan::Level;
 
+// Score mods that cost more vector instructions than this are not unrolled.
+constexpr std::int32_t kUnrolledCost = 400;
+
 }  // namespace
 
-void ForwardEmitter::load_diagonal_values(Scope& scope, Index row, Index column) {
-  load_values(scope, Level::kDiagonal, e_.add(e_.sub(column, row), e_.index(key_.tiling.q_tile - 1)));
+// The uniform values without their flags.
+Scope ForwardEmitter::inner_scope() const {
+  Scope scope = uniform_;
+  scope.flag.assign(key_.program.size(), nullptr);
+  return scope;
 }
 
 // maxima = max(scores, maxima), NaN ignored. The load is volatile because LLVM makes one masked store of it, the maximum and
@@ -65,6 +71,7 @@ void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro,
                           .column = micro.column,
                           .scores = e_.opaque(score_at(row, micro.column)),
                           .maxima = real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0))};
+    if (hoisting_.score_cost > kUnrolledCost) return emit_whole_panels(of_row);
     llvm::SmallVector<Float, 8> stored;
     for (int j = 0; j < vectors; ++j) {
       stored.push_back(e_.load_reals(e_.at_real(of_row.scores, e_.index(j * e_.lanes())), vector_bytes()));
@@ -73,9 +80,19 @@ void ForwardEmitter::emit_whole_epilogue(const KeyTile&, const MicroTile& micro,
   });
 }
 
+// for (j = 0; j < micro_vectors; ++j) the same for one vector: copies of a large mod cost more time to compile than they save.
+void ForwardEmitter::emit_whole_panels(const ScoreRow& at) {
+  e_.for_range("whole.panel", e_.index(0), e_.index(key_.tiling.micro_vectors), e_.index(1), [&](Index panel) {
+    const Index offset = e_.mul(panel, e_.index(e_.lanes()));
+    const ScoreRow one{
+        .row = at.row, .column = e_.add(at.column, offset), .scores = e_.at_real(at.scores, offset), .maxima = at.maxima};
+    emit_whole_row(one, {e_.load_reals(one.scores, vector_bytes())});
+  });
+}
+
 // S[row][column + j] = score_mod(scores[j]), unrolled; then the row's running maximum
 void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> scores) {
-  Scope of_row = uniform_;
+  Scope of_row = inner_scope();
   of_row.whole = true;
   load_values(of_row, Level::kRow, at.row);
   Float max;
@@ -84,7 +101,7 @@ void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> sc
     const Index column = e_.add(at.column, offset);
     Scope scope = of_row;
     load_values(scope, Level::kColumn, column);
-    load_diagonal_values(scope, at.row, column);
+    load_values(scope, Level::kDiagonal, diagonal_of(at.row, column));
     const Float score = modified_score(scope, scores[j]);
     if (hoisting_.checks_elements) emit_fault_checks(scope, at.row, hoisting_.in_score);
     e_.store(score.value, e_.at_real(at.scores, offset), vector_bytes());
@@ -102,7 +119,7 @@ void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& 
     const Index bit = e_.bit_and(e_.lshr(micro.visited, panel), e_.index(1));
     e_.if_then("epilogue.visited", e_.equal(bit, e_.index(1)), [&] {
       const Index column = e_.add(micro.column, e_.mul(panel, e_.index(e_.lanes())));
-      Scope of_columns = uniform_;
+      Scope of_columns = inner_scope();
       load_values(of_columns, Level::kColumn, column);
       const Index end = e_.add(micro.row, e_.index(key_.tiling.micro_rows));
       const Values allowed =
@@ -120,33 +137,36 @@ void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& 
 Bool ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column) {
   Scope scope = of_columns;
   load_values(scope, Level::kRow, row);
-  load_diagonal_values(scope, row, column);
+  load_values(scope, Level::kDiagonal, diagonal_of(row, column));
   const Ptr address = score_at(row, column);
   Float score = e_.load_reals(address, vector_bytes());
   const Int columns = e_.add(e_.narrow(e_.add(tile.kv, column)), e_.lane_numbers());
   const Bool inside = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, columns, tile.begin),
                                      e_.compare(llvm::CmpInst::ICMP_SLT, columns, tile.end));
-  const Bool allowed = emit_mask(scope, row, inside);
+  const Bool allowed = emit_mask(tile, scope, {row, column}, inside);
   scope.active = allowed;
   score = modified_score(scope, score);
   emit_fault_checks(scope, row, hoisting_.in_score);
+  emit_outer_fault_checks(tile, scope, {row, column}, hoisting_.in_score);
   score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
   e_.store(score.value, address, vector_bytes());
   emit_running_max(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), score);
   return allowed;
 }
 
-Bool ForwardEmitter::emit_mask(Scope& scope, Index row, Bool inside) {
+Bool ForwardEmitter::emit_mask(const KeyTile& tile, Scope& scope, const Place& at, Bool inside) {
   const Id root = key_.program.mask();
   if (!root.valid()) return inside;
   scope.active = inside;
   expressions_->evaluate(scope, Level::kElement, hoisting_.in_mask);
-  emit_fault_checks(scope, row, hoisting_.in_mask);
+  emit_fault_checks(scope, at.row, hoisting_.in_mask);
+  emit_outer_fault_checks(tile, scope, at, hoisting_.in_mask);
   return e_.logical_and(inside, Bool{scope.value[root.index]});
 }
 
 // for each checked read of the wanted nodes: if (any active lane is out of range && row < q_count) report it
-// The rows that pad the last micro-tile find nothing in the tables of diagonals.
+// The rows that pad the last micro-tile find nothing in the tables of diagonals. Flags of outer loops are in no scope but that
+// of emit_outer_fault_checks.
 void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (!wanted[i] || scope.flag[i] == nullptr) continue;
@@ -155,6 +175,25 @@ void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const std:
     e_.if_then("fault", e_.logical_and(e_.any(faulty), is_real),
                [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
   }
+}
+
+// if (!tile.fine) the same for the reads of outer loops, whose flags few tiles ever look at
+void ForwardEmitter::emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at,
+                                             const std::vector<bool>& wanted) {
+  const auto is_outer = [&](std::uint32_t i) {
+    return wanted[i] && hoisting_.level[i] != Level::kElement && (hoisting_.flag_slot[i] >= 0 || uniform_.flag[i] != nullptr);
+  };
+  bool any = false;
+  for (std::uint32_t i = 0; i < key_.program.size(); ++i) any = any || is_outer(i);
+  if (!any) return;
+  e_.if_then("not_fine", e_.logical_not(tile.fine), [&] {
+    Scope outer = scope;
+    outer.flag = uniform_.flag;
+    load_flags(outer, Level::kRow, at.row);
+    load_flags(outer, Level::kColumn, at.column);
+    load_flags(outer, Level::kDiagonal, diagonal_of(at.row, at.column));
+    emit_fault_checks(outer, at.row, wanted);
+  });
 }
 
 }  // namespace flexjit::codegen

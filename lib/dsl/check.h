@@ -18,7 +18,7 @@ inline constexpr std::uint32_t kMaxLevels = 1000;  // of the typed graph
 inline constexpr std::size_t kMaxSteps = 100'000;  // expressions visited, repeated ones counted each time
 inline constexpr std::int32_t kMaxDotExtent = 512;
 inline constexpr std::int32_t kMaxIterations = 256;  // of one reduction
-inline constexpr std::int32_t kMaxParamBound = 64;   // of a param that is itself the bound of a reduction
+inline constexpr std::int32_t kMaxParamBound = 32;   // of a param that is itself the bound of a reduction
 
 // All diagnostics of all texts at once, at most about twenty, in the order of the text.
 Result<Checked> check_source(const Source& source);

@@ -26,6 +26,14 @@ class PassGate : public llvm::OptPassGate {
   bool isEnabled() const override { return true; }
 };
 
+// Of a large kernel most is its program, where a register more or less matters little; the time of a thorough code generation
+// grows faster than the kernel does, to many seconds.
+constexpr unsigned kMaxThorough = 10'000;
+
+llvm::CodeGenOptLevel effort_for(const llvm::Module& module) {
+  return module.getInstructionCount() > kMaxThorough ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default;
+}
+
 // Held alone while passes are timed, shared by every other generation.
 std::shared_mutex& timers() {
   static std::shared_mutex mutex;
@@ -47,16 +55,16 @@ Result<llvm::SmallVector<char, 0>> run_passes(llvm::TargetMachine& machine, llvm
 
 Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock, codegen::Lines lines) {
   Emitted emitted;
-  auto machine = make_target_machine(key.target);
-  if (!machine) return machine.diagnostics();
-  emitted.machine = std::move(*machine);
-  clock.lap("target machine");
   emitted.context = std::make_unique<llvm::LLVMContext>();
   static PassGate gate;
   emitted.context->setOptPassGate(gate);
   emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
-  emitted.module->setDataLayout(emitted.machine->createDataLayout());
   clock.lap("emit");
+  auto machine = make_target_machine(key.target, effort_for(*emitted.module));
+  if (!machine) return machine.diagnostics();
+  emitted.machine = std::move(*machine);
+  emitted.module->setDataLayout(emitted.machine->createDataLayout());
+  clock.lap("target machine");
   std::string problem;
   llvm::raw_string_ostream out(problem);
   if (llvm::verifyModule(*emitted.module, &out)) {

@@ -105,13 +105,53 @@ Slopes slopes_of(const ir::Program& program, Id id, const std::vector<Slopes>& s
   return {};
 }
 
+bool is_checked(const ir::Program& program, Id id) {
+  const Op op = program.node(id).op;
+  return (op == Op::kRead && program.read(id).checked) || (op == Op::kDot && program.dot(id).checked);
+}
+
+// A read happens where its indices are known, if it can be told there that they are inside.
+std::span<const Id> deciding_operands(const ir::Program& program, Id id) {
+  return program.operands(id).subspan(is_checked(program, id) ? 1 : 0);
+}
+
+// More say little: conditions are added from outside inwards.
+constexpr std::size_t kMaxEarlyConditions = 8;
+
+// The conditions of a guard that vary with no more than `level` does.
+std::vector<GuardCondition> early_conditions(const ir::Program& program, Id guard, Level level,
+                                             const std::vector<Level>& levels) {
+  std::vector<GuardCondition> found, open = {{guard, true}};
+  while (!open.empty() && found.size() < kMaxEarlyConditions) {
+    const GuardCondition next = open.back();
+    open.pop_back();
+    const Op op = program.node(next.id).op;
+    if (join(levels[next.id.index], level) == level) {
+      found.push_back(next);
+    } else if (op == Op::kNot) {
+      open.push_back({program.operand(next.id, 0), !next.holds});
+    } else if (op == (next.holds ? Op::kAnd : Op::kOr)) {
+      open.push_back({program.operand(next.id, 0), next.holds});
+      open.push_back({program.operand(next.id, 1), next.holds});
+    }
+  }
+  return found;
+}
+
+void note_guard(const ir::Program& program, Id id, Hoisting& hoisting) {
+  const Level level = hoisting.level[id.index];
+  const Id guard = program.operand(id, 0);
+  hoisting.late_guard[id.index] = join(hoisting.level[guard.index], level) != level;
+  if (hoisting.late_guard[id.index]) hoisting.early[id.index] = early_conditions(program, guard, level, hoisting.level);
+}
+
 // By what a node varies with; a linear node may tie both indices to their difference.
 void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const Id id{i};
     const Op op = program.node(id).op;
     Level level = op == Op::kScore ? Level::kElement : Level::kUniform;
-    for (Id operand : program.operands(id)) level = join(level, hoisting.level[operand.index]);
+    for (Id operand : deciding_operands(program, id)) level = join(level, hoisting.level[operand.index]);
     Slopes slopes = slopes_of(program, id, hoisting.slopes);
     if (level == Level::kUniform && op != Op::kQIdx && op != Op::kKvIdx && program.node(id).type == ir::Type::kInt) {
       slopes = {true, 0, 0};
@@ -121,12 +161,8 @@ void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
     if (nest == Nest::kPrefill && slopes.known && level == Level::kElement && slopes.q == -slopes.kv) level = Level::kDiagonal;
     hoisting.level[i] = level;
     hoisting.slopes[i] = slopes;
+    if (is_checked(program, id)) note_guard(program, id, hoisting);
   }
-}
-
-bool is_checked(const ir::Program& program, Id id) {
-  const Op op = program.node(id).op;
-  return (op == Op::kRead && program.read(id).checked) || (op == Op::kDot && program.dot(id).checked);
 }
 
 // A node is stored when something outside its own loop needs it: an element-level user, a root, or the report of a bad index.
@@ -140,6 +176,14 @@ std::vector<bool> crossing_nodes(const ir::Program& program, const std::vector<L
   if (program.score().valid()) crossing[program.score().index] = true;
   if (program.mask().valid()) crossing[program.mask().index] = true;
   return crossing;
+}
+
+// What is evaluated where the node is.
+std::vector<Id> operands_in_place(const ir::Program& program, const Hoisting& hoisting, Id id) {
+  const auto operands = program.operands(id).subspan(hoisting.late_guard[id.index] ? 1 : 0);
+  std::vector<Id> result(operands.begin(), operands.end());
+  for (const GuardCondition& condition : hoisting.early[id.index]) result.push_back(condition.id);
+  return result;
 }
 
 // A diagonal is worth a table where computing it anew costs more than this many instructions; a load costs about two.
@@ -159,7 +203,7 @@ void drop_cheap_diagonals(const ir::Program& program, Hoisting& hoisting) {
     if (hoisting.level[i] != Level::kDiagonal) continue;
     kept[i] = kept[i] || (crossing[i] && cost[i] >= kDiagonalCost) || is_checked(program, Id{i});
     if (!kept[i]) continue;
-    for (Id operand : program.operands(Id{i})) kept[operand.index] = true;
+    for (Id operand : operands_in_place(program, hoisting, Id{i})) kept[operand.index] = true;
   }
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     if (hoisting.level[i] == Level::kDiagonal && !kept[i]) hoisting.level[i] = Level::kElement;
@@ -178,12 +222,12 @@ bool is_contiguous(const ir::Program& program, const Hoisting& hoisting, Id id) 
   return last.known && last.kv == 1;
 }
 
-std::vector<bool> under_diagonals(const ir::Program& program, const std::vector<Level>& level) {
+std::vector<bool> under_diagonals(const ir::Program& program, const Hoisting& hoisting) {
   std::vector<bool> under(program.size(), false);
   for (std::uint32_t i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
-    under[i] = under[i] || level[i] == Level::kDiagonal;
+    under[i] = under[i] || hoisting.level[i] == Level::kDiagonal;
     if (!under[i]) continue;
-    for (Id operand : program.operands(Id{i})) under[operand.index] = true;
+    for (Id operand : operands_in_place(program, hoisting, Id{i})) under[operand.index] = true;
   }
   return under;
 }
@@ -252,13 +296,15 @@ Hoisting hoist(const ir::Program& program, Nest nest) {
   hoisting.value_slot.assign(program.size(), Hoisting::kNoSlot);
   hoisting.flag_slot.assign(program.size(), Hoisting::kNoSlot);
   hoisting.range_slot.assign(program.size(), Hoisting::kNoSlot);
+  hoisting.late_guard.assign(program.size(), false);
+  hoisting.early.resize(program.size());
   hoisting.in_mask = ir::reachable(program, program.mask());
   hoisting.in_score = ir::reachable(program, program.score());
   classify(program, nest, hoisting);
   drop_cheap_diagonals(program, hoisting);
   hoisting.contiguous.assign(program.size(), false);
   for (std::uint32_t i = 0; i < program.size(); ++i) hoisting.contiguous[i] = is_contiguous(program, hoisting, Id{i});
-  hoisting.in_diagonal = under_diagonals(program, hoisting.level);
+  hoisting.in_diagonal = under_diagonals(program, hoisting);
   assign_slots(program, nest, hoisting);
   return hoisting;
 }

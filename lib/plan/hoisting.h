@@ -20,6 +20,12 @@ struct Slopes {
   std::int32_t kv = 0;
 };
 
+// A condition of a guard: the bool node is true, or false.
+struct GuardCondition {
+  ir::Id id;
+  bool holds = true;
+};
+
 struct Hoisting {
   static constexpr std::int32_t kNoSlot = -1;
 
@@ -41,6 +47,13 @@ struct Hoisting {
   // By node: a read whose lanes lie side by side where its buffer's innermost stride is 1: its last index is kv_idx plus
   // something that is the same for all lanes, and so are its other indices.
   std::vector<bool> contiguous;
+
+  // By node: a checked read whose guard varies with more than its indices. It is read where its indices are known and inside
+  // the buffer, whatever the guard; the guard says which pairs an index outside is an error of. `early` are those of its
+  // conditions, all of which must hold, that are known where it is read: some of them, so that an index is seldom found outside
+  // in vain.
+  std::vector<bool> late_guard;
+  std::vector<std::vector<GuardCondition>> early;
 
   std::vector<bool> in_mask;      // by node: the mask root reaches it
   std::vector<bool> in_score;     // by node: the score root reaches it

@@ -251,6 +251,7 @@ static void test_errors(flexjit_engine* engine) {
   expect(FLEXJIT_OK, flexjit_engine_create(&options, &none, &error), &error, NULL);
   expect(FLEXJIT_OK, flexjit_compile(none, &spec, &attention, &error), &error, NULL);
   CHECK(flexjit_attention_kernel_source(attention) == FLEXJIT_SOURCE_REFERENCE);
+  CHECK(strcmp(flexjit_attention_warnings(attention), "") == 0);
   flexjit_attention_destroy(attention);
   flexjit_engine_destroy(none);
 }

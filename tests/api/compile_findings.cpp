@@ -80,6 +80,11 @@ std::vector<FindingCase> compile_cases() {
             s.spec.score_mod = "score";
             s.spec.mask_mod = "true";
           }),
+      broken("program-size",
+             "compile: error: the pattern comes to about 56453 instructions of a kernel; at most 45000 are compiled: share "
+             "what is "
+             "computed twice by `let`, keep reads, dots and functions few, or read a table instead\n",
+             [](Sample& s) { s.spec.program = "score = score + sum(n in 0..180 : sin(score * n))"; }),
       broken("head-dim", "compile: error: head_dim is 0; it must be 1 to 512\n", [](Sample& s) { s.spec.head_dim = 0; }),
       broken("head-dim", "compile: error: v_head_dim is 513; it must be 1 to 512\n",
              [](Sample& s) { s.spec.v_head_dim = 513; }),

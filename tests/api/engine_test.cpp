@@ -141,6 +141,30 @@ TEST(Engine, MistakesAreReportedEachTime) {
   EXPECT_EQ(engine.stats().compiles, 0);
 }
 
+TEST(Engine, WarningsStopNothing) {
+  AttentionSpec spec;
+  spec.program = "let mask_mod = q_idx >= kv_idx\nscore = score + 46341 * 46341\n";
+  Engine engine(compiled());
+  const Attention attention = engine.compile(spec).value();
+  ASSERT_EQ(attention.warnings().size(), 2U);
+  EXPECT_EQ(attention.warnings()[0].kind, "unused-name");
+  EXPECT_NE(attention.warnings()[0].message.find("a mask is set by `mask = ...`"), std::string::npos);
+  EXPECT_EQ(attention.warnings()[1].kind, "constant-overflow");
+  EXPECT_EQ(render(check(spec)), render(attention.warnings()));
+  // The flags are texts, too.
+  spec.program = "score = score";
+  spec.causal = spec.alibi = spec.key_lengths = spec.key_mask = true;
+  spec.window = Window{3, 4};
+  spec.softcap = 20.0F;
+  EXPECT_EQ(render(check(spec)), "");
+}
+
+TEST(Engine, CheckFindsWhatCompileFinds) {
+  AttentionSpec wrong = causal();
+  wrong.mask_mod = "kv_ix <= q_idx";
+  EXPECT_EQ(render(check(wrong)), render(Engine(compiled()).compile(wrong).diagnostics()));
+}
+
 TEST(Engine, ReferenceBackendNeedsNoCompiler) {
   EngineOptions options;
   options.backend = Backend::kReference;

@@ -46,6 +46,48 @@ TEST(CheckCommand, JsonOfAGoodPatternHasNoErrors) {
   EXPECT_TRUE(result.json()["errors"].empty());
 }
 
+TEST(CheckCommand, AnEmptyFileHasNoResult) {
+  const TemporaryFolder folder;
+  for (const char* text : {"", "\n", "# nothing\n", "let a = 1\n"}) {
+    const std::string path = folder.write("empty.flex", text);
+    for (const char* command : {"check", "run", "mask"}) {
+      const CommandResult result = run_flexjit({command, path});
+      EXPECT_EQ(result.exit_code, 2) << command;
+      EXPECT_NE(result.err.find("sets neither `score` nor `mask`"), std::string::npos) << result.err;
+    }
+  }
+}
+
+TEST(CheckCommand, WarningsAreShownByEveryCommand) {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("meant.flex", "let mask_mod = q_idx >= kv_idx\nscore = score * 2\n");
+  const std::string expected = path +
+                               ":1:5: warning: `mask_mod` is defined, but nothing that is computed reads it; a mask is set by "
+                               "`mask = ...`\n"
+                               "  let mask_mod = q_idx >= kv_idx\n"
+                               "      ^~~~~~~~\n";
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"check"}, {"run", "--q-len", "16", "--heads", "1", "--repeat", "1"}, {"mask", "--q-len", "16"}, {"inspect"}}) {
+    std::vector<std::string> arguments = words;
+    arguments.push_back(path);
+    const CommandResult result = run_flexjit(arguments);
+    EXPECT_EQ(result.exit_code, 0) << words[0];
+    EXPECT_NE(result.err.find(expected), std::string::npos) << words[0] << ": " << result.err;
+  }
+  const CommandResult json = run_flexjit({"check", path, "--json"});
+  ASSERT_EQ(json.json()["warnings"].size(), 1U);
+  EXPECT_EQ(json.json()["warnings"][0]["kind"], "unused-name");
+  EXPECT_EQ(json.json()["warnings"][0]["severity"], "warning");
+  EXPECT_TRUE(json.json()["errors"].empty());
+}
+
+TEST(CheckCommand, MaskModAsAStatementLeadsToMask) {
+  const CommandResult result = run_flexjit({"check", "-e", "mask_mod = q_idx >= kv_idx"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("a mask is set by `mask = ...`"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("let mask_mod"), std::string::npos) << result.err;
+}
+
 TEST(Command, UnreadableFilesAreTheUsersFault) {
   for (const char* command : {"check", "run", "inspect"}) {
     const CommandResult result = run_flexjit({command, "/nonexistent/x.flex"});

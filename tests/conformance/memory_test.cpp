@@ -76,23 +76,26 @@ INSTANTIATE_TEST_SUITE_P(Edges, GuardedTensorsTest, testing::Values(Edge::kEnd, 
 
 constexpr Shape kShape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 70, .kv_len = 130, .head_dim = 16};
 
+// Few enough rows for the other nest.
+constexpr Shape kDecodeShape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 3, .kv_len = 130, .head_dim = 16};
+
 // Runs with `t` of 100 floats, guarded on both sides in turn; the error of each run, or "" when there was none.
-std::vector<std::string> read_errors(std::string_view program) {
+std::vector<std::string> read_errors(std::string_view program, const Shape& shape = kShape) {
   std::vector<std::string> errors;
   for (const std::string& target : targets_here())
     for (Edge edge : {Edge::kEnd, Edge::kBegin}) {
       GuardedArray<float> table(std::vector<float>(100, 0.5F), edge);
       Bindings bindings;
       bindings.buffers["t"] = TensorView(table.data(), DType::kF32, {100});
-      Tensors tensors(kShape);
-      Result<RunStats> ran = compile_or_throw(engine_for(target), spec_of(program, kShape)).run(tensors.args(&bindings));
+      Tensors tensors(shape);
+      Result<RunStats> ran = compile_or_throw(engine_for(target), spec_of(program, shape)).run(tensors.args(&bindings));
       errors.push_back(ran.has_value() ? "" : ran.diagnostics().front().kind + "\n" + render(ran.diagnostics()));
     }
   return errors;
 }
 
-void expect_read_error(std::string_view program, const std::vector<std::string>& parts) {
-  for (const std::string& error : read_errors(program)) {
+void expect_read_error(std::string_view program, const std::vector<std::string>& parts, const Shape& shape = kShape) {
+  for (const std::string& error : read_errors(program, shape)) {
     EXPECT_EQ(error.substr(0, 11), "buffer-read") << program;
     for (const std::string& part : parts)
       EXPECT_NE(error.find(part), std::string::npos) << "'" << part << "' is not in: " << error;
@@ -136,6 +139,36 @@ TEST(ReadsOutOfRange, NotWhereTheLaneDoesNotCount) {
            "buffer t : f32[?]\nscore = score + (h > 5 ? t[h + 1000] : 0.0)",
        })
     for (const std::string& error : read_errors(program)) EXPECT_EQ(error, "") << program;
+}
+
+// The index depends on the query or the key alone, so that it is read before the guard, which depends on both, is known.
+TEST(ReadsOutOfRange, NotWhereALateGuardIsFalse) {
+  for (const char* program : {
+           "buffer t : f32[?]\nmask = q_idx + kv_idx > 500 && t[kv_idx] > 0.0",
+           "buffer t : f32[?]\nmask = q_idx + kv_idx < 500 || t[q_idx - 50] > 0.0",
+           "buffer t : f32[?]\nmask = kv_idx - q_idx <= 200 || t[q_idx + 98] > 0.0",
+           "buffer t : f32[?]\nscore = score + (q_idx * kv_idx > 100000 ? t[q_idx - kv_idx] : 0.0)",
+           "buffer t : f32[?]\nscore = score + (q_idx * kv_idx > 100000 ? t[h + 1000] + t[int(t[q_idx - 9]) * 200] : 0.0)",
+           "buffer t : f32[?]\nmask = any(n in 0..2 : kv_idx * q_idx > 100000 + n && t[kv_idx * 50 * n] > 0.0) || q_idx >= "
+           "kv_idx",
+       })
+    for (const Shape& shape : {kShape, kDecodeShape})
+      for (const std::string& error : read_errors(program, shape)) EXPECT_EQ(error, "") << program;
+}
+
+TEST(ReadsOutOfRange, WhereALateGuardIsTrueOnce) {
+  const auto last = [](const std::string& program, const std::vector<std::string>& parts) {
+    for (const Shape& shape : {kShape, kDecodeShape}) {
+      // The guard holds at the last query and key only.
+      const std::string guard = "q_idx * kv_idx == " + std::to_string((shape.q_len - 1) * (shape.kv_len - 1));
+      expect_read_error("let last = " + guard + "\nbuffer t : f32[?]\n" + program, parts, shape);
+    }
+  };
+  last("score = score + (last ? t[kv_idx] : 0.0)", {"`t`", "index 129", "3:25"});
+  last("mask = !last || t[kv_idx] > 0.0", {"`t`", "index 129", "3:17"});
+  last("mask = !last || t[q_idx + 100] > 0.0", {"`t`", "index 1", "3:17"});
+  last("mask = !last || t[h + 100] > 0.0", {"`t`", "index 10", "3:17"});
+  last("score = score + (last ? t[kv_idx - q_idx + 97] : 0.0)", {"`t`", "index ", "3:25"});
 }
 
 TEST(ReadsOutOfRange, TheReferenceSaysTheSame) {

@@ -1,6 +1,8 @@
 // The mask patterns. Names of the formulas: W window, D dilation, S sinks or stride, C chunk, P prefix, B block.
 // Where one buffer is read at q_idx and at kv_idx its extent is `?`, so those reads are checked in the kernel; the others
 // declare q_len or kv_len and are proved. Both ways are wanted here.
+#include <algorithm>
+
 #include "patterns.h"
 
 namespace flexjit::conformance {
@@ -117,6 +119,33 @@ void bind_pages(const Shape& s, Captures& c) {
   add_per_batch(s, c, "len", s.kv_len - 20);
 }
 
+// Up to four of the ranges that start somewhere and have one of four kinds, for each query; -1 for none.
+void bind_range_lists(const Shape& s, Captures& c) {
+  Random random(21);
+  std::vector<std::int32_t> at, ranges;
+  const std::int32_t count = 9;
+  for (std::int32_t n = 0; n < count; ++n) {
+    const std::int32_t q = s.q_len * n / count, k = random.integer(0, s.kv_len - 1);
+    const std::int32_t size = random.integer(1, s.kv_len / 2);
+    for (std::int32_t value : {q, q + s.q_len / count + 1, k, std::min(s.kv_len, k + size), random.integer(0, 3)})
+      ranges.push_back(value);
+  }
+  for (std::int32_t q = 0; q < s.q_len; ++q) {
+    for (std::int32_t slot = 0; slot < 4; ++slot)
+      at.push_back((q + slot) % 3 == 0 ? -1 : (q * count / s.q_len + 2 * slot) % count);
+  }
+  c.add("at", {s.q_len, 4}, at).add("s", {count, 5}, ranges);
+}
+
+void bind_rules(const Shape& s, Captures& c) {
+  Random random(23);
+  const auto length = static_cast<std::size_t>(s.max_len());
+  std::vector<std::int32_t> time;
+  for (std::int32_t i = 0; i < s.max_len(); ++i) time.push_back(i / 37);
+  c.add("group", {s.max_len()}, random.integers(length, 0, 4)).add("time", {s.max_len()}, time);
+  c.add("rule", {5, 5}, random.integers(25, 0, 3));
+}
+
 constexpr Pattern kMasks[] = {
     {"none", "score = score"},
     {"causal", "mask = q_idx >= kv_idx"},
@@ -202,6 +231,22 @@ constexpr Pattern kMasks[] = {
      bind_pages},
     {"batchify", "param S : int = 32\nmask = q_idx // S == kv_idx // S && q_idx % S >= kv_idx % S"},
     {"head_choice", "param H1 : int = 1\nmask = h < H1 ? q_idx >= kv_idx : abs(q_idx - kv_idx) <= 12"},
+    {"range_lists",
+     "buffer at : i32[q_len, 4]; buffer s : i32[?, 5]\n"
+     "def inside(n) = n >= 0 && kv_idx >= s[n, 2] && kv_idx < s[n, 3] &&\n"
+     "                (s[n, 4] % 2 == 0 || kv_idx - s[n, 3] <= q_idx - s[n, 1]) &&\n"
+     "                (s[n, 4] < 2 || kv_idx - s[n, 2] >= q_idx - s[n, 0])\n"
+     "mask = inside(at[q_idx, 0]) || inside(at[q_idx, 1]) || inside(at[q_idx, 2]) || inside(at[q_idx, 3])",
+     bind_range_lists},
+    {"range_lists_reduced",
+     "buffer at : i32[q_len, 4]; buffer s : i32[?, 5]; param slots : int = 3\n"
+     "mask = any(i in 0..slots : (let n = at[q_idx, i]; n >= 0 && kv_idx >= s[n, 2] && kv_idx < s[n, 3]))",
+     bind_range_lists},
+    {"rule_matrix",
+     "buffer group : i32[?]; buffer time : i32[?]; buffer rule : i32[5, 5]\n"
+     "let r = rule[group[q_idx], group[kv_idx]]; let dt = time[q_idx] - time[kv_idx]\n"
+     "mask = r == 1 && dt >= 0 || r == 2 && dt == 0 || r == 3 && dt > 0",
+     bind_rules},
     {"literal_set", "param w : int = 6\nmask = kv_idx in {0, 1} || abs(q_idx - kv_idx) <= w"},
 };
 

@@ -41,7 +41,7 @@ TEST(Reductions, TermsBehindTheEndReadNothing) {
   const std::string text = program(with_buffers("any(n in 0..min(len[q], 3) : at[q, n] == kv)"));
   EXPECT_EQ(count(text, " = read at"), 3U) << text;
   EXPECT_EQ(count(text, "if %1 checked at 1"), 0U) << text;  // %1 is true
-  EXPECT_EQ(count(program(with_buffers("sum(n in 0..count : at[q, n]) == kv")), " = read at"), 64U);
+  EXPECT_EQ(count(program(with_buffers("sum(n in 0..count : at[q, n]) == kv")), " = read at"), 32U);
 }
 
 TEST(Reductions, AreBoundedByWhatIsInside) {

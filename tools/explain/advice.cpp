@@ -60,9 +60,11 @@ class Advisor {
     std::set<std::string> done;
     for (const CapturedRead& read : explanation_.anatomy.reads) {
       if (read.proved || !done.insert(read.buffer).second) continue;
-      Advice advice{.rule = Rule::kUnprovedRead,
-                    .text = fmt::format("the reads of `{}` are not proved in range, so each is checked", read.buffer),
-                    .place = read.place};
+      Advice advice{
+          .rule = Rule::kUnprovedRead,
+          .text = fmt::format("the reads of `{}` are not proved in range, so each is checked{}", read.buffer,
+                              read.loop == Loop::kScore ? "" : ", though only where its index is known, not for every score"),
+          .place = read.place};
       trials_.try_extents(std::move(advice), read);
     }
   }

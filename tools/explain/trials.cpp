@@ -73,12 +73,12 @@ void Trials::try_extents(Advice advice, const CapturedRead& read) {
   const std::pair<const char*, std::int64_t> names[] = {
       {"kv_len", s.kv_len}, {"q_len", s.q_len}, {"num_heads", s.heads}, {"num_kv_heads", s.kv_heads}, {"batch_size", s.batch}};
   for (std::size_t d = 0; d < declared->extents.size(); ++d) {
-    if (declared->extents[d] != "?") continue;
     std::vector<std::string> candidates;
     for (const auto& [name, size] : names) {
       if (size == view.shape[d]) candidates.emplace_back(name);
     }
     candidates.push_back(fmt::format("{}", view.shape[d]));
+    std::erase(candidates, declared->extents[d]);
     for (const std::string& candidate : candidates) {
       std::vector<std::string> extents = declared->extents;
       extents[d] = candidate;
@@ -89,7 +89,13 @@ void Trials::try_extents(Advice advice, const CapturedRead& read) {
       return add(std::move(advice), *spec);
     }
   }
-  advice.text += ": no declared extent proves it; clamp the index, or make it a sum of positions and constants";
+  // What proves the read at a query does not prove the one at a key.
+  const bool proved_elsewhere =
+      std::ranges::any_of(now->reads, [&](const CapturedRead& other) { return other.buffer == buffer && other.proved; });
+  advice.text +=
+      proved_elsewhere
+          ? ": where one tensor is read at q_idx and at kv_idx, declare and bind it twice, as [q_len] and as [kv_len]"
+          : ": no declared extent proves it; clamp the index, or make it a sum of positions and constants";
   facts_.push_back(std::move(advice));
 }
 
