@@ -52,6 +52,8 @@ std::int64_t instructions_of(const ir::Program& program, Id id) {
     case Op::kSelect:
     case Op::kIntToFloat:
     case Op::kBoolToInt:
+    case Op::kIntToLong:
+    case Op::kLongToInt:
     case Op::kFloor:
     case Op::kCeil:
     case Op::kRound:
