@@ -1,6 +1,6 @@
 // One quadtree descent a plane: the whole plane first, then halves of the longer side, until interval analysis decides a
 // rectangle of blocks, what is left open varies with one index alone, or one block is left. The cost grows with the undecided
-// parts only; where these are many and the mask repeats along its diagonal, rows of blocks are copied from those above.
+// parts only; where these are many and the mask repeats, rows of blocks are copied from those above.
 #include "mask/classify.h"
 
 #include <algorithm>
@@ -136,7 +136,7 @@ class Classifier {
   // What varies with one index alone is decided column by column, or row by row: one block stands for all of it.
   void descend_open(const BlockRect& rect, const ir::Box& box, Open open, std::int64_t end) {
     const bool by_column = representatives_.vary_only_with(ir::Op::kKvIdx, nodes(open));
-    const bool by_row = !by_column && representatives_.vary_only_with(ir::Op::kQIdx, nodes(open));
+    const bool by_row = representatives_.vary_only_with(ir::Op::kQIdx, nodes(open));
     const std::int32_t rows = rect.q_end - rect.q_begin, columns = rect.kv_end - rect.kv_begin;
     if ((by_column || rows == 1) && (by_row || columns == 1)) return decide_block(rect, open);
     const bool taller = by_row || (!by_column && box.q_hi - box.q_lo > box.kv_hi - box.kv_lo);
@@ -184,7 +184,8 @@ class Classifier {
     }
   }
 
-  // Band by band of as many rows as the mask moves by. Blocks that are cut short by the lengths are no copies.
+  // Band by band of as many rows as the mask moves by. Blocks that are cut short by the lengths are no copies of others, unless
+  // they stay in their column.
   void copy_rows(std::int64_t moved) {
     moved_ = {static_cast<std::int32_t>(moved / shape_.q_block), static_cast<std::int32_t>(moved / shape_.kv_block)};
     const std::int32_t q_blocks = shape_.q_blocks(), kv_blocks = shape_.kv_blocks();
@@ -192,31 +193,20 @@ class Classifier {
     std::int32_t q = std::min(moved_.rows, whole_rows);
     descend_all({0, q, 0, kv_blocks});
     constexpr int kTries = 8;  // bands in a row of which nothing could be copied
-    for (int failed = 0; q < whole_rows && failed < kTries;) {
+    for (int failed = 0; q < whole_rows && failed < kTries; q += moved_.rows) {
       const std::int32_t end = std::min(q + moved_.rows, whole_rows);
+      if (copied({q, end, 0, kv_blocks}, 0)) continue;
       descend_all({q, end, 0, moved_.columns});
       failed = copy_or_descend({q, end, moved_.columns, whole_columns}) ? 0 : failed + 1;
       descend_all({q, end, whole_columns, kv_blocks});
-      q = end;
     }
-    descend_all({q, q_blocks, 0, kv_blocks});
+    descend_all({std::min(q, whole_rows), q_blocks, 0, kv_blocks});
   }
 
   // Whether anything was copied.
   bool copy_or_descend(const BlockRect& rect) {
     if (rect.size() == 0) return true;
-    if (prover_.work() >= budget_end_) return descend_all(rect), true;
-    const BlockRect both{rect.q_begin - moved_.rows, rect.q_end, rect.kv_begin - moved_.columns, rect.kv_end};
-    const std::optional<BlockKind> kind = prover_.prove(box_of(both), nodes({0, open_.size()}));
-    if (kind) {
-      builder_.add(rect, *kind);
-      result_.proved += rect.size();
-      return true;
-    }
-    if (repetition_.holds(prover_, nodes({0, open_.size()}), std::int64_t{moved_.rows} * shape_.q_block)) {
-      copy(rect);
-      return true;
-    }
+    if (copied(rect, moved_.columns) || copied(rect, 0)) return true;
     const std::int32_t columns = rect.kv_end - rect.kv_begin;
     if (columns <= 2 * moved_.columns) return descend_all(rect), false;
     BlockRect first = rect, second = rect;
@@ -225,12 +215,26 @@ class Classifier {
     return copy_or_descend(second) || first_copied;
   }
 
-  void copy(const BlockRect& rect) {
+  // False: the rectangle is not what lies a band above it, so many columns to the left.
+  bool copied(const BlockRect& rect, std::int32_t columns) {
+    if (prover_.work() >= budget_end_) return descend_all(rect), true;
+    const BlockRect both{rect.q_begin - moved_.rows, rect.q_end, rect.kv_begin - columns, rect.kv_end};
+    const std::optional<BlockKind> kind = prover_.prove(box_of(both), nodes({0, open_.size()}));
+    const Repetition::Move move{std::int64_t{moved_.rows} * shape_.q_block, std::int64_t{columns} * shape_.kv_block};
+    if (!kind && !repetition_.holds(prover_, nodes({0, open_.size()}), move)) return false;
+    result_.proved += rect.size();
+    if (kind)
+      builder_.add(rect, *kind);
+    else
+      copy(rect, columns);
+    return true;
+  }
+
+  void copy(const BlockRect& rect, std::int32_t columns) {
     constexpr std::int64_t kRun = 4, kRow = 2;  // what one takes until it is in its list
     const std::size_t runs = builder_.runs();
-    result_.proved += rect.size();
     for (std::int32_t q = rect.q_begin; q < rect.q_end; ++q)
-      result_.proved -= builder_.copy_row(q, {q - moved_.rows, moved_.columns, rect.kv_begin, rect.kv_end});
+      result_.proved -= builder_.copy_row(q, {q - moved_.rows, columns, rect.kv_begin, rect.kv_end});
     prover_.add_work(kRow * (rect.q_end - rect.q_begin) + kRun * static_cast<std::int64_t>(builder_.runs() - runs));
   }
 

@@ -1,4 +1,4 @@
-// One forward loop each: how far apart equal remainders lie, and by how much a value moves when both indices do.
+// One forward loop each: how far apart equal remainders lie, and by how much a value moves when the indices do.
 #include "mask/repetition.h"
 
 #include <algorithm>
@@ -50,19 +50,20 @@ std::int64_t Repetition::distance(std::span<const ir::Range> plane, std::int64_t
   return found <= longest ? found : 0;
 }
 
-bool Repetition::holds(const BoxProver& prover, Nodes nodes, std::int64_t distance) {
+bool Repetition::holds(const BoxProver& prover, Nodes nodes, const Move& move) {
   if (prover.may_fault()) return false;
   // What does not vary in the plane does not move.
   std::ranges::fill(moves_, 0);
-  for (std::uint32_t node : nodes) moves_[node] = move_of(ir::Id{node}, prover, distance);
+  for (std::uint32_t node : nodes) moves_[node] = move_of(ir::Id{node}, prover, move);
   return moves_[program_.mask().index] == 0;
 }
 
-std::int64_t Repetition::move_of(ir::Id id, const BoxProver& prover, std::int64_t distance) const {
+std::int64_t Repetition::move_of(ir::Id id, const BoxProver& prover, const Move& move) const {
   const ir::Node& node = program_.node(id);
   const std::span<const ir::Range> ranges = prover.ranges();
   if (ranges[id.index].is_point()) return 0;
-  if (node.op == ir::Op::kQIdx || node.op == ir::Op::kKvIdx) return distance;
+  if (node.op == ir::Op::kQIdx) return move.q;
+  if (node.op == ir::Op::kKvIdx) return move.kv;
   const std::span<const ir::Id> operands = program_.operands(id);
   if (node.op == ir::Op::kSelect && ranges[operands[0].index].is_point())
     return moves_[operands[ranges[operands[0].index].lo != 0 ? 1 : 2].index];

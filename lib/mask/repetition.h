@@ -22,12 +22,16 @@ class Repetition {
   // plane are given; 0 where it is more than `longest`. A guess: holds() decides.
   std::int64_t distance(std::span<const ir::Range> plane, std::int64_t unit, std::int64_t longest) const;
 
-  // Whether mask(q + distance, kv + distance) == mask(q, kv) wherever both pairs lie in the box that the prover analysed last,
-  // by `nodes`. Sound: an int that may wrap and what is not understood hold for nothing.
-  bool holds(const BoxProver& prover, Nodes nodes, std::int64_t distance);
+  // How far the indices move.
+  struct Move {
+    std::int64_t q = 0, kv = 0;
+  };
+  // Whether mask(q + move.q, kv + move.kv) == mask(q, kv) wherever both pairs lie in the box that the prover analysed last, by
+  // `nodes`. Sound: an int that may wrap and what is not understood hold for nothing.
+  bool holds(const BoxProver& prover, Nodes nodes, const Move& move);
 
  private:
-  std::int64_t move_of(ir::Id id, const BoxProver& prover, std::int64_t distance) const;
+  std::int64_t move_of(ir::Id id, const BoxProver& prover, const Move& move) const;
   std::int64_t move_of_whole(ir::Id id, std::span<const ir::Range> ranges) const;
 
   const ir::Program& program_;

@@ -282,6 +282,7 @@ std::vector<HardMask> hard_masks(int length) {
   masks.push_back(unguarded_position_reset(length, 30));
   masks.push_back(position_reset_by_batch(length, 2));
   masks.push_back(window_3d(std::max(5, length / 48), 8, 6));
+  masks.push_back(window_3d(5, 8, 6));  // queries beyond the last frame look at it
   masks.push_back(stripes(20, 64, 60));
   masks.push_back(stripes(3, 50, 47));
   masks.push_back(strided(7));

@@ -78,8 +78,9 @@ struct Bound {
 
 TEST(HardMasks, TakeWorkByTheLineOfBlocks) {
   for (const Bound& test :
-       {Bound{testing::window_3d(128, 32, 32), 1 << 17, 1500}, Bound{testing::stripes(256, 1024, 1000), 1 << 17, 300},
-        Bound{testing::strided(100), 1 << 17, 600}, Bound{testing::position_reset(1 << 17, 1300), 1 << 17, 1500}}) {
+       {Bound{testing::window_3d(128, 32, 32), 1 << 17, 1500}, Bound{testing::window_3d(8, 32, 32), 1 << 17, 1500},
+        Bound{testing::stripes(256, 1024, 1000), 1 << 17, 300}, Bound{testing::strided(100), 1 << 17, 600},
+        Bound{testing::position_reset(1 << 17, 1300), 1 << 17, 1500}}) {
     const BlockMaskShape shape{1, 1, test.length, test.length, 128, 128};
     const Classified found = mask::classify(test.mask.program, test.mask.environment(shape), {.shape = shape});
     ASSERT_TRUE(found.mask.has_value());
