@@ -25,6 +25,7 @@ std::string_view kind_of(const dsl::Token& token) {
     case dsl::TokenKind::kLeftBrace:
     case dsl::TokenKind::kRightBrace: return "bracket";
     case dsl::TokenKind::kComma:
+    case dsl::TokenKind::kDotDot:
     case dsl::TokenKind::kColon:
     case dsl::TokenKind::kQuestion:
     case dsl::TokenKind::kAssign:

@@ -136,6 +136,18 @@ TEST(RunCommand, FilesInAndOutInBothLayouts) {
   }
 }
 
+TEST(RunCommand, I64FilesKeepAllBits) {
+  const TemporaryFolder folder;
+  Array ids(DType::kI64, {53});
+  for (int i = 0; i < 53; ++i) ids.as<std::int64_t>()[i] = std::int64_t{i < 20 ? 7 : 9} << 32 | 5;
+  ASSERT_TRUE(write_npy(folder.path("ids.npy"), ids));
+  const CommandResult result = run_small({"-e", "buffer id : i64[kv_len]", "-e", "mask = id[kv_idx] == id[0]", "--buffer",
+                                          "id=" + folder.path("ids.npy"), "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
+  EXPECT_EQ(result.json()["allowed_pairs"], 2 * 4 * 37 * 20);
+  EXPECT_EQ(result.json()["correct"], true);
+}
+
 TEST(RunCommand, BuffersFromFilesAreConverted) {
   const TemporaryFolder folder;
   Array ids(DType::kI64, {53});  // numpy's default integers
