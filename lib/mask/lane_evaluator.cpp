@@ -10,21 +10,22 @@ namespace flexjit::mask {
 
 namespace {
 
-bool is_whole(ir::Type type) { return type == ir::Type::kInt || type == ir::Type::kBool; }
-
-template <typename T>
-void copy_line(const void* data, std::int64_t offset, std::int64_t stride, std::span<std::int32_t> out) {
-  const T* from = static_cast<const T*>(data) + offset;
-  for (std::size_t l = 0; l < out.size(); ++l) out[l] = static_cast<std::int32_t>(from[static_cast<std::int64_t>(l) * stride]);
+template <typename T, typename Out>
+bool copy_line(const TensorView& view, std::int64_t offset, std::int64_t stride, std::span<Out> out) {
+  const T* from = static_cast<const T*>(view.data) + offset;
+  for (std::size_t l = 0; l < out.size(); ++l) out[l] = from[static_cast<std::int64_t>(l) * stride];
+  return true;
 }
 
 // False: elements of another kind.
-bool copy_line(const TensorView& view, std::int64_t offset, std::int64_t stride, std::span<std::int32_t> out) {
-  if (view.dtype == DType::kI32) return copy_line<std::int32_t>(view.data, offset, stride, out), true;
-  if (view.dtype == DType::kI8) return copy_line<std::int8_t>(view.data, offset, stride, out), true;
-  if (view.dtype == DType::kU8) return copy_line<std::uint8_t>(view.data, offset, stride, out), true;
+bool copy_line(const TensorView& view, std::int64_t offset, std::int64_t stride, ir::Lanes& lanes, std::size_t count) {
+  if (view.dtype == DType::kI64) return copy_line<std::int64_t>(view, offset, stride, std::span(lanes.l).first(count));
+  const std::span<std::int32_t> out = std::span(lanes.i).first(std::min(count, lanes.i.size()));
+  if (view.dtype == DType::kI32) return copy_line<std::int32_t>(view, offset, stride, out);
+  if (view.dtype == DType::kI8) return copy_line<std::int8_t>(view, offset, stride, out);
+  if (view.dtype == DType::kU8) return copy_line<std::uint8_t>(view, offset, stride, out);
   if (view.dtype != DType::kBool) return false;
-  copy_line<std::uint8_t>(view.data, offset, stride, out);
+  copy_line<std::uint8_t>(view, offset, stride, out);
   for (std::int32_t& value : out) value = value != 0 ? 1 : 0;
   return true;
 }
@@ -32,7 +33,7 @@ bool copy_line(const TensorView& view, std::int64_t offset, std::int64_t stride,
 }  // namespace
 
 bool LaneEvaluator::serves(std::span<const std::uint32_t> nodes) const {
-  return std::ranges::all_of(nodes, [&](std::uint32_t node) { return is_whole(program_.nodes()[node].type); });
+  return std::ranges::none_of(nodes, [&](std::uint32_t node) { return program_.nodes()[node].type == ir::Type::kFloat; });
 }
 
 bool LaneEvaluator::evaluate(const Line& line, std::span<const std::uint32_t> nodes, std::span<const ir::Range> known) {
@@ -50,27 +51,33 @@ bool LaneEvaluator::evaluate(const Line& line, std::span<const std::uint32_t> no
       state.call = call_;
       continue;
     }
-    values_[node].i.resize(kMaxCount);
+    if (is_long(node))
+      values_[node].l.resize(kMaxCount);
+    else
+      values_[node].i.resize(kMaxCount);
     state.filled = false;
     if (!compute(node, along ? line.count : std::min(line.count, 1))) return window_ = ++call_, false;
     state.call = call_;
     if (is_kept) state.window = window_;
-    if (!along && line.count > 0) fill(node, values_[node].i[0]);
+    if (!along && line.count > 0) fill(node, is_long(node) ? values_[node].l[0] : values_[node].i[0]);
   }
   return true;
 }
 
-void LaneEvaluator::fill(std::uint32_t node, std::int32_t value) {
+void LaneEvaluator::fill(std::uint32_t node, std::int64_t value) {
   State& state = state_[node];
   if (state.filled && state.constant == value) return;
-  values_[node].i.assign(kMaxCount, value);
+  if (is_long(node))
+    values_[node].l.assign(kMaxCount, value);
+  else
+    values_[node].i.assign(kMaxCount, static_cast<std::int32_t>(value));
   state.filled = true;
   state.constant = value;
 }
 
 const ir::Lanes* LaneEvaluator::operand(ir::Id id) {
   if (state_[id.index].call != call_) {
-    fill(id.index, static_cast<std::int32_t>(known_[id.index].lo));
+    fill(id.index, static_cast<std::int64_t>(known_[id.index].lo));
     state_[id.index].window = 0;
   }
   return &values_[id.index];
@@ -81,7 +88,7 @@ bool LaneEvaluator::compute(std::uint32_t node, std::int32_t count) {
   const ir::Node& what = program_.node(id);
   const ir::TypeRule rule = ir::type_rule(what.op);
   ir::Lanes& out = values_[node];
-  if (rule == ir::TypeRule::kConst || rule == ir::TypeRule::kVariable) return compute_leaf(what, out, count), true;
+  if (rule == ir::TypeRule::kConst || rule == ir::TypeRule::kVariable) return compute_leaf(id, count), true;
   if (rule == ir::TypeRule::kVariadic) return compute_access(node, count);
   ir::LaneOperation operation{.op = what.op};
   const auto operands = program_.operands(id);
@@ -91,7 +98,13 @@ bool LaneEvaluator::compute(std::uint32_t node, std::int32_t count) {
   return true;
 }
 
-void LaneEvaluator::compute_leaf(const ir::Node& node, ir::Lanes& out, std::int32_t count) {
+void LaneEvaluator::compute_leaf(ir::Id id, std::int32_t count) {
+  const ir::Node& node = program_.node(id);
+  ir::Lanes& out = values_[id.index];
+  if (is_long(id.index)) {
+    std::fill_n(out.l.begin(), count, program_.const_long(id));
+    return;
+  }
   if (node.op == line_.along) {
     for (std::int32_t l = 0; l < count; ++l) out.i[static_cast<std::size_t>(l)] = line_.begin + l;
     return;
@@ -134,7 +147,7 @@ bool LaneEvaluator::read_along(std::uint32_t node, std::int32_t count, bool& ins
     lines += along ? 1 : 0;
   }
   if (lines != 1) return false;
-  return !inside || copy_line(view, offset, stride, std::span(values_[node].i).first(static_cast<std::size_t>(count)));
+  return !inside || copy_line(view, offset, stride, values_[node], static_cast<std::size_t>(count));
 }
 
 bool LaneEvaluator::compute_access(std::uint32_t node, std::int32_t count) {

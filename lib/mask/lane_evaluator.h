@@ -1,6 +1,6 @@
-// A program of ints and bools -> its values over many positions of one index at once, for one position of the other. Only the
-// nodes that are asked for are computed, so that what interval analysis has decided costs nothing; what varies along the lanes
-// alone is kept while the lanes stay, and reads along them are loops over the buffer.
+// A program of ints, longs and bools -> its values over many positions of one index at once, for one position of the other.
+// Only the nodes that are asked for are computed, so that what interval analysis has decided costs nothing; what varies along
+// the lanes alone is kept while the lanes stay, and reads along them are loops over the buffer.
 #pragma once
 
 #include <cstdint>
@@ -31,15 +31,20 @@ class LaneEvaluator {
   LaneEvaluator(const ir::Program& program, const ir::Environment& environment, std::span<const Dependence> varies)
       : program_(program), environment_(environment), varies_(varies), values_(program.size()), state_(program.size()) {}
 
-  // Whether all of the nodes are ints or bools: floats are left to who computes them in the kernel's precision.
+  // Whether none of the nodes is a float: these are left to who computes them in the kernel's precision.
   bool serves(std::span<const std::uint32_t> nodes) const;
 
   // Computes `nodes`, ascending. An operand that is not among them is one number over the whole line, and `known` says which.
   // False: a read was outside its buffer.
   bool evaluate(const Line& line, std::span<const std::uint32_t> nodes, std::span<const ir::Range> known);
-  // Of a node computed by the last call, one a lane.
+  // Of an int or a bool computed by the last call, one a lane.
   std::span<const std::int32_t> values(std::uint32_t node) const {
     return {values_[node].i.data(), static_cast<std::size_t>(line_.count)};
+  }
+  // Whether a node that was computed by the last call differs in two neighbouring lanes, `lane` and the one before.
+  bool changes(std::uint32_t node, std::size_t lane) const {
+    const ir::Lanes& lanes = values_[node];
+    return is_long(node) ? lanes.l[lane] != lanes.l[lane - 1] : lanes.i[lane] != lanes.i[lane - 1];
   }
   // Forgets what was kept: the contents of buffers have changed.
   void forget() { line_ = {}, ++window_; }
@@ -49,15 +54,16 @@ class LaneEvaluator {
     std::uint64_t window = 0;  // in which what varies along the lanes alone was computed
     std::uint64_t call = 0;    // in which the node was computed or found kept
     bool filled = false;       // all lanes hold `constant`
-    std::int32_t constant = 0;
+    std::int64_t constant = 0;
   };
 
+  bool is_long(std::uint32_t node) const { return program_.nodes()[node].type == ir::Type::kLong; }
   bool compute(std::uint32_t node, std::int32_t count);
-  void compute_leaf(const ir::Node& node, ir::Lanes& out, std::int32_t count);
+  void compute_leaf(ir::Id id, std::int32_t count);
   bool compute_access(std::uint32_t node, std::int32_t count);
   bool read_along(std::uint32_t node, std::int32_t count, bool& inside);
   const ir::Lanes* operand(ir::Id id);
-  void fill(std::uint32_t node, std::int32_t value);
+  void fill(std::uint32_t node, std::int64_t value);
 
   const ir::Program& program_;
   const ir::Environment& environment_;

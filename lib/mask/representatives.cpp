@@ -61,7 +61,7 @@ bool Representatives::find_positions(const Line& line, Nodes open, std::int32_t 
   if (!all && !lanes_.evaluate(line, along_, prover.ranges())) return false;
   for (std::int32_t i = 0; i < line.count; ++i) {
     const auto at = static_cast<std::size_t>(i);
-    const auto changes = [&](std::uint32_t node) { return lanes_.values(node)[at] != lanes_.values(node)[at - 1]; };
+    const auto changes = [&](std::uint32_t node) { return lanes_.changes(node, at); };
     if (all || i == 0 || std::ranges::any_of(changing_, changes)) positions_.push_back(line.begin + i);
   }
   return static_cast<std::int32_t>(positions_.size()) <= most;

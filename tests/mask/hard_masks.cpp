@@ -98,11 +98,12 @@ mask = fj == 0 || abs(q_idx % tokens - kv_idx % tokens) <= width && d % split ==
   return mask;
 }
 
-HardMask chosen_blocks(int length, int block, int count) {
+HardMask chosen_blocks(int length, int block, int count, DType dtype) {
   std::string list;
   for (int i = 0; i < count; ++i) list += (i > 0 ? ", " : "") + std::string("sel[q_idx, ") + std::to_string(i) + "]";
-  HardMask mask = mask_of("chosen_blocks", "buffer sel : i32[q_len, " + std::to_string(count) + "]\nlet blk = kv_idx // " +
-                                               std::to_string(block) + "\nmask = kv_idx <= q_idx && blk in {" + list + "}");
+  HardMask mask = mask_of("chosen_blocks", std::string("buffer sel : ") + (dtype == DType::kI64 ? "i64" : "i32") + "[q_len, " +
+                                               std::to_string(count) + "]\nlet blk = kv_idx // " + std::to_string(block) +
+                                               "\nmask = kv_idx <= q_idx && blk in {" + list + "}");
   std::mt19937 random(1);
   std::vector<std::int32_t> chosen;
   for (int q = 0; q < length; ++q) {
@@ -115,6 +116,10 @@ HardMask chosen_blocks(int length, int block, int count) {
     }
   }
   const Table table = bind(mask, std::move(chosen), {length, count});
+  if (dtype == DType::kI64) {
+    mask.wide_memory.push_back(std::make_shared<std::vector<std::int64_t>>(table->begin(), table->end()));
+    mask.buffers[0] = TensorView(mask.wide_memory[0]->data(), DType::kI64, {length, count});
+  }
   mask.allowed = [=](int, int, int q, int kv) {
     const auto row = table->begin() + q * count;
     return kv <= q && std::find(row, row + count, kv / block) != row + count;
@@ -277,6 +282,7 @@ std::vector<HardMask> hard_masks(int length) {
   masks.push_back(radial(64, 16));
   masks.push_back(chosen_blocks(length, 16, 16));
   masks.push_back(chosen_blocks(length, 8, 4));
+  masks.push_back(chosen_blocks(length, 16, 16, DType::kI64));
   masks.push_back(position_reset(length, 60));
   masks.push_back(position_reset(length, 2));
   masks.push_back(unguarded_position_reset(length, 30));

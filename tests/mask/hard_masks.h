@@ -18,6 +18,7 @@ struct HardMask {
   Allowed allowed;
   bool by_batch = false;
   std::vector<std::shared_ptr<std::vector<std::int32_t>>> memory;  // what `buffers` view
+  std::vector<std::shared_ptr<std::vector<std::int64_t>>> wide_memory;
   std::vector<TensorView> buffers;
   std::vector<Scalar> params;
   ir::Program program;  // of the text, simplified and with its reads proved as for a kernel
@@ -26,10 +27,11 @@ struct HardMask {
   ir::Environment environment(const BlockMaskShape& shape) const;
 };
 
-HardMask radial(int tokens, int least);                    // tokens a frame, least width of a band
-HardMask chosen_blocks(int length, int block, int count);  // NSA: lists of `count` blocks a query, near and far ones
-HardMask position_reset(int length, int mean);             // packed sequences of about `mean` positions
-HardMask unguarded_position_reset(int length, int mean);   // with the keys behind a query as well
+HardMask radial(int tokens, int least);  // tokens a frame, least width of a band
+// NSA: lists of `count` blocks a query, near and far ones, of ints or longs.
+HardMask chosen_blocks(int length, int block, int count, DType dtype = DType::kI32);
+HardMask position_reset(int length, int mean);            // packed sequences of about `mean` positions
+HardMask unguarded_position_reset(int length, int mean);  // with the keys behind a query as well
 HardMask position_reset_by_batch(int length, int batch);
 HardMask window_3d(int frames, int rows, int columns);  // 3 x 5 x 5, inside at the borders
 HardMask stripes(int window, int period, int from);     // a window, and the columns kv % period >= from
