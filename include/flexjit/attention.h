@@ -32,7 +32,8 @@ struct ParamDeclaration {
 };
 
 // Keys around the diagonal that ends in the bottom-right corner: diagonal - left to diagonal + right, both inclusive, where
-// diagonal = q_idx + kv_len - q_len. -1: unbounded on that side.
+// diagonal = q_idx + kv_len - q_len, or q_idx + min(key_lengths[b], kv_len) - q_len beside key_lengths. -1: unbounded on that
+// side.
 struct Window {
   std::int32_t left = -1;
   std::int32_t right = -1;
@@ -72,6 +73,7 @@ struct AttentionSpec {
   std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
   std::optional<float> scale{};      // default 1 / sqrt(head_dim); any float, 0 and negatives included
 
+  // Beside key_lengths, causal, window and alibi have min(key_lengths[b], kv_len) in the place of kv_len.
   bool causal = false;             // kv_idx <= q_idx + kv_len - q_len
   std::optional<Window> window{};  // params window_left and window_right, which have these values where a call binds none
   std::optional<float> softcap{};  // s -> c * tanh(s / c), c > 0 and finite; param softcap

@@ -22,6 +22,12 @@ constexpr std::string_view kAlibi = R"(buffer alibi_slopes : f32[batch_size, num
 score = score - alibi_slopes[b, h] * abs(q_idx + kv_len - q_len - kv_idx)
 )";
 
+// Before the text of a flag that has a diagonal: it then ends at the sequence's own length, as in FlashAttention, and not where
+// the padding does.
+constexpr std::string_view kOwnLength = R"(buffer key_lengths : i32[batch_size]
+let kv_len = min(key_lengths[b], kv_len)
+)";
+
 std::string_view preset_text(std::string_view name) { return find_preset(name).value().text; }
 
 // -inf wins over whatever the caller's score is there, NaN included.
@@ -100,11 +106,15 @@ std::vector<Flag> flags_of(const AttentionSpec& spec) {
     return flags.emplace_back(Flag{.name = std::move(name), .text = std::string(text)});
   };
   if (spec.softcap) add("softcap", preset_text("softcap")).values = {{"softcap", *spec.softcap, ir::ParamDomain::kPositive}};
-  if (spec.alibi) add("alibi", kAlibi).tensors = {"alibi_slopes"};
-  if (spec.causal) add("causal", preset_text("causal"));
+  const auto add_diagonal = [&](std::string name, std::string_view text) -> Flag& {
+    return add(std::move(name), spec.key_lengths ? fmt::format("{}{}", kOwnLength, text) : std::string(text));
+  };
+  if (spec.alibi) add_diagonal("alibi", kAlibi).tensors = {"alibi_slopes"};
+  if (spec.causal) add_diagonal("causal", preset_text("causal"));
   if (spec.window) {
-    add("window", preset_text("window")).values = {{"window_left", spec.window->left, ir::ParamDomain::kFromMinusOne},
-                                                   {"window_right", spec.window->right, ir::ParamDomain::kFromMinusOne}};
+    add_diagonal("window", preset_text("window")).values = {
+        {"window_left", spec.window->left, ir::ParamDomain::kFromMinusOne},
+        {"window_right", spec.window->right, ir::ParamDomain::kFromMinusOne}};
   }
   if (spec.key_lengths) add("key_lengths", preset_text("key_lengths")).tensors = {"key_lengths"};
   if (spec.key_mask) add("key_mask", preset_text("key_mask")).tensors = {"key_mask"};

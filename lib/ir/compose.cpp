@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "ir/rewrite.h"
+#include "support/check.h"
 
 namespace flexjit::ir {
 namespace {
 
-// Where a stage's slots and sites begin in the whole.
+// Where a stage's slots and sites lie in the whole.
 struct Offsets {
-  std::uint32_t buffer = 0;
+  std::vector<std::uint32_t> buffers{};  // by the stage's slot
   std::uint32_t param = 0;
   std::uint32_t site = 0;
   std::uint32_t text = 0;
@@ -23,9 +24,10 @@ class Composition {
  public:
   void add(const Lowered& stage) {
     const Program& program = stage.program;
-    const Offsets offsets{
-        static_cast<std::uint32_t>(interface_.buffers.size()), static_cast<std::uint32_t>(interface_.params.size()),
-        static_cast<std::uint32_t>(interface_.sites.size()), static_cast<std::uint32_t>(interface_.texts.size())};
+    Offsets offsets{.param = static_cast<std::uint32_t>(interface_.params.size()),
+                    .site = static_cast<std::uint32_t>(interface_.sites.size()),
+                    .text = static_cast<std::uint32_t>(interface_.texts.size())};
+    for (std::size_t i = 0; i < stage.interface.buffers.size(); ++i) offsets.buffers.push_back(slot_of(stage, i, offsets));
     add_declarations(stage, offsets);
     std::vector<Id> copies;
     for (std::uint32_t i = 0; i < program.size(); ++i) {
@@ -46,18 +48,28 @@ class Composition {
   }
 
  private:
-  void add_declarations(const Lowered& stage, const Offsets& offsets) {
-    for (const BufferType& buffer : stage.program.buffers()) builder_.add_buffer(buffer);
-    for (Type param : stage.program.params()) builder_.add_param(param);
-    for (BufferInterface buffer : stage.interface.buffers) {
-      for (Extent& extent : buffer.extents) {
-        if (extent.kind == Extent::Kind::kParam) extent.param += offsets.param;
-      }
-      interface_.buffers.push_back(std::move(buffer));
+  // That of the stage before which declares the same name, or a new one.
+  std::uint32_t slot_of(const Lowered& stage, std::size_t index, const Offsets& offsets) {
+    BufferInterface buffer = stage.interface.buffers[index];
+    for (Extent& extent : buffer.extents) {
+      if (extent.kind == Extent::Kind::kParam) extent.param += offsets.param;
     }
+    const auto same = std::ranges::find(interface_.buffers, buffer.name, &BufferInterface::name);
+    const auto slot = static_cast<std::uint32_t>(same - interface_.buffers.begin());
+    if (same != interface_.buffers.end()) {
+      FLEXJIT_CHECK(same->dtype == buffer.dtype && same->extents == buffer.extents, buffer.name);
+      return slot;
+    }
+    builder_.add_buffer(stage.program.buffers()[index]);
+    interface_.buffers.push_back(std::move(buffer));
+    return slot;
+  }
+
+  void add_declarations(const Lowered& stage, const Offsets& offsets) {
+    for (Type param : stage.program.params()) builder_.add_param(param);
     std::ranges::copy(stage.interface.params, std::back_inserter(interface_.params));
     for (ReadSite site : stage.interface.sites) {
-      site.buffer += offsets.buffer;
+      site.buffer = offsets.buffers[site.buffer];
       interface_.sites.push_back(std::move(site));
     }
     std::ranges::copy(stage.interface.texts, std::back_inserter(interface_.texts));
@@ -73,14 +85,14 @@ class Composition {
     if (node.op == Op::kParam) return builder_.param(node.payload + offsets.param);
     if (node.op == Op::kRead) {
       ReadInfo read = program.read(id);
-      read.buffer += offsets.buffer;
+      read.buffer = offsets.buffers[read.buffer];
       read.site += offsets.site;
       return builder_.read(read, operands);
     }
     if (node.op == Op::kDot) {
       DotInfo dot = program.dot(id);
-      dot.buffer_a += offsets.buffer;
-      dot.buffer_b += offsets.buffer;
+      dot.buffer_a = offsets.buffers[dot.buffer_a];
+      dot.buffer_b = offsets.buffers[dot.buffer_b];
       dot.site += offsets.site;
       return builder_.dot(dot, operands);
     }

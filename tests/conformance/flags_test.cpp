@@ -232,13 +232,14 @@ void fill_everything(const Shape& s, AttentionSpec& spec, Captures& captures, Na
   captures.add("attention_mask", {1, s.kv_len}, bias);
   captures.add("key_lengths", {s.batch}, lengths);
   captures.set("gain", 0.25F);
+  const auto distance_of = [=](const Position& p) { return p.q_idx + lengths[at(p.b)] - s.q_len - p.kv_idx; };
   naive.score = [=](double score, const Position& p) {
     const double capped = 2.0 * std::tanh(score / 2.0);
-    const double with_alibi = capped - static_cast<double>(slopes[at(p.h)]) * std::abs(diagonal(s, p) - p.kv_idx);
+    const double with_alibi = capped - static_cast<double>(slopes[at(p.h)]) * std::abs(distance_of(p));
     return 0.25 * with_alibi * with_alibi + static_cast<double>(bias[at(p.kv_idx)]);
   };
   naive.mask = [=](const Position& p) {
-    const std::int32_t distance = diagonal(s, p) - p.kv_idx;
+    const std::int32_t distance = distance_of(p);
     return distance >= 0 && distance <= 60 && p.kv_idx < lengths[at(p.b)] && p.kv_idx % 3 != 1;
   };
 }

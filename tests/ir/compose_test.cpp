@@ -62,5 +62,17 @@ TEST(Compose, SlotsAndSitesOfLaterStagesMoveUp) {
   }
 }
 
+TEST(Compose, ABufferOfSeveralStagesIsOne) {
+  const std::vector<Lowered> stages = {
+      lower("first", "buffer x : f32[q_len]\nbuffer n : i32[batch_size]\nscore = score + x[n[b]]"),
+      lower("second", "buffer n : i32[batch_size]\nmask = kv_idx < n[b]")};
+  const Lowered both = compose(stages);
+  EXPECT_EQ(print(simplify(both.program)), whole("buffer x : f32[q_len]\nbuffer n : i32[batch_size]\n"
+                                                 "score = score + x[n[b]]\nmask = kv_idx < n[b]"));
+  ASSERT_EQ(both.interface.buffers.size(), 2U);
+  ASSERT_EQ(both.interface.sites.size(), 3U);
+  EXPECT_EQ(both.interface.sites[2].buffer, 1U);
+}
+
 }  // namespace
 }  // namespace flexjit::ir

@@ -1,0 +1,191 @@
+// Causal, window and ALiBi beside key_lengths: their diagonal ends at the length of each sequence, as FlashAttention's
+// cache_seqlens have it, in both nests, all dtypes and block masks, against attention written down naively.
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+
+#include "naive.h"
+#include "on_backends.h"
+
+namespace flexjit::conformance {
+namespace {
+
+std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
+
+// Which flags stand beside key_lengths.
+struct Flags {
+  bool causal = false;
+  std::optional<Window> window{};
+  bool alibi = false;
+};
+constexpr Flags kEach[] = {
+    {.causal = true},          {.window = Window{16, 0}}, {.window = Window{3, 5}},
+    {.window = Window{-1, 2}}, {.alibi = true},           {.causal = true, .window = Window{40, 9}, .alibi = true},
+};
+
+// None, fewer than the queries, some, all, and more than there are, which are all.
+std::vector<std::int32_t> lengths_of(const Shape& s) {
+  return {0, std::min(2, s.kv_len), s.kv_len - 61, s.kv_len, s.kv_len + 9};
+}
+
+Shape shape_of(std::int32_t q_len, std::int32_t kv_len) {
+  return {.batch = 5, .q_heads = 4, .kv_heads = 2, .q_len = q_len, .kv_len = kv_len, .head_dim = 16};
+}
+
+// A spec, its bindings, and what it means.
+struct Case {
+  Case(const Shape& s, const Flags& flags) : shape(s), spec(spec_of("", s)), lengths(lengths_of(s)) {
+    spec.key_lengths = true;
+    spec.causal = flags.causal;
+    spec.window = flags.window;
+    spec.alibi = flags.alibi;
+    captures.add("key_lengths", {s.batch}, lengths);
+    slopes = Random(3).normals(at(s.q_heads), 0.3F);
+    if (flags.alibi) captures.add("alibi_slopes", {s.q_heads}, slopes);
+    const auto distance_of = [this](const Position& p) {
+      return p.q_idx + std::min(lengths[at(p.b)], shape.kv_len) - shape.q_len - p.kv_idx;
+    };
+    naive.mask = [this, flags, distance_of](const Position& p) {
+      const std::int32_t distance = distance_of(p);
+      if (p.kv_idx >= lengths[at(p.b)] || (flags.causal && distance < 0)) return false;
+      const Window window = flags.window.value_or(Window{});
+      return (window.left < 0 || distance <= window.left) && (window.right < 0 || -distance <= window.right);
+    };
+    naive.score = [this, flags, distance_of](double score, const Position& p) {
+      return flags.alibi ? score - static_cast<double>(slopes[at(p.h)]) * std::abs(distance_of(p)) : score;
+    };
+  }
+
+  std::int64_t allowed() const {
+    std::int64_t count = 0;
+    for (Position p{}; p.b < shape.batch; ++p.b) {
+      for (p.q_idx = 0; p.q_idx < shape.q_len; ++p.q_idx) {
+        for (p.kv_idx = 0; p.kv_idx < shape.kv_len; ++p.kv_idx) count += naive.mask(p) ? shape.q_heads : 0;
+      }
+    }
+    return count;
+  }
+
+  Shape shape;
+  AttentionSpec spec;
+  std::vector<std::int32_t> lengths;
+  std::vector<float> slopes;
+  Captures captures;
+  NaivePattern naive;
+};
+
+class KeyLengthsOn : public OnBackends {
+ protected:
+  void expect_naive(const Case& wanted, const Types& types, const BlockMask* mask = nullptr) {
+    TypedTensors tensors(wanted.shape, types);
+    AttentionSpec spec = wanted.spec;
+    spec.dtype = types.q;
+    RunArgs args = tensors.args(&wanted.captures.bindings());
+    args.block_mask = mask;
+    tensors.poison_outputs();
+    compile_or_throw(engine(), spec).run(args).value();
+    const NaiveResult expected = naive_attention(tensors, wanted.naive);
+    const double tolerance = types.q == DType::kBF16 || types.q == DType::kF16 ? 2e-2 : 1e-5;
+    EXPECT_LE(worst_difference(tensors.out(), expected.out), tolerance);
+    EXPECT_LE(worst_difference(widened(tensors.lse), expected.lse), 2 * tolerance);
+  }
+};
+
+TEST_P(KeyLengthsOn, TheDiagonalEndsAtTheOwnLength) {
+  for (const std::int32_t q_len : {1, 4, 53}) {
+    for (const Flags& flags : kEach) {
+      SCOPED_TRACE(testing::Message() << "q_len " << q_len << ", case " << &flags - kEach);
+      const Case wanted(shape_of(q_len, 131), flags);
+      expect_naive(wanted, {});
+    }
+  }
+}
+
+TEST_P(KeyLengthsOn, InEveryType) {
+  for (const DType dtype : {DType::kF64, DType::kBF16, DType::kF16}) {
+    for (const std::int32_t q_len : {2, 40}) {
+      SCOPED_TRACE(testing::Message() << name_of(dtype) << ", q_len " << q_len);
+      expect_naive(Case(shape_of(q_len, 90), kEach[5]), {.q = dtype, .kv = dtype, .out = dtype});
+    }
+  }
+}
+
+TEST_P(KeyLengthsOn, InBlockMasks) {
+  for (const std::int32_t q_len : {3, 70}) {
+    const Case wanted(shape_of(q_len, 200), kEach[5]);
+    const Attention attention = compile_or_throw(engine(), wanted.spec);
+    const BlockMaskOptions options{.batch = 5, .heads = 4, .q_len = q_len, .kv_len = 200, .q_block = 16, .kv_block = 16};
+    const Bindings& bindings = wanted.captures.bindings();
+    EXPECT_EQ(attention.count_allowed(options, &bindings).value(), wanted.allowed());
+    const BlockMask mask = attention.create_block_mask(options, &bindings).value();
+    for (Position p{}; p.b < 5; ++p.b) {
+      for (std::int32_t block = 0; block < mask.shape().q_blocks() * mask.shape().kv_blocks(); ++block) {
+        const std::int32_t q = block / mask.shape().kv_blocks(), kv = block % mask.shape().kv_blocks();
+        int allowed = 0, pairs = 0;
+        for (p.q_idx = 16 * q; p.q_idx < std::min(16 * q + 16, q_len); ++p.q_idx) {
+          for (p.kv_idx = 16 * kv; p.kv_idx < std::min(16 * kv + 16, 200); ++p.kv_idx, ++pairs) allowed += wanted.naive.mask(p);
+        }
+        const BlockKind kind = allowed == 0 ? BlockKind::kEmpty : allowed == pairs ? BlockKind::kFull : BlockKind::kPartial;
+        ASSERT_EQ(mask.kind(p.b, 0, q, kv), kind) << p.b << ", " << q << ", " << kv;
+      }
+    }
+    expect_naive(wanted, {}, &mask);
+  }
+}
+
+// 70 of 256 keys are filled and V[j] = j, so that the output is the mean of the keys that a row sees.
+TEST_P(KeyLengthsOn, AFilledPartOfACache) {
+  const auto run = [&](std::int32_t q_len, const std::function<void(AttentionSpec&)>& set) {
+    const Shape s{.q_len = q_len, .kv_len = 256, .head_dim = 8};
+    Tensors tensors(s);
+    std::ranges::fill(tensors.q, 0.0F);
+    for (std::size_t i = 0; i < tensors.v.size(); ++i) tensors.v[i] = static_cast<float>(i / 8);
+    AttentionSpec spec = spec_of("", s);
+    spec.key_lengths = true;
+    set(spec);
+    Captures captures;
+    captures.add("key_lengths", {1}, std::vector<std::int32_t>{70});
+    compile_or_throw(engine(), spec).run(tensors.args(&captures.bindings())).value();
+    std::vector<float> rows;
+    for (std::int32_t q = 0; q < q_len; ++q) rows.push_back(tensors.out[at(8 * q)]);
+    return rows;
+  };
+  EXPECT_TRUE(agrees(run(1, [](AttentionSpec& spec) { spec.window = Window{16, 0}; }), {61.0F}, 1e-4, 0));
+  EXPECT_TRUE(agrees(run(4, [](AttentionSpec& spec) { spec.causal = true; }), {33.0F, 33.5F, 34.0F, 34.5F}, 1e-4, 0));
+}
+
+// Left padding says nothing of a length: the diagonal stays where the keys end.
+TEST_P(KeyLengthsOn, AKeyMaskMovesNoDiagonal) {
+  for (const std::int32_t q_len : {2, 50}) {
+    Case wanted(shape_of(q_len, 120), kEach[5]);
+    wanted.spec.key_lengths = false;
+    wanted.spec.key_mask = true;
+    wanted.captures.bindings().buffers.erase("key_lengths");
+    std::vector<bool> keep(at(5 * 120));
+    for (std::size_t i = 0; i < keep.size(); ++i) keep[i] = i % 120 >= i / 120 * 20;
+    wanted.captures.add("key_mask", {5, 120}, keep);
+    wanted.lengths.assign(5, 120);
+    const auto flags = wanted.naive.mask;
+    wanted.naive.mask = [=](const Position& p) { return flags(p) && keep[at(p.b * 120 + p.kv_idx)]; };
+    expect_naive(wanted, {});
+    // With both, the diagonal is that of the lengths.
+    wanted.spec.key_lengths = true;
+    wanted.lengths = {120, 100, 77, 60, 41};
+    wanted.captures.add("key_lengths", {5}, wanted.lengths);
+    expect_naive(wanted, {});
+  }
+}
+
+// The text's own kv_len is the number of keys, whatever is filled.
+TEST_P(KeyLengthsOn, TheTextSeesTheLengthOfTheTensor) {
+  Case wanted(shape_of(4, 100), kEach[0]);
+  wanted.spec.score_mod = "score + 0.01 * float(kv_len - kv_idx)";
+  wanted.naive.score = [](double score, const Position& p) { return score + 0.01 * (100 - p.kv_idx); };
+  expect_naive(wanted, {});
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, KeyLengthsOn, testing::ValuesIn(backends_here()), name_of_backend);
+
+}  // namespace
+}  // namespace flexjit::conformance
