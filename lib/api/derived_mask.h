@@ -3,11 +3,11 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "ir/environment.h"
 #include "mask/classify.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::api {
 
@@ -31,7 +31,7 @@ class DerivedMask {
   };
 
   bool reads_buffers_ = false;
-  std::mutex mutex_;
+  support::Mutex mutex_;
   Inputs inputs_;
   Shared mask_;
 };
