@@ -1,5 +1,5 @@
 // Block masks that are given to a call, and the options of those to be made.
-#include <limits>
+#include <algorithm>
 
 #include "api/validate.h"
 
@@ -64,7 +64,7 @@ std::optional<CallShape> check_mask_options(const BlockMaskOptions& options, Rep
   check_range("q_block", options.q_block, 1, wrong);
   check_range("kv_block", options.kv_block, 1, wrong);
   if (wrong.empty()) {
-    const double rows = 1.0 * options.batch * options.heads * mask_shape_of(options).q_blocks();
+    const double rows = 1.0 * options.batch * options.heads * std::max(mask_shape_of(options).q_blocks(), 1);
     if (rows > kMaxBlockRows) wrong.add(Finding::kMaskSize, rows, kMaxBlockRows);
     if (options.kv_heads > 0 && options.heads % options.kv_heads != 0) {
       wrong.add(Finding::kHeadGroups, options.heads, options.kv_heads);
