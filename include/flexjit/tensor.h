@@ -38,10 +38,10 @@ struct BasicTensorView {
       : data(pointer), dtype(type), rank(static_cast<int>(extents.size())) {
     int i = 0;
     for (std::int64_t extent : extents) shape[i++] = extent;
-    std::int64_t step = 1;
+    std::uint64_t step = 1;  // of extents that no memory holds it wraps; every call refuses those
     for (int d = rank - 1; d >= 0; --d) {
-      strides[d] = step;
-      step *= shape[d];
+      strides[d] = static_cast<std::int64_t>(step);
+      step *= static_cast<std::uint64_t>(shape[d]);
     }
   }
 };

@@ -234,14 +234,14 @@ std::string_view name_of(Loop loop) noexcept {
 }
 
 Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options, const BlockMaskOptions& call) {
-  return api::guarded("dissect", [&]() -> Result<PatternAnatomy> {
+  return api::guarded_on_large_stack("dissect", [&]() -> Result<PatternAnatomy> {
     if (Diagnostics wrong = check_program(spec, "dissect"); !wrong.empty()) return wrong;
     return Dissection(spec, options).run(call);
   });
 }
 
 Result<AttentionSpec> with_constant(const AttentionSpec& spec, const std::string& name, const Scalar& value) {
-  return api::guarded("with_constant", [&]() -> Result<AttentionSpec> {
+  return api::guarded_on_large_stack("with_constant", [&]() -> Result<AttentionSpec> {
     if (Diagnostics wrong = check_program(spec, "with_constant"); !wrong.empty()) return wrong;
     if (Diagnostics wrong = check_text(spec); !wrong.empty()) return wrong;
     const auto* number = std::get_if<double>(&value);
@@ -259,7 +259,7 @@ Result<AttentionSpec> with_constant(const AttentionSpec& spec, const std::string
 
 Result<AttentionSpec> with_extents(const AttentionSpec& spec, const std::string& name,
                                    const std::vector<std::string>& extents) {
-  return api::guarded("with_extents", [&]() -> Result<AttentionSpec> {
+  return api::guarded_on_large_stack("with_extents", [&]() -> Result<AttentionSpec> {
     if (Diagnostics wrong = check_program(spec, "with_extents"); !wrong.empty()) return wrong;
     const std::string tail = fmt::format("[{}]", fmt::join(extents, ", "));
     Result<AttentionSpec> result =

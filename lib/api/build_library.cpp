@@ -157,7 +157,7 @@ Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOp
 }  // namespace
 
 Result<BuiltLibrary> build_library(std::span<const BuildPattern> patterns, const BuildOptions& options) {
-  return api::guarded("build", [&] { return build(patterns, options); });
+  return api::guarded_on_large_stack("build", [&] { return build(patterns, options); });
 }
 
 }  // namespace flexjit

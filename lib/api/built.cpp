@@ -21,6 +21,8 @@
 #include "api/c_handles.h"
 #include "api/call.h"
 #include "plan/decode.h"
+#include "support/fork_gate.h"
+#include "support/large_stack.h"
 
 namespace flexjit::api {
 
@@ -106,17 +108,19 @@ Result<Handle> load(const flexjit_built& built, std::string_view call) {
 // The handles of all libraries live as long as the process, so that no call at its end meets one that is gone. The pointer in
 // the library is the only way to one; a library that is closed and opened again has a fresh one.
 Result<Handle> loaded(flexjit_built& built, std::string_view call) {
-  static std::mutex& mutex = *new std::mutex;
+  static support::Mutex& mutex = *new support::Mutex;
   static std::set<std::unique_ptr<Handle>>& handles = *new std::set<std::unique_ptr<Handle>>;
   const std::atomic_ref<void*> slot(built.loaded);
   if (const void* handle = slot.load(std::memory_order_acquire)) return *static_cast<const Handle*>(handle);
-  const std::lock_guard lock(mutex);
-  if (const void* handle = slot.load(std::memory_order_relaxed)) return *static_cast<const Handle*>(handle);
-  Result<Handle> handle = load(built, call);
-  if (!handle) return handle;
-  const auto& kept = *handles.insert(std::make_unique<Handle>(*handle)).first;
-  slot.store(kept.get(), std::memory_order_release);
-  return handle;
+  return support::on_large_stack([&]() -> Result<Handle> {
+    const std::lock_guard lock(mutex);
+    if (const void* handle = slot.load(std::memory_order_relaxed)) return *static_cast<const Handle*>(handle);
+    Result<Handle> handle = load(built, call);
+    if (!handle) return handle;
+    const auto& kept = *handles.insert(std::make_unique<Handle>(*handle)).first;
+    slot.store(kept.get(), std::memory_order_release);
+    return handle;
+  });
 }
 
 Handle with_threads(const Handle& handle, std::int32_t threads) {
@@ -138,10 +142,8 @@ Status run_built(flexjit_built& built, const void* args, Report& report) {
     return report.take();
   }
   aot::Arguments arguments = aot::read_arguments(interface, {static_cast<const std::uint8_t*>(args), wanted});
-  if (arguments.threads < 0) {
-    report.add(Finding::kBadOption, "threads", arguments.threads, "give 1 or more, or 0 for all processors");
-    return report.take();
-  }
+  check_threads("threads", arguments.threads, report);
+  if (!report.empty()) return report.take();
   arguments.run.bindings = {arguments.buffers.data(), arguments.buffers.size(), arguments.params.data(),
                             arguments.params.size()};
   const RunFunction run = [](const Attention& a, const RunArgs& r) { return a.run(r); };

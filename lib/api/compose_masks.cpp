@@ -95,22 +95,22 @@ Result<std::string> combine(std::span<const std::string> masks, std::string_view
 }  // namespace
 
 Result<std::string> and_masks(std::span<const std::string> masks) {
-  return api::guarded("and_masks", [&] { return combine(masks, " && ", "true"); });
+  return api::guarded_on_large_stack("and_masks", [&] { return combine(masks, " && ", "true"); });
 }
 
 Result<std::string> or_masks(std::span<const std::string> masks) {
-  return api::guarded("or_masks", [&] { return combine(masks, " || ", "false"); });
+  return api::guarded_on_large_stack("or_masks", [&] { return combine(masks, " || ", "false"); });
 }
 
 Result<std::string> not_mask(const std::string& mask) {
-  return api::guarded("not_mask", [&]() -> Result<std::string> {
+  return api::guarded_on_large_stack("not_mask", [&]() -> Result<std::string> {
     Result<std::string> expression = as_expression(mask);
     return expression ? "!" + *expression : std::move(expression);
   });
 }
 
 Result<std::string> offset_queries(const std::string& mask, const std::string& offset) {
-  return api::guarded("offset_queries", [&]() -> Result<std::string> {
+  return api::guarded_on_large_stack("offset_queries", [&]() -> Result<std::string> {
     const std::string texts[] = {mask, offset};
     Result<std::vector<std::string>> expressions = as_expressions(texts);
     if (!expressions) return expressions.diagnostics();
@@ -120,7 +120,7 @@ Result<std::string> offset_queries(const std::string& mask, const std::string& o
 }
 
 Result<std::string> choose_by_head(std::span<const std::string> masks) {
-  return api::guarded("choose_by_head", [&]() -> Result<std::string> {
+  return api::guarded_on_large_stack("choose_by_head", [&]() -> Result<std::string> {
     Result<std::vector<std::string>> expressions = as_expressions(masks);
     if (!expressions) return expressions.diagnostics();
     if (expressions->empty())

@@ -2,6 +2,7 @@
 // area, the others element by element; a plane stands for all those that the mask does not tell apart.
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <vector>
 
 #include "api/call.h"
@@ -86,6 +87,12 @@ class Counter {
   std::optional<ir::ReadFault> fault_;
 };
 
+Result<std::int64_t> times(std::int64_t pairs, std::int64_t planes) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+  if (pairs > kMost / planes) return api::single_finding("count_allowed", api::Finding::kTooManyPairs, kMost);
+  return pairs * planes;
+}
+
 }  // namespace
 
 Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, const Bindings* bindings) const {
@@ -96,7 +103,8 @@ Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, c
     const api::Bound bound = api::bind_names(pattern.interface, bindings, shape, report);
     if (!report.empty()) return report.take();
     const std::int64_t planes = std::int64_t{options.batch} * options.heads;
-    if (!pattern.program.mask().valid()) return planes * options.q_len * options.kv_len;
+    const std::int64_t pairs = std::int64_t{options.q_len} * options.kv_len;  // of one plane
+    if (!pattern.program.mask().valid()) return times(pairs, planes);
     mask::ClassifyRequest request{.shape = api::mask_shape_of(options), .undecided = mask::Undecided::kLeavePartial};
     request.shape.q_block = counting_block(options.q_block, options.q_len);
     request.shape.kv_block = counting_block(options.kv_block, options.kv_len);
@@ -106,7 +114,7 @@ Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, c
     const std::int64_t counted = counter.count();
     if (counter.fault()) return api::describe_fault(pattern, bound.buffers, *counter.fault());
     const BlockMaskShape& made = classified.mask->shape();
-    return counted * (planes / (std::int64_t{made.batch} * made.heads));
+    return times(counted, planes / (std::int64_t{made.batch} * made.heads));
   });
 }
 

@@ -12,6 +12,7 @@
 
 #include "dsl/source_location.h"
 #include "ir/origins.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::api {
 namespace {
@@ -27,6 +28,7 @@ class TextDirectory {
     path_ = name;
   }
   ~TextDirectory() {
+    if (owner_ != ::getpid()) return;  // the child of a fork ends, not the process whose debugger reads the files
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
@@ -45,7 +47,8 @@ class TextDirectory {
   }
 
  private:
-  std::mutex mutex_;
+  support::Mutex mutex_;
+  const pid_t owner_ = ::getpid();
   fs::path path_;
   std::map<std::pair<std::string, std::string>, std::string> written_;
 };

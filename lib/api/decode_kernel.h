@@ -3,13 +3,13 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 
 #include "api/kernel_store.h"
 #include "flexjit/attention.h"
 #include "plan/kernel_key.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::api {
 
@@ -40,7 +40,7 @@ class DecodeKernel {
   const cache::SharedKey prefill_;
   const std::string name_;
   const std::shared_ptr<KernelStore> store_;  // null where kernel_ was given
-  std::mutex mutex_;                          // guards kernel_
+  support::Mutex mutex_;                      // guards kernel_
   cache::SharedKernel kernel_;
 };
 

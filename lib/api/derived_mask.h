@@ -3,12 +3,12 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "ir/environment.h"
 #include "mask/classify.h"
 #include "plan/kernel_key.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::api {
 
@@ -38,7 +38,7 @@ class DerivedMask {
   };
 
   bool reads_buffers_ = false;
-  std::mutex mutex_;
+  support::Mutex mutex_;
   Inputs inputs_;
   Shared mask_;
 };

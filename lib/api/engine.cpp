@@ -10,6 +10,8 @@
 #include "api/guard.h"
 #include "api/kernel_store.h"
 #include "api/report.h"
+#include "support/fork_gate.h"
+#include "support/large_stack.h"
 
 namespace flexjit {
 
@@ -20,9 +22,11 @@ constexpr std::size_t kMaxPatterns = 1024;
 
 using SharedPattern = std::shared_ptr<const api::Pattern>;
 
-// Of the environment; "" where there is none.
+// Of the environment; none in a program that runs with more rights than its user has, who could name files with them.
+const char* find_variable(const char* name) { return ::secure_getenv(name); }
+
 std::string variable(const char* name) {
-  const char* value = std::getenv(name);
+  const char* value = find_variable(name);
   return value != nullptr ? value : "";
 }
 
@@ -42,7 +46,7 @@ struct Engine::Impl {
 
   EngineOptions options;
   std::shared_ptr<api::KernelStore> kernels;
-  std::mutex mutex;  // guards patterns
+  support::Mutex mutex;  // guards patterns
   cache::LruMap<AttentionSpec, SharedPattern, api::SpecHash, api::SpecEqual> patterns;
 };
 
@@ -52,7 +56,8 @@ Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec, T
     std::lock_guard lock(mutex);
     if (const SharedPattern* pattern = patterns.find(spec)) return *pattern;
   }
-  Result<SharedPattern> pattern = api::prepare_pattern(spec, options, api::Purpose::kRun);
+  Result<SharedPattern> pattern =
+      support::on_large_stack([&] { return api::prepare_pattern(spec, options, api::Purpose::kRun); });
   if (pattern) {
     std::lock_guard lock(mutex);
     patterns.insert(spec, *pattern, 1);
@@ -82,7 +87,7 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace)
 }
 
 std::string EngineOptions::default_cache_dir() {
-  if (std::getenv("FLEXJIT_CACHE_DIR") != nullptr) return variable("FLEXJIT_CACHE_DIR");
+  if (find_variable("FLEXJIT_CACHE_DIR") != nullptr) return variable("FLEXJIT_CACHE_DIR");
   if (const std::string base = variable("XDG_CACHE_HOME"); base.starts_with('/')) return base + "/flexjit";
   if (const std::string home = variable("HOME"); home.starts_with('/')) return home + "/.cache/flexjit";
   return {};

@@ -24,11 +24,17 @@ constexpr std::string_view kAlibi = R"(buffer alibi_slopes : f32[batch_size, num
 score = score - alibi_slopes[b, h] * abs(q_idx + kv_len - q_len - kv_idx)
 )";
 
-// Before the text of a flag that has a diagonal: it then ends at the sequence's own length, as in FlashAttention, and not where
-// the padding does.
-constexpr std::string_view kOwnLength = R"(buffer key_lengths : i32[batch_size]
-let kv_len = min(key_lengths[b], kv_len)
-)";
+// The text of a flag that has a diagonal, which then ends at the sequence's own length, as in FlashAttention, and not where the
+// padding does.
+std::string with_own_length(std::string_view text) {
+  constexpr std::string_view kLength = "kv_len";
+  std::string result = "buffer key_lengths : i32[batch_size]\nlet filled = min(key_lengths[b], kv_len)\n";
+  for (std::size_t at = text.find(kLength); at != std::string_view::npos; at = text.find(kLength)) {
+    result.append(text.substr(0, at)).append("filled");
+    text.remove_prefix(at + kLength.size());
+  }
+  return result.append(text);
+}
 
 std::string_view preset_text(std::string_view name) { return find_preset(name).value().text; }
 
@@ -117,7 +123,7 @@ std::vector<Flag> flags_of(const AttentionSpec& spec) {
   };
   if (spec.softcap) add("softcap", preset_text("softcap")).values = {{"softcap", *spec.softcap, ir::ParamDomain::kPositive}};
   const auto add_diagonal = [&](std::string name, std::string_view text) -> Flag& {
-    return add(std::move(name), spec.key_lengths ? fmt::format("{}{}", kOwnLength, text) : std::string(text));
+    return add(std::move(name), spec.key_lengths ? with_own_length(text) : std::string(text));
   };
   if (spec.alibi) add_diagonal("alibi", kAlibi).tensors = {"alibi_slopes"};
   if (spec.causal) add_diagonal("causal", preset_text("causal"));

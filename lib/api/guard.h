@@ -4,6 +4,8 @@
 #include <string_view>
 
 #include "flexjit/diagnostic.h"
+#include "support/fork_gate.h"
+#include "support/large_stack.h"
 
 namespace flexjit::api {
 
@@ -18,6 +20,18 @@ auto guarded(std::string_view call, const Body& body) -> decltype(body()) {
   } catch (...) {
     return describe_exception(call);
   }
+}
+
+// As guarded(), for calls that read texts or generate code, however small the caller's stack. A fork() of another thread waits
+// for them.
+template <typename Body>
+auto guarded_on_large_stack(std::string_view call, const Body& body) -> decltype(body()) {
+  return guarded(call, [&] {
+    return support::on_large_stack([&] {
+      const support::Pass pass;
+      return body();
+    });
+  });
 }
 
 }  // namespace flexjit::api

@@ -27,12 +27,12 @@ bool shows(const InspectRequest& request, InspectView view) {
 
 inspector::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args) {
   const auto bytes = [](const auto& tensor) {
-    if (tensor.data == nullptr) return std::int64_t{0};
-    std::int64_t elements = 1;
-    for (int d = 0; d < tensor.rank; ++d) elements *= tensor.shape[static_cast<std::size_t>(d)];
-    return elements * static_cast<std::int64_t>(size_of(tensor.dtype));
+    if (tensor.data == nullptr) return 0.0;
+    double elements = 1;
+    for (int d = 0; d < tensor.rank; ++d) elements *= static_cast<double>(tensor.shape[static_cast<std::size_t>(d)]);
+    return elements * static_cast<double>(size_of(tensor.dtype));
   };
-  inspector::CallSize size{.scores = std::int64_t{sizes.batch} * sizes.heads * sizes.q_len * sizes.kv_len,
+  inspector::CallSize size{.scores = 1.0 * sizes.batch * sizes.heads * sizes.q_len * sizes.kv_len,
                            .kv_bytes = bytes(args.k) + bytes(args.v),
                            .other_bytes = bytes(args.q) + bytes(args.out) + bytes(args.lse)};
   if (args.bindings == nullptr) return size;
@@ -156,7 +156,7 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
 
 Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
                                         const InspectRequest& request) {
-  return api::guarded("inspect", [&] { return inspect_pattern(spec, options, request); });
+  return api::guarded_on_large_stack("inspect", [&] { return inspect_pattern(spec, options, request); });
 }
 
 }  // namespace flexjit

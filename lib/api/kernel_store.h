@@ -2,8 +2,10 @@
 // engine and its handles, because a handle may need another kernel after its engine is gone.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +17,7 @@
 #include "cache/perf.h"
 #include "flexjit/engine.h"
 #include "runtime/traced.h"
+#include "support/large_stack.h"
 
 namespace flexjit::api {
 
@@ -28,22 +31,24 @@ class KernelStore {
 
   explicit KernelStore(const EngineOptions& options)
       : cache_(options.cache_bytes),
-        disk_(options.cache_dir, static_cast<std::int64_t>(options.disk_cache_bytes)),
+        disk_(options.cache_dir, static_cast<std::int64_t>(std::min(options.disk_cache_bytes, kMostBytes))),
         compiler_(options.compiler_path),
         perf_(cache::parse_perf(options.perf).value_or(cache::Perf::kOff)) {}
 
   // `name` is that of the pattern, for profilers; a kernel keeps the name with which it was found first. `trace` may be null.
   Result<Found> find_or_compile(const cache::SharedKey& key, std::string_view name, Trace* trace) {
     cache::prepare_perf(perf_);
+    if (cache::SharedKernel kernel = cache_.find(key)) return Found{std::move(kernel), KernelSource::kMemory};
     KernelSource made = KernelSource::kCompiled;
-    const auto found = cache_.find_or_compile(key, [&](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
+    const auto make = [&](const plan::KernelKey& wanted) -> Result<plan::CodeImage> {
       if (auto image = look_up(wanted, trace)) {
         made = KernelSource::kDisk;
         ++disk_hits_;
         return *std::move(image);
       }
       return compile(wanted, trace);
-    });
+    };
+    const auto found = support::on_large_stack([&] { return cache_.find_or_compile(key, make); });
     if (!found) return found.diagnostics();
     if (!found->hit && perf_ != cache::Perf::kOff) announce(perf_, symbols_of(*found->kernel, key->key, name));
     return Found{found->kernel, found->hit ? KernelSource::kMemory : made};
@@ -88,6 +93,8 @@ class KernelStore {
     const std::string problem = disk_.problem();
     return "\n  " + disk_.directory() + ": " + (problem.empty() ? "no kernel of this pattern" : "not used, " + problem);
   }
+
+  static constexpr std::size_t kMostBytes = std::numeric_limits<std::int64_t>::max();
 
   cache::KernelCache cache_;
   cache::DiskCache disk_;

@@ -1,11 +1,10 @@
 // merge_states: checks, then one row after another through the merger that decoding uses. Shapes are those of the first state.
 #include "flexjit/merge_states.h"
 
-#include <omp.h>
-
 #include <cstddef>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -61,8 +60,11 @@ Diagnostics check_merge(const MergeArgs& args) {
   }
   check("out", as_const(args.out), 4, first, report);
   if (args.lse.data != nullptr) check("lse", as_const(args.lse), 3, first, report);
-  if (args.threads < 0)
-    report.add(Finding::kBadOption, "MergeArgs::threads", args.threads, "give 1 or more, or 0 for all cores");
+  for (const auto& [name, view, rank] : {std::tuple{"out", as_const(args.out), 4}, {"lse", as_const(args.lse), 3}}) {
+    const bool is_given = view.data != nullptr && view.rank == rank;
+    if (is_given && api::overlaps_itself(view)) report.add(Finding::kOverlappingRows, name);
+  }
+  api::check_threads("MergeArgs::threads", args.threads, report);
   return report.take();
 }
 
@@ -101,7 +103,9 @@ Status merge_states(const MergeArgs& args) {
     Diagnostics wrong = check_merge(args);
     if (!wrong.empty()) return wrong;
     const auto& shape = args.out.shape;
-    const int threads = args.threads > 0 ? args.threads : omp_get_max_threads();
+    const bool has_rows = shape[0] > 0 && shape[1] > 0 && shape[2] > 0;
+    if (!has_rows || (shape[3] == 0 && args.lse.data == nullptr)) return Unit{};
+    const int threads = runtime::threads_of(args.threads);
     // A thread cannot report that it found no memory, so what it needs is made here.
     std::vector<Merging> merging;
     for (int thread = 0; thread < threads; ++thread) merging.emplace_back(args.states.size());

@@ -9,6 +9,7 @@
 #include "api/flags.h"
 #include "api/pattern_name.h"
 #include "api/report.h"
+#include "api/validate.h"
 #include "cache/perf.h"
 #include "ir/lower.h"
 #include "ir/passes.h"
@@ -73,9 +74,7 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   check_types(types_of(spec), report);
   check_head_dim("head_dim", spec.head_dim, report);
   if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
-  if (options.threads < 0) {
-    report.add(Finding::kBadOption, "EngineOptions::threads", options.threads, "give 1 or more, or 0 for all cores");
-  }
+  check_threads("EngineOptions::threads", options.threads, report);
   if (!cache::parse_perf(options.perf)) {
     report.add(Finding::kBadOption, "EngineOptions::perf", fmt::format("\"{}\"", options.perf),
                "give \"map\", \"jitdump\" or \"\", there or in the environment variable FLEXJIT_PERF");

@@ -1,7 +1,5 @@
 // Attention::run: a checked call on the compiled kernel, or on the one for few query rows, with a block mask that is given or
 // derived for this call.
-#include <omp.h>
-
 #include <algorithm>
 #include <optional>
 
@@ -10,6 +8,7 @@
 #include "mask/classify.h"
 #include "runtime/decode.h"
 #include "runtime/launch.h"
+#include "runtime/parallel.h"
 
 namespace flexjit {
 
@@ -42,7 +41,7 @@ Result<RunStats> finish(const Attention::Impl& impl, const Call& call, const run
 }
 
 runtime::Workers workers_of(const Attention::Impl& impl, const RunArgs& args) {
-  return {.threads = impl.threads > 0 ? impl.threads : omp_get_max_threads(), .trace = args.trace};
+  return {.threads = runtime::threads_of(impl.threads), .trace = args.trace};
 }
 
 DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, const Call& call, const BlockMaskShape& wanted) {
@@ -53,34 +52,31 @@ DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, con
 
 }  // namespace
 
-// Few query rows: all of them in one row of mask blocks, and a mask that differs between the heads of a group is left to the
-// other nest.
 std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   const CallShape& shape = call.shape;
   if (!suits_decode(impl.pattern->types, shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
   Launch launch = make_launch(*impl.pattern, args, call);
   launch.arg.block_counts = impl.block_counts;
   DerivedMask::Shared derived;
-  const ir::Program& program = impl.pattern->program;
-  if (call.block_mask == nullptr && program.mask().valid()) {
+  if (call.block_mask == nullptr) {
     const BlockMaskShape wanted{.batch = shape.batch,
                                 .heads = shape.q_heads,
                                 .q_len = shape.q_len,
                                 .kv_len = shape.kv_len,
                                 .q_block = shape.q_len,
                                 .kv_block = kMinKvBlock};
-    if (!runtime::serves_decode(mask::broadcast_shape(program, wanted), launch.arg)) return std::nullopt;
     derived = derive(impl, args, call, wanted);
   }
-  const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
-  if (mask != nullptr && !runtime::serves_decode(mask->shape(), launch.arg)) return std::nullopt;
+  const runtime::DecodeMask mask = derived != nullptr ? runtime::DecodeMask{derived.get(), runtime::MaskOrigin::kDerived}
+                                                      : runtime::DecodeMask{call.block_mask};
   const Result<DecodeKernel::Ready> ready = impl.decode->get(args.trace);
   if (!ready) {
     if (impl.may_lack_compiler(ready.diagnostics())) return std::nullopt;
     return Result<RunStats>(ready.diagnostics());
   }
   const runtime::DecodeOutput output{ready->types.out, ready->weights};
-  return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, workers_of(impl, args)), mask);
+  return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, workers_of(impl, args)),
+                mask.blocks);
 }
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {

@@ -17,6 +17,11 @@ namespace flexjit::api {
 
 // Positions, extents and head counts above this could overflow the 32-bit index arithmetic of the language.
 inline constexpr std::int64_t kMaxLength = std::int64_t{1} << 30;
+// Query rows that share a kv head are numbered in 32 bits.
+inline constexpr std::int64_t kMaxSharedRows = (std::int64_t{1} << 31) - 1;
+// Between the first and the last byte of a tensor. No machine has so much memory; what lies inside it is addressed, and its
+// rows are counted, without overflow.
+inline constexpr std::int64_t kMaxReach = std::int64_t{1} << 56;
 
 // The sizes that one call has.
 struct CallShape {
@@ -29,8 +34,12 @@ struct CallShape {
   bool operator==(const CallShape&) const = default;
 };
 
-// What any tensor must satisfy, whatever it means: extents within 0..2^30, data present and aligned. `name` as shown.
+// What any tensor must satisfy, whatever it means: extents within 0..2^30, strides that keep it within kMaxReach, data present
+// and aligned. `name` as shown.
 void check_view(const std::string& name, const TensorView& view, Report& report);
+
+// Of results: two of its elements may share an address. Nothing is said of views that check_view has findings about.
+bool overlaps_itself(const TensorView& view);
 
 // q, k, v, out and lse against each other and the pattern. No value when ranks or extents leave the shape unknown.
 std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& args, Report& report);
@@ -50,6 +59,9 @@ struct Bound {
 // Without `shape` (it was wrong itself), extents that are declared by a builtin are not compared. `bindings` may be null.
 Bound bind_names(const ir::Interface& interface, const Bindings* bindings, const std::optional<CallShape>& shape,
                  Report& report);
+
+// A wanted number of threads, 0 for all cores.
+void check_threads(const char* name, int threads, Report& report);
 
 // A given block mask against the call's sizes.
 void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report& report);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/validate.h"
+#include "runtime/parallel.h"
 
 namespace flexjit::api {
 
@@ -51,26 +52,6 @@ void check_inner_stride(const char* name, const TensorView& view, Report& report
   if (view.shape[3] > 1 && view.strides[3] != 1) report.add(Finding::kInnerStride, name, view.strides[3]);
 }
 
-std::uint64_t magnitude(std::int64_t stride) {
-  return stride < 0 ? 0 - static_cast<std::uint64_t>(stride) : static_cast<std::uint64_t>(stride);
-}
-
-// True when a stride does not clear everything that the smaller strides reach; then two elements may share an address.
-bool overlaps_itself(const TensorView& view) {
-  std::array<std::pair<std::uint64_t, std::uint64_t>, kMaxRank> steps{};  // stride, how often it is taken
-  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
-    if (view.shape[d] <= 0) return false;
-    if (view.shape[d] > 1) steps[d] = {magnitude(view.strides[d]), static_cast<std::uint64_t>(view.shape[d] - 1)};
-  }
-  std::ranges::sort(steps);
-  std::uint64_t reach = 0;
-  for (const auto& [stride, times] : steps) {
-    if (times > 0 && stride <= reach) return true;
-    reach += stride * times;
-  }
-  return false;
-}
-
 void check_output(const Expected& expected, const TensorView& view, Report& report) {
   check_tensor(expected, view, report);
   if (overlaps_itself(view)) report.add(Finding::kOverlappingRows, expected.name);
@@ -79,6 +60,10 @@ void check_output(const Expected& expected, const TensorView& view, Report& repo
 void check_head_groups(const CallShape& shape, Report& report) {
   const bool divides = shape.kv_heads == 0 ? shape.q_heads == 0 : shape.q_heads % shape.kv_heads == 0;
   if (!divides) report.add(Finding::kHeadGroups, shape.q_heads, shape.kv_heads);
+  if (!divides || shape.kv_heads == 0) return;
+  const std::int64_t rows = std::int64_t{shape.q_heads / shape.kv_heads} * shape.q_len;
+  if (rows > kMaxSharedRows)
+    report.add(Finding::kLengthLimit, "q_len times the query heads of a key head", rows, kMaxSharedRows);
 }
 
 void check_sinks(const Expected& expected, const TensorView& view, Report& report) {
@@ -109,6 +94,48 @@ TensorView as_const(const MutableTensorView& view) {
   return result;
 }
 
+namespace {
+
+std::uint64_t magnitude(std::int64_t stride) {
+  return stride < 0 ? 0 - static_cast<std::uint64_t>(stride) : static_cast<std::uint64_t>(stride);
+}
+
+// Whether kMaxReach holds the view; its extents are usable.
+bool is_within_reach(const TensorView& view) {
+  std::uint64_t left = static_cast<std::uint64_t>(kMaxReach) / size_of(view.dtype);
+  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
+    if (view.shape[d] <= 1) continue;
+    const auto steps = static_cast<std::uint64_t>(view.shape[d] - 1);
+    if (magnitude(view.strides[d]) > left / steps) return false;
+    left -= magnitude(view.strides[d]) * steps;
+  }
+  return true;
+}
+
+}  // namespace
+
+// True when a stride does not clear everything that the smaller strides reach.
+bool overlaps_itself(const TensorView& view) {
+  std::array<std::pair<std::uint64_t, std::uint64_t>, kMaxRank> steps{};  // stride, how often it is taken
+  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
+    if (view.shape[d] <= 0) return false;
+    if (view.shape[d] > 1) steps[d] = {magnitude(view.strides[d]), static_cast<std::uint64_t>(view.shape[d] - 1)};
+  }
+  if (!usable_extents(view) || !is_within_reach(view)) return false;
+  std::ranges::sort(steps);
+  std::uint64_t reach = 0;
+  for (const auto& [stride, times] : steps) {
+    if (times > 0 && stride <= reach) return true;
+    reach += stride * times;
+  }
+  return false;
+}
+
+void check_threads(const char* name, int threads, Report& report) {
+  if (threads >= 0 && threads <= runtime::kMaxThreads) return;
+  report.add(Finding::kBadOption, name, threads, fmt::format("give 1 to {}, or 0 for all cores", runtime::kMaxThreads));
+}
+
 void check_view(const std::string& name, const TensorView& view, Report& report) {
   bool empty = false;
   for (int d = 0; d < view.rank; ++d) {
@@ -117,6 +144,7 @@ void check_view(const std::string& name, const TensorView& view, Report& report)
     if (extent < 0) report.add(Finding::kNegativeExtent, name, extent, d);
     if (extent > kMaxLength) report.add(Finding::kLengthLimit, fmt::format("dimension {} of {}", d, name), extent, kMaxLength);
   }
+  if (!empty && usable_extents(view) && !is_within_reach(view)) report.add(Finding::kReach, name, kMaxReach);
   if (view.data == nullptr) {
     if (!empty) report.add(Finding::kNullData, name);
   } else if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0) {

@@ -2,11 +2,11 @@
 // process: code that it made does not need it, but LLVM's static state does not survive being unloaded and loaded again.
 #pragma once
 
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "plan/compiler_door.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::cache {
 
@@ -27,7 +27,7 @@ class CompilerLoader {
   std::vector<std::string> candidates() const;
 
   std::string path_;
-  std::mutex mutex_;
+  support::Mutex mutex_;
   const plan::CompilerDoor* door_ = nullptr;
 };
 

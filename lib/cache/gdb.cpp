@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "flexjit/export.h"
+#include "support/fork_gate.h"
 
 extern "C" {
 
@@ -41,7 +42,7 @@ namespace flexjit::cache {
 namespace {
 
 constexpr std::uint32_t kRegister = 1, kUnregister = 2;
-std::mutex list_mutex;
+support::Mutex list_mutex;
 
 void tell(std::uint32_t action, jit_code_entry& entry) {
   __jit_debug_descriptor.action_flag = action;

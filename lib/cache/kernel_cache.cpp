@@ -30,7 +30,17 @@ SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image
   return std::make_shared<const LoadedKernel>(std::move(loaded));
 }
 
+SharedKernel KernelCache::find(const SharedKey& key) {
+  std::lock_guard lock(mutex_);
+  const SharedKernel* kernel = kernels_.find(key);
+  if (kernel == nullptr) return nullptr;
+  ++hits_;
+  return *kernel;
+}
+
 Result<KernelCache::Found> KernelCache::find_or_compile(const SharedKey& key, const Compile& compile) {
+  // A fork waits until what takes off has landed: its child would wait for that for ever.
+  const support::Pass pass;
   std::promise<Outcome> promise;
   std::optional<std::shared_future<Outcome>> other;
   {

@@ -8,7 +8,6 @@
 #include <future>
 #include <list>
 #include <memory>
-#include <mutex>
 
 #include "cache/code_memory.h"
 #include "cache/gdb.h"
@@ -17,6 +16,7 @@
 #include "plan/compiler_door.h"
 #include "plan/kernel_key.h"
 #include "runtime/launch.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::cache {
 
@@ -57,6 +57,8 @@ class KernelCache {
 
   explicit KernelCache(std::size_t capacity_bytes) : kernels_(capacity_bytes) {}
 
+  // Null: not in memory.
+  SharedKernel find(const SharedKey& key);
   // The kernel of `key`, compiled by the first caller that asks for it. What `compile` throws reaches every waiter.
   Result<Found> find_or_compile(const SharedKey& key, const Compile& compile);
 
@@ -79,7 +81,7 @@ class KernelCache {
   Outcome compile_and_keep(const SharedKey& key, const Compile& compile);
   void land(const SharedKey& key);
 
-  mutable std::mutex mutex_;
+  mutable support::Mutex mutex_;
   LruMap<SharedKey, SharedKernel, KeyHash, KeyEqual> kernels_;
   std::list<Flight> flights_;
   std::int64_t hits_ = 0;

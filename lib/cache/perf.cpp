@@ -14,6 +14,7 @@
 #include <system_error>
 
 #include "cache/process_file.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::cache {
 
@@ -38,7 +39,7 @@ class PerfMap {
   }
 
  private:
-  std::mutex mutex_;
+  support::Mutex mutex_;
   ProcessFile file_{"perf-", ".map", Existing::kKeep};
 };
 
@@ -121,7 +122,7 @@ class Jitdump {
     bytes.append(reinterpret_cast<const char*>(symbol.code.data()), symbol.code.size());
   }
 
-  std::mutex mutex_;
+  support::Mutex mutex_;
   ProcessFile file_{"jit-", ".dump", Existing::kReplace};
   bool is_mapped_ = false;
   std::uint64_t next_index_ = 0;

@@ -1,4 +1,4 @@
-// Anyone may make files in /tmp, so what is opened there must be a regular file of this user.
+// Anyone may make files in /tmp, so what is opened there must be a regular file of this user that has no other name.
 #include "cache/process_file.h"
 
 #include <fcntl.h>
@@ -24,14 +24,18 @@ bool ProcessFile::open() {
   if (descriptor_ >= 0 && process_ == ::getpid()) return false;
   close();
   path_ = fmt::format("/tmp/{}{}{}", prefix_, ::getpid(), suffix_);
-  const int truncate = existing_ == Existing::kReplace ? O_TRUNC : 0;
-  // Readable and writable: what is to be mapped must be both.
-  const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | truncate, 0600);
+  // Readable and writable: what is to be mapped must be both. A pipe of this name must not wait.
+  const int descriptor = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
   if (descriptor < 0) fail(errno, path_);
+  // Only then is anything of it changed: another name of it may be that of a file which somebody needs.
   struct stat status{};
-  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode) || status.st_uid != ::geteuid()) {
+  const bool is_ours =
+      ::fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == ::geteuid() && status.st_nlink == 1;
+  const bool is_ready = is_ours && (existing_ == Existing::kKeep || ::ftruncate(descriptor, 0) == 0);
+  if (!is_ready) {
+    const int error = is_ours ? errno : EEXIST;
     ::close(descriptor);
-    fail(EEXIST, path_);
+    fail(error, path_);
   }
   descriptor_ = descriptor;
   process_ = ::getpid();

@@ -63,8 +63,8 @@ struct Roofline {
 double bytes_of(const Subject& subject, const CountedRun& run) {
   const CallSize& size = subject.call_size;
   const bool decodes = subject.key.nest == plan::Nest::kDecode && size.scores > 0;
-  const double visited = decodes ? static_cast<double>(run.scores_visited) / static_cast<double>(size.scores) : 1;
-  return static_cast<double>(size.other_bytes) + visited * static_cast<double>(size.kv_bytes);
+  const double visited = decodes ? static_cast<double>(run.scores_visited) / size.scores : 1;
+  return size.other_bytes + visited * size.kv_bytes;
 }
 
 Roofline roofline_of(const Subject& subject, const plan::CodeListing& listing, const Prediction& prediction,

@@ -35,10 +35,11 @@ struct Values {
 
 // What a call asks for, over all heads.
 struct CallSize {
-  std::int64_t scores = 0;
+  // Of fp64 what may be more than 64 bits count: the sizes of tensors whose strides repeat.
+  double scores = 0;
   std::int64_t allowed_scores = 0;
-  std::int64_t kv_bytes = 0;
-  std::int64_t other_bytes = 0;  // of the other tensors and captured buffers
+  double kv_bytes = 0;
+  double other_bytes = 0;  // of the other tensors and captured buffers
 };
 
 // One call on one thread.

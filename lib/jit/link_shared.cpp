@@ -57,11 +57,13 @@ Status write_file(const std::string& path, llvm::ArrayRef<char> bytes) {
   return Unit{};
 }
 
-// The linker keeps its state in globals.
+// The linker keeps its state in globals. It gets no threads: they would stay for the next call, and not be there in the child
+// of a fork.
 Status link(std::vector<std::string> options) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
-  std::vector<const char*> arguments = {"ld.lld", "-shared", "-z", "now", "-z", "relro", "--hash-style=gnu", "--no-undefined"};
+  std::vector<const char*> arguments = {"ld.lld",           "-shared",        "-z",         "now", "-z", "relro",
+                                        "--hash-style=gnu", "--no-undefined", "--threads=1"};
   for (const std::string& option : options) arguments.push_back(option.c_str());
   std::string said;
   llvm::raw_string_ostream out(said);

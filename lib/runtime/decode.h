@@ -7,6 +7,7 @@
 #include "flexjit/block_mask.h"
 #include "plan/kernel_abi.h"
 #include "plan/kernel_key.h"
+#include "runtime/decode_plan.h"
 #include "runtime/launch.h"
 
 namespace flexjit::runtime {
@@ -17,12 +18,16 @@ struct DecodeOutput {
   plan::Weights weights = plan::Weights::kSoftmax;
 };
 
-// Whether all query rows that share a kv head visit the same keys: the nest reads keys once for all of them.
-bool serves_decode(const BlockMaskShape& mask, const plan::LaunchArg& launch);
+// The block mask of a launch, and whose word it is. It may differ by head and by row: rows that visit other keys are then
+// items of their own.
+struct DecodeMask {
+  const BlockMask* blocks = nullptr;  // null: every pair is allowed
+  MaskOrigin origin = MaskOrigin::kGiven;
+};
 
-// As launch(), with kernel.decode. `mask` null, or one that serves_decode. Splits depend on kv_len alone: a sequence gets the
-// same bits for every thread count and in every batch.
-LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const BlockMask* mask,
+// As launch(), with kernel.decode; at most 2^31 - 1 query rows share a kv head. Splits depend on kv_len alone: a sequence gets
+// the same bits for every thread count and in every batch.
+LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const DecodeMask& mask,
                      const Workers& workers);
 
 }  // namespace flexjit::runtime

@@ -17,8 +17,9 @@ namespace {
 constexpr std::int64_t kCachedPanels = std::int64_t{512} << 10;
 constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;
 constexpr std::int64_t kThreadItems = 8;
-constexpr std::int64_t kWaveItems = 1 << 16;  // bounds the plan of a wave of many short pairs
-constexpr std::int64_t kPackColumns = 512;    // key columns of one packing item, rounded up to panels
+constexpr std::int64_t kWaveItems = 1 << 16;  // bounds the plan of a wave
+// Columns whose packed keys are whole cache lines, whatever the head dim: packed memory begins at a multiple of these.
+constexpr std::int32_t kBeginMultiple = 64;
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
@@ -30,15 +31,29 @@ struct Job {
   WorkShape shape;
   Workers workers;
   Workspace& workspace;
-  std::int64_t k_bytes = 0;       // of one pair's packed K
+  std::int64_t k_bytes = 0;       // of one pair's packed K, in this wave
   std::int64_t v_bytes = 0;       // of one pair's packed V; 0: V is read in place
   std::int64_t thread_bytes = 0;  // of one thread's scratch
 
+  // Where column 0 would lie: the memory begins with the first column that the pair visits, so that it does not grow with
+  // what lies before.
   std::byte* k_panels(const Wave& wave, std::int64_t pair) const {
-    return workspace.panels.data() + (pair - wave.begin) * (k_bytes + v_bytes);
+    return before(slot(wave, pair), kernel.layout.k_bytes(begin_of(pair)) - kernel.layout.k_bytes(0));
   }
   std::byte* v_rows(const Wave& wave, std::int64_t pair) const {
-    return v_bytes == 0 ? nullptr : k_panels(wave, pair) + k_bytes;
+    return v_bytes == 0 ? nullptr : before(slot(wave, pair) + k_bytes, kernel.layout.v_bytes(begin_of(pair)));
+  }
+  std::int32_t begin_of(std::int64_t pair) const {
+    return workspace.schedule.reach(pair).begin / kBeginMultiple * kBeginMultiple;
+  }
+
+ private:
+  std::byte* slot(const Wave& wave, std::int64_t pair) const {
+    return workspace.panels.data() + (pair - wave.begin) * (k_bytes + v_bytes);
+  }
+  // Outside the memory that it points into, so computed as a number.
+  static std::byte* before(std::byte* address, std::int64_t bytes) {
+    return reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(address) - static_cast<std::uintptr_t>(bytes));
   }
 };
 
@@ -81,21 +96,29 @@ TraceEvent event_of(const plan::TileArg& tile, int thread) {
   return event;
 }
 
+// Room for what each pair of the wave visits, from its first column to its last.
+void reserve_panels(Job& job, const Wave& wave) {
+  std::int32_t columns = 0;
+  for (std::int64_t pair = wave.begin; pair < wave.end; ++pair) {
+    columns = std::max(columns, job.workspace.schedule.reach(pair).end - job.begin_of(pair));
+  }
+  job.k_bytes = round_up(job.kernel.layout.k_bytes(columns), kAlignment);
+  job.v_bytes = round_up(job.kernel.layout.v_bytes(columns), kAlignment);
+  job.workspace.panels.reserve(static_cast<std::size_t>((job.k_bytes + job.v_bytes) * (wave.end - wave.begin)));
+}
+
 void pack_wave(const Job& job, const Wave& wave) {
-  const std::int64_t columns = round_up(kPackColumns, job.shape.panel);
-  const std::int64_t chunks = divide_up(job.shape.kv_len, columns);
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * chunks, [&](std::int64_t item, int thread) noexcept {
-    const std::int64_t pair = wave.begin + item / chunks, first = item % chunks * columns;
-    const Reach reach = job.workspace.schedule.reach(pair);
+  const std::span<const PackItem> items = job.workspace.schedule.packs();
+  parallel_for(job.workers.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
+    const PackItem& item = items[static_cast<std::size_t>(i)];
     plan::PackArg arg{};
     arg.launch = &job.launch;
-    arg.b = static_cast<std::int32_t>(pair / job.shape.kv_heads);
-    arg.kv_head = static_cast<std::int32_t>(pair % job.shape.kv_heads);
-    arg.kv_begin = static_cast<std::int32_t>(std::max<std::int64_t>(first, reach.begin));
-    arg.kv_end = static_cast<std::int32_t>(std::min<std::int64_t>(first + columns, reach.end));
-    arg.k_panels = job.k_panels(wave, pair);
-    arg.v_rows = job.v_rows(wave, pair);
-    if (arg.kv_begin >= arg.kv_end) return;
+    arg.b = static_cast<std::int32_t>(item.pair / job.shape.kv_heads);
+    arg.kv_head = static_cast<std::int32_t>(item.pair % job.shape.kv_heads);
+    arg.kv_begin = item.columns.begin;
+    arg.kv_end = item.columns.end;
+    arg.k_panels = job.k_panels(wave, item.pair);
+    arg.v_rows = job.v_rows(wave, item.pair);
     traced(job.workers.trace, [&] { job.kernel.pack(&arg); }, [&] { return event_of(arg, thread); });
   });
 }
@@ -139,6 +162,16 @@ void attend_wave(const Job& job, const Wave& wave) {
   });
 }
 
+void run_wave(Job& job, const Wave& wave) {
+  {
+    const TracedPhase phase(job.workers.trace, TraceKind::kPlan);
+    job.workspace.schedule.plan(wave);
+  }
+  reserve_panels(job, wave);
+  pack_wave(job, wave);
+  attend_wave(job, wave);
+}
+
 WorkspacePool& pool() {
   static WorkspacePool instance;
   return instance;
@@ -155,23 +188,18 @@ LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const 
   FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
   const WorkspacePool::Lease lease(pool());
   Job job{.kernel = kernel, .launch = launch, .shape = shape, .workers = workers, .workspace = *lease};
-  job.k_bytes = round_up(kernel.layout.k_bytes(shape.kv_len), kAlignment);
-  job.v_bytes = round_up(kernel.layout.v_bytes(shape.kv_len), kAlignment);
   job.thread_bytes = round_up(kernel.layout.scratch_bytes, kAlignment);
-  const std::int64_t pair_bytes = job.k_bytes + job.v_bytes;
-  const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);
-  job.workspace.panels.reserve(static_cast<std::size_t>(pair_bytes * wave_pairs));
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * threads));
   job.workspace.records.assign(static_cast<std::size_t>(threads), ThreadRecord{});
   job.workspace.schedule.start(shape, mask);
+  const std::int64_t pair_bytes = kernel.layout.k_bytes(shape.kv_len) + kernel.layout.v_bytes(shape.kv_len);
+  const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);
+  // More than one pair a wave has all heads of each: together they are not more items than a wave may have.
+  const auto wave_heads = static_cast<std::int32_t>(std::clamp<std::int64_t>(kWaveItems / shape.q_tiles(), 1, shape.group()));
   for (std::int64_t begin = 0; begin < shape.pairs(); begin += wave_pairs) {
-    const Wave wave{begin, std::min(begin + wave_pairs, shape.pairs())};
-    {
-      const TracedPhase phase(workers.trace, TraceKind::kPlan);
-      job.workspace.schedule.plan(wave);
+    for (std::int32_t head = 0; head < shape.group(); head += wave_heads) {
+      run_wave(job, {begin, std::min(begin + wave_pairs, shape.pairs()), head, std::min(head + wave_heads, shape.group())});
     }
-    pack_wave(job, wave);
-    attend_wave(job, wave);
   }
   return gather(job.workspace.records);
 }

@@ -11,6 +11,11 @@
 
 namespace flexjit::runtime {
 
+inline constexpr int kMaxThreads = 1 << 12;
+
+// How many threads a call gets that wants so many; 0 wants as many as OpenMP gives. Never more than kMaxThreads.
+int threads_of(int wanted);
+
 // body(item, thread) for item in [0, count), thread in [0, threads). The body is noexcept because an exception must not leave
 // an OpenMP region. With one thread no region is opened.
 template <typename Body>

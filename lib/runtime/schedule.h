@@ -1,10 +1,11 @@
-// Lengths, heads and block mask -> waves of (batch, kv head) pairs and, within a wave, the order in which threads take its
-// query tiles. Waves bound the memory of packed keys: nothing grows with batch x heads.
+// Lengths, heads and block mask -> waves of (batch, kv head) pairs and, within a wave, what is packed and the order in which
+// threads take its query tiles. Waves bound the memory of packed keys and of the plan: nothing grows with batch x heads.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "flexjit/block_mask.h"
@@ -38,10 +39,13 @@ struct WorkShape {
   std::int64_t pairs() const { return std::int64_t{batch} * kv_heads; }
 };
 
-// Pairs are numbered (batch, kv_heads), kv_heads fastest; [begin, end).
+// Pairs are numbered (batch, kv_heads), kv_heads fastest; [begin, end). A pair with very many query heads is several waves,
+// each of some heads of its group; head_end == 0: all of them.
 struct Wave {
   std::int64_t begin = 0;
   std::int64_t end = 0;
+  std::int32_t head_begin = 0;
+  std::int32_t head_end = 0;
 };
 
 // One query tile of one head.
@@ -56,10 +60,16 @@ struct Item {
   std::int32_t q_count = 0;
 };
 
-// The key columns that any tile of a pair visits, from the beginning of a panel; begin == end: none.
+// Key columns [begin, end), from the beginning of a panel; begin == end: none.
 struct Reach {
   std::int32_t begin = 0;
   std::int32_t end = 0;
+};
+
+// Columns of a pair that one item of packing takes.
+struct PackItem {
+  std::int64_t pair = 0;
+  Reach columns;
 };
 
 // The plan of one wave after the other; reusable, so that a second launch allocates nothing.
@@ -73,14 +83,22 @@ class Schedule {
   // falling cost, so that what is taken last is small; of costs within a factor of two neighbours first, which share keys.
   std::span<const Item> items() const { return items_; }
   std::span<const plan::SpanArg> spans(const Item& item) const;
+  // From the first to the last column that any tile of the pair visits.
   Reach reach(std::int64_t pair) const { return reaches_[static_cast<std::size_t>(pair - wave_.begin)]; }
+  // All panels that any tile visits, and no others.
+  std::span<const PackItem> packs() const { return packs_; }
   std::size_t bytes() const;
 
  private:
   std::int64_t plane_of(std::int32_t b, std::int32_t h) const;
+  std::int32_t first_head(std::int64_t pair) const;
+  std::int32_t heads() const;  // of each pair, in this wave
+  std::int64_t slot_of(std::int64_t plane) const;
   void make_spans();
   void make_tile(std::int64_t plane, std::int64_t tile);
   void add_items(std::int64_t pair);
+  void find_visited(std::int64_t pair);
+  void add_packs(std::int64_t pair);
   void order_items();
 
   WorkShape shape_;
@@ -92,11 +110,11 @@ class Schedule {
   std::vector<std::size_t> offsets_;  // tile t of planes_[p] owns [offsets_[i], offsets_[i + 1]), i = p * q_tiles + t
   std::vector<std::int64_t> costs_;   // the same index
   std::vector<Item> items_;
+  std::vector<Reach> visited_;  // of the planes in visited_slots_: whole panels, ascending and disjoint
+  std::pair<std::int64_t, std::int64_t> visited_slots_;
+  std::vector<PackItem> packs_;
   std::vector<Reach> reaches_;           // by pair - wave_.begin
   std::vector<std::int64_t> pair_cost_;  // of its costliest tile
 };
-
-// Score columns that `spans` visit.
-std::int64_t columns_of(std::span<const plan::SpanArg> spans);
 
 }  // namespace flexjit::runtime

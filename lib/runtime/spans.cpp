@@ -3,8 +3,21 @@
 #include "runtime/spans.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace flexjit::runtime {
+
+namespace {
+
+void append_joined(std::vector<plan::SpanArg>& spans, const plan::SpanArg& span) {
+  if (!spans.empty() && spans.back().end == span.begin && spans.back().masked == span.masked) {
+    spans.back().end = span.end;
+  } else {
+    spans.push_back(span);
+  }
+}
+
+}  // namespace
 
 void SpanMaker::start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel) {
   mask_ = mask;
@@ -54,6 +67,29 @@ void SpanMaker::append_span(std::int64_t begin, std::int64_t end, std::int32_t m
   } else {
     spans_->push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), masked});
   }
+}
+
+// From one end or begin of either list to the next.
+void unite_spans(std::span<const plan::SpanArg> a, std::span<const plan::SpanArg> b, std::vector<plan::SpanArg>& united) {
+  united.clear();
+  std::int32_t at = 0;
+  while (!a.empty() || !b.empty()) {
+    const bool in_a = !a.empty() && a.front().begin <= at, in_b = !b.empty() && b.front().begin <= at;
+    std::int32_t next = std::numeric_limits<std::int32_t>::max();
+    if (!a.empty()) next = std::min(next, in_a ? a.front().end : a.front().begin);
+    if (!b.empty()) next = std::min(next, in_b ? b.front().end : b.front().begin);
+    const bool all_allowed = in_a && in_b && a.front().masked == 0 && b.front().masked == 0;
+    if (in_a || in_b) append_joined(united, {at, next, all_allowed ? 0 : 1});
+    at = next;
+    if (in_a && a.front().end == at) a = a.subspan(1);
+    if (in_b && b.front().end == at) b = b.subspan(1);
+  }
+}
+
+std::int64_t columns_of(std::span<const plan::SpanArg> spans) {
+  std::int64_t columns = 0;
+  for (const plan::SpanArg& span : spans) columns += std::int64_t{span.end} - span.begin;
+  return columns;
 }
 
 }  // namespace flexjit::runtime

@@ -38,4 +38,10 @@ class SpanMaker {
   std::size_t first_span_ = 0;
 };
 
+// The columns of `a` or `b`, both lists of spans of one row of blocks: masked unless all allowed in both. Replaces `united`.
+void unite_spans(std::span<const plan::SpanArg> a, std::span<const plan::SpanArg> b, std::vector<plan::SpanArg>& united);
+
+// Score columns that `spans` visit.
+std::int64_t columns_of(std::span<const plan::SpanArg> spans);
+
 }  // namespace flexjit::runtime

@@ -1,14 +1,34 @@
 // The pool keeps the workspaces that came back last on top, so that a single caller always meets warm memory.
 #include "runtime/workspace.h"
 
+#include <sys/mman.h>
+
 #include <utility>
 
 namespace flexjit::runtime {
 
+namespace {
+
+// From here on memory is mapped without being reserved. Workspaces that are kept are smaller.
+constexpr std::size_t kMappedBytes = WorkspacePool::kMaxIdleBytes;
+
+}  // namespace
+
+void AlignedBuffer::Free::operator()(std::byte* memory) const noexcept {
+  if (mapped == 0) return ::operator delete(memory, std::align_val_t{kAlignment});
+  ::munmap(memory, mapped);
+}
+
 void AlignedBuffer::reserve(std::size_t bytes) {
   if (bytes <= bytes_) return;
   release();
-  data_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment})));
+  if (bytes < kMappedBytes) {
+    data_ = {static_cast<std::byte*>(::operator new(bytes, std::align_val_t{kAlignment})), Free{}};
+  } else {
+    void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc();
+    data_ = {static_cast<std::byte*>(memory), Free{bytes}};
+  }
   bytes_ = bytes;
 }
 

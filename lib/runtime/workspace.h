@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <span>
 #include <vector>
@@ -13,12 +12,14 @@
 #include "plan/kernel_abi.h"
 #include "runtime/launch.h"
 #include "runtime/schedule.h"
+#include "support/fork_gate.h"
 
 namespace flexjit::runtime {
 
 inline constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
 
-// Uninitialised bytes at a 64-byte boundary; only grows, and growing forgets the contents.
+// Uninitialised bytes at a 64-byte boundary; only grows, and growing forgets the contents. Of a large buffer the system gives
+// only the pages that are touched: packed keys may lie far apart, and what lies between them takes no memory.
 class AlignedBuffer {
  public:
   void reserve(std::size_t bytes);
@@ -28,7 +29,10 @@ class AlignedBuffer {
 
  private:
   struct Free {
-    void operator()(std::byte* memory) const noexcept { ::operator delete(memory, std::align_val_t{kAlignment}); }
+    Free() noexcept : mapped(0) {}
+    explicit Free(std::size_t bytes) noexcept : mapped(bytes) {}
+    void operator()(std::byte* memory) const noexcept;
+    std::size_t mapped;  // bytes; 0: from operator new
   };
   std::unique_ptr<std::byte, Free> data_;
   std::size_t bytes_ = 0;
@@ -96,7 +100,7 @@ class WorkspacePool {
   std::unique_ptr<Workspace> take();
   void put(std::unique_ptr<Workspace> workspace) noexcept;
 
-  mutable std::mutex mutex_;
+  mutable support::Mutex mutex_;
   std::vector<std::unique_ptr<Workspace>> idle_;
 };
 

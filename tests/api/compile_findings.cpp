@@ -88,7 +88,7 @@ std::vector<FindingCase> compile_cases() {
       broken("head-dim", "compile: error: head_dim is 0; it must be 1 to 512\n", [](Sample& s) { s.spec.head_dim = 0; }),
       broken("head-dim", "compile: error: v_head_dim is 513; it must be 1 to 512\n",
              [](Sample& s) { s.spec.v_head_dim = 513; }),
-      broken("bad-option", "compile: error: EngineOptions::threads is -1; give 1 or more, or 0 for all cores\n",
+      broken("bad-option", "compile: error: EngineOptions::threads is -1; give 1 to 4096, or 0 for all cores\n",
              [](Sample& s) { s.options.threads = -1; }),
       broken("unsupported-target",
              "compile: error: this machine cannot execute target `" + foreign_target() + "`; its own target is `" +

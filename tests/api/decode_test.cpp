@@ -26,6 +26,12 @@ AttentionSpec causal_window() {
   return spec;
 }
 
+AttentionSpec plain16() {
+  AttentionSpec spec;
+  spec.head_dim = spec.v_head_dim = 16;
+  return spec;
+}
+
 TEST(Decode, OneKernelServesEveryLengthBatchAndHeadCount) {
   Engine engine = compiled_engine();
   const Attention attention = engine.compile(causal_window()).value();
@@ -68,6 +74,69 @@ TEST(Decode, AMaskThatDiffersInsideAGroupIsStillExact) {
   Problem problem({.q_heads = 4, .kv_heads = 2, .q_len = 2, .kv_len = 300, .head_dim = 16, .v_head_dim = 16});
   engine.compile(spec).value().run(problem.args()).value();
   EXPECT_LT(worst_error(problem, {.mask = [](const Position& p) { return p.kv_idx % (p.h + 2) == 0; }}), kTolerance);
+}
+
+// By the decode kernel, which is the second that is compiled, whatever the mask depends on; a group reads common keys once.
+TEST(Decode, ServesMasksByHead) {
+  const std::vector<std::pair<std::string, MaskMod>> masks = {
+      {"kv_idx < 150 + 100 * kv_head", [](const Position& p) { return p.kv_idx < 150 + 100 * (p.h / 3); }},
+      {"kv_idx < 150 + 100 * h", [](const Position& p) { return p.kv_idx < 150 + 100 * p.h; }},
+      {"kv_idx // 100 == h", [](const Position& p) { return p.kv_idx / 100 == p.h; }},
+      {"h == 2 || (b == 1 && h == 4) ? kv_idx % 3 == 1 : kv_idx >= 64 * h + q_idx",
+       [](const Position& p) {
+         return p.h == 2 || (p.b == 1 && p.h == 4) ? p.kv_idx % 3 == 1 : p.kv_idx >= 64 * p.h + p.q_idx;
+       }},
+  };
+  for (const auto& [text, allowed] : masks) {
+    for (const std::int64_t q_len : {1, 3, 10}) {
+      SCOPED_TRACE(text + ", q_len " + std::to_string(q_len));
+      Engine engine = compiled_engine();
+      AttentionSpec spec = causal_window();
+      spec.mask_mod = text;
+      spec.params.clear();
+      const Attention attention = engine.compile(spec).value();
+      Problem problem(
+          {.batch = 2, .q_heads = 6, .kv_heads = 2, .q_len = q_len, .kv_len = 800, .head_dim = 16, .v_head_dim = 16});
+      attention.run(problem.args()).value();
+      EXPECT_LT(worst_error(problem, {.mask = allowed}), kTolerance);
+      EXPECT_EQ(engine.stats().compiles, 2);
+      // The same as a given mask, whose blocks end between the queries.
+      const BlockMaskOptions options{.batch = 2,
+                                     .heads = 6,
+                                     .kv_heads = 2,
+                                     .q_len = static_cast<std::int32_t>(q_len),
+                                     .kv_len = 800,
+                                     .q_block = 2,
+                                     .kv_block = 32};
+      const BlockMask mask = attention.create_block_mask(options).value();
+      Problem given(problem.shape);
+      RunArgs args = given.args();
+      args.block_mask = &mask;
+      attention.run(args).value();
+      EXPECT_LT(worst_error(given, {.mask = allowed}), kTolerance);
+    }
+  }
+}
+
+TEST(Decode, AGivenMaskByHeadIsWhatItSays) {
+  // Without a mask in the text: what the blocks leave out is left out, and nothing else.
+  Engine engine = compiled_engine();
+  const Attention attention = engine.compile(plain16()).value();
+  const auto allowed = [](const Position& p) { return (p.kv_idx / 20 + p.h + p.q_idx / 2) % 3 != 0; };
+  std::vector<BlockKind> kinds;
+  for (Position p{}; p.h < 4; ++p.h) {
+    for (p.q_idx = 0; p.q_idx < 4; p.q_idx += 2) {
+      for (p.kv_idx = 0; p.kv_idx < 310; p.kv_idx += 20) kinds.push_back(allowed(p) ? BlockKind::kFull : BlockKind::kEmpty);
+    }
+  }
+  const BlockMask mask =
+      BlockMask::from_kinds({.heads = 4, .q_len = 4, .kv_len = 310, .q_block = 2, .kv_block = 20}, kinds).value();
+  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 4, .kv_len = 310, .head_dim = 16, .v_head_dim = 16});
+  RunArgs args = problem.args();
+  args.block_mask = &mask;
+  attention.run(args).value();
+  EXPECT_LT(worst_error(problem, {.mask = allowed}), kTolerance);
+  EXPECT_EQ(engine.stats().compiles, 2);
 }
 
 TEST(Decode, TheHandleCompilesItAfterItsEngineIsGone) {
@@ -126,12 +195,6 @@ struct Parts {
   std::vector<float> out[2], lse[2];
   std::vector<AttentionState> states;
 };
-
-AttentionSpec plain16() {
-  AttentionSpec spec;
-  spec.head_dim = spec.v_head_dim = 16;
-  return spec;
-}
 
 double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
   double worst = 0;

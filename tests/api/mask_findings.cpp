@@ -53,6 +53,14 @@ std::vector<FindingCase> mask_cases() {
          const BlockMask mask = attention.create_block_mask({.q_len = 10, .kv_len = 300}).value();
          return attention.extend_block_mask(mask, {.q_len = 10, .kv_len = 200}).diagnostics();
        }},
+      {"too-many-pairs", "count_allowed: error: the number of allowed pairs is above 9223372036854775807; count fewer planes\n",
+       [] {
+         Sample sample;
+         AttentionSpec plain;
+         const Attention attention = Engine(sample.options).compile(plain).value();
+         const BlockMaskOptions wanted{.batch = 1 << 20, .q_len = 1 << 30, .kv_len = 1 << 30, .q_block = 1 << 30};
+         return attention.count_allowed(wanted).diagnostics();
+       }},
       making("head-groups", "create_block_mask: error: q has 4 heads, which is not a multiple of the 3 heads of k and v\n",
              {.heads = 4, .kv_heads = 3, .q_len = 10, .kv_len = 10}),
   };

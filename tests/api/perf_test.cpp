@@ -179,6 +179,27 @@ TEST_F(Perf, AFileThatCannotBeWrittenIsAnError) {
               "cannot write /tmp/perf-[0-9]+.map: Is a directory");
 }
 
+// Another name of somebody's file, or a pipe, under the name of the dump: an error, and the file is as it was.
+TEST_F(Perf, WhatIsNotThisProcessesOwnIsNotTouched) {
+  const auto compile = [](const char* in_the_way) {
+    const std::string path = file_of_this_process("jit-", ".dump"), other = path + ".other";
+    ::unlink(path.c_str());
+    std::ofstream(other) << "precious";
+    if (std::string_view(in_the_way) == "link") ::link(other.c_str(), path.c_str());
+    if (std::string_view(in_the_way) == "symlink") ::symlink(other.c_str(), path.c_str());
+    if (std::string_view(in_the_way) == "pipe") ::mkfifo(path.c_str(), 0600);
+    const auto result = Engine(with_perf("jitdump")).compile(pattern("score = score", "plain.flex"));
+    std::string left;
+    std::ifstream(other) >> left;
+    ::unlink(path.c_str());
+    ::unlink(other.c_str());
+    std::_Exit(!result && result.diagnostics()[0].kind == "system" && left == "precious" ? 2 : 1);
+  };
+  for (const char* in_the_way : {"link", "symlink", "pipe"}) {
+    EXPECT_EXIT(compile(in_the_way), testing::ExitedWithCode(2), "") << in_the_way;
+  }
+}
+
 template <typename T>
 T take(std::string_view& bytes) {
   T value{};

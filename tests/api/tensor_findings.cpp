@@ -1,4 +1,6 @@
 // What can be wrong with q, k, v, out and lse.
+#include <limits>
+
 #include "finding_cases.h"
 
 namespace flexjit::test {
@@ -116,6 +118,13 @@ std::vector<FindingCase> tensor_cases() {
              [](Sample& s) { s.args.k.shape[1] = s.args.v.shape[1] = 3; }),
       broken("head-groups", "run: error: q has 4 heads, which is not a multiple of the 0 heads of k and v\n",
              [](Sample& s) { s.args.k.shape[1] = s.args.v.shape[1] = 0; }),
+      broken("reach",
+             "run: error: the elements of k lie more than 72057594037927936 bytes apart; its strides cannot be right\n",
+             [](Sample& s) { s.args.k.strides[0] = std::int64_t{1} << 55; }),
+      // Every size that does not fit is seen, whatever a product of them wraps to.
+      broken("reach",
+             "run: error: the elements of k lie more than 72057594037927936 bytes apart; its strides cannot be right\n",
+             [](Sample& s) { s.args.k.strides = {std::numeric_limits<std::int64_t>::min(), 1 << 20, 8, 1}; }),
   };
   for (FindingCase& one : layout_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : merge_cases()) cases.push_back(std::move(one));

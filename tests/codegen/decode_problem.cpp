@@ -118,7 +118,7 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
     undecided = BlockMask::from_kinds(shape, std::vector<BlockKind>{BlockKind::kPartial}).value();
     mask = &*undecided;
   }
-  return runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch, mask, {.threads = threads});
+  return runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch, {mask}, {.threads = threads});
 }
 
 void DecodeProblem::expect_row(const DecodePattern& pattern, int b, int h, int query, Expected& expected) const {

@@ -113,6 +113,26 @@ TEST(Launch, PackedMemoryIsBoundedByWaves) {
   expect_exact(problem);
 }
 
+// More tiles of one pair than a wave may have.
+TEST(Launch, APairOfVeryManyHeadsIsSeveralWaves) {
+  Problem problem({1, 150000, 1, 1, 20, 8, 8}, true);
+  problem.run(nullptr, 2);
+  EXPECT_EQ(problem.state.attended_items, 150000);
+  EXPECT_EQ(problem.state.packed_columns, 3 * 20) << "once a wave";
+  expect_exact(problem);
+}
+
+TEST(Launch, PackedMemoryBeginsWithWhatIsVisited) {
+  const Allowed recent = [](int, int, int, int kv) { return kv >= 39990; };
+  const BlockMask mask = brute_force_mask({1, 1, 3, 40000, 128, 64}, recent);
+  for (const bool packs_v : {false, true}) {
+    Problem problem({2, 2, 2, 3, 40000, 8, 8}, packs_v);
+    problem.state.allowed = recent;
+    problem.run(&mask, 1);
+    expect_exact(problem);
+  }
+}
+
 TEST(Launch, OnlyVisitedKeysArePacked) {
   const Allowed recent = [](int, int, int, int kv) { return kv >= 4990; };
   const BlockMask mask = brute_force_mask({1, 1, 1, 5000, 128, 128}, recent);

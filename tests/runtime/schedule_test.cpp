@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
+#include <set>
 #include <tuple>
 
 #include "../mask/brute_force.h"
@@ -31,6 +33,63 @@ constexpr WorkShape kMaskedShape{
 BlockMask mask_by_head() {
   const auto allowed = [](int, int h, int q, int kv) { return q >= kv && q - kv < 3 + 18 * h; };
   return testing::brute_force_mask({1, 6, 100, 90, 20, 15}, allowed);
+}
+
+// Every panel of a pair that a tile of it visits, once, and no other.
+void expect_packs_are_what_is_visited(const Schedule& schedule, std::int32_t panel) {
+  std::map<std::int64_t, std::set<std::int32_t>> visited, packed;  // panels by pair
+  for (const Item& item : schedule.items()) {
+    for (const plan::SpanArg& span : schedule.spans(item)) {
+      for (std::int32_t kv = span.begin; kv < span.end; ++kv) visited[item.pair].insert(kv / panel);
+    }
+  }
+  for (const PackItem& pack : schedule.packs()) {
+    EXPECT_EQ(pack.columns.begin % panel, 0);
+    EXPECT_LT(pack.columns.begin, pack.columns.end);
+    for (std::int32_t kv = pack.columns.begin; kv < pack.columns.end; kv += panel) {
+      EXPECT_TRUE(packed[pack.pair].insert(kv / panel).second) << "twice: " << kv;
+    }
+  }
+  EXPECT_EQ(packed, visited);
+}
+
+TEST(Schedule, OnlyVisitedPanelsArePacked) {
+  const auto scattered = [](int b, int h, int q, int kv) {
+    return (kv / 37 + h / 2 + b) % 9 == 0 || (q > 60 && kv / 100 == 13);
+  };
+  const WorkShape shape{
+      .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 80, .kv_len = 2000, .q_tile = 16, .q_block = 40, .panel = 8};
+  for (const int heads : {1, 4}) {
+    const BlockMask mask = testing::brute_force_mask({2, heads, 80, 2000, 40, 20}, scattered);
+    Schedule schedule;
+    schedule.start(shape, &mask);
+    for (const Wave& wave : {Wave{0, 4}, Wave{1, 2}, Wave{2, 3, 1, 2}}) {
+      schedule.plan(wave);
+      expect_packs_are_what_is_visited(schedule, shape.panel);
+    }
+  }
+}
+
+TEST(Schedule, AWaveOfSomeHeadsOfAPair) {
+  const BlockMask mask = mask_by_head();
+  Schedule whole, some;
+  whole.start(kMaskedShape, &mask);
+  some.start(kMaskedShape, &mask);
+  whole.plan({4, 5});
+  std::vector<Item> expected(whole.items().begin(), whole.items().end()), found;
+  for (std::int32_t head = 0; head < 2; ++head) {
+    some.plan({4, 5, head, head + 1});
+    for (const Item& item : some.items()) {
+      EXPECT_EQ(item.h, 2 + head);
+      const auto spans = some.spans(item);
+      const auto& same = *std::ranges::find(expected, item.index, &Item::index);
+      EXPECT_EQ(columns_of(spans), columns_of(whole.spans(same)));
+      found.push_back(item);
+    }
+  }
+  std::ranges::sort(expected, {}, &Item::index);
+  std::ranges::sort(found, {}, &Item::index);
+  EXPECT_TRUE(std::ranges::equal(found, expected, {}, &Item::index, &Item::index));
 }
 
 TEST(Schedule, EveryTileOfEveryHeadOnce) {
@@ -122,6 +181,7 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
       }
       EXPECT_EQ(schedule.reach(pair).begin, least);
       EXPECT_EQ(schedule.reach(pair).end, most);
+      expect_packs_are_what_is_visited(schedule, kShape.panel);
     }
   }
 }

@@ -115,5 +115,34 @@ RC_GTEST_PROP(Spans, EqualALookAtEveryColumn, ()) {
   RC_ASSERT(spans_of(&mask, shape.kv_len, panel, rows) == joined(columns_by_looking(mask, panel, rows)));
 }
 
+RC_GTEST_PROP(Spans, UnitedAreTheColumnsOfEither, ()) {
+  constexpr int kLength = 200;
+  const auto random_spans = [] {
+    std::vector<plan::SpanArg> spans;
+    for (int at = *rc::gen::inRange(0, 60); at < kLength;) {
+      const int end = std::min(kLength, at + *rc::gen::inRange(1, 70));
+      spans.push_back({at, end, *rc::gen::inRange(0, 2)});
+      at = end + (*rc::gen::inRange(0, 2) == 0 ? 0 : *rc::gen::inRange(1, 50));
+    }
+    return spans;
+  };
+  const std::vector<plan::SpanArg> a = random_spans(), b = random_spans();
+  // 0: not visited, 1: masked, 2: all allowed.
+  const auto columns_of = [](const std::vector<plan::SpanArg>& spans) {
+    std::vector<int> columns(kLength, 0);
+    for (const plan::SpanArg& span : spans)
+      std::fill(columns.begin() + span.begin, columns.begin() + span.end, span.masked != 0 ? 1 : 2);
+    return columns;
+  };
+  std::vector<plan::SpanArg> united = {{-8, -4, 0}};
+  runtime::unite_spans(a, b, united);
+  const std::vector<int> in_a = columns_of(a), in_b = columns_of(b), in_both = columns_of(united);
+  for (std::size_t i = 0; i < kLength; ++i) RC_ASSERT(in_both[i] == (in_a[i] == in_b[i] ? in_a[i] : 1));
+  for (std::size_t i = 1; i < united.size(); ++i) {
+    RC_ASSERT(united[i - 1].end < united[i].begin ||
+              (united[i - 1].end == united[i].begin && united[i - 1].masked != united[i].masked));
+  }
+}
+
 }  // namespace
 }  // namespace flexjit

@@ -34,6 +34,15 @@ TEST(Workspace, IsAlignedAndOnlyGrows) {
   EXPECT_EQ(buffer.bytes(), 101U);
 }
 
+TEST(Workspace, ALargeBufferTakesMemoryWhereItIsTouched) {
+  AlignedBuffer buffer;
+  buffer.reserve(std::size_t{1} << 40);
+  for (std::size_t at = 0; at < buffer.bytes(); at += std::size_t{1} << 36) buffer.data()[at] = std::byte{7};
+  EXPECT_EQ(buffer.data()[std::size_t{5} << 36], std::byte{7});
+  buffer.release();
+  EXPECT_EQ(buffer.bytes(), 0U);
+}
+
 TEST(Workspace, PoolKeepsABoundedNumber) {
   WorkspacePool pool;
   {

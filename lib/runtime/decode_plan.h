@@ -1,0 +1,108 @@
+// Sizes and a block mask of a decode launch -> what its threads do, wave by wave: items, each some rows that share a kv head
+// against one split of the keys that they visit. Rows that visit other keys are other items, so that any mask can be decoded.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "flexjit/block_mask.h"
+#include "plan/kernel_abi.h"
+#include "runtime/schedule.h"
+#include "runtime/spans.h"
+
+namespace flexjit::runtime {
+
+// Whose word a block mask is.
+enum class MaskOrigin : std::uint8_t {
+  kGiven,    // the caller's: no row may visit what it leaves out
+  kDerived,  // from the mask that the kernel applies itself, so that a row may visit what another one needs
+};
+
+// What the plan depends on; all counts at least 1 except kv_len. Rows of a pair are numbered as in plan::DecodeArg.
+struct DecodeWork {
+  std::int32_t batch = 0, kv_heads = 0, group = 0, q_len = 0, kv_len = 0;
+  std::int32_t q_tile = 0, strip = 0;  // of the kernel
+  std::int64_t row_floats = 0;         // of the state of one row
+  const BlockMask* mask = nullptr;     // null: every pair is allowed
+  MaskOrigin origin = MaskOrigin::kGiven;
+
+  std::int64_t rows() const { return std::int64_t{group} * q_len; }
+  std::int64_t chunks_per_pair() const { return (rows() + q_tile - 1) / q_tile; }
+  // Pieces of at most q_tile rows, by pair, then by row.
+  std::int64_t chunks() const { return std::int64_t{batch} * kv_heads * chunks_per_pair(); }
+  // Depends on kv_len alone, so that a sequence gets the same bits in every batch.
+  std::int64_t keys_per_split() const;
+  std::int64_t most_splits() const;
+  // Whether all rows of one b visit the same keys.
+  bool one_plane() const;
+};
+
+struct DecodeRows {
+  std::int32_t b = 0, kv_head = 0;
+  std::int64_t begin = 0;
+  std::int32_t count = 0;
+};
+
+struct DecodeItem {
+  DecodeRows rows;
+  std::int64_t split = 0;
+  std::size_t spans_begin = 0, spans_end = 0;
+  std::int64_t state = 0;  // where it begins in the memory of states, in floats
+};
+
+// Reusable over the waves of one launch.
+class DecodePlan {
+ public:
+  explicit DecodePlan(const DecodeWork& work);
+
+  // Chunks [wave.begin, wave.end).
+  void plan(const Wave& wave);
+  // How many chunks a wave may have so that neither states nor plan grow large; at least 1.
+  std::int64_t chunks_per_wave() const;
+
+  DecodeRows rows_of(std::int64_t chunk) const;
+  // By chunk, then by split, then by row: what reads the same keys follows each other.
+  std::span<const DecodeItem> items() const { return items_; }
+  std::span<const DecodeItem> items_of(std::int64_t chunk) const;
+  std::span<const plan::SpanArg> spans(const DecodeItem& item) const;
+  std::int64_t state_floats() const { return state_floats_; }
+
+ private:
+  // Rows that visit the same keys, visited_[begin, end).
+  struct Part {
+    std::int64_t row = 0;
+    std::int32_t count = 0;
+    std::size_t begin = 0, end = 0;
+  };
+  // spans_[begin, end) are those of one part in split `index`.
+  struct Split {
+    std::int64_t index = 0;
+    std::size_t begin = 0, end = 0;
+  };
+
+  std::int64_t plane_of(const DecodeRows& rows) const;
+  std::int64_t state_of(std::int32_t rows) const;
+  void add_chunk(const DecodeRows& rows);
+  void find_parts(const DecodeRows& rows);
+  void unite_parts();
+  void cut(const Part& part);
+  void add_items(const DecodeRows& rows, const Part& part);
+
+  const DecodeWork work_;
+  const std::int64_t keys_;
+  const bool one_plane_;
+  SpanMaker maker_;
+  Wave wave_;
+  std::int64_t cut_plane_ = -1;                  // of splits_, where rows of one plane share them
+  std::vector<plan::SpanArg> visited_, united_;  // of the chunk in progress
+  std::vector<Part> parts_;                      // likewise
+  std::vector<Split> splits_;                    // of the part that was cut last
+  std::vector<plan::SpanArg> spans_;             // of all items
+  std::vector<DecodeItem> items_;
+  std::vector<std::size_t> first_item_;  // by chunk of the wave, and the end
+  std::int64_t state_floats_ = 0;
+};
+
+}  // namespace flexjit::runtime
