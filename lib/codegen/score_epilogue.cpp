@@ -89,7 +89,7 @@ void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> sc
     load_values(scope, Level::kColumn, column);
     load_diagonal_values(scope, at.row, column);
     const Float score = modified_score(scope, scores[j]);
-    if (hoisting_.checks_elements) emit_fault_checks(scope, at.row, hoisting_.in_score);
+    if (hoisting_.checks_elements) emit_fault_checks(scope, at.row, hoisting_.in_score, e_.constant_bool(true));
     e_.store(score.value, e_.at_real(at.scores, offset), vector_bytes());
     max = max ? e_.max(score, max) : score;
   }
@@ -118,8 +118,8 @@ void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& 
   });
 }
 
-// allowed = span.begin <= kv_idx < span.end && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes
-// first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
+// allowed = span.begin <= kv_idx < span.end && (mask_mod || !masked); s = allowed ? score_mod(s) : -inf; running maximum. The
+// mask comes first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
 Bool ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column) {
   Scope scope = of_columns;
   load_values(scope, Level::kRow, row);
@@ -129,33 +129,34 @@ Bool ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_col
   const Int columns = e_.add(e_.narrow(e_.add(tile.kv, column)), e_.lane_numbers());
   const Bool inside = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, columns, tile.begin),
                                      e_.compare(llvm::CmpInst::ICMP_SLT, columns, tile.end));
-  const Bool allowed = emit_mask(scope, row, inside);
+  const Bool allowed = emit_mask(tile, scope, row, inside);
   scope.active = allowed;
   score = modified_score(scope, score);
-  emit_fault_checks(scope, row, hoisting_.in_score);
+  emit_fault_checks(scope, row, hoisting_.in_score, e_.constant_bool(true));
   score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
   e_.store(score.value, address, vector_bytes());
   emit_running_max(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), score);
   return allowed;
 }
 
-Bool ForwardEmitter::emit_mask(Scope& scope, Index row, Bool inside) {
+// Where the mask does not decide, what it alone reads is no fault.
+Bool ForwardEmitter::emit_mask(const KeyTile& tile, Scope& scope, Index row, Bool inside) {
   const Id root = key_.program.mask();
   if (!root.valid()) return inside;
   scope.active = inside;
   expressions_->evaluate(scope, Level::kElement, hoisting_.in_mask);
-  emit_fault_checks(scope, row, hoisting_.in_mask);
-  return e_.logical_and(inside, Bool{scope.value[root.index]});
+  emit_fault_checks(scope, row, hoisting_.in_mask, tile.masked);
+  return e_.logical_and(inside, e_.logical_or(Bool{scope.value[root.index]}, e_.logical_not(tile.masked)));
 }
 
-// for each checked read of the wanted nodes: if (any active lane is out of range && row < q_count) report it
+// for each checked read of the wanted nodes: if (any active lane is out of range && row < q_count && counts) report it
 // The rows that pad the last micro-tile find nothing in the tables of diagonals.
-void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted) {
+void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted, Bool counts) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
     if (!wanted[i] || scope.flag[i] == nullptr) continue;
     const Bool faulty = expressions_->faulty_lanes(scope, Id{i});
     const Bool is_real{e_.ir().CreateICmpSLT(row.value, item_.q_count.value)};
-    e_.if_then("fault", e_.logical_and(e_.any(faulty), is_real),
+    e_.if_then("fault", e_.logical_and(e_.any(faulty), e_.logical_and(is_real, counts)),
                [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
   }
 }

@@ -15,7 +15,7 @@
 namespace flexjit::plan {
 
 // Raised with every change of emitted code or of kernel_abi.h, so that no stored kernel outlives its meaning.
-inline constexpr std::uint32_t kCodegenVersion = 3;
+inline constexpr std::uint32_t kCodegenVersion = 4;
 
 // Tiles in elements. A panel is one vector of key columns; a strip is the columns of one micro-tile, micro_vectors panels.
 struct Tiling {

@@ -84,9 +84,9 @@ class Decode {
   std::int64_t items_per_pair() const {
     return divide_up(rows_, kernel_.layout.q_tile) * std::max<std::int64_t>(divide_up(launch_.kv_len, keys_), 1);
   }
-  // Floats of the state of one item: o, then max and sum of each row.
+  // Floats of the state of one item: o, then max, sum and scale of each row.
   std::int64_t state_floats() const {
-    return round_up(std::int64_t{item_rows()} * (kernel_.layout.v_padded + 2), kAlignment / sizeof(float));
+    return round_up(std::int64_t{item_rows()} * (kernel_.layout.v_padded + 3), kAlignment / sizeof(float));
   }
   std::int32_t item_rows() const { return std::min(rows_, kernel_.layout.q_tile); }
   float* state_of(const Workspace& workspace, std::size_t item) const {
@@ -131,7 +131,7 @@ void Decode::make_splits(std::int32_t b, std::int32_t kv_head) {
       const std::int64_t end = std::min<std::int64_t>(span.end, (split + 1) * keys_);
       if (split != current) splits_.push_back({spans_.size(), spans_.size()});
       current = split;
-      spans_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), span.masked});
+      spans_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), span.kind});
       splits_.back().end = spans_.size();
       begin = end;
     }
@@ -173,6 +173,7 @@ void Decode::attend(Workspace& workspace, std::size_t index, int thread) const {
   arg.o = state_of(workspace, index);
   arg.max = arg.o + std::int64_t{item_rows()} * kernel_.layout.v_padded;
   arg.sum = arg.max + item_rows();
+  arg.scale = arg.sum + item_rows();
   arg.scratch = workspace.scratch.data() + thread * round_up(kernel_.layout.scratch_bytes, kAlignment);
   arg.fault = &record.fault;
   traced(workers_.trace, [&] { kernel_.decode(&arg); }, [&] { return event_of(arg, thread); });
@@ -199,7 +200,8 @@ void Decode::merge_pair(const Workspace& workspace, std::int64_t pair, std::span
       if (local < 0 || local >= item.row_count) continue;
       const float* o = state_of(workspace, static_cast<std::size_t>(&item - items_.data()));
       const float* max = o + std::int64_t{item_rows()} * kernel_.layout.v_padded;
-      merging.states.push_back({o + local * kernel_.layout.v_padded, DType::kF32, max[local], max[item_rows() + local]});
+      const float *sum = max + item_rows(), *scale = sum + item_rows();
+      merging.states.push_back({o + local * kernel_.layout.v_padded, DType::kF32, max[local], sum[local], scale[local]});
     }
     write_row(b, first_head + row / launch_.q_len, row % launch_.q_len, merging);
   }

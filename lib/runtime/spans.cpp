@@ -1,5 +1,6 @@
 // The partial and the full blocks of one block row, merged in ascending order, joined to runs of columns that are all allowed
-// or not. The whole panels of an allowed run need no mask; its ragged ends and every other run are masked, with exact bounds.
+// or not. The whole panels of an allowed run need nothing else; its ragged ends and every other run have exact bounds.
+// An allowed run never asks the mask: what a full block of a given block mask allows is the caller's word.
 #include "runtime/spans.h"
 
 #include <algorithm>
@@ -38,21 +39,21 @@ void SpanMaker::append(const TileRows& rows, std::vector<plan::SpanArg>& spans) 
 void SpanMaker::append_run(std::int64_t begin, std::int64_t end, bool all_allowed) {
   const std::int64_t inner_begin = (begin + panel_ - 1) / panel_ * panel_, inner_end = end / panel_ * panel_;
   if (!all_allowed || inner_begin >= inner_end) {
-    append_span(begin, end, 1);
+    append_span(begin, end, all_allowed ? plan::SpanKind::kCut : plan::SpanKind::kMasked);
     return;
   }
-  append_span(begin, inner_begin, 1);
-  append_span(inner_begin, inner_end, 0);
-  append_span(inner_end, end, 1);
+  append_span(begin, inner_begin, plan::SpanKind::kCut);
+  append_span(inner_begin, inner_end, plan::SpanKind::kWhole);
+  append_span(inner_end, end, plan::SpanKind::kCut);
 }
 
-void SpanMaker::append_span(std::int64_t begin, std::int64_t end, std::int32_t masked) {
+void SpanMaker::append_span(std::int64_t begin, std::int64_t end, plan::SpanKind kind) {
   if (begin >= end) return;
   plan::SpanArg* last = spans_->size() > first_span_ ? &spans_->back() : nullptr;
-  if (last != nullptr && last->end == begin && last->masked == masked) {
+  if (last != nullptr && last->end == begin && last->kind == kind) {
     last->end = static_cast<std::int32_t>(end);
   } else {
-    spans_->push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), masked});
+    spans_->push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), kind});
   }
 }
 
