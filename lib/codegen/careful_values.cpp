@@ -26,7 +26,7 @@ void ForwardEmitter::emit_careful_values(const KeyTile& tile) {
 // for (c = begin; c < end; c += lanes) S[row][c..] = S[row][c..] takes part ? its weight : kNoPart, as reals
 void ForwardEmitter::emit_careful_weights(Index group, Index row) {
   const auto of_row = [&](std::int64_t section) { return e_.load_real(real_at(section, row, 1, e_.index(0))); };
-  const Float base = is_softmax() ? shift_of(of_row(scratch_.row_max)) : Float{};
+  const Float base = is_softmax() ? e_.neg(shift_of(of_row(scratch_.row_max))) : Float{};
   const Float least = is_softmax() ? of_row(scratch_.least) : Float{};
   e_.for_range("careful_weights", visit_field(group, offsetof(plan::Visit, begin)),
                visit_field(group, offsetof(plan::Visit, end)), e_.index(e_.lanes()), [&](Index column) {

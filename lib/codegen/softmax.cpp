@@ -25,7 +25,7 @@ void ForwardEmitter::emit_softmax() {
 }
 
 // For lanes rows at once: max = reduce(max_lanes[r]); shift = shift_of(max);
-// rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = shift;
+// rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -shift;
 void ForwardEmitter::emit_row_maxima(Index first_row) {
   const SourceScope part = e_.part(plan::Part::kMaxima);
   llvm::SmallVector<Float, 16> lanes_of_rows;
@@ -42,7 +42,7 @@ void ForwardEmitter::emit_row_maxima(Index first_row) {
   };
   store(emit_exp2_fast(e_, e_.mul(e_.sub(old, shift), units_.exponent)), scratch_.rescale);
   store(max, scratch_.row_max);
-  store(shift, scratch_.base);
+  store(e_.neg(shift), scratch_.base);
 }
 
 // max == -inf ? 0 : max: a row without any key keeps weights 2^(-inf) = 0
@@ -51,9 +51,10 @@ Float ForwardEmitter::shift_of(Float max) {
   return e_.select(e_.compare(FloatOrder::kEq, max, lowest), e_.real(0.0), max);
 }
 
-// Softmax: exponent * (score - base), the log2 of a weight. Sigmoid: -exponent * score.
+// Softmax: exponent * (score + base), the log2 of a weight. Sigmoid: -exponent * score. Scores are added to, so that their
+// loads fold into the addition.
 Float ForwardEmitter::exponent_of(Float score, Float base) {
-  return is_softmax() ? e_.mul(e_.sub(score, base), units_.exponent) : e_.mul(score, e_.neg(units_.exponent));
+  return is_softmax() ? e_.mul(e_.add(score, base), units_.exponent) : e_.mul(score, e_.neg(units_.exponent));
 }
 
 // Softmax: 2^x. Sigmoid: 1 / (1 + 2^x).

@@ -24,7 +24,7 @@ struct ScratchLayout {
   std::int64_t max_lanes = 0;      // [q_tile][lanes], running maximum of each lane
   std::int64_t sum_lanes = 0;      // [q_tile][lanes], running sum of each lane
   std::int64_t row_max = 0;        // [q_tile], the maximum that o and sum_lanes are relative to
-  std::int64_t base = 0;           // [q_tile], what exponents of the current key tile are relative to
+  std::int64_t base = 0;           // [q_tile], what is added to the scores of the current key tile
   std::int64_t rescale = 0;        // [q_tile], factor of o and sum_lanes in the current key tile
   std::int64_t least = 0;          // [q_tile], log2 of a weight below which a key takes no part in the careful pass
   std::int64_t unsettled = 0;      // [q_tile], int32: 0 where the output is written for good

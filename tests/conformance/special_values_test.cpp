@@ -41,7 +41,7 @@ struct Rows {
   std::int32_t q_len, kv_len;
 };
 // Few rows and many keys go to the decode nest; splits and tiles end inside.
-constexpr Rows kRows[] = {{1, 300}, {3, 1100}, {64, 300}, {70, 90}};
+constexpr Rows kRows[] = {{1, 300}, {3, 1100}, {64, 170}};
 
 Shape shape_of(const Rows& rows) {
   return {.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = rows.q_len, .kv_len = rows.kv_len, .head_dim = 16, .v_head_dim = 9};
@@ -110,16 +110,15 @@ TEST_P(SpecialValuesOn, WhatNoRowAllowsTakesNoPart) {
     for (const Rows& rows : kRows) {
       for (const MaskCase& mask : kMasks) {
         const Shape shape = shape_of(rows);
-        for (const double value : {kNan, kInf, -kInf}) {
-          SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", " + mask.text + ", " + std::to_string(value));
-          TypedTensors tensors(shape, {dtype, dtype, dtype});
-          for (std::int32_t kv = 0; kv < rows.kv_len; ++kv) {
-            if (is_seen(mask, rows, kv)) continue;
-            fill_key(tensors.v, kv, shape.value_dim(), value);
-            fill_key(tensors.k, kv, shape.head_dim, value);
-          }
-          expect(spec_for(shape, dtype, mask.text), tensors, {.mask = mask.allows}, {});
+        SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", " + mask.text);
+        TypedTensors tensors(shape, {dtype, dtype, dtype});
+        for (std::int32_t kv = 0; kv < rows.kv_len; ++kv) {
+          if (is_seen(mask, rows, kv)) continue;
+          const double value = kv % 3 == 0 ? kNan : kv % 3 == 1 ? kInf : -kInf;
+          fill_key(tensors.v, kv, shape.value_dim(), value);
+          fill_key(tensors.k, kv, shape.head_dim, value);
         }
+        expect(spec_for(shape, dtype, mask.text), tensors, {.mask = mask.allows}, {});
       }
     }
   }
