@@ -18,14 +18,15 @@ class RowPattern {
   RowPattern(const ir::Program& program, const Call& call)
       : interpreter_(program, call.bound.environment), mask_(call.block_mask), kv_len_(call.shape.kv_len) {}
 
-  // `scores` are those of all keys; -inf where the pattern's mask or the call's block mask masks. False: there is a fault.
+  // `scores` are those of all keys; -inf where the call's block mask masks, or, in its partial blocks, the pattern's mask.
+  // False: there is a fault.
   bool apply(const runtime::ReferenceRow& row, std::span<double> scores);
   const std::optional<ir::ReadFault>& fault() const { return fault_; }
 
  private:
   std::int32_t segment_end(std::int32_t begin) const;
-  bool is_empty(const ir::RowRange& range) const;
-  bool apply_segment(const ir::RowRange& range, std::span<double> scores);
+  BlockKind kind_of(const ir::RowRange& range) const;
+  bool apply_segment(const ir::RowRange& range, BlockKind kind, std::span<double> scores);
 
   ir::Interpreter interpreter_;
   const BlockMask* mask_;

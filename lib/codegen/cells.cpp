@@ -3,6 +3,8 @@
 
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include <limits>
+
 namespace flexjit::codegen {
 namespace {
 
@@ -37,24 +39,41 @@ Float multiply_add(Emitter& e, Cells a, Cells b, Float sum) {
   return {e.ir().CreateIntrinsic(llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512, {}, {sum.value, a.value, b.value})};
 }
 
-void copy_pairs(Emitter& e, const PairRow& row, Bool negate) {
-  const Int signs = e.select(negate, e.constant_int(static_cast<std::int32_t>(0x80008000)), e.constant_int(0));
+// A scale of 0, or one below the normal numbers, counts as the least of them: masked scores must vanish whatever the scale.
+SplitScale split_scale(Emitter& e, Float scale) {
+  const Float magnitude = e.max(e.abs(scale), e.constant(std::numeric_limits<float>::min()));
+  const Float one = e.constant(1.0F);
+  const Float below = e.bits_as_float(e.bit_and(e.bits_as_int(magnitude), e.constant_int(0x7f800000)));
+  const Float power = e.min(below, one);
+  const Bool negative = e.compare(FloatOrder::kLt, scale, e.constant(0.0F));
+  return {e.select(negative, e.neg(power), power), e.div(magnitude, power)};
+}
+
+Int scale_pairs(Emitter& e, Int pairs, Float power) {
+  const Int upper = e.constant_int(static_cast<std::int32_t>(0xffff0000));
+  const auto scaled = [&](Int half) { return e.bits_as_int(e.mul(e.bits_as_float(half), power)); };
+  const Int first = scaled(e.shl(pairs, e.constant_int(16))), second = scaled(e.bit_and(pairs, upper));
+  const Int lower{e.ir().CreateLShr(first.value, std::uint64_t{16})};
+  return e.bit_or(lower, e.bit_and(second, upper));
+}
+
+void copy_pairs(Emitter& e, const PairRow& row, Float power) {
   const std::int64_t pairs = row.count / 2;
   const std::int64_t whole = pairs / e.lanes() * e.lanes();
   auto& ir = e.ir();
   auto* vector = llvm::FixedVectorType::get(ir.getInt32Ty(), static_cast<unsigned>(e.lanes()));
   e.for_range("pairs.vector", e.index(0), e.index(whole), e.index(e.lanes()), [&](Index i) {
     const Int loaded{ir.CreateAlignedLoad(vector, e.at(row.source, i).value, llvm::Align(2))};
-    e.store(e.bit_xor(loaded, signs).value, e.at(row.target, i));
+    e.store(scale_pairs(e, loaded, power).value, e.at(row.target, i));
   });
   e.for_range("pairs.tail", e.index(whole), e.index(pairs), e.index(1), [&](Index i) {
     const Int loaded{ir.CreateAlignedLoad(ir.getInt32Ty(), e.at(row.source, i).value, llvm::Align(2))};
-    e.store(e.bit_xor(loaded, signs).value, e.at(row.target, i));
+    e.store(scale_pairs(e, loaded, power).value, e.at(row.target, i));
   });
   if (row.count % 2 == 0) return;
   auto* last = ir.CreateAlignedLoad(ir.getInt16Ty(), e.at(row.source, e.index(pairs)).value, llvm::Align(2));
   const Int alone{ir.CreateZExt(last, ir.getInt32Ty())};
-  e.store(e.bit_xor(alone, e.bit_and(signs, e.constant_int(0xffff))).value, e.at(row.target, e.index(pairs)));
+  e.store(scale_pairs(e, alone, power).value, e.at(row.target, e.index(pairs)));
 }
 
 void store_as_cells(Emitter& e, llvm::ArrayRef<Float> vectors, Ptr address) {

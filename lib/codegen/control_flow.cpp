@@ -61,6 +61,20 @@ void Emitter::for_range(llvm::StringRef name, Index lo, Index hi, Index step, ll
   });
 }
 
+void Emitter::repeat(llvm::StringRef name, llvm::function_ref<Bool(Bool again)> body) {
+  auto* entry = builder_.GetInsertBlock();
+  auto* loop = llvm::BasicBlock::Create(module_.getContext(), name, entry->getParent());
+  auto* exit = llvm::BasicBlock::Create(module_.getContext(), name + ".end", entry->getParent());
+  builder_.CreateBr(loop);
+  builder_.SetInsertPoint(loop);
+  auto* again = builder_.CreatePHI(builder_.getInt1Ty(), 2, name + ".again");
+  again->addIncoming(builder_.getFalse(), entry);
+  const Bool next = body(Bool{again});
+  again->addIncoming(next.value, builder_.GetInsertBlock());
+  keep_as_written(builder_.CreateCondBr(next.value, loop, exit));
+  builder_.SetInsertPoint(exit);
+}
+
 void Emitter::if_then(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then) {
   if_else(name, condition, then, [] {});
 }

@@ -19,18 +19,29 @@ DecodeEmitter::DecodeEmitter(Emitter& e, const plan::KernelKey& key)
       hoisting_(plan::hoist(key.program, key.nest)),
       pairs_(plan::arithmetic_of(key.types, key.target) == plan::Arithmetic::kBF16) {}
 
-// for (s = 0; s < arg->span_count; ++s)
-//   for (kv = spans[s].begin rounded down to a step; kv < spans[s].end; kv += kv_tile)
-//     key_step({kv, max(kv, spans[s].begin), min(kv + kv_tile, spans[s].end)});
+// careful = false; do { spans; careful = state; } while (careful);
 void DecodeEmitter::emit() {
   const Ptr arg = e_.begin_function("decode", "item");
   const SourceScope setup = e_.part(plan::Part::kSetup);
   load_item(arg);
+  if (pairs_) scale_ = split_scale(e_, item_.launch.scale);
   expressions_.emplace(e_, key_.program, hoisting_, item_.launch);
   uniform_ = expressions_->uniform_scope(item_.indices);
   emit_query_rows();
   emit_initial_state();
   emit_row_values();
+  e_.repeat("pass", [&](Bool again) {
+    careful_ = again;
+    emit_spans(arg);
+    return emit_state();
+  });
+  e_.end_function();
+}
+
+// for (s = 0; s < arg->span_count; ++s)
+//   for (kv = spans[s].begin rounded down to a step; kv < spans[s].end; kv += kv_tile)
+//     key_step({kv, max(kv, spans[s].begin), min(kv + kv_tile, spans[s].end)});
+void DecodeEmitter::emit_spans(Ptr arg) {
   const Index span_count = e_.widen(e_.load_int(e_.at_byte(arg, offsetof(DecodeArg, span_count)), "span_count"));
   const Ptr spans = e_.load_pointer(e_.at_byte(arg, offsetof(DecodeArg, spans)), "spans");
   const SourceScope loops = e_.part(plan::Part::kLoops);
@@ -38,17 +49,16 @@ void DecodeEmitter::emit() {
     const Ptr span = e_.at(spans, e_.mul(s, e_.index(sizeof(plan::SpanArg) / 4)));
     const Int begin = e_.load_int(span, "span.begin");
     const Index end = e_.widen(e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, end)), "span.end"));
-    const Int masked = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, masked)), "span.masked");
+    const Int kind = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, kind)), "span.kind");
     const Index step = e_.index(key_.tiling.kv_tile);
     const Index first = e_.widen(begin);
-    const Bool is_masked = e_.compare(llvm::CmpInst::ICMP_NE, masked, e_.constant_int(0));
+    const Bool is_masked =
+        e_.compare(llvm::CmpInst::ICMP_EQ, kind, e_.constant_int(static_cast<std::int32_t>(plan::SpanKind::kMasked)));
     e_.for_range("key_step", e_.widen(e_.bit_and(begin, e_.constant_int(-key_.tiling.kv_tile))), end, step, [&](Index kv) {
       const Index from{e_.ir().CreateBinaryIntrinsic(llvm::Intrinsic::smax, kv.value, first.value)};
       emit_key_step({kv, from, e_.min(e_.add(kv, step), end), is_masked});
     });
   });
-  emit_sums();
-  e_.end_function();
 }
 
 void DecodeEmitter::load_item(Ptr arg) {
@@ -70,6 +80,7 @@ void DecodeEmitter::load_item(Ptr arg) {
   item_.o = pointer_at(offsetof(DecodeArg, o), "o");
   item_.max = pointer_at(offsetof(DecodeArg, max), "max");
   item_.sum = pointer_at(offsetof(DecodeArg, sum), "sum");
+  item_.scale = pointer_at(offsetof(DecodeArg, scale), "scale");
   item_.fault = pointer_at(offsetof(DecodeArg, fault), "fault");
   scratch_base_ = pointer_at(offsetof(DecodeArg, scratch), "scratch");
 }
@@ -78,7 +89,7 @@ void DecodeEmitter::emit_key_step(const Step& step) {
   emit_column_values(step.kv);
   emit_scores(step);
   emit_weights(step);
-  emit_values(step);
+  e_.if_else("careful", careful_, [&] { emit_careful_values(step); }, [&] { emit_values(step); });
 }
 
 // for (row = 0; row < (rows & -micro_rows); row += micro_rows) body(row, micro_rows);

@@ -7,11 +7,14 @@
 //       for row:                                score_mod and mask_mod, running maximum, weights
 //       for up to micro_rows rows:              O += P V in registers, lanes along value dims; prefetch of V
 //
+// and once more, carefully (decode_careful.cpp), for rows whose output is not finite.
+//
 // Each method appends the code of one level; the C pseudo-code of what it emits stands above it.
 #pragma once
 
 #include <optional>
 
+#include "codegen/cells.h"
 #include "codegen/emitter.h"
 #include "codegen/expression.h"
 #include "plan/decode.h"
@@ -31,12 +34,12 @@ class DecodeEmitter {
     Index b, kv_head, row_begin, rows;
     Int group;
     Rows k, v;  // of (b, kv_head)
-    Ptr o, max, sum, fault;
+    Ptr o, max, sum, scale, fault;
   };
   // The key columns [kv, kv + kv_tile), of which the span holds [first, last).
   struct Step {
     Index kv, first, last;
-    Bool masked;  // of the span
+    Bool masked;  // the mask decides; else every key inside is allowed
   };
   // Four neighbouring keys of a step: their rows of K, and the column of the first.
   struct Keys {
@@ -51,6 +54,7 @@ class DecodeEmitter {
   };
 
   void load_item(Ptr arg);  // decode.cpp
+  void emit_spans(Ptr arg);
   void emit_key_step(const Step& step);
   // body(row, count) for chunks of micro_rows rows, then of half as many down to 1.
   void for_row_chunks(llvm::StringRef name, llvm::function_ref<void(Index, int)> body);
@@ -65,7 +69,9 @@ class DecodeEmitter {
   void emit_initial_state();
   void emit_row_values();
   void emit_column_values(Index kv);
-  void emit_sums();
+  Bool emit_state();
+  void emit_state_of_row(Index row);
+  void emit_zero_output(Index row);
   Index head_of(Index row);
   Index query_of(Index row);
   Scope row_scope(Index row);
@@ -80,9 +86,12 @@ class DecodeEmitter {
   void emit_weights(const Step& step);  // decode_weights.cpp
   Float emit_modified_scores(const Step& step, const Scope& of_row, Index row, Index offset);
   Bool emit_mask(const Step& step, Scope& scope, Bool inside);
-  void emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, const std::vector<bool>& unwanted);
+  void emit_fault_checks(const Scope& scope, const std::vector<bool>& wanted, Bool counts);
   void emit_row_max(Index row, llvm::ArrayRef<Float> scores);
   void emit_rescale(Index row, Float old_max, Float new_max);
+  Float exponent_of(Float score, Float base);
+  Float weight_of(Float exponent);
+  Float shift_of(Index row);
   void emit_row_weights(Index row, llvm::ArrayRef<Float> scores);
   void emit_weights_of_row(Index row, std::int64_t offset, Float weights);
 
@@ -92,6 +101,10 @@ class DecodeEmitter {
   void emit_value_pairs(const Step& step, Index row, int rows, const ValueChunk& chunk);  // decode_value_pairs.cpp
   Values emit_pair_products(const Values& acc, Ptr weights, llvm::ArrayRef<llvm::Value*> pairs);
   void emit_dims_in_order(Index row);
+
+  void emit_careful_weights(Index row, llvm::ArrayRef<Float> scores);  // decode_careful.cpp
+  void emit_careful_values(const Step& step);
+  void emit_careful_chunk(const Step& step, Index row, const ValueChunk& chunk);
 
   Ptr scratch_at(std::int64_t section, Index row, std::int64_t row_elements, Index column);
   Ptr score_at(Index row, Index column) { return scratch_at(scratch_.s, row, key_.tiling.kv_tile, column); }
@@ -104,6 +117,7 @@ class DecodeEmitter {
   }
   std::int32_t width_of(std::uint32_t node) const { return plan::width_of(key_.program, ir::Id{node}); }
   Ptr key_number_at(Index column) { return e_.at(e_.at_byte(scratch_base_, scratch_.keys), column); }
+  Ptr unsettled_at(Index row) { return e_.at(e_.at_byte(scratch_base_, scratch_.unsettled), row); }
   Ptr output_at(Index row, Index dim) { return e_.at(item_.o, e_.add(e_.mul(row, e_.index(layout_.v_padded)), dim)); }
 
   Emitter& e_;
@@ -113,6 +127,8 @@ class DecodeEmitter {
   const plan::Hoisting hoisting_;
   const bool pairs_;  // products of bf16 pairs
   Item item_;
+  SplitScale scale_;  // of products of bf16 pairs
+  Bool careful_;      // the second pass
   Ptr scratch_base_;
   std::optional<ExpressionEmitter> expressions_;
   Scope uniform_;

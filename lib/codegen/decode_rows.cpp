@@ -1,8 +1,9 @@
 // What surrounds the key loop of a decode item: queries in the form that the products read, the initial state, the tables of
-// row and column values, the sums of the state.
+// row and column values, the state that is left.
 #include <cstddef>
 #include <limits>
 
+#include "codegen/careful.h"
 #include "codegen/decode.h"
 #include "codegen/storage.h"
 #include "codegen/table_entry.h"
@@ -37,7 +38,7 @@ Index DecodeEmitter::query_of(Index row) {
   return {e_.ir().CreateSRem(e_.add(item_.row_begin, row).value, e_.widen(item_.launch.q_len).value)};
 }
 
-// for (r = 0; r < rows; ++r) scratch.q[r][0 .. q_stride) = q[head_of(r)][query_of(r)], then zeros
+// for (r = 0; r < rows; ++r) scratch.q[r][0 .. q_stride) = scale * q[head_of(r)][query_of(r)], then zeros
 void DecodeEmitter::emit_query_rows() {
   const SourceScope part = e_.part(plan::Part::kQueries);
   const Ptr tensor = e_.at_byte(item_.launch.launch, offsetof(plan::LaunchArg, q));
@@ -53,7 +54,8 @@ void DecodeEmitter::emit_query_rows() {
   });
 }
 
-// Whole vectors, then one that is cut at head_dim. bf16 pairs stay as they are.
+// Whole vectors, then one that is cut at head_dim, scaled: products of what is not may overflow where scores do not. bf16 pairs
+// are scaled by a power of two alone.
 void DecodeEmitter::emit_query_row(Index r, Ptr source) {
   const int width = pairs_ ? 2 * e_.lanes() : e_.lanes();
   const int tail = key_.head_dim % width;
@@ -63,31 +65,67 @@ void DecodeEmitter::emit_query_row(Index r, Ptr source) {
   const DType stored_as = pairs_ ? DType::kBF16 : DType::kF32;
   const auto copy = [&](Index d, int count) {
     llvm::Value* loaded = load_first(at_element(e_, source, d, key_.types.q), key_.types.q, width, count);
-    if (!pairs_) loaded = widen(e_, loaded, key_.types.q);
+    if (pairs_) {
+      auto* type = llvm::FixedVectorType::get(e_.ir().getInt32Ty(), static_cast<unsigned>(e_.lanes()));
+      loaded = scale_pairs(e_, Int{e_.ir().CreateBitCast(loaded, type)}, scale_.power).value;
+    } else {
+      loaded = e_.mul(Float{widen(e_, loaded, key_.types.q)}, item_.launch.scale).value;
+    }
     e_.store(loaded, at_element(e_, target, d, stored_as), 4 * e_.lanes());
   };
   e_.for_range("load_q.vector", e_.index(0), whole, e_.index(width), [&](Index d) { copy(d, width); });
   if (tail != 0) copy(whole, tail);
 }
 
-// for (r = 0; r < rows; ++r) { max[r] = -inf; sum_lanes[r][*] = 0; o[r][*] = 0; }
+// for (r = 0; r < rows; ++r) { max[r] = -inf; scale[r] = 1; sum_lanes[r][*] = 0; o[r][*] = 0; }
 void DecodeEmitter::emit_initial_state() {
   const Float zeros = e_.broadcast(e_.constant(0.0F));
   e_.for_range("reset", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
     e_.store(e_.constant(-std::numeric_limits<float>::infinity()).value, e_.at(item_.max, r));
+    e_.store(e_.constant(1.0F).value, e_.at(item_.scale, r));
     e_.store(zeros.value, scratch_at(scratch_.sum_lanes, r, e_.lanes(), e_.index(0)), 4 * e_.lanes());
-    e_.for_range("reset.o", e_.index(0), e_.index(layout_.v_padded), e_.index(e_.lanes()),
-                 [&](Index d) { e_.store(zeros.value, output_at(r, d), 4 * e_.lanes()); });
+    emit_zero_output(r);
   });
 }
 
-// for (r = 0; r < rows; ++r) sum[r] = reduce(sum_lanes[r]);
-void DecodeEmitter::emit_sums() {
+void DecodeEmitter::emit_zero_output(Index row) {
+  const Float zeros = e_.broadcast(e_.constant(0.0F));
+  e_.for_range("reset.o", e_.index(0), e_.index(layout_.v_padded), e_.index(e_.lanes()),
+               [&](Index d) { e_.store(zeros.value, output_at(row, d), 4 * e_.lanes()); });
+}
+
+// left = false; if (!careful) for (r = 0; r < rows; ++r) { state_of_row(r); left |= unsettled[r]; }
+// Returns that any row is left to the careful pass.
+Bool DecodeEmitter::emit_state() {
   const SourceScope part = e_.part(plan::Part::kOutput);
-  e_.for_range("sums", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
-    const Float lanes = e_.load_vector(scratch_at(scratch_.sum_lanes, r, e_.lanes(), e_.index(0)), 4 * e_.lanes());
-    e_.store(e_.reduce_add(lanes).value, e_.at(item_.sum, r));
-    if (pairs_) emit_dims_in_order(r);
+  const Index none = e_.index(0);
+  const Values left = e_.for_range("state", none, e_.select(careful_, none, item_.rows), e_.index(1), {none.value},
+                                   [&](Index r, const Values& so_far) {
+                                     emit_state_of_row(r);
+                                     const Index unsettled = e_.widen(e_.load_int(unsettled_at(r)));
+                                     return Values{e_.bit_or(Index{so_far[0]}, unsettled).value};
+                                   });
+  return e_.logical_not(e_.equal(Index{left[0]}, none));
+}
+
+// sum[row] = reduce(sum_lanes[row]); unsettled[row] = o[row] is not finite;
+// if (unsettled[row]) { o[row] = 0; scale[row] = kHeadroom; }
+void DecodeEmitter::emit_state_of_row(Index row) {
+  const Float lanes = e_.load_vector(scratch_at(scratch_.sum_lanes, row, e_.lanes(), e_.index(0)), 4 * e_.lanes());
+  e_.store(e_.reduce_add(lanes).value, e_.at(item_.sum, row));
+  if (pairs_) emit_dims_in_order(row);
+  // 0 * o is 0 where o is finite, else NaN.
+  const Float zeros = e_.broadcast(e_.constant(0.0F));
+  const Values seen = e_.for_range("state.o", e_.index(0), e_.index(layout_.v_padded), e_.index(e_.lanes()), {zeros.value},
+                                   [&](Index d, const Values& so_far) {
+                                     const Float o = e_.load_vector(output_at(row, d), 4 * e_.lanes());
+                                     return Values{e_.fma(o, zeros, Float{so_far[0]}).value};
+                                   });
+  const Bool unsettled = e_.any(e_.compare(FloatOrder::kNe, Float{seen[0]}, zeros));
+  e_.store(e_.to_int(unsettled).value, unsettled_at(row));
+  e_.if_then("not_finite", unsettled, [&] {
+    emit_zero_output(row);
+    e_.store(e_.real(kHeadroom).value, e_.at(item_.scale, row));
   });
 }
 

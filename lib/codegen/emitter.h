@@ -186,6 +186,8 @@ class Emitter {
   Values for_range(llvm::StringRef name, Index lo, Index hi, Index step, const Values& init,
                    llvm::function_ref<Values(Index, const Values&)> body);
   void for_range(llvm::StringRef name, Index lo, Index hi, Index step, llvm::function_ref<void(Index)> body);
+  // again = false; do again = body(again); while (again);
+  void repeat(llvm::StringRef name, llvm::function_ref<Bool(Bool again)> body);
   void if_then(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then);
   void if_else(llvm::StringRef name, Bool condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise);
   // condition ? then() : otherwise(), of which only one runs.

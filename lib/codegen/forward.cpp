@@ -20,9 +20,7 @@ ForwardEmitter::ForwardEmitter(Emitter& e, const plan::KernelKey& key)
       scratch_(plan::scratch_of(key)),
       hoisting_(plan::hoist(key.program, key.nest)) {}
 
-// for (s = 0; s < tile->span_count; ++s)
-//   for (kv = spans[s].begin rounded down to a panel; kv < spans[s].end; kv += kv_tile)
-//     key_tile(kv, min(kv_tile, spans[s].end - kv));
+// careful = false; do { spans; careful = output; } while (careful);
 void ForwardEmitter::emit() {
   item_.tile = e_.begin_function("attend", "tile");
   const SourceScope setup = e_.part(plan::Part::kSetup);
@@ -34,6 +32,18 @@ void ForwardEmitter::emit() {
   emit_initial_state();
   emit_row_values();
   emit_row_ranges();
+  e_.repeat("pass", [&](Bool again) {
+    careful_ = again;
+    emit_spans();
+    return emit_output();
+  });
+  e_.end_function();
+}
+
+// for (s = 0; s < tile->span_count; ++s)
+//   for (kv = spans[s].begin rounded down to a panel; kv < spans[s].end; kv += kv_tile)
+//     key_tile(kv, min(kv_tile, spans[s].end - kv));
+void ForwardEmitter::emit_spans() {
   const Index span_count = e_.widen(e_.load_int(e_.at_byte(item_.tile, offsetof(TileArg, span_count)), "span_count"));
   const Ptr spans = e_.load_pointer(e_.at_byte(item_.tile, offsetof(TileArg, spans)), "spans");
   const SourceScope loops = e_.part(plan::Part::kLoops);
@@ -41,8 +51,14 @@ void ForwardEmitter::emit() {
     const Ptr span = e_.at(spans, e_.mul(s, e_.index(sizeof(plan::SpanArg) / 4)));
     const Int begin = e_.load_int(span, "span.begin");
     const Int end = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, end)), "span.end");
-    const Int masked = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, masked)), "span.masked");
-    KeyTile tile{.begin = begin, .end = end, .masked = e_.compare(llvm::CmpInst::ICMP_NE, masked, e_.constant_int(0))};
+    const Int kind = e_.load_int(e_.at_byte(span, offsetof(plan::SpanArg, kind)), "span.kind");
+    const auto is = [&](plan::SpanKind wanted) {
+      return e_.compare(llvm::CmpInst::ICMP_EQ, kind, e_.constant_int(static_cast<std::int32_t>(wanted)));
+    };
+    KeyTile tile{.begin = begin,
+                 .end = end,
+                 .bounded = e_.logical_not(is(plan::SpanKind::kWhole)),
+                 .masked = is(plan::SpanKind::kMasked)};
     const Int first = e_.bit_and(begin, e_.constant_int(-layout_.lanes));
     const Index kv_tile = e_.index(key_.tiling.kv_tile);
     const Index last = e_.widen(end);
@@ -52,8 +68,6 @@ void ForwardEmitter::emit() {
       emit_key_tile(tile);
     });
   });
-  emit_output();
-  e_.end_function();
 }
 
 void ForwardEmitter::load_item() {
@@ -81,7 +95,7 @@ void ForwardEmitter::load_item() {
 
 // tables of the tile's columns and diagonals; which panels each group visits;
 // for (i = 0; i < count; i += strip) for each group: if (begin + i < end) micro_tile at column begin + i, up to end;
-// softmax; O += P V
+// careful ? careful_values : { softmax; O += P V }
 void ForwardEmitter::emit_key_tile(KeyTile tile) {
   const SourceScope part = e_.part(plan::Part::kLoops);
   const Bool columns_fine = emit_column_values(tile);
@@ -106,8 +120,12 @@ void ForwardEmitter::emit_key_tile(KeyTile tile) {
       });
     });
   });
-  emit_softmax();
-  emit_value_product(tile);
+  e_.if_else(
+      "careful", careful_, [&] { emit_careful_values(tile); },
+      [&] {
+        emit_softmax();
+        emit_value_product(tile);
+      });
 }
 
 // for (row = 0, group = 0; row < rows; row += micro_rows, ++group)

@@ -7,6 +7,8 @@
 //       max for group: P = exp(S - max), sums, rescale factors for chunk of value dims, for group:    O = rescale * O + P V in
 //       registers
 //
+// and once more, carefully (careful_values.cpp), for rows whose output is not finite.
+//
 // Each method appends the code of one level; the C pseudo-code of what it emits stands above it.
 #pragma once
 
@@ -37,19 +39,21 @@ class ForwardEmitter {
     Ptr tile, k_panels, v_rows, fault;
     Index v_stride;
   };
-  // Scores in scratch are in units in which exp(score) is 2^(exponent * score): log2 units where no mod sees them, so that
-  // the softmax has no product to make. Sums of bf16 pairs are not yet scaled: the queries stay as they are.
+  // Scores in scratch are in units in which exp(score) is 2^(exponent * score). Sums of bf16 pairs that no mod sees are scaled
+  // by a power of two alone.
   struct Units {
-    Float exponent{};  // empty: 1
-    Float natural{};   // one unit in natural units; empty: 1
-    Float product{};   // what q k is multiplied with before score_mod; empty: 1
+    Float query{};  // what queries are multiplied with
+    Float exponent{};
+    Float natural{};  // one unit in natural units; empty: 1
+    Float product{};  // what q k is multiplied with before score_mod; empty: 1
   };
   // The columns [kv, kv + count) and the bounds of their span: columns outside are not allowed.
   struct KeyTile {
     Index kv{}, count{};
     Int begin{}, end{};
-    Bool masked{};  // the mask decides; else every column inside the bounds is allowed
-    Bool fine{};    // no read needs to be checked
+    Bool bounded{};  // the bounds may cut a panel, or the mask decides; else every pair is allowed
+    Bool masked{};   // the mask decides; else every column inside the bounds is allowed
+    Bool fine{};     // no read needs to be checked
   };
   // The columns [column, column + strip) of a key tile and the micro_rows rows from `row` on.
   struct MicroTile {
@@ -68,6 +72,7 @@ class ForwardEmitter {
   using Accumulators = llvm::SmallVector<Float, 32>;  // micro_rows x vectors, row-major
 
   void load_item();  // forward.cpp
+  void emit_spans();
   void emit_key_tile(KeyTile tile);
 
   void emit_query_rows();  // forward_state.cpp
@@ -81,11 +86,13 @@ class ForwardEmitter {
   void emit_row_ranges();
   void store_column_ranges(const Scope& scope, Index panel);
 
-  void emit_output();  // forward_output.cpp
+  Bool emit_output();  // forward_output.cpp
+  void emit_results();
   Float emit_sink();
   void emit_row_totals(Index first_row, Float sink);
   void emit_output_row(Index row);
-  void emit_row_results(std::size_t offset, std::int64_t section);
+  void emit_row_results(std::size_t offset, std::int64_t section, Float unit);
+  void emit_zero_output(Index row);
 
   void emit_visits(const KeyTile& tile);  // visits.cpp
   void emit_masked_visit(const KeyTile& tile, Index group);
@@ -109,20 +116,38 @@ class ForwardEmitter {
   Float modified_score(Scope& scope, Float product);
   Scope inner_scope() const;
   Bool emit_mask(const KeyTile& tile, Scope& scope, const Place& at, Bool inside);
-  void emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted);
-  void emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at, const std::vector<bool>& wanted);
+  // Of the wanted nodes, where `counts`: elsewhere the mask that reads does not decide.
+  struct Faults {
+    const std::vector<bool>& wanted;
+    Bool counts;
+  };
+  void emit_fault_checks(const Scope& scope, Index row, const Faults& faults);
+  void emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at, const Faults& faults);
   void emit_running_max(Ptr maxima, Float scores);
 
   void emit_softmax();  // softmax.cpp
   void emit_row_maxima(Index first_row);
   void emit_weights_of_row(Index row, Index begin, Index end);
-  Float weight_of(Float score, Float base);
+  Float exponent_of(Float score, Float base);
+  Float weight_of(Float exponent);
+  Float shift_of(Float max);
 
   void emit_value_product(const KeyTile& tile);  // value_tile.cpp
+  void for_value_chunks(llvm::StringRef name, llvm::function_ref<void(Index dim, int vectors)> body);
   void emit_value_tile(const KeyTile& tile, Index dim, int vectors);
   void emit_value_rows(const KeyTile& tile, Index group, Index dim, int vectors);
 
+  void emit_careful_values(const KeyTile& tile);  // careful_values.cpp
+  void emit_careful_weights(Index group, Index row);
+  void emit_careful_product(const KeyTile& tile, Index group, Index row);
+  Float load_values_of_key(Index key, Index dim);
+  void emit_settled_row(Index row);
+
   Ptr real_at(std::int64_t section, Index row, std::int64_t row_reals, Index column);
+  Ptr unsettled_at(Index row) { return e_.at(e_.at_byte(scratch_base_, scratch_.unsettled), row); }
+  Bool is_unsettled(Index row) {
+    return e_.compare(llvm::CmpInst::ICMP_NE, e_.load_int(unsettled_at(row)), e_.constant_int(0));
+  }
   Ptr score_at(Index row, Index column) { return real_at(scratch_.s, row, scratch_.s_stride, column); }
   Ptr entry_at(std::int64_t section, std::int32_t slot, std::int64_t slot_entries, Index entry);
   // Where values of `width` entries each lie from `slot` on.
@@ -146,6 +171,7 @@ class ForwardEmitter {
   Ptr scratch_base_;
   std::optional<ExpressionEmitter> expressions_;
   Scope uniform_;
+  Bool careful_;     // the second pass
   Bool reads_fine_;  // every uniform and row read is in range, every contiguous one has a unit stride
 };
 

@@ -29,24 +29,22 @@ Id find(const ir::Program& program, Op op) {
 
 }  // namespace
 
-// With a mod, scores are in natural units: exponent = log2 e. Without, in log2 units: the queries are scaled by log2 e as well.
-// Pairs of bf16 would lose bits to scaled queries, so their sums are scaled instead: before the mod, or in the exponent, where
-// the factor must be positive and not 0 for masked scores to vanish; the sign of the scale goes into the queries.
+// Scores are in natural units, the queries being scaled. Pairs of bf16 would lose bits to scaled queries, so that all but a
+// power of two is left to their sums: before the mod, or in the exponent, where the factor must be positive for masked scores
+// to vanish.
 void ForwardEmitter::emit_units() {
   const bool has_mod = key_.program.score().valid();
   const Float scale = item_.launch.scale;
   const Float log2_e = e_.real(std::numbers::log2e);
   if (e_.arithmetic() == plan::Arithmetic::kBF16) {
-    const Float positive = e_.max(e_.abs(scale), e_.constant(std::numeric_limits<float>::min()));
+    const auto [power, rest] = split_scale(e_, scale);
     if (has_mod) {
-      units_ = {.exponent = log2_e, .product = positive};
+      units_ = {.query = power, .exponent = log2_e, .product = rest};
     } else {
-      units_ = {.exponent = e_.mul(positive, log2_e), .natural = positive};
+      units_ = {.query = power, .exponent = e_.mul(rest, log2_e), .natural = rest};
     }
-  } else if (has_mod) {
-    units_ = {.exponent = log2_e};
   } else {
-    units_ = {.natural = e_.real(std::numbers::ln2)};
+    units_ = {.query = scale, .exponent = log2_e};
   }
 }
 
@@ -55,8 +53,6 @@ void ForwardEmitter::emit_units() {
 void ForwardEmitter::emit_query_rows() {
   const SourceScope part = e_.part(plan::Part::kQueries);
   const bool pairs = e_.arithmetic() == plan::Arithmetic::kBF16;
-  Float factor = item_.launch.scale;
-  if (!key_.program.score().valid()) factor = e_.mul(factor, e_.real(std::numbers::log2e));
   const Index last = e_.sub(item_.q_count, e_.index(1));
   e_.for_range("load_q", e_.index(0), item_.rows, e_.index(1), [&](Index r) {
     const Index source_row = e_.add(item_.q_begin, e_.min(r, last));
@@ -64,17 +60,17 @@ void ForwardEmitter::emit_query_rows() {
     const Ptr target = at_cell(e_, e_.at_byte(scratch_base_, scratch_.q), e_.mul(r, e_.index(layout_.k_depth)));
     emit_prefetches(source, source_row);
     if (pairs) {
-      copy_pairs(e_, {source, target, key_.head_dim}, e_.compare(FloatOrder::kLt, item_.launch.scale, e_.constant(0.0F)));
+      copy_pairs(e_, {source, target, key_.head_dim}, units_.query);
       return;
     }
     const std::int64_t whole = key_.head_dim / e_.lanes() * e_.lanes();
     e_.for_range("load_q.vector", e_.index(0), e_.index(whole), e_.index(e_.lanes()), [&](Index d) {
       const Float q = load_elements(e_, at_element(e_, source, d, key_.types.q), key_.types.q);
-      e_.store(e_.mul(q, factor).value, e_.at_real(target, d));
+      e_.store(e_.mul(q, units_.query).value, e_.at_real(target, d));
     });
     e_.for_range("load_q.tail", e_.index(whole), e_.index(key_.head_dim), e_.index(1), [&](Index d) {
       const Float q = load_element(e_, at_element(e_, source, d, key_.types.q), key_.types.q);
-      e_.store(e_.mul(q, factor).value, e_.at_real(target, d));
+      e_.store(e_.mul(q, units_.query).value, e_.at_real(target, d));
     });
   });
 }
@@ -95,7 +91,9 @@ void ForwardEmitter::emit_prefetches(Ptr query, Index row) {
         [&](Index byte) { e_.prefetch(e_.anywhere(output, byte), CacheLevel::kSecond, Access::kWrite); });
 }
 
-// for (r = 0; r < q_tile; ++r) { row_max[r] = -inf; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; rescale[r] = 1; o[r][*] = 0; }
+// for (r = 0; r < q_tile; ++r) {
+//   row_max[r] = -inf; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; rescale[r] = 1; o[r][*] = 0; unsettled[r] = r < q_count;
+// }
 void ForwardEmitter::emit_initial_state() {
   const Float lowest = e_.real(-kInf);
   const Float zero = e_.real(0.0);
@@ -104,9 +102,8 @@ void ForwardEmitter::emit_initial_state() {
     e_.store(e_.real(1.0).value, real_at(scratch_.rescale, r, 1, e_.index(0)));
     e_.store(e_.broadcast(lowest).value, real_at(scratch_.max_lanes, r, e_.lanes(), e_.index(0)), vector_bytes());
     e_.store(e_.broadcast(zero).value, real_at(scratch_.sum_lanes, r, e_.lanes(), e_.index(0)), vector_bytes());
-    e_.for_range("reset.o", e_.index(0), e_.index(layout_.v_padded), e_.index(e_.lanes()), [&](Index d) {
-      e_.store(e_.broadcast(zero).value, real_at(scratch_.o, r, layout_.v_padded, d), vector_bytes());
-    });
+    e_.store(e_.to_int(e_.less(r, item_.q_count)).value, unsettled_at(r));
+    emit_zero_output(r);
   });
 }
 

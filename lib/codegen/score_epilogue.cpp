@@ -103,7 +103,7 @@ void ForwardEmitter::emit_whole_row(const ScoreRow& at, llvm::ArrayRef<Float> sc
     load_values(scope, Level::kColumn, column);
     load_values(scope, Level::kDiagonal, diagonal_of(at.row, column));
     const Float score = modified_score(scope, scores[j]);
-    if (hoisting_.checks_elements) emit_fault_checks(scope, at.row, hoisting_.in_score);
+    if (hoisting_.checks_elements) emit_fault_checks(scope, at.row, {hoisting_.in_score, e_.constant_bool(true)});
     e_.store(score.value, e_.at_real(at.scores, offset), vector_bytes());
     max = max ? e_.max(score, max) : score;
   }
@@ -132,8 +132,8 @@ void ForwardEmitter::emit_masked_epilogue(const KeyTile& tile, const MicroTile& 
   });
 }
 
-// allowed = span.begin <= kv_idx < span.end && mask_mod; s = allowed ? score_mod(s) : -inf; running maximum. The mask comes
-// first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
+// allowed = span.begin <= kv_idx < span.end && (mask_mod || !masked); s = allowed ? score_mod(s) : -inf; running maximum. The
+// mask comes first so that masked lanes read nothing, and last so that nothing score_mod makes there survives.
 Bool ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_columns, Index row, Index column) {
   Scope scope = of_columns;
   load_values(scope, Level::kRow, row);
@@ -146,42 +146,43 @@ Bool ForwardEmitter::emit_masked_scores(const KeyTile& tile, const Scope& of_col
   const Bool allowed = emit_mask(tile, scope, {row, column}, inside);
   scope.active = allowed;
   score = modified_score(scope, score);
-  emit_fault_checks(scope, row, hoisting_.in_score);
-  emit_outer_fault_checks(tile, scope, {row, column}, hoisting_.in_score);
+  emit_fault_checks(scope, row, {hoisting_.in_score, e_.constant_bool(true)});
+  emit_outer_fault_checks(tile, scope, {row, column}, {hoisting_.in_score, e_.constant_bool(true)});
   score = e_.select(allowed, score, e_.real(-std::numeric_limits<double>::infinity()));
   e_.store(score.value, address, vector_bytes());
   emit_running_max(real_at(scratch_.max_lanes, row, e_.lanes(), e_.index(0)), score);
   return allowed;
 }
 
+// Where the mask does not decide, what it alone reads is no fault.
 Bool ForwardEmitter::emit_mask(const KeyTile& tile, Scope& scope, const Place& at, Bool inside) {
   const Id root = key_.program.mask();
   if (!root.valid()) return inside;
   scope.active = inside;
   expressions_->evaluate(scope, Level::kElement, hoisting_.in_mask);
-  emit_fault_checks(scope, at.row, hoisting_.in_mask);
-  emit_outer_fault_checks(tile, scope, at, hoisting_.in_mask);
-  return e_.logical_and(inside, Bool{scope.value[root.index]});
+  const Faults faults{hoisting_.in_mask, tile.masked};
+  emit_fault_checks(scope, at.row, faults);
+  emit_outer_fault_checks(tile, scope, at, faults);
+  return e_.logical_and(inside, e_.logical_or(Bool{scope.value[root.index]}, e_.logical_not(tile.masked)));
 }
 
-// for each checked read of the wanted nodes: if (any active lane is out of range && row < q_count) report it
+// for each checked read of the wanted nodes: if (any active lane is out of range && row < q_count && counts) report it
 // The rows that pad the last micro-tile find nothing in the tables of diagonals. Flags of outer loops are in no scope but that
 // of emit_outer_fault_checks.
-void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const std::vector<bool>& wanted) {
+void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const Faults& faults) {
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) {
-    if (!wanted[i] || scope.flag[i] == nullptr) continue;
+    if (!faults.wanted[i] || scope.flag[i] == nullptr) continue;
     const Bool faulty = expressions_->faulty_lanes(scope, Id{i});
     const Bool is_real{e_.ir().CreateICmpSLT(row.value, item_.q_count.value)};
-    e_.if_then("fault", e_.logical_and(e_.any(faulty), is_real),
+    e_.if_then("fault", e_.logical_and(e_.any(faulty), e_.logical_and(is_real, faults.counts)),
                [&] { expressions_->emit_fault_report(scope, Id{i}, faulty, item_.fault); });
   }
 }
 
 // if (!tile.fine) the same for the reads of outer loops, whose flags few tiles ever look at
-void ForwardEmitter::emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at,
-                                             const std::vector<bool>& wanted) {
+void ForwardEmitter::emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at, const Faults& faults) {
   const auto is_outer = [&](std::uint32_t i) {
-    return wanted[i] && hoisting_.level[i] != Level::kElement && (hoisting_.flag_slot[i] >= 0 || uniform_.flag[i] != nullptr);
+    return faults.wanted[i] && hoisting_.level[i] != Level::kElement && (hoisting_.flag_slot[i] >= 0 || uniform_.flag[i] != nullptr);
   };
   bool any = false;
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) any = any || is_outer(i);
@@ -192,7 +193,7 @@ void ForwardEmitter::emit_outer_fault_checks(const KeyTile& tile, const Scope& s
     load_flags(outer, Level::kRow, at.row);
     load_flags(outer, Level::kColumn, at.column);
     load_flags(outer, Level::kDiagonal, diagonal_of(at.row, at.column));
-    emit_fault_checks(outer, at.row, wanted);
+    emit_fault_checks(outer, at.row, faults);
   });
 }
 

@@ -1,5 +1,6 @@
 // Online softmax over one key tile: the maxima so far, how much the older output and sums must shrink, then the weights, row by
-// row and only over the panels that a group of rows visits. Everything is relative to the running maximum.
+// row and only over the panels that a group of rows visits. Everything is relative to the running maximum, which is subtracted
+// first: a product of a large score would be rounded by more than the exponents' range.
 #include <cstddef>
 #include <limits>
 
@@ -23,8 +24,8 @@ void ForwardEmitter::emit_softmax() {
   });
 }
 
-// For lanes rows at once: max = reduce(max_lanes[r]); shift = max == -inf ? 0 : max;   a row without any key keeps weights
-// 2^(-inf) = 0 rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -exponent * shift;
+// For lanes rows at once: max = reduce(max_lanes[r]); shift = shift_of(max);
+// rescale[r] = 2^(exponent * (row_max[r] - shift)); row_max[r] = max; base[r] = -shift;
 void ForwardEmitter::emit_row_maxima(Index first_row) {
   const SourceScope part = e_.part(plan::Part::kMaxima);
   llvm::SmallVector<Float, 16> lanes_of_rows;
@@ -34,30 +35,36 @@ void ForwardEmitter::emit_row_maxima(Index first_row) {
   }
   const Float max = reduce_each(e_, lanes_of_rows, [&](Float a, Float b) { return e_.max(a, b); });
   const auto at = [&](std::int64_t section) { return real_at(section, first_row, 1, e_.index(0)); };
-  const Float lowest = e_.real(-std::numeric_limits<double>::infinity());
-  const Float shift = e_.select(e_.compare(FloatOrder::kEq, max, lowest), e_.real(0.0), max);
-  const auto in_log2 = [&](Float x) { return units_.exponent ? e_.mul(x, units_.exponent) : x; };
+  const Float shift = shift_of(max);
   const Float old = e_.load_reals(at(scratch_.row_max), static_cast<int>(e_.real_bytes()));
   const auto store = [&](Float value, std::int64_t section) {
     e_.store(value.value, at(section), static_cast<int>(e_.real_bytes()));
   };
-  store(emit_exp2_fast(e_, in_log2(e_.sub(old, shift))), scratch_.rescale);
+  store(emit_exp2_fast(e_, e_.mul(e_.sub(old, shift), units_.exponent)), scratch_.rescale);
   store(max, scratch_.row_max);
-  store(in_log2(e_.neg(shift)), scratch_.base);
+  store(e_.neg(shift), scratch_.base);
 }
 
-// Softmax: 2^(exponent * score + base). Sigmoid: 1 / (1 + e^-score).
-Float ForwardEmitter::weight_of(Float score, Float base) {
-  if (is_softmax()) {
-    const Float x = units_.exponent ? e_.fma(score, units_.exponent, base) : e_.add(score, base);
-    return e_.arithmetic() == plan::Arithmetic::kBF16 ? emit_exp2_coarse(e_, x) : emit_exp2_fast(e_, x);
-  }
-  const Float x = units_.exponent ? e_.mul(score, e_.neg(units_.exponent)) : e_.neg(score);
+// max == -inf ? 0 : max: a row without any key keeps weights 2^(-inf) = 0
+Float ForwardEmitter::shift_of(Float max) {
+  const Float lowest = e_.real(-std::numeric_limits<double>::infinity());
+  return e_.select(e_.compare(FloatOrder::kEq, max, lowest), e_.real(0.0), max);
+}
+
+// Softmax: exponent * (score + base), the log2 of a weight. Sigmoid: -exponent * score. Scores are added to, so that their
+// loads fold into the addition.
+Float ForwardEmitter::exponent_of(Float score, Float base) {
+  return is_softmax() ? e_.mul(e_.add(score, base), units_.exponent) : e_.mul(score, e_.neg(units_.exponent));
+}
+
+// Softmax: 2^x. Sigmoid: 1 / (1 + 2^x).
+Float ForwardEmitter::weight_of(Float x) {
+  if (is_softmax()) return e_.arithmetic() == plan::Arithmetic::kBF16 ? emit_exp2_coarse(e_, x) : emit_exp2_fast(e_, x);
   const Float one = e_.real(1.0);
   return e_.div(one, e_.add(one, emit_exp2(e_, x)));
 }
 
-// for (c = begin; c < end; c += strip, then lanes) S[row][c..] = weight_of(S[row][c..]), summed lane by lane;
+// for (c = begin; c < end; c += strip, then lanes) S[row][c..] = weight of S[row][c..], summed lane by lane;
 // sum_lanes[row] = rescale[row] * sum_lanes[row] + sums
 void ForwardEmitter::emit_weights_of_row(Index row, Index begin, Index end) {
   const int vectors = key_.tiling.micro_vectors;
@@ -69,7 +76,7 @@ void ForwardEmitter::emit_weights_of_row(Index row, Index begin, Index end) {
     const Ptr first = e_.at_real(scores, column);
     for (std::size_t j = 0; j < sums.size(); ++j) {
       const Index offset = e_.index(static_cast<std::int64_t>(j) * e_.lanes());
-      p.push_back(weight_of(e_.load_reals(e_.at_real(first, offset), vector_bytes()), base));
+      p.push_back(weight_of(exponent_of(e_.load_reals(e_.at_real(first, offset), vector_bytes()), base)));
       next.push_back(e_.add(Float{sums[j]}, p.back()).value);
     }
     store_as_cells(e_, p, e_.at_byte_offset(scores, e_.mul(column, e_.index(e_.real_bytes() / layout_.v_group))));

@@ -12,16 +12,20 @@ constexpr std::int64_t kKeysAhead = 8;  // between the prefetch of a row of V an
 
 }  // namespace
 
-// The value dims in chunks of equal width, as few as fit the registers, and one narrower chunk if they do not divide.
 void ForwardEmitter::emit_value_product(const KeyTile& tile) {
   const SourceScope part = e_.part(plan::Part::kWeightsValues);
+  for_value_chunks("value_dims", [&](Index dim, int vectors) { emit_value_tile(tile, dim, vectors); });
+}
+
+// The value dims in chunks of equal width, as few as fit the registers, and one narrower chunk if they do not divide.
+void ForwardEmitter::for_value_chunks(llvm::StringRef name, llvm::function_ref<void(Index dim, int vectors)> body) {
   const int total = layout_.v_padded / e_.lanes();
   const int chunks = (total + key_.tiling.micro_vectors - 1) / key_.tiling.micro_vectors;
   const int width = (total + chunks - 1) / chunks;
   const std::int64_t whole = std::int64_t{total / width} * width * e_.lanes();
-  e_.for_range("value_dims", e_.index(0), e_.index(whole), e_.index(std::int64_t{width} * e_.lanes()),
-               [&](Index dim) { emit_value_tile(tile, dim, width); });
-  if (total % width != 0) emit_value_tile(tile, e_.index(whole), total % width);
+  e_.for_range(name, e_.index(0), e_.index(whole), e_.index(std::int64_t{width} * e_.lanes()),
+               [&](Index dim) { body(dim, width); });
+  if (total % width != 0) body(e_.index(whole), total % width);
 }
 
 void ForwardEmitter::emit_value_tile(const KeyTile& tile, Index dim, int vectors) {

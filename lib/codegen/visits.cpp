@@ -23,14 +23,14 @@ Index count_zeros(Emitter& e, llvm::Intrinsic::ID direction, Index bits) {
 }  // namespace
 
 // for each group:
-//   if (tile is not masked) visited = panels of count; whole = fine ? visited : 0;
+//   if (tile is not bounded) visited = panels of count; whole = fine ? visited : 0;
 //   else masked_visit(group)
 void ForwardEmitter::emit_visits(const KeyTile& tile) {
   const SourceScope part = e_.part(plan::Part::kVisits);
   e_.if_else(
-      "masked", tile.masked, [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
+      "bounded", tile.bounded, [&] { for_each_group("visit", [&](Index group, Index) { emit_masked_visit(tile, group); }); },
       [&] {
-        // The count of a span without mask is a multiple of the panel.
+        // The count of a whole span is a multiple of the panel.
         const Index visited = e_.low_bits(e_.panel_of(tile.count));
         const Index whole = e_.select(tile.fine, visited, e_.index(0));
         for_each_group("visit_all", [&](Index group, Index) { store_visit(group, visited, whole); });
@@ -38,26 +38,28 @@ void ForwardEmitter::emit_visits(const KeyTile& tile) {
 }
 
 // for (p = 0; p < panels of count; ++p):
-//   inside = panel overlaps [begin, end); visited |= inside && (!fine || mask may be true somewhere) << p;
-//   whole |= panel lies in [begin, end) && fine && mask is true everywhere << p;
+//   inside = panel overlaps [begin, end); visited |= inside && (!fine || !masked || mask may be true somewhere) << p;
+//   whole |= panel lies in [begin, end) && fine && (!masked || mask is true everywhere) << p;
 void ForwardEmitter::emit_masked_visit(const KeyTile& tile, Index group) {
   const Index panels = e_.panel_of(e_.round_up(tile.count, e_.lanes()));
   const Index begin = e_.widen(tile.begin), end = e_.widen(tile.end);
-  const Values bits =
-      e_.for_range("visit.panel", e_.index(0), panels, e_.index(1), {e_.index(0).value, e_.index(0).value},
-                   [&](Index panel, const Values& so_far) {
-                     const Index first = e_.add(tile.kv, e_.mul(panel, e_.index(e_.lanes())));
-                     const Index next = e_.add(first, e_.index(e_.lanes()));
-                     const Choice mask = panel_mask(tile, group, panel);
-                     const Bool overlaps = e_.logical_and(e_.less(first, end), e_.less(begin, next));
-                     const Bool outside = e_.logical_or(e_.less(first, begin), e_.less(end, next));
-                     const Bool visited = e_.logical_and(overlaps, e_.logical_or(e_.logical_not(tile.fine), mask.some));
-                     const Bool whole = e_.logical_and(e_.logical_not(outside), e_.logical_and(tile.fine, mask.all));
-                     const auto with = [&](llvm::Value* old, Bool bit) {
-                       return e_.bit_or(Index{old}, e_.shl(e_.widen_bool(bit), panel)).value;
-                     };
-                     return Values{with(so_far[0], visited), with(so_far[1], whole)};
-                   });
+  const Values bits = e_.for_range("visit.panel", e_.index(0), panels, e_.index(1), {e_.index(0).value, e_.index(0).value},
+                                   [&](Index panel, const Values& so_far) {
+                                     const Index first = e_.add(tile.kv, e_.mul(panel, e_.index(e_.lanes())));
+                                     const Index next = e_.add(first, e_.index(e_.lanes()));
+                                     const Choice mask = panel_mask(tile, group, panel);
+                                     const Bool open = e_.logical_not(tile.masked);
+                                     const Bool some = e_.logical_or(open, mask.some), all = e_.logical_or(open, mask.all);
+                                     const Bool overlaps = e_.logical_and(e_.less(first, end), e_.less(begin, next));
+                                     const Bool outside = e_.logical_or(e_.less(first, begin), e_.less(end, next));
+                                     const Bool visited =
+                                         e_.logical_and(overlaps, e_.logical_or(e_.logical_not(tile.fine), some));
+                                     const Bool whole = e_.logical_and(e_.logical_not(outside), e_.logical_and(tile.fine, all));
+                                     const auto with = [&](llvm::Value* old, Bool bit) {
+                                       return e_.bit_or(Index{old}, e_.shl(e_.widen_bool(bit), panel)).value;
+                                     };
+                                     return Values{with(so_far[0], visited), with(so_far[1], whole)};
+                                   });
   store_visit(group, Index{bits[0]}, Index{bits[1]});
   emit_holes(group, Index{bits[0]});
 }

@@ -12,6 +12,7 @@ std::vector<ScratchSection> sections_of(const plan::DecodeScratch& s) {
           {"s", "scores, then weights", s.s},
           {"keys", "which key each column is computed from", s.keys},
           {"sum_lanes", "running sum of each lane", s.sum_lanes},
+          {"unsettled", "rows whose output is not finite", s.unsettled},
           {"row_values", "table of what varies with h and q_idx", s.row_values},
           {"column_values", "table of what varies with kv_idx", s.column_values}};
 }

@@ -39,6 +39,8 @@ std::vector<ScratchSection> sections_of(const plan::ScratchLayout& s) {
           {"row_max", "what output and sums are relative to", s.row_max},
           {"base", "what exponents are relative to", s.base},
           {"rescale", "factors of older output", s.rescale},
+          {"least", "weights too small to take part, where the output is not finite", s.least},
+          {"unsettled", "rows whose output is not finite", s.unsettled},
           {"row_values", "table of what varies with q_idx", s.row_values},
           {"column_values", "table of what varies with kv_idx", s.column_values},
           {"diagonal_values", "table of what varies with kv_idx - q_idx", s.diagonal_values},

@@ -57,6 +57,7 @@ DecodeScratch decode_scratch_of(const KernelKey& key) {
   scratch.s = place(rows * key.tiling.kv_tile * 4);
   scratch.keys = place(key.tiling.kv_tile * 4);
   scratch.sum_lanes = place(rows * lanes * 4);
+  scratch.unsettled = place(rows * 4);
   scratch.row_values = place(hoisting.row_slots * rows * 4);
   scratch.column_values = place(std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4);
   scratch.bytes = end;

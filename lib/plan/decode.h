@@ -10,10 +10,11 @@ namespace flexjit::plan {
 
 // Byte offsets, each a multiple of 64. Rows are those of one work item.
 struct DecodeScratch {
-  std::int64_t q = 0;              // [q_tile][q_stride], as the products read them: fp32, or bf16 pairs
+  std::int64_t q = 0;              // [q_tile][q_stride], as the products read them: scaled fp32, or bf16 pairs
   std::int64_t s = 0;              // [q_tile][kv_tile], scores, then weights
   std::int64_t keys = 0;           // [kv_tile], int32: the key whose row each column of s is computed from
   std::int64_t sum_lanes = 0;      // [q_tile][lanes], sum of the weights of each lane
+  std::int64_t unsettled = 0;      // [q_tile], int32: 0 where the state is written for good
   std::int64_t row_values = 0;     // [values][q_tile], sub-expressions of h and q_idx
   std::int64_t column_values = 0;  // [values][kv_tile], sub-expressions of kv_idx alone
   std::int64_t bytes = 0;

@@ -56,12 +56,18 @@ struct LaunchArg {
   std::int64_t* block_counts = nullptr;  // of kernels that count how often each of their blocks runs; else not read
 };
 
-// Key columns to visit, [begin, end), ascending and disjoint. masked == 0: every pair is allowed and both bounds are multiples
-// of the panel. masked == 1: the mask decides per element inside the bounds, which may lie anywhere.
+// Which pairs of a span are allowed.
+enum class SpanKind : std::int32_t {
+  kWhole,   // every pair, and both bounds are multiples of the panel
+  kMasked,  // the mask decides per element inside the bounds, which may lie anywhere
+  kCut,     // every pair inside the bounds, which may lie anywhere; the mask is not asked
+};
+
+// Key columns to visit, [begin, end), ascending and disjoint.
 struct SpanArg {
   std::int32_t begin;
   std::int32_t end;
-  std::int32_t masked;
+  SpanKind kind;
 };
 
 // One work item: the rows [q_begin, q_begin + q_count) of one (b, h), q_count <= q_tile.
@@ -96,10 +102,11 @@ struct DecodeArg {
   std::int32_t row_begin, row_count;  // row_count <= KernelLayout::q_tile
   std::int32_t group;                 // query heads a kv head
   std::int32_t span_count;
-  const SpanArg* spans;  // masked == 0: bounds are multiples of KernelLayout::strip
-  float* o;              // (row_count, v_padded), 64-byte aligned: sum of weight * v, weights relative to max
+  const SpanArg* spans;  // of kWhole ones bounds are multiples of KernelLayout::strip
+  float* o;              // (row_count, v_padded), 64-byte aligned: sum of weight * v / scale, weights relative to max
   float* max;            // (row_count): the largest modified score that the mask allows, -inf for none
   float* sum;            // (row_count): sum of the weights
+  float* scale;          // (row_count): 1, or more where o would overflow
   void* scratch;         // KernelLayout::scratch_bytes, 64-byte aligned
   FaultArg* fault;
 };
@@ -119,6 +126,6 @@ static_assert(offsetof(TileArg, b) == 8 && offsetof(TileArg, span_count) == 28 &
 static_assert(offsetof(TileArg, scratch) == 64 && offsetof(TileArg, fault) == 72 && sizeof(TileArg) == 80);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, k_panels) == 24 && sizeof(PackArg) == 40);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, group) == 24 && offsetof(DecodeArg, spans) == 32);
-static_assert(offsetof(DecodeArg, o) == 40 && offsetof(DecodeArg, scratch) == 64 && sizeof(DecodeArg) == 80);
+static_assert(offsetof(DecodeArg, o) == 40 && offsetof(DecodeArg, scratch) == 72 && sizeof(DecodeArg) == 88);
 
 }  // namespace flexjit::plan

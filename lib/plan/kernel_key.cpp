@@ -71,6 +71,8 @@ ScratchLayout scratch_of(const KernelKey& key) {
   scratch.row_max = place(rows * real);
   scratch.base = place(rows * real);
   scratch.rescale = place(rows * real);
+  scratch.least = place(rows * real);
+  scratch.unsettled = place(rows * 4);
   scratch.row_values = place(hoisting.row_slots * rows * 4);
   scratch.column_values = place(hoisting.column_slots * key.tiling.kv_tile * 4);
   scratch.diagonal_values = place(hoisting.diagonal_slots * scratch.diagonals * 4);

@@ -18,14 +18,16 @@ struct Visit {
 // Byte offsets, each a multiple of 64. Reals are fp64 in fp64 kernels, else fp32; row strides in reals; table entries have 4
 // bytes, of which some values take two; entries of ranges are pairs of values: the least, the greatest.
 struct ScratchLayout {
-  std::int64_t q = 0;              // [q_tile][k_depth] cells, scaled except in bf16
+  std::int64_t q = 0;              // [q_tile][k_depth] cells, scaled; in bf16 by a power of two alone
   std::int64_t s = 0;              // [q_tile][s_stride], scores, then weights (as cells) in their place
   std::int64_t o = 0;              // [q_tile][v_padded], unnormalised output
   std::int64_t max_lanes = 0;      // [q_tile][lanes], running maximum of each lane
   std::int64_t sum_lanes = 0;      // [q_tile][lanes], running sum of each lane
   std::int64_t row_max = 0;        // [q_tile], the maximum that o and sum_lanes are relative to
-  std::int64_t base = 0;           // [q_tile], what exponents of the current key tile are relative to
+  std::int64_t base = 0;           // [q_tile], what is added to the scores of the current key tile
   std::int64_t rescale = 0;        // [q_tile], factor of o and sum_lanes in the current key tile
+  std::int64_t least = 0;          // [q_tile], log2 of a weight below which a key takes no part in the careful pass
+  std::int64_t unsettled = 0;      // [q_tile], int32: 0 where the output is written for good
   std::int64_t row_values = 0;     // [values][q_tile], sub-expressions of q_idx alone
   std::int64_t column_values = 0;  // [values][kv_tile], sub-expressions of kv_idx alone
   std::int64_t diagonal_values =

@@ -86,6 +86,7 @@ void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const 
   arg.o = state_of(workspace, item);
   arg.max = arg.o + std::int64_t{arg.row_count} * kernel_.layout.v_padded;
   arg.sum = arg.max + arg.row_count;
+  arg.scale = arg.sum + arg.row_count;
   arg.scratch = workspace.scratch.data() + thread * round_up(kernel_.layout.scratch_bytes, kAlignment);
   arg.fault = &record.fault;
   traced(workers_.trace, [&] { kernel_.decode(&arg); }, [&] { return event_of(arg, thread); });
@@ -102,7 +103,8 @@ void Decode::merge_rows(const Workspace& workspace, std::int64_t chunk, Merging&
       if (local < 0 || local >= item.rows.count) continue;
       const float* o = state_of(workspace, item);
       const float* max = o + std::int64_t{item.rows.count} * kernel_.layout.v_padded;
-      merging.states.push_back({o + local * kernel_.layout.v_padded, DType::kF32, max[local], max[item.rows.count + local]});
+      const float *sum = max + item.rows.count, *scale = sum + item.rows.count;
+      merging.states.push_back({o + local * kernel_.layout.v_padded, DType::kF32, max[local], sum[local], scale[local]});
     }
     const std::int64_t head = std::int64_t{rows.kv_head} * work_.group + row / work_.q_len;
     write_row(rows.b, static_cast<std::int32_t>(head), static_cast<std::int32_t>(row % work_.q_len), merging);
@@ -187,7 +189,7 @@ LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const pla
                         .kv_len = launch.kv_len,
                         .q_tile = kernel.layout.q_tile,
                         .strip = kernel.layout.strip,
-                        .row_floats = std::int64_t{kernel.layout.v_padded} + 2,
+                        .row_floats = std::int64_t{kernel.layout.v_padded} + 3,  // o, then max, sum and scale
                         .mask = mask.blocks,
                         .origin = mask.origin};
   FLEXJIT_CHECK(work.rows() <= std::numeric_limits<std::int32_t>::max());

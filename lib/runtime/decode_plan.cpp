@@ -28,7 +28,7 @@ std::int64_t cost_of(std::span<const plan::SpanArg> spans, std::int64_t rows) {
 
 bool same_spans(std::span<const plan::SpanArg> a, std::span<const plan::SpanArg> b) {
   return std::ranges::equal(a, b, [](const plan::SpanArg& x, const plan::SpanArg& y) {
-    return x.begin == y.begin && x.end == y.end && x.masked == y.masked;
+    return x.begin == y.begin && x.end == y.end && x.kind == y.kind;
   });
 }
 
@@ -170,7 +170,7 @@ void DecodePlan::cut(const Part& part) {
       const std::int64_t index = begin / keys_;
       const std::int64_t end = std::min<std::int64_t>(span.end, (index + 1) * keys_);
       if (splits_.empty() || splits_.back().index != index) splits_.push_back({index, spans_.size(), spans_.size()});
-      spans_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), span.masked});
+      spans_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), span.kind});
       splits_.back().end = spans_.size();
       begin = end;
     }

@@ -15,6 +15,19 @@ namespace {
 constexpr std::int64_t kChunk = 64;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
+double largest_of(DType dtype) {
+  if (dtype == DType::kF64) return std::numeric_limits<double>::max();
+  if (dtype == DType::kF16) return 65504;
+  return dtype == DType::kBF16 ? 0x1.fep127 : double{std::numeric_limits<float>::max()};
+}
+
+// A mean lies between its values, so that only rounding takes a finite one past the largest number.
+double limit_of(std::span<const RowState> states) {
+  double limit = 0;
+  for (const RowState& state : states) limit = std::max(limit, largest_of(state.dtype));
+  return limit;
+}
+
 }  // namespace
 
 RowTotal RowMerger::merge(std::span<const RowState> states, std::int64_t dim, void* out, DType out_dtype) {
@@ -27,8 +40,12 @@ RowTotal RowMerger::merge(std::span<const RowState> states, std::int64_t dim, vo
     factors_.push_back(state.sum == 0 ? 0 : std::exp(double{state.max} - total.max));
     total.sum += factors_.back() * double{state.sum};
   }
-  for (double& factor : factors_) factor = factor == 0 ? 0 : factor / total.sum;
-  combine(states, dim, out, out_dtype);
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    // A sum of NaN shows in the output although the factor of its state may be 0.
+    const bool none = states[i].sum == 0 || (factors_[i] == 0 && !std::isnan(total.sum));
+    factors_[i] = none ? 0 : factors_[i] / total.sum * double{states[i].scale};
+  }
+  combine(states, dim, {out, out_dtype, limit_of(states)});
   return total;
 }
 
@@ -38,13 +55,13 @@ RowTotal RowMerger::add(std::span<const RowState> states, std::int64_t dim, void
   for (const RowState& state : states) {
     total.max = std::max(total.max, double{state.max});
     total.sum += double{state.sum};
-    factors_.push_back(1);
+    factors_.push_back(double{state.scale});
   }
-  combine(states, dim, out, out_dtype);
+  combine(states, dim, {out, out_dtype, kInf});
   return total;
 }
 
-void RowMerger::combine(std::span<const RowState> states, std::int64_t dim, void* out, DType out_dtype) const {
+void RowMerger::combine(std::span<const RowState> states, std::int64_t dim, const Output& out) const {
   std::array<double, kChunk> sums, values;
   for (std::int64_t d = 0; d < dim; d += kChunk) {
     const auto count = static_cast<std::size_t>(std::min(kChunk, dim - d));
@@ -54,7 +71,10 @@ void RowMerger::combine(std::span<const RowState> states, std::int64_t dim, void
       read_elements(states[i].dtype, states[i].o, d, std::span(values).first(count));
       for (std::size_t j = 0; j < count; ++j) sums[j] += factors_[i] * values[j];
     }
-    write_elements(out_dtype, out, d, std::span(sums).first(count));
+    for (std::size_t j = 0; j < count; ++j) {
+      if (std::isfinite(sums[j])) sums[j] = std::clamp(sums[j], -out.limit, out.limit);
+    }
+    write_elements(out.dtype, out.data, d, std::span(sums).first(count));
   }
 }
 

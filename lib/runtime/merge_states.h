@@ -1,5 +1,6 @@
 // Partial results over disjoint keys -> the result over all of them. A state of a query row is (o, max, sum): o = sum of
-// weight * v and sum = sum of weight, weights being exp(score - max). A finished output with its lse is the state (v, lse, 1).
+// weight * v / scale and sum = sum of weight, weights being exp(score - max). A finished output with its lse is the state
+// (v, lse, 1).
 #pragma once
 
 #include <cstddef>
@@ -17,6 +18,7 @@ struct RowState {
   DType dtype = DType::kF32;  // of o: f32, bf16, f16 or f64
   float max = 0;
   float sum = 0;
+  float scale = 1;
 };
 
 struct RowTotal {
@@ -30,13 +32,20 @@ class RowMerger {
  public:
   explicit RowMerger(std::size_t most_states) { factors_.reserve(most_states); }
 
-  // out[0 .. dim) = sum of exp(max_i - max) * o_i / sum, 0 where no state has a key. `out` may be the `o` of a state.
+  // out[0 .. dim) = sum of exp(max_i - max) * o_i / sum, 0 where no state has a key, NaN where any sum is. `out` may be the `o`
+  // of a state.
   RowTotal merge(std::span<const RowState> states, std::int64_t dim, void* out, DType out_dtype);
   // out[0 .. dim) = sum of o_i: weights that are not normalised. RowState::max is not used but for the total's max.
   RowTotal add(std::span<const RowState> states, std::int64_t dim, void* out, DType out_dtype);
 
  private:
-  void combine(std::span<const RowState> states, std::int64_t dim, void* out, DType out_dtype) const;
+  // Finite results are kept within [-limit, limit].
+  struct Output {
+    void* data;
+    DType dtype;
+    double limit;
+  };
+  void combine(std::span<const RowState> states, std::int64_t dim, const Output& out) const;
 
   std::vector<double> factors_;  // by state; 0: its o is not read
 };

@@ -14,6 +14,13 @@ namespace {
 
 constexpr double kMasked = -std::numeric_limits<double>::infinity();
 
+// A score is an fp32 number unless the tensors are fp64. What lies beyond it is infinite; nothing else is rounded.
+double in_range(double score, const plan::ElementTypes& types) {
+  constexpr double kBeyond = 0x1.ffffffp127;  // from here on the nearest fp32 is infinite
+  if (types.q == DType::kF64 || std::abs(score) < kBeyond || std::isnan(score)) return score;
+  return std::copysign(std::numeric_limits<double>::infinity(), score);
+}
+
 // The place of row `row` of (b, h) in elements.
 std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32_t h, std::int32_t row) {
   return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
@@ -76,6 +83,7 @@ class Reference {
   bool attend(const ReferenceRow& row, const ReferencePattern& pattern) {
     scaled_.compute(row, scores_);
     if (!pattern(row, scores_)) return false;
+    for (double& score : scores_) score = in_range(score, kernel_.types);
     switch (kernel_.weights) {
       case plan::Weights::kSoftmax: {
         const double sink = launch_.sinks != nullptr ? static_cast<double>(launch_.sinks[row.h]) : kMasked;
@@ -121,7 +129,7 @@ void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores)
     read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head_of(launch_, row), kv), k_);
     double dot = 0;
     for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
-    scores[static_cast<std::size_t>(kv)] = dot * static_cast<double>(launch_.scale);
+    scores[static_cast<std::size_t>(kv)] = in_range(dot * static_cast<double>(launch_.scale), kernel_.types);
   }
 }
 

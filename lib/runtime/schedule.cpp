@@ -18,7 +18,8 @@ constexpr std::int64_t kTileOverhead = 32;
 // A masked column costs about a quarter more than an allowed one; only the order of the tiles depends on it.
 std::int64_t cost_of(std::span<const plan::SpanArg> spans) {
   std::int64_t quarters = 4 * kTileOverhead;
-  for (const plan::SpanArg& span : spans) quarters += (span.masked != 0 ? 5 : 4) * std::int64_t{span.end - span.begin};
+  for (const plan::SpanArg& span : spans)
+    quarters += (span.kind != plan::SpanKind::kWhole ? 5 : 4) * std::int64_t{span.end - span.begin};
   return quarters;
 }
 

@@ -1,5 +1,6 @@
 // The partial and the full blocks of one block row, merged in ascending order, joined to runs of columns that are all allowed
-// or not. The whole panels of an allowed run need no mask; its ragged ends and every other run are masked, with exact bounds.
+// or not. The whole panels of an allowed run need nothing else; its ragged ends and every other run have exact bounds.
+// An allowed run never asks the mask: what a full block of a given block mask allows is the caller's word.
 #include "runtime/spans.h"
 
 #include <algorithm>
@@ -10,11 +11,16 @@ namespace flexjit::runtime {
 namespace {
 
 void append_joined(std::vector<plan::SpanArg>& spans, const plan::SpanArg& span) {
-  if (!spans.empty() && spans.back().end == span.begin && spans.back().masked == span.masked) {
+  if (!spans.empty() && spans.back().end == span.begin && spans.back().kind == span.kind) {
     spans.back().end = span.end;
   } else {
     spans.push_back(span);
   }
+}
+
+plan::SpanKind common_kind(plan::SpanKind a, plan::SpanKind b) {
+  if (a == b) return a;
+  return a == plan::SpanKind::kMasked || b == plan::SpanKind::kMasked ? plan::SpanKind::kMasked : plan::SpanKind::kCut;
 }
 
 }  // namespace
@@ -51,21 +57,21 @@ void SpanMaker::append(const TileRows& rows, std::vector<plan::SpanArg>& spans) 
 void SpanMaker::append_run(std::int64_t begin, std::int64_t end, bool all_allowed) {
   const std::int64_t inner_begin = (begin + panel_ - 1) / panel_ * panel_, inner_end = end / panel_ * panel_;
   if (!all_allowed || inner_begin >= inner_end) {
-    append_span(begin, end, 1);
+    append_span(begin, end, all_allowed ? plan::SpanKind::kCut : plan::SpanKind::kMasked);
     return;
   }
-  append_span(begin, inner_begin, 1);
-  append_span(inner_begin, inner_end, 0);
-  append_span(inner_end, end, 1);
+  append_span(begin, inner_begin, plan::SpanKind::kCut);
+  append_span(inner_begin, inner_end, plan::SpanKind::kWhole);
+  append_span(inner_end, end, plan::SpanKind::kCut);
 }
 
-void SpanMaker::append_span(std::int64_t begin, std::int64_t end, std::int32_t masked) {
+void SpanMaker::append_span(std::int64_t begin, std::int64_t end, plan::SpanKind kind) {
   if (begin >= end) return;
   plan::SpanArg* last = spans_->size() > first_span_ ? &spans_->back() : nullptr;
-  if (last != nullptr && last->end == begin && last->masked == masked) {
+  if (last != nullptr && last->end == begin && last->kind == kind) {
     last->end = static_cast<std::int32_t>(end);
   } else {
-    spans_->push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), masked});
+    spans_->push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), kind});
   }
 }
 
@@ -78,8 +84,7 @@ void unite_spans(std::span<const plan::SpanArg> a, std::span<const plan::SpanArg
     std::int32_t next = std::numeric_limits<std::int32_t>::max();
     if (!a.empty()) next = std::min(next, in_a ? a.front().end : a.front().begin);
     if (!b.empty()) next = std::min(next, in_b ? b.front().end : b.front().begin);
-    const bool all_allowed = in_a && in_b && a.front().masked == 0 && b.front().masked == 0;
-    if (in_a || in_b) append_joined(united, {at, next, all_allowed ? 0 : 1});
+    if (in_a || in_b) append_joined(united, {at, next, in_a && in_b ? common_kind(a.front().kind, b.front().kind) : plan::SpanKind::kMasked});
     at = next;
     if (in_a && a.front().end == at) a = a.subspan(1);
     if (in_b && b.front().end == at) b = b.subspan(1);

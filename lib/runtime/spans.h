@@ -19,7 +19,7 @@ struct TileRows {
   std::int32_t q_count = 0;
 };
 
-// Appends spans as kernel_abi.h describes them, maximal: two that touch differ in `masked`. Exactly the columns of the blocks
+// Appends spans as kernel_abi.h describes them, maximal: two that touch differ in kind. Exactly the columns of the blocks
 // that are not empty are in them. Keeps no memory of its own.
 class SpanMaker {
  public:
@@ -29,7 +29,7 @@ class SpanMaker {
 
  private:
   void append_run(std::int64_t begin, std::int64_t end, bool all_allowed);
-  void append_span(std::int64_t begin, std::int64_t end, std::int32_t masked);
+  void append_span(std::int64_t begin, std::int64_t end, plan::SpanKind kind);
 
   const BlockMask* mask_ = nullptr;
   std::int32_t kv_len_ = 0;

@@ -53,7 +53,7 @@ class TracedPhase {
 inline void describe_spans(std::span<const plan::SpanArg> spans, std::int64_t rows, TraceEvent& event) {
   if (!spans.empty()) event.kv = {spans.front().begin, spans.back().end};
   for (const plan::SpanArg& span : spans) {
-    ++(span.masked != 0 ? event.masked_spans : event.full_spans);
+    ++(span.kind != plan::SpanKind::kWhole ? event.masked_spans : event.full_spans);
     event.scores += rows * (std::int64_t{span.end} - span.begin);
   }
 }

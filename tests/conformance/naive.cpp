@@ -24,7 +24,10 @@ const double* row_of(const std::vector<double>& tensor, std::int32_t row, std::i
 class Naive {
  public:
   Naive(const TypedTensors& tensors, const NaivePattern& pattern, std::optional<DType> low)
-      : t_(tensors), pattern_(pattern), math_{low}, scale_(1 / std::sqrt(tensors.shape.head_dim)) {
+      : t_(tensors),
+        pattern_(pattern),
+        math_{low},
+        scale_(pattern.scale ? double{*pattern.scale} : 1 / std::sqrt(tensors.shape.head_dim)) {
     keys_ = t_.k;
     if (!low) return;
     for (double& key : keys_) key = math_.result(key * scale_);
@@ -63,11 +66,12 @@ class Naive {
       const double score = pattern_.score ? math_.result(pattern_.score(scaled, at)) : scaled;
       scores.push_back(!pattern_.mask || pattern_.mask(at) ? score : kMasked);
     }
-    const double largest = scores.empty() ? kMasked : *std::max_element(scores.begin(), scores.end());
+    double largest = kMasked;
+    for (double score : scores) largest = score > largest ? score : largest;
     result_.max_scores.push_back(largest);
-    const double lse = log_sum(scores, largest, pattern_.sinks.empty() ? kMasked : pattern_.sinks[static_cast<std::size_t>(h)]);
-    result_.lse.push_back(lse);
-    for (double& score : scores) score = weight_of(score, lse);
+    const Total total = sum_of(scores, largest, pattern_.sinks.empty() ? kMasked : pattern_.sinks[static_cast<std::size_t>(h)]);
+    result_.lse.push_back(total.sum == 0 ? kMasked : total.highest + std::log(total.sum));
+    for (double& score : scores) score = weight_of(score, total);
     for (std::int32_t d = 0; d < s.value_dim(); ++d) {
       double sum = 0;
       for (std::int32_t kv = 0; kv < s.kv_len; ++kv) {
@@ -78,17 +82,24 @@ class Naive {
     }
   }
 
-  double weight_of(double score, double lse) const {
+  // The sum of exp(score - highest) over what is not masked, the sink included.
+  struct Total {
+    double highest, sum;
+  };
+
+  // Differences come first, so that scores of any size keep their weights.
+  double weight_of(double score, const Total& total) const {
     if (pattern_.weights == Weights::kSigmoid) return math_.result(1 / (1 + std::exp(-score)));
-    return score == kMasked ? 0 : math_.result(math_.sum(std::exp(score - lse)));
+    return score == kMasked ? 0 : math_.result(math_.sum(std::exp(score - total.highest) / total.sum));
   }
 
-  double log_sum(const std::vector<double>& scores, double largest, double sink) const {
-    const double highest = std::max(largest, sink);
-    if (highest == kMasked) return kMasked;
-    double sum = std::exp(sink - highest);
-    for (double score : scores) sum = math_.sum(sum + std::exp(score - highest));
-    return highest + std::log(sum);
+  Total sum_of(const std::vector<double>& scores, double largest, double sink) const {
+    const double highest = largest > sink ? largest : sink;
+    double sum = sink == kMasked ? 0 : std::exp(sink - highest);
+    for (double score : scores) {
+      if (score != kMasked) sum = math_.sum(sum + std::exp(score - highest));
+    }
+    return {highest, sum};
   }
 
   const TypedTensors& t_;

@@ -20,6 +20,7 @@ struct NaivePattern {
   std::function<bool(const Position&)> mask{};                   // null: everything is allowed
   std::vector<double> sinks{};                                   // by query head; empty: none
   Weights weights = Weights::kSoftmax;
+  std::optional<float> scale{};  // none: 1 / sqrt(head_dim)
 };
 
 struct NaiveResult {

@@ -21,6 +21,14 @@ std::vector<std::string> backends_here() {
   return backends;
 }
 
+std::vector<std::string> arithmetics_here() {
+  std::vector<std::string> targets;
+  for (const std::string& backend : backends_here()) {
+    if (backend != "reference") targets.push_back(backend == "x86-64" ? "x86-64-v2" : backend);
+  }
+  return targets;
+}
+
 std::string name_of_backend(const testing::TestParamInfo<std::string>& info) {
   std::string name = info.param;
   std::ranges::replace(name, '-', '_');

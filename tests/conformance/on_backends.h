@@ -12,6 +12,9 @@ namespace flexjit::conformance {
 
 // "reference", then those of "x86-64-v4-bf16", "x86-64-v4", "x86-64-v3", "x86-64", "aarch64" that can be executed here.
 std::vector<std::string> backends_here();
+// Those of the targets that differ in how exponentials, products and elements are computed that can be executed here:
+// "x86-64-v4-bf16", "x86-64-v4", "x86-64-v3", "x86-64-v2", "aarch64".
+std::vector<std::string> arithmetics_here();
 // Without the characters that a test's name cannot have.
 std::string name_of_backend(const testing::TestParamInfo<std::string>& info);
 

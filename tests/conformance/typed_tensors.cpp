@@ -124,10 +124,14 @@ TypedTensors::TypedTensors(const Shape& of, const Types& with, std::uint64_t see
   q = normals(random, with.q, product(of.batch, of.q_heads, of.q_len, of.head_dim));
   k = normals(random, with.kv, product(of.batch, of.kv_heads, of.kv_len, of.head_dim));
   v = normals(random, with.kv, product(of.batch, of.kv_heads, of.kv_len, of.value_dim()));
-  q_bytes_ = encode(with.q, q);
-  k_bytes_ = encode(with.kv, k);
-  v_bytes_ = encode(with.kv, v);
+  encode_inputs();
   poison_outputs();
+}
+
+void TypedTensors::encode_inputs() {
+  q_bytes_ = encode(types.q, q);
+  k_bytes_ = encode(types.kv, k);
+  v_bytes_ = encode(types.kv, v);
 }
 
 void TypedTensors::poison_outputs() {

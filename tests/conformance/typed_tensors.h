@@ -29,6 +29,8 @@ class TypedTensors {
   // max_scores is left out.
   RunArgs args(const Bindings* bindings = nullptr);
   MutableTensorView max_scores_view();
+  // Makes what q, k and v hold the elements.
+  void encode_inputs();
   void poison_outputs();
   std::vector<double> out() const { return decode(types.out, out_bytes_); }
 

@@ -57,7 +57,7 @@ mask = q_idx >= kv_idx
 # PLAN-NEXT: packed K    256 bytes a key, in panels of 4 keys
 # PLAN-NEXT: packed V    read in place: its rows are whole vectors of the type that is summed
 # PLAN-NEXT: epilogue    vector instructions of score_mod: 0, on the accumulators (8 at most stay in registers)
-# PLAN-NEXT: scratch     80704 bytes a thread, within L2
+# PLAN-NEXT: scratch     81088 bytes a thread, within L2
 # PLAN-NEXT:   q                   12288  queries, as the products read them
 # PLAN-NEXT:   s                   52224  scores, then weights
 # PLAN-NEXT:   o                   12288  unnormalised output
@@ -66,10 +66,12 @@ mask = q_idx >= kv_idx
 # PLAN-NEXT:   row_max               192  what output and sums are relative to
 # PLAN-NEXT:   base                  192  what exponents are relative to
 # PLAN-NEXT:   rescale               192  factors of older output
+# PLAN-NEXT:   least                 192  weights too small to take part, where the output is not finite
+# PLAN-NEXT:   unsettled             192  rows whose output is not finite
 # PLAN-NEXT:   row_values            192  table of what varies with q_idx
 # PLAN-NEXT:   column_values        1024  table of what varies with kv_idx
 # PLAN-NEXT:   visits                576  which panels each group of rows visits
-# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11008 bytes of scratch
+# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11136 bytes of scratch
 # PLAN-NOT: {{.}}
 
 # LLVM: define void @attend(ptr %tile) #0 {
@@ -90,15 +92,17 @@ mask = q_idx >= kv_idx
 # LLVM-NEXT: reset.o.end:
 # LLVM-NEXT: row_values:
 # LLVM-NEXT: row_values.end:
+# LLVM-NEXT: pass:
+# LLVM-NEXT: pass.end:
 # LLVM-NEXT: span:
 # LLVM-NEXT: span.end:
 # LLVM-NEXT: key_tile:
 # LLVM-NEXT: key_tile.end:
 # LLVM-NEXT: column_values:
 # LLVM-NEXT: column_values.end:
-# LLVM-NEXT: masked:
-# LLVM-NEXT: masked.else:
-# LLVM-NEXT: masked.end:
+# LLVM-NEXT: bounded:
+# LLVM-NEXT: bounded.else:
+# LLVM-NEXT: bounded.end:
 # LLVM-NEXT: visit:
 # LLVM-NEXT: visit.end:
 # LLVM-NEXT: visit.panel:
@@ -150,6 +154,22 @@ mask = q_idx >= kv_idx
 # LLVM-NEXT: last_panel:
 # LLVM-NEXT: last_panel.else:
 # LLVM-NEXT: last_panel.end:
+# LLVM-NEXT: careful:
+# LLVM-NEXT: careful.else:
+# LLVM-NEXT: careful.end:
+# LLVM-NEXT: careful_rows:
+# LLVM-NEXT: careful_rows.end:
+# LLVM-NEXT: careful_row:
+# LLVM-NEXT: careful_row.end:
+# LLVM-NEXT: careful_row.unsettled:
+# LLVM-NEXT: careful_row.unsettled.else:
+# LLVM-NEXT: careful_row.unsettled.end:
+# LLVM-NEXT: careful_weights:
+# LLVM-NEXT: careful_weights.end:
+# LLVM-NEXT: careful_dims:
+# LLVM-NEXT: careful_dims.end:
+# LLVM-NEXT: careful36:
+# LLVM-NEXT: careful.end37:
 # LLVM-NEXT: maxima:
 # LLVM-NEXT: maxima.end:
 # LLVM-NEXT: softmax:
@@ -166,6 +186,9 @@ mask = q_idx >= kv_idx
 # LLVM-NEXT: value_rows.end:
 # LLVM-NEXT: pv:
 # LLVM-NEXT: pv.end:
+# LLVM-NEXT: results:
+# LLVM-NEXT: results.else:
+# LLVM-NEXT: results.end:
 # LLVM-NEXT: sink:
 # LLVM-NEXT: sink.else:
 # LLVM-NEXT: sink.end:
@@ -176,17 +199,30 @@ mask = q_idx >= kv_idx
 # LLVM-NEXT: row_results.end:
 # LLVM-NEXT: row_result:
 # LLVM-NEXT: row_result.end:
-# LLVM-NEXT: row_results76:
-# LLVM-NEXT: row_results.else77:
-# LLVM-NEXT: row_results.end78:
-# LLVM-NEXT: row_result79:
-# LLVM-NEXT: row_result.end80:
+# LLVM-NEXT: row_results86:
+# LLVM-NEXT: row_results.else87:
+# LLVM-NEXT: row_results.end88:
+# LLVM-NEXT: row_result89:
+# LLVM-NEXT: row_result.end90:
 # LLVM-NEXT: store_out:
 # LLVM-NEXT: store_out.end:
+# LLVM-NEXT: unsettled:
+# LLVM-NEXT: unsettled.else:
+# LLVM-NEXT: unsettled.end:
+# LLVM-NEXT: settle:
+# LLVM-NEXT: settle.else:
+# LLVM-NEXT: settle.end:
+# LLVM-NEXT: settle.o:
+# LLVM-NEXT: settle.o.end:
 # LLVM-NEXT: store_out.vector:
 # LLVM-NEXT: store_out.vector.end:
 # LLVM-NEXT: store_out.tail:
 # LLVM-NEXT: store_out.tail.end:
+# LLVM-NEXT: not_finite:
+# LLVM-NEXT: not_finite.else:
+# LLVM-NEXT: not_finite.end:
+# LLVM-NEXT: reset.o96:
+# LLVM-NEXT: reset.o.end97:
 # LLVM-NEXT: define void @pack(ptr %arg) #0 {
 # LLVM-NEXT: entry:
 # LLVM-NEXT: pack.panel:

@@ -63,7 +63,7 @@ mask = q_idx >= kv_idx && q_idx - kv_idx <= window
 # PLAN-NEXT: packed K    2048 bytes a key, in panels of 2 keys
 # PLAN-NEXT: packed V    read in place: its rows are whole vectors of the type that is summed
 # PLAN-NEXT: epilogue    vector instructions of score_mod: 0, on the accumulators (8 at most stay in registers)
-# PLAN-NEXT: scratch     227968 bytes a thread, within L2
+# PLAN-NEXT: scratch     228544 bytes a thread, within L2
 # PLAN-NEXT:   q                   98304  queries, as the products read them
 # PLAN-NEXT:   s                   27648  scores, then weights
 # PLAN-NEXT:   o                   98304  unnormalised output
@@ -72,6 +72,8 @@ mask = q_idx >= kv_idx && q_idx - kv_idx <= window
 # PLAN-NEXT:   row_max               384  what output and sums are relative to
 # PLAN-NEXT:   base                  384  what exponents are relative to
 # PLAN-NEXT:   rescale               384  factors of older output
+# PLAN-NEXT:   least                 384  weights too small to take part, where the output is not finite
+# PLAN-NEXT:   unsettled             192  rows whose output is not finite
 # PLAN-NEXT:   row_values            192  table of what varies with q_idx
 # PLAN-NEXT:   column_values         256  table of what varies with kv_idx
 # PLAN-NEXT:   visits                576  which panels each group of rows visits

@@ -68,7 +68,7 @@ mask  = q_idx >= kv_idx
 # PLAN-NEXT: packed K    512 bytes a key, in panels of 4 keys
 # PLAN-NEXT: packed V    160 bytes for 1 key: rows are padded to whole vectors or converted
 # PLAN-NEXT: epilogue    vector instructions of score_mod: 45, over stored scores (8 at most stay in registers)
-# PLAN-NEXT: scratch     88384 bytes a thread, within L2
+# PLAN-NEXT: scratch     88768 bytes a thread, within L2
 # PLAN-NEXT:   q                   24576  queries, as the products read them
 # PLAN-NEXT:   s                   52224  scores, then weights
 # PLAN-NEXT:   o                    7680  unnormalised output
@@ -77,8 +77,10 @@ mask  = q_idx >= kv_idx
 # PLAN-NEXT:   row_max               192  what output and sums are relative to
 # PLAN-NEXT:   base                  192  what exponents are relative to
 # PLAN-NEXT:   rescale               192  factors of older output
+# PLAN-NEXT:   least                 192  weights too small to take part, where the output is not finite
+# PLAN-NEXT:   unsettled             192  rows whose output is not finite
 # PLAN-NEXT:   row_values            192  table of what varies with q_idx
 # PLAN-NEXT:   column_values        1024  table of what varies with kv_idx
 # PLAN-NEXT:   visits                576  which panels each group of rows visits
-# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 19200 bytes of scratch
+# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 19328 bytes of scratch
 # PLAN-NOT: {{.}}

@@ -135,7 +135,7 @@ score = score + bias[base + (n < exact ? n : min(far, half - 1)), h]
 # PLAN-NEXT: packed K    256 bytes a key, in panels of 4 keys
 # PLAN-NEXT: packed V    read in place: its rows are whole vectors of the type that is summed
 # PLAN-NEXT: epilogue    vector instructions of score_mod: 1, on the accumulators (8 at most stay in registers)
-# PLAN-NEXT: scratch     83136 bytes a thread, within L2
+# PLAN-NEXT: scratch     83520 bytes a thread, within L2
 # PLAN-NEXT:   q                   12288  queries, as the products read them
 # PLAN-NEXT:   s                   52224  scores, then weights
 # PLAN-NEXT:   o                   12288  unnormalised output
@@ -144,7 +144,9 @@ score = score + bias[base + (n < exact ? n : min(far, half - 1)), h]
 # PLAN-NEXT:   row_max               192  what output and sums are relative to
 # PLAN-NEXT:   base                  192  what exponents are relative to
 # PLAN-NEXT:   rescale               192  factors of older output
+# PLAN-NEXT:   least                 192  weights too small to take part, where the output is not finite
+# PLAN-NEXT:   unsettled             192  rows whose output is not finite
 # PLAN-NEXT:   diagonal_values      3648  table of what varies with kv_idx - q_idx
 # PLAN-NEXT:   visits                576  which panels each group of rows visits
-# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11136 bytes of scratch
+# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11264 bytes of scratch
 # PLAN-NOT: {{.}}

@@ -41,7 +41,7 @@ Columns visited_by(const BlockMask& mask, std::int32_t b, std::int32_t h, std::i
   maker.append({b, h, q, 1}, spans);
   Columns columns(static_cast<std::size_t>(mask.shape().kv_len), 0);
   for (const plan::SpanArg& span : spans)
-    std::fill(columns.begin() + span.begin, columns.begin() + span.end, span.masked != 0 ? 1 : 2);
+    std::fill(columns.begin() + span.begin, columns.begin() + span.end, span.kind != plan::SpanKind::kWhole ? 1 : 2);
   return columns;
 }
 
@@ -72,7 +72,7 @@ std::map<std::tuple<int, int, int>, Columns> plan_rows(const DecodeWork& work, s
           EXPECT_EQ((span.end - 1) / work.keys_per_split(), item.split);
           for (std::int32_t kv = span.begin; kv < span.end; ++kv) {
             int& column = columns[static_cast<std::size_t>(kv)];
-            column = column != 0 ? -1 : span.masked != 0 ? 1 : 2;
+            column = column != 0 ? -1 : span.kind != plan::SpanKind::kWhole ? 1 : 2;
           }
         }
       }

@@ -55,7 +55,7 @@ void check_tile(FakeState& state, const plan::TileArg& tile) {
   for (int i = 0; i < tile.span_count; ++i) {
     const plan::SpanArg& span = tile.spans[i];
     expect(state, span.begin >= end && span.begin < span.end && span.end <= launch.kv_len);
-    expect(state, span.masked == 1 || (span.begin % panel == 0 && span.end % panel == 0));
+    expect(state, span.kind != plan::SpanKind::kWhole || (span.begin % panel == 0 && span.end % panel == 0));
     end = span.end;
   }
 }
@@ -75,7 +75,7 @@ void attend_row(const plan::TileArg& tile, int q_idx) {
       const float* column = static_cast<const float*>(tile.k_panels) + std::int64_t{kv / panel} * head_dim * panel + kv % panel;
       float dot = 0;
       for (int d = 0; d < head_dim; ++d) dot += q[d] * column[d * panel];
-      const bool open = tile.spans[i].masked == 0 || state.allowed(tile.b, tile.h, q_idx, kv);
+      const bool open = tile.spans[i].kind != plan::SpanKind::kMasked || state.allowed(tile.b, tile.h, q_idx, kv);
       scores[kv] = open ? dot * launch.scale : kMinusInf;
       highest = std::max(highest, scores[kv]);
     }

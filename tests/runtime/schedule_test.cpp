@@ -171,7 +171,7 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
         std::vector<plan::SpanArg> expected;
         maker.append({item.b, item.h, item.q_begin, item.q_count}, expected);
         const auto same = [](const plan::SpanArg& a, const plan::SpanArg& b) {
-          return std::tuple(a.begin, a.end, a.masked) == std::tuple(b.begin, b.end, b.masked);
+          return std::tuple(a.begin, a.end, a.kind) == std::tuple(b.begin, b.end, b.kind);
         };
         EXPECT_TRUE(std::ranges::equal(schedule.spans(item), expected, same)) << "item " << item.index;
         for (const plan::SpanArg& span : expected) {

@@ -16,10 +16,11 @@ using Spans = std::vector<std::tuple<int, int, int>>;
 Spans spans_of(const BlockMask* mask, int kv_len, int panel, const runtime::TileRows& rows) {
   runtime::SpanMaker maker;
   maker.start(mask, kv_len, panel);
-  std::vector<plan::SpanArg> found = {{-8, -4, 0}};  // a tile before this one
+  std::vector<plan::SpanArg> found = {{-8, -4, plan::SpanKind::kWhole}};  // a tile before this one
   maker.append(rows, found);
   Spans result;
-  for (std::size_t i = 1; i < found.size(); ++i) result.emplace_back(found[i].begin, found[i].end, found[i].masked);
+  for (std::size_t i = 1; i < found.size(); ++i)
+    result.emplace_back(found[i].begin, found[i].end, static_cast<int>(found[i].kind));
   return result;
 }
 
@@ -29,10 +30,10 @@ BlockMask mask_of(const BlockMaskShape& shape, const std::string& picture) {
   return BlockMask::from_kinds(shape, kinds).value();
 }
 
-TEST(Spans, WithoutMaskOnlyTheRaggedStripIsMasked) {
+TEST(Spans, WithoutMaskOnlyTheRaggedStripIsCut) {
   EXPECT_EQ(spans_of(nullptr, 96, 32, {0, 0, 0, 5}), (Spans{{0, 96, 0}}));
-  EXPECT_EQ(spans_of(nullptr, 100, 32, {0, 0, 0, 5}), (Spans{{0, 96, 0}, {96, 100, 1}}));
-  EXPECT_EQ(spans_of(nullptr, 7, 32, {0, 0, 0, 5}), (Spans{{0, 7, 1}}));
+  EXPECT_EQ(spans_of(nullptr, 100, 32, {0, 0, 0, 5}), (Spans{{0, 96, 0}, {96, 100, 2}}));
+  EXPECT_EQ(spans_of(nullptr, 7, 32, {0, 0, 0, 5}), (Spans{{0, 7, 2}}));
   EXPECT_EQ(spans_of(nullptr, 0, 32, {0, 0, 0, 5}), (Spans{}));
 }
 
@@ -44,12 +45,13 @@ TEST(Spans, BlocksThatAreMultiplesOfTheStrip) {
 TEST(Spans, BlocksThatCutAStrip) {
   const BlockMask mask = mask_of({1, 1, 8, 60, 8, 12}, "## ##");
   // Allowed are [0, 24) and [36, 60): only [0, 16) is whole panels; the bounds of the others keep [24, 36) out.
-  EXPECT_EQ(spans_of(&mask, 60, 16, {0, 0, 0, 8}), (Spans{{0, 16, 0}, {16, 24, 1}, {36, 60, 1}}));
+  EXPECT_EQ(spans_of(&mask, 60, 16, {0, 0, 0, 8}), (Spans{{0, 16, 0}, {16, 24, 2}, {36, 60, 2}}));
 }
 
-TEST(Spans, RaggedEndsJoinPartialNeighbours) {
+// The mask must not be asked about the full block, so that its columns are a span of their own.
+TEST(Spans, RaggedEndsStandBesidePartialNeighbours) {
   const BlockMask mask = mask_of({1, 1, 8, 60, 8, 20}, "+#+");
-  EXPECT_EQ(spans_of(&mask, 60, 16, {0, 0, 0, 8}), (Spans{{0, 60, 1}}));
+  EXPECT_EQ(spans_of(&mask, 60, 16, {0, 0, 0, 8}), (Spans{{0, 20, 1}, {20, 40, 2}, {40, 60, 1}}));
   EXPECT_EQ(spans_of(&mask, 60, 4, {0, 0, 0, 8}), (Spans{{0, 20, 1}, {20, 40, 0}, {40, 60, 1}}));
 }
 
@@ -67,8 +69,8 @@ TEST(Spans, EveryHeadHasItsOwnPlane) {
   EXPECT_EQ(spans_of(&mask, 32, 16, {1, 1, 0, 8}), (Spans{{16, 32, 1}}));
 }
 
-// One character a column: ' ' not visited, '#' visited without the mask, '+' with it. A column needs no mask when its whole
-// panel exists and lies in full blocks.
+// One character a column: ' ' not visited, '+' visited with the mask, else without it: '#' where the column's whole panel
+// exists and lies in full blocks, '-' elsewhere.
 std::string columns_by_looking(const BlockMask& mask, int panel, const runtime::TileRows& rows) {
   const BlockMaskShape& shape = mask.shape();
   const auto kind = [&](int kv) { return mask.kind(rows.b, rows.h, rows.q_begin / shape.q_block, kv / shape.kv_block); };
@@ -77,7 +79,8 @@ std::string columns_by_looking(const BlockMask& mask, int panel, const runtime::
     const int begin = kv / panel * panel;
     bool whole = begin + panel <= shape.kv_len;
     for (int i = begin; whole && i < begin + panel; ++i) whole = kind(i) == BlockKind::kFull;
-    columns += kind(kv) == BlockKind::kEmpty ? ' ' : whole ? '#' : '+';
+    const bool full = kind(kv) == BlockKind::kFull;
+    columns += kind(kv) == BlockKind::kEmpty ? ' ' : !full ? '+' : whole ? '#' : '-';
   }
   return columns;
 }
@@ -87,7 +90,8 @@ Spans joined(const std::string& columns) {
   for (std::size_t i = 0; i < columns.size();) {
     std::size_t end = i;
     while (end < columns.size() && columns[end] == columns[i]) ++end;
-    if (columns[i] != ' ') spans.emplace_back(static_cast<int>(i), static_cast<int>(end), columns[i] == '+' ? 1 : 0);
+    if (columns[i] != ' ')
+      spans.emplace_back(static_cast<int>(i), static_cast<int>(end), columns[i] == '+' ? 1 : columns[i] == '-' ? 2 : 0);
     i = end;
   }
   return spans;
@@ -121,7 +125,7 @@ RC_GTEST_PROP(Spans, UnitedAreTheColumnsOfEither, ()) {
     std::vector<plan::SpanArg> spans;
     for (int at = *rc::gen::inRange(0, 60); at < kLength;) {
       const int end = std::min(kLength, at + *rc::gen::inRange(1, 70));
-      spans.push_back({at, end, *rc::gen::inRange(0, 2)});
+      spans.push_back({at, end, static_cast<plan::SpanKind>(*rc::gen::inRange(0, 2))});
       at = end + (*rc::gen::inRange(0, 2) == 0 ? 0 : *rc::gen::inRange(1, 50));
     }
     return spans;
@@ -131,16 +135,16 @@ RC_GTEST_PROP(Spans, UnitedAreTheColumnsOfEither, ()) {
   const auto columns_of = [](const std::vector<plan::SpanArg>& spans) {
     std::vector<int> columns(kLength, 0);
     for (const plan::SpanArg& span : spans)
-      std::fill(columns.begin() + span.begin, columns.begin() + span.end, span.masked != 0 ? 1 : 2);
+      std::fill(columns.begin() + span.begin, columns.begin() + span.end, span.kind != plan::SpanKind::kWhole ? 1 : 2);
     return columns;
   };
-  std::vector<plan::SpanArg> united = {{-8, -4, 0}};
+  std::vector<plan::SpanArg> united = {{-8, -4, plan::SpanKind::kWhole}};
   runtime::unite_spans(a, b, united);
   const std::vector<int> in_a = columns_of(a), in_b = columns_of(b), in_both = columns_of(united);
   for (std::size_t i = 0; i < kLength; ++i) RC_ASSERT(in_both[i] == (in_a[i] == in_b[i] ? in_a[i] : 1));
   for (std::size_t i = 1; i < united.size(); ++i) {
     RC_ASSERT(united[i - 1].end < united[i].begin ||
-              (united[i - 1].end == united[i].begin && united[i - 1].masked != united[i].masked));
+              (united[i - 1].end == united[i].begin && united[i - 1].kind != united[i].kind));
   }
 }
 
