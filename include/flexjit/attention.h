@@ -206,7 +206,8 @@ class FLEXJIT_API Attention {
   std::string target() const;
 
   // About texts that mean something, though hardly what was meant, as check() has them too. Lives as long as the last copy.
-  const Diagnostics& warnings() const noexcept;
+  const Diagnostics& warnings() const& noexcept;
+  Diagnostics warnings() const&& { return warnings(); }
 
   // The free names that a call must or may bind.
   std::vector<BufferDeclaration> buffers() const;

@@ -20,7 +20,9 @@ std::string_view name_of(KernelSource source) noexcept {
 
 KernelSource Attention::kernel_source() const noexcept { return impl_ != nullptr ? impl_->source : KernelSource::kReference; }
 double Attention::compile_ms() const noexcept { return impl_ != nullptr ? impl_->compile_ms : 0; }
-const Diagnostics& Attention::warnings() const& noexcept { return impl_ != nullptr ? impl_->pattern->warnings : no_diagnostics(); }
+const Diagnostics& Attention::warnings() const& noexcept {
+  return impl_ != nullptr ? impl_->pattern->warnings : no_diagnostics();
+}
 
 std::string Attention::target() const {
   return impl_ != nullptr && impl_->kernel != nullptr ? plan::name_of(impl_->pattern->key->key.target) : std::string();

@@ -72,6 +72,7 @@ static_assert(std::same_as<decltype(std::declval<Result<std::string>>().diagnost
 static_assert(std::same_as<decltype(std::declval<Error>().diagnostics()), Diagnostics>);
 static_assert(std::same_as<decltype(std::declval<Engine>().options()), EngineOptions>);
 static_assert(std::same_as<decltype(std::declval<BlockMask>().shape()), BlockMaskShape>);
+static_assert(std::same_as<decltype(std::declval<Attention>().warnings()), Diagnostics>);
 static_assert(std::same_as<decltype(AttentionSpec().declare(Bindings())), AttentionSpec>);
 
 template <typename Mask>
@@ -176,6 +177,7 @@ TEST(SafeHeaders, EmptyHandlesAreFindings) {
     EXPECT_EQ(empty.kernel_source(), KernelSource::kReference);
     EXPECT_EQ(empty.compile_ms(), 0);
     EXPECT_EQ(empty.target(), "");
+    EXPECT_TRUE(empty.warnings().empty());
     EXPECT_TRUE(empty.buffers().empty() && empty.params().empty());
   }
   Engine engine;
