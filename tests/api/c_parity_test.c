@@ -9,7 +9,7 @@ static void test_introspection(void) {
   flexjit_buffer_info_init(&info);
   OK(flexjit_attention_buffer(attention, 0, &info, &error));
   CHECK(same(info.name, "bias") && info.dtype == FLEXJIT_F32 && info.rank == 2);
-  CHECK(same(info.extents[0], "num_heads") && same(info.extents[1], "?") && info.extents[2] == NULL);
+  CHECK(same(info.extents[0], "?") && same(info.extents[1], "1") && info.extents[2] == NULL);
   OK(flexjit_attention_param(attention, 0, &param, &error));
   CHECK(same(param.name, "window") && param.value.type == FLEXJIT_INT && param.value.value.i == 100);
   EXPECT(flexjit_attention_buffer(attention, 1, &info, &error), FLEXJIT_INVALID, "bad-option");
@@ -166,7 +166,7 @@ static void test_texts(void) {
   CHECK(strstr(flexjit_blob_data(text), "past") != NULL && flexjit_blob_size(text) == strlen(flexjit_blob_data(text)));
   flexjit_blob_destroy(text);
   text = NULL;
-  EXPECT(flexjit_not_mask("(", &text, &error), FLEXJIT_INVALID, "expected-expression");
+  EXPECT(flexjit_not_mask("(", &text, &error), FLEXJIT_INVALID, "unbalanced-bracket");
   OK(flexjit_describe_host(&text, &error));
   CHECK(flexjit_blob_size(text) > 0);
   flexjit_blob_destroy(text);
@@ -178,7 +178,7 @@ static void test_trace(void) {
   flexjit_run_args traced = args;
   flexjit_spec spec;
   flexjit_attention* compiled = NULL;
-  size_t count = 0, i, tiles = 0, phases = 0;
+  size_t count = 0, i, items = 0, phases = 0;
   OK(flexjit_trace_create(64, &trace, &error));
   flexjit_spec_init(&spec);
   spec.mask_mod = "q_idx > kv_idx";
@@ -192,10 +192,10 @@ static void test_trace(void) {
   OK(flexjit_trace_events(trace, events, 64, &count, &error));
   for (i = 0; i < count; ++i) {
     CHECK(events[i].end_ns >= events[i].begin_ns && flexjit_trace_kind_name(events[i].kind) != NULL);
-    tiles += (size_t)same(flexjit_trace_kind_name(events[i].kind), "tile");
+    items += (size_t)same(flexjit_trace_kind_name(events[i].kind), "split"); /* of the kernel for few query rows */
     phases += (size_t)same(flexjit_trace_kind_name(events[i].kind), "front end");
   }
-  if (getenv("FLEXJIT_REFERENCE") == NULL) CHECK(tiles > 0);
+  if (getenv("FLEXJIT_REFERENCE") == NULL) CHECK(items > 0);
   CHECK(phases == 1 && flexjit_trace_kind_name(-1) == NULL && flexjit_trace_kind_name(999) == NULL);
   flexjit_attention_destroy(compiled);
   flexjit_trace_destroy(trace);
