@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "bench/case.h"
+#include "describe.h"
 #include "failure.h"
 #include "flexjit/inspect.h"
 #include "option_groups.h"
@@ -335,6 +336,7 @@ int command_line(int argc, char** argv, Output& output) {
   add_build(app, build, exit_code);
   add_cache(app, cache, exit_code);
   add_doctor(app, doctor, exit_code);
+  add_descriptions(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -84,7 +84,8 @@ struct AttentionSpec {
   Weights weights = Weights::kSoftmax;
 
   // Declares every name of `bindings` that is not yet declared and that no flag uses, with its type and rank.
-  FLEXJIT_API AttentionSpec& declare(const Bindings& bindings);
+  FLEXJIT_API AttentionSpec& declare(const Bindings& bindings) &;
+  FLEXJIT_API AttentionSpec declare(const Bindings& bindings) &&;
 };
 
 // One call. Shapes: q (batch, q_heads, q_len, head_dim), k (batch, kv_heads, kv_len, head_dim), v (batch, kv_heads, kv_len,
@@ -149,6 +150,11 @@ struct BlockMaskReport {
 // as long as the last copy, whatever the engine's cache evicts. A handle may outlive its Engine.
 class FLEXJIT_API Attention {
  public:
+  // Computes nothing until a compiled one is assigned: calls of it, or of one that was moved from, are the error
+  // `empty-handle`.
+  Attention() noexcept = default;
+  bool empty() const noexcept { return impl_ == nullptr; }
+
   // out = softmax(mask(score_mod(scale * q k^T))) v and, when wanted, lse = ln sum exp of the modified scores. A row
   // with no allowed key has output 0 and lse -inf (or its sink). Deterministic: the same inputs give the same bits for every
   // thread count. Errors (all that apply, nothing is written unless noted): shape, dtype, stride, null or misaligned data,
@@ -203,7 +209,8 @@ class FLEXJIT_API Attention {
   std::string target() const;
 
   // About texts that mean something, though hardly what was meant, as check() has them too. Lives as long as the last copy.
-  const Diagnostics& warnings() const noexcept;
+  const Diagnostics& warnings() const& noexcept;
+  Diagnostics warnings() const&& { return warnings(); }
 
   // The free names that a call must or may bind.
   std::vector<BufferDeclaration> buffers() const;

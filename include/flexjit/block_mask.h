@@ -5,8 +5,10 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "flexjit/borrowed.h"
 #include "flexjit/export.h"
 #include "flexjit/result.h"
 
@@ -25,9 +27,15 @@ struct BlockMaskShape {
   std::int32_t q_block = 128;
   std::int32_t kv_block = 128;
 
-  std::int32_t q_blocks() const noexcept { return q_len / q_block + (q_len % q_block != 0 ? 1 : 0); }
-  std::int32_t kv_blocks() const noexcept { return kv_len / kv_block + (kv_len % kv_block != 0 ? 1 : 0); }
+  std::int32_t q_blocks() const noexcept { return blocks(q_len, q_block); }
+  std::int32_t kv_blocks() const noexcept { return blocks(kv_len, kv_block); }
   bool operator==(const BlockMaskShape&) const = default;
+
+ private:
+  // 0 for sizes that no mask has.
+  static std::int32_t blocks(std::int32_t length, std::int32_t block) noexcept {
+    return length < 1 || block < 1 ? 0 : (length - 1) / block + 1;
+  }
 };
 
 enum class BlockKind : std::uint8_t { kEmpty, kPartial, kFull };
@@ -56,17 +64,17 @@ struct BlockRun {
 // Lists as FlexAttention and FlashAttention's block-sparse interface have them: num_blocks (batch, heads, q_blocks), and
 // `width` indices for each of those rows, of which the first num_blocks count, in any order. Both empty: no such blocks.
 struct BlockLists {
-  std::span<const std::int32_t> num_blocks;
-  std::span<const std::int32_t> indices;
+  Borrowed<std::int32_t> num_blocks;
+  Borrowed<std::int32_t> indices;
   std::int32_t width = 0;
 };
 
 // A block compressed sparse row matrix of one plane, as SciPy defines it: row q_block has the blocks indices[indptr[q_block]]
 // to indices[indptr[q_block + 1] - 1], ascending. `data`: (indices, q_block, kv_block), 0 forbids; empty allows all of them.
 struct FLEXJIT_API BsrMatrix {
-  std::span<const std::int32_t> indptr;
-  std::span<const std::int32_t> indices;
-  std::span<const std::uint8_t> data;
+  Borrowed<std::int32_t> indptr;
+  Borrowed<std::int32_t> indices;
+  Borrowed<std::uint8_t> data;
 
   // (q_blocks, kv_blocks): the place of each block in `indices`, -1 for none. What the preset `bsr` reads beside `data` to
   // apply the elements of partial blocks. The matrix must be one that from_bsr accepts.
@@ -80,9 +88,22 @@ struct PositionRange {
 
 // An immutable, owning value; const members are safe to call from several threads. Where a member takes a plane (b, h): any b
 // means plane 0 when shape().batch == 1, any h likewise when shape().heads == 1. A plane, row or block that does not exist
-// has no blocks: an empty list, kEmpty, an empty picture; it is never an error.
+// has no blocks: an empty list, kEmpty, an empty picture; it is never an error. A span or reference into a mask lives as long
+// as the mask does, so a temporary gives none.
 class FLEXJIT_API BlockMask {
  public:
+  // Of lengths 0: run() refuses it for every other (`mask-lengths`). A mask that was moved from is this one again.
+  BlockMask() = default;
+  BlockMask(const BlockMask&) = default;
+  BlockMask& operator=(const BlockMask&) = default;
+  BlockMask(BlockMask&& other) noexcept { *this = std::move(other); }
+  BlockMask& operator=(BlockMask&& other) noexcept {
+    shape_ = std::exchange(other.shape_, {});
+    partial_ = std::exchange(other.partial_, {});
+    full_ = std::exchange(other.full_, {});
+    return *this;
+  }
+
   // Builds from one BlockKind a block, ordered (batch, heads, q_blocks, kv_blocks). Errors `mask-shape`: `kinds` has another
   // size, a block size below 1, or a negative length or plane count.
   static Result<BlockMask> from_kinds(const BlockMaskShape& shape, std::span<const BlockKind> kinds);
@@ -93,15 +114,20 @@ class FLEXJIT_API BlockMask {
   // `shape` has batch and heads 1. Errors `mask-shape` likewise.
   static Result<BlockMask> from_bsr(const BlockMaskShape& shape, const BsrMatrix& matrix);
 
-  const BlockMaskShape& shape() const noexcept { return shape_; }
+  const BlockMaskShape& shape() const& noexcept { return shape_; }
+  BlockMaskShape shape() const&& noexcept { return shape_; }
 
   // FlexAttention's lists. *_num_blocks: (batch, heads, q_blocks). *_indices: for each of those rows, the kv blocks in
   // ascending order. Partial blocks are in kv_*, full ones in full_kv_*. Rows whose blocks are neighbours share one stored list
   // 0, 1, 2, ..., so that a causal mask of a million tokens takes kilobytes.
-  std::span<const std::int32_t> kv_num_blocks() const noexcept { return partial_.counts; }
-  std::span<const std::int32_t> kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const;
-  std::span<const std::int32_t> full_kv_num_blocks() const noexcept { return full_.counts; }
-  std::span<const std::int32_t> full_kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const;
+  std::span<const std::int32_t> kv_num_blocks() const& noexcept { return partial_.counts; }
+  std::span<const std::int32_t> kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const&;
+  std::span<const std::int32_t> full_kv_num_blocks() const& noexcept { return full_.counts; }
+  std::span<const std::int32_t> full_kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const&;
+  void kv_num_blocks() const&& = delete;
+  void kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const&& = delete;
+  void full_kv_num_blocks() const&& = delete;
+  void full_kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const&& = delete;
 
   // Both lists of a row at once, as runs in ascending order; replaces what `runs` held.
   void row_runs(std::int32_t b, std::int32_t h, std::int32_t q_block, std::vector<BlockRun>& runs) const;
@@ -148,7 +174,6 @@ class FLEXJIT_API BlockMask {
     std::span<const std::int32_t> row(std::size_t row) const;  // empty past the last row
     std::size_t bytes() const noexcept;
   };
-  BlockMask() = default;
   // Past the last row when there is no such row.
   std::size_t row_of(std::int32_t b, std::int32_t h, std::int32_t q_block) const;
 

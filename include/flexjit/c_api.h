@@ -12,11 +12,16 @@
  *   }
  *
  * Errors. Every function that can fail takes a `flexjit_error**`, which may be NULL. It is set to NULL on success and to a
- * new error otherwise, which the caller frees with flexjit_error_free(). Output handles are set only on success.
+ * new error otherwise, which the caller frees with flexjit_error_free(). Output handles are set only on success. A NULL that is
+ * not allowed is the error `null-argument`; functions without a status answer it with NULL, 0, or what is said beside them.
+ * Memory. A call that finds none is the error `out-of-memory`; nothing is lost, and a later call may succeed.
  * Structs. Those that begin with `struct_size` are made by their *_init() function, so that later versions can append fields.
+ * In a struct that the library fills it may be left alone: then the fields of version 0.1 are filled.
  * Threads. Engines, attentions and block masks may be used from several threads at once, except while they are destroyed.
  * Lifetime. Strings and arrays are read during the call only. Handles are independent: an attention outlives its engine. Every
- * *_destroy() and flexjit_error_free() accepts NULL. */
+ * *_destroy() and flexjit_error_free() accepts NULL. Strings that are given back live as long as the handle that they belong
+ * to. Further parts, which this header includes: c_block_mask.h, c_tools.h (presets, the inspector, traces, built libraries).
+ */
 #ifndef FLEXJIT_C_API_H
 #define FLEXJIT_C_API_H
 
@@ -24,6 +29,7 @@
 #include <stdint.h>
 
 #include "flexjit/export.h"
+#include "flexjit/version.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,6 +39,10 @@ typedef struct flexjit_engine flexjit_engine;
 typedef struct flexjit_attention flexjit_attention;
 typedef struct flexjit_block_mask flexjit_block_mask;
 typedef struct flexjit_error flexjit_error;
+typedef struct flexjit_trace flexjit_trace; /* see c_tools.h */
+
+/* A text or bytes that the caller owns. */
+typedef struct flexjit_blob flexjit_blob;
 
 typedef enum flexjit_status {
   FLEXJIT_OK = 0,
@@ -66,7 +76,8 @@ typedef enum flexjit_kernel_source {
   FLEXJIT_SOURCE_MEMORY = 1,
   FLEXJIT_SOURCE_DISK = 2,
   FLEXJIT_SOURCE_REFERENCE = 3,
-  FLEXJIT_SOURCE_BUILT = 4 /* compiled ahead of time, in a built library */
+  FLEXJIT_SOURCE_BUILT = 4, /* compiled ahead of time, in a built library */
+  FLEXJIT_SOURCE_NONE = -1  /* of no attention */
 } flexjit_kernel_source;
 
 /* A strided view of the caller's memory; strides in elements. Inputs are not written. */
@@ -169,30 +180,69 @@ typedef struct flexjit_run_args {
   const flexjit_block_mask* block_mask; /* NULL: derived from the mask's text */
   flexjit_tensor max_scores;            /* as lse; data == NULL: not wanted */
   flexjit_tensor sinks;                 /* (q_heads); data == NULL: none */
+  flexjit_trace* trace;                 /* is told what each thread did; NULL: nobody is */
 } flexjit_run_args;
 
 typedef struct flexjit_run_stats {
+  size_t struct_size;
   int64_t empty_blocks, partial_blocks, full_blocks;
   int64_t scores_visited;
 } flexjit_run_stats;
 
 typedef struct flexjit_engine_stats {
+  size_t struct_size;
   int64_t compiles, memory_hits;
   size_t cached_kernels, cached_bytes;
   int64_t disk_hits;
 } flexjit_engine_stats;
 
-typedef struct flexjit_block_mask_options {
+/* Query rows [q_begin, q_begin + q_count) of every batch entry and head; q_count -1: all from q_begin on. */
+typedef struct flexjit_reference_rows {
   size_t struct_size;
-  int32_t batch, heads, kv_heads; /* kv_heads 0 = heads */
-  int32_t q_len, kv_len, q_block, kv_block;
-} flexjit_block_mask_options;
+  int32_t q_begin, q_count;
+} flexjit_reference_rows;
 
-typedef struct flexjit_block_mask_info {
-  int32_t batch, heads, q_len, kv_len, q_block, kv_block;
-  int64_t empty_blocks, partial_blocks, full_blocks;
-  double sparsity; /* percent of the blocks that are empty */
-} flexjit_block_mask_info;
+/* Query rows [q_begin, q_end) of every batch entry and head, or of the one that is named; -1: all. */
+typedef struct flexjit_score_rows {
+  size_t struct_size;
+  int32_t q_begin, q_end;
+  int32_t b, h;
+} flexjit_score_rows;
+
+/* What run() wrote for some of the keys: v = out, and lse. */
+typedef struct flexjit_state {
+  flexjit_tensor v, lse;
+} flexjit_state;
+
+typedef struct flexjit_merge_args {
+  size_t struct_size;
+  const flexjit_state* states; /* at least one, over disjoint keys */
+  size_t state_count;
+  flexjit_tensor out;
+  flexjit_tensor lse; /* data == NULL: not wanted */
+  int32_t threads;    /* 0: all cores */
+} flexjit_merge_args;
+
+/* One finding of an error, as flexjit/diagnostic.h describes it. */
+typedef struct flexjit_diagnostic {
+  size_t struct_size;
+  const char* kind; /* "unknown-name" */
+  int32_t is_warning;
+  const char* source_name; /* "score_mod", a file name, or the call */
+  uint32_t line, column;   /* from 1; 0: the finding is not about a text */
+  uint32_t length;         /* of the underlined text, in bytes */
+  const char* snippet;     /* the source line */
+  const char* message;
+} flexjit_diagnostic;
+
+/* A free name of a compiled pattern that a call must bind. */
+typedef struct flexjit_buffer_info {
+  size_t struct_size;
+  const char* name;
+  flexjit_dtype dtype;
+  int32_t rank;
+  const char* extents[4]; /* as declared: a number, a name, or "?"; NULL past `rank` */
+} flexjit_buffer_info;
 
 /* Libraries that `flexjit build` made. The header of such a library declares typed functions for each of its patterns; those
  * functions call the two at the end of this file with the library's own flexjit_built, and nothing else needs to. */
@@ -224,18 +274,42 @@ FLEXJIT_API const char* flexjit_version(void);
 /* The text of a preset of flexjit/presets.h, for flexjit_spec.program; NULL when there is none of that name. */
 FLEXJIT_API const char* flexjit_preset_text(const char* name);
 
+/* What the target "host" stands for here: "x86-64-v4-bf16, tuned for znver4". */
+FLEXJIT_API flexjit_status flexjit_describe_host(flexjit_blob** text, flexjit_error** error);
+
+/* `data` ends in a NUL behind its last byte. */
+FLEXJIT_API const char* flexjit_blob_data(const flexjit_blob* blob);
+FLEXJIT_API size_t flexjit_blob_size(const flexjit_blob* blob);
+FLEXJIT_API void flexjit_blob_destroy(flexjit_blob* blob);
+
+/* Bytes of an element, 0 for no dtype; its name in the language, NULL for no dtype. */
+FLEXJIT_API size_t flexjit_dtype_size(flexjit_dtype dtype);
+FLEXJIT_API const char* flexjit_dtype_name(flexjit_dtype dtype);
+
 FLEXJIT_API void flexjit_engine_options_init(flexjit_engine_options* options);
 FLEXJIT_API void flexjit_spec_init(flexjit_spec* spec);
 FLEXJIT_API void flexjit_run_args_init(flexjit_run_args* args);
-FLEXJIT_API void flexjit_block_mask_options_init(flexjit_block_mask_options* options);
-/* A dense row-major view; `rank` (at most 4) extents are read from `shape`. */
+FLEXJIT_API void flexjit_reference_rows_init(flexjit_reference_rows* rows);
+FLEXJIT_API void flexjit_score_rows_init(flexjit_score_rows* rows);
+FLEXJIT_API void flexjit_merge_args_init(flexjit_merge_args* args);
+FLEXJIT_API void flexjit_run_stats_init(flexjit_run_stats* stats);
+FLEXJIT_API void flexjit_engine_stats_init(flexjit_engine_stats* stats);
+FLEXJIT_API void flexjit_diagnostic_init(flexjit_diagnostic* diagnostic);
+FLEXJIT_API void flexjit_buffer_info_init(flexjit_buffer_info* info);
+
+/* A dense row-major view; `rank` extents are read from `shape`, at most 4. A view of another rank, or of no shape, is one that
+ * every call refuses. */
 FLEXJIT_API flexjit_tensor flexjit_dense_tensor(void* data, flexjit_dtype dtype, int32_t rank, const int64_t* shape);
+/* The (batch, heads, length, dim) view of a dense (batch, length, heads, dim) array; 4 extents are read from `shape_bshd`. */
+FLEXJIT_API flexjit_tensor flexjit_bshd_tensor(void* data, flexjit_dtype dtype, const int64_t* shape_bshd);
 
 /* All diagnostics, rendered with their source lines; valid until the error is freed. */
 FLEXJIT_API const char* flexjit_error_message(const flexjit_error* error);
 /* The diagnostics one by one: how many, and the stable kind of each ("unknown-name"); NULL past the last. */
 FLEXJIT_API size_t flexjit_error_count(const flexjit_error* error);
 FLEXJIT_API const char* flexjit_error_kind(const flexjit_error* error, size_t index);
+/* All of one, with its place in the text. FLEXJIT_INVALID past the last. */
+FLEXJIT_API flexjit_status flexjit_error_diagnostic(const flexjit_error* error, size_t index, flexjit_diagnostic* diagnostic);
 FLEXJIT_API void flexjit_error_free(flexjit_error* error);
 
 /* `options` NULL: the defaults. */
@@ -243,31 +317,59 @@ FLEXJIT_API flexjit_status flexjit_engine_create(const flexjit_engine_options* o
                                                  flexjit_error** error);
 FLEXJIT_API flexjit_status flexjit_engine_get_stats(const flexjit_engine* engine, flexjit_engine_stats* stats,
                                                     flexjit_error** error);
+/* Attentions that are alive keep their code. */
+FLEXJIT_API flexjit_status flexjit_engine_clear_cache(flexjit_engine* engine, flexjit_error** error);
 FLEXJIT_API void flexjit_engine_destroy(flexjit_engine* engine);
+
+/* In one call: `program` is the text of a *.flex file; what else a spec says follows from the tensors of `args`. The engine is
+ * one of default options that the process keeps. `stats` may be NULL. */
+FLEXJIT_API flexjit_status flexjit_attend(const char* program, const flexjit_run_args* args, flexjit_run_stats* stats,
+                                          flexjit_error** error);
 
 FLEXJIT_API flexjit_status flexjit_compile(flexjit_engine* engine, const flexjit_spec* spec, flexjit_attention** attention,
                                            flexjit_error** error);
+/* All that is to be said about a spec, without compiling it: what flexjit_compile() would refuse, and warnings. `findings` is
+ * NULL for nothing, else freed with flexjit_error_free(). */
+FLEXJIT_API flexjit_status flexjit_check(const flexjit_spec* spec, flexjit_error** findings, flexjit_error** error);
+/* `trace` gets the phases; it may be NULL. */
+FLEXJIT_API flexjit_status flexjit_compile_traced(flexjit_engine* engine, const flexjit_spec* spec, flexjit_trace* trace,
+                                                  flexjit_attention** attention, flexjit_error** error);
 /* `stats` may be NULL. */
 FLEXJIT_API flexjit_status flexjit_attention_run(const flexjit_attention* attention, const flexjit_run_args* args,
                                                  flexjit_run_stats* stats, flexjit_error** error);
 FLEXJIT_API flexjit_status flexjit_attention_run_reference(const flexjit_attention* attention, const flexjit_run_args* args,
                                                            flexjit_run_stats* stats, flexjit_error** error);
+/* Of some query rows alone; the others are not written. */
+FLEXJIT_API flexjit_status flexjit_attention_run_reference_rows(const flexjit_attention* attention,
+                                                                const flexjit_run_args* args,
+                                                                const flexjit_reference_rows* rows, flexjit_run_stats* stats,
+                                                                flexjit_error** error);
+/* What the softmax of some rows sees, as Attention::scores says: dense (batch, q_heads, rows, kv_len), without a dimension that
+ * `rows` names. `score_count` is their number, which `scores` has room for. */
+FLEXJIT_API flexjit_status flexjit_attention_scores(const flexjit_attention* attention, const flexjit_run_args* args,
+                                                    const flexjit_score_rows* rows, float* scores, size_t score_count,
+                                                    flexjit_error** error);
+/* FLEXJIT_SOURCE_NONE, -1 and NULL for NULL. */
 FLEXJIT_API flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention);
 FLEXJIT_API double flexjit_attention_compile_ms(const flexjit_attention* attention);
-/* The instruction set of its kernel, "x86-64-v3"; "" for the reference. Valid until the attention is destroyed. */
+/* The instruction set of its kernel, "x86-64-v3"; "" for the reference. */
 FLEXJIT_API const char* flexjit_attention_target(const flexjit_attention* attention);
-/* What is to be said about its text though it is no error, rendered with source lines; "" for nothing. Valid as above. */
+/* What is to be said about its text though it is no error, rendered with source lines; "" for nothing.  */
 FLEXJIT_API const char* flexjit_attention_warnings(const flexjit_attention* attention);
+/* "compiled", "memory", "disk", "reference", "built"; NULL for none of them. */
+FLEXJIT_API const char* flexjit_kernel_source_name(flexjit_kernel_source source);
+
+/* The free names that a call must or may bind, numbered from 0. A param comes with its default. */
+FLEXJIT_API size_t flexjit_attention_buffer_count(const flexjit_attention* attention);
+FLEXJIT_API flexjit_status flexjit_attention_buffer(const flexjit_attention* attention, size_t index, flexjit_buffer_info* info,
+                                                    flexjit_error** error);
+FLEXJIT_API size_t flexjit_attention_param_count(const flexjit_attention* attention);
+FLEXJIT_API flexjit_status flexjit_attention_param(const flexjit_attention* attention, size_t index, flexjit_param* param,
+                                                   flexjit_error** error);
 FLEXJIT_API void flexjit_attention_destroy(flexjit_attention* attention);
 
-/* The exact block mask of the pattern's mask at these lengths. `bindings` may be NULL. */
-FLEXJIT_API flexjit_status flexjit_block_mask_create(const flexjit_attention* attention,
-                                                     const flexjit_block_mask_options* options,
-                                                     const flexjit_bindings* bindings, flexjit_block_mask** mask,
-                                                     flexjit_error** error);
-FLEXJIT_API flexjit_status flexjit_block_mask_get_info(const flexjit_block_mask* mask, flexjit_block_mask_info* info,
-                                                       flexjit_error** error);
-FLEXJIT_API void flexjit_block_mask_destroy(flexjit_block_mask* mask);
+/* What run() gives over all keys at once, from what it gave over parts of them; see flexjit/merge_states.h. */
+FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, flexjit_error** error);
 
 /* Behind NAME_run() and NAME_attention() of a built library. `args` begins with a flexjit_built_args. What the first call loads
  * stays until the process ends. FLEXJIT_FAILED: the library was built by another version, is damaged, or has no code that this
@@ -279,5 +381,8 @@ FLEXJIT_API flexjit_status flexjit_built_attention(flexjit_built* pattern, flexj
 #ifdef __cplusplus
 }
 #endif
+
+#include "flexjit/c_block_mask.h"
+#include "flexjit/c_tools.h"
 
 #endif /* FLEXJIT_C_API_H */

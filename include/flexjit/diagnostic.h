@@ -31,4 +31,9 @@ using Diagnostics = std::vector<Diagnostic>;
 FLEXJIT_API std::string render(const Diagnostic& diagnostic);
 FLEXJIT_API std::string render(const Diagnostics& diagnostics);
 
+// The one finding `out-of-memory`, made before it is needed: when memory is gone a finding cannot be. Lives as long as the
+// library.
+FLEXJIT_API const Diagnostics& out_of_memory() noexcept;
+FLEXJIT_API const Diagnostics& no_diagnostics() noexcept;  // empty
+
 }  // namespace flexjit

@@ -58,7 +58,8 @@ struct EngineStats {
   std::size_t cached_bytes = 0;
 };
 
-// Thread-safe: every member may be called from several threads at once. One key compiles once, however many threads ask.
+// Thread-safe: every member may be called from several threads at once. One key compiles once, however many threads ask. An
+// engine that was moved from compiles nothing (`empty-handle`) and has default options.
 class FLEXJIT_API Engine {
  public:
   explicit Engine(EngineOptions options = {});
@@ -74,7 +75,8 @@ class FLEXJIT_API Engine {
 
   EngineStats stats() const;
   void clear_cache();  // handles that are alive keep their code
-  const EngineOptions& options() const noexcept;
+  const EngineOptions& options() const& noexcept;
+  EngineOptions options() const&& { return options(); }
 
   struct Impl;  // lib/api
   Impl& impl() noexcept { return *impl_; }

@@ -11,6 +11,7 @@
 //   attention.run({.q = q, .k = k, .v = v, .out = out, .bindings = &bind}).value();
 #pragma once
 
+#include "flexjit/attend.h"
 #include "flexjit/attention.h"
 #include "flexjit/bindings.h"
 #include "flexjit/block_mask.h"
@@ -22,3 +23,4 @@
 #include "flexjit/result.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
+#include "flexjit/version.h"

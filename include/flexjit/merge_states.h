@@ -1,8 +1,7 @@
 // Attention over a set of keys from attentions over its parts: split-KV, cascades of shared prefixes, ring attention.
 #pragma once
 
-#include <span>
-
+#include "flexjit/borrowed.h"
 #include "flexjit/export.h"
 #include "flexjit/result.h"
 #include "flexjit/tensor.h"
@@ -17,10 +16,10 @@ struct AttentionState {
 };
 
 struct MergeArgs {
-  std::span<const AttentionState> states;  // at least one, over disjoint keys; all of one shape, dtypes of v may differ
-  MutableTensorView out;                   // as a state's v; any of its dtypes
-  MutableTensorView lse{};                 // data == nullptr: not wanted
-  int threads = 0;                         // as EngineOptions::threads; the bits do not depend on it
+  Borrowed<AttentionState> states;  // at least one, over disjoint keys; all of one shape, dtypes of v may differ
+  MutableTensorView out;            // as a state's v; any of its dtypes
+  MutableTensorView lse{};          // data == nullptr: not wanted
+  int threads = 0;                  // as EngineOptions::threads; the bits do not depend on it
 };
 
 // out = sum of w_i v_i / sum of w_i with w_i = exp(lse_i - max lse), lse = max lse + ln sum of w_i: what run() gives over all

@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
+#include <span>
 #include <string_view>
+#include <type_traits>
 
 #include "flexjit/export.h"
 
@@ -21,9 +24,10 @@ FLEXJIT_API std::string_view name_of(DType dtype) noexcept;
 inline constexpr int kMaxRank = 4;
 
 // A strided view of at most four dimensions. `strides` are in elements; a stride of 0 repeats (an expanded dimension).
-// The memory must outlive every call that is given the view. Queries, keys, values and outputs are (batch, heads, length,
-// dim) in this order whatever their layout in memory: a (batch, length, heads, dim) array is the same view with the strides of
-// its second and third dimension exchanged (see `bshd`). Their innermost stride must be 1.
+// The memory must outlive every call that is given the view. A view of another rank can be made, and every call refuses it.
+// Queries, keys, values and outputs are (batch, heads, length, dim) in this order whatever their layout in memory: a (batch,
+// length, heads, dim) array is the same view with the strides of its second and third dimension exchanged (see `bshd`). Their
+// innermost stride must be 1.
 template <typename Pointer>
 struct BasicTensorView {
   Pointer data = nullptr;
@@ -33,28 +37,43 @@ struct BasicTensorView {
   std::array<std::int64_t, kMaxRank> strides{};
 
   BasicTensorView() = default;
-  // A dense row-major tensor.
+  // A dense row-major tensor. `rank` is the number of extents whatever it is; those past the fourth are not kept.
   BasicTensorView(Pointer pointer, DType type, std::initializer_list<std::int64_t> extents)
-      : data(pointer), dtype(type), rank(static_cast<int>(extents.size())) {
-    int i = 0;
-    for (std::int64_t extent : extents) shape[i++] = extent;
-    std::uint64_t step = 1;  // of extents that no memory holds it wraps; every call refuses those
-    for (int d = rank - 1; d >= 0; --d) {
+      : BasicTensorView(pointer, type, std::span(extents.begin(), extents.size())) {}
+  BasicTensorView(Pointer pointer, DType type, std::span<const std::int64_t> extents)
+      : data(pointer),
+        dtype(type),
+        rank(extents.size() < kMaxInt ? static_cast<int>(extents.size()) : static_cast<int>(kMaxInt)) {
+    const std::size_t kept = extents.size() < kMaxRank ? extents.size() : kMaxRank;
+    std::uint64_t step = 1;  // wraps for extents that no memory can have, which calls refuse
+    for (std::size_t d = kept; d-- > 0;) {
+      shape[d] = extents[d];
       strides[d] = static_cast<std::int64_t>(step);
-      step *= static_cast<std::uint64_t>(shape[d]);
+      step *= static_cast<std::uint64_t>(extents[d]);
     }
   }
+  // What may be written may be read.
+  template <typename Other>
+    requires(!std::is_same_v<Other, Pointer> && std::is_convertible_v<Other, Pointer>)
+  BasicTensorView(const BasicTensorView<Other>& other)  // NOLINT(google-explicit-constructor)
+      : data(other.data), dtype(other.dtype), rank(other.rank), shape(other.shape), strides(other.strides) {}
+
+ private:
+  static constexpr auto kMaxInt = static_cast<std::size_t>(std::numeric_limits<int>::max());
 };
 
 using TensorView = BasicTensorView<const void*>;
 using MutableTensorView = BasicTensorView<void*>;
 
-// The (batch, heads, length, dim) view of a dense (batch, length, heads, dim) array.
+// The (batch, heads, length, dim) view of a dense (batch, length, heads, dim) array; `data` is a pointer to anything.
 template <typename Pointer>
-BasicTensorView<Pointer> bshd(Pointer data, DType dtype, std::array<std::int64_t, 4> shape_bshd) {
-  auto [batch, length, heads, dim] = shape_bshd;
-  BasicTensorView<Pointer> view(data, dtype, {batch, heads, length, dim});
-  view.strides = {length * heads * dim, dim, heads * dim, 1};
+auto bshd(Pointer data, DType dtype, const std::array<std::int64_t, 4>& shape_bshd) {
+  static_assert(std::is_pointer_v<Pointer>, "bshd takes a pointer to the first element");
+  using View = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>, TensorView, MutableTensorView>;
+  const auto [batch, length, heads, dim] = shape_bshd;
+  View view(data, dtype, {batch, length, heads, dim});
+  view.shape = {batch, heads, length, dim};
+  view.strides = {view.strides[0], view.strides[2], view.strides[1], view.strides[3]};
   return view;
 }
 

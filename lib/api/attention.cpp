@@ -18,15 +18,18 @@ std::string_view name_of(KernelSource source) noexcept {
   return {};
 }
 
-KernelSource Attention::kernel_source() const noexcept { return impl_->source; }
-double Attention::compile_ms() const noexcept { return impl_->compile_ms; }
-const Diagnostics& Attention::warnings() const noexcept { return impl_->pattern->warnings; }
+KernelSource Attention::kernel_source() const noexcept { return impl_ != nullptr ? impl_->source : KernelSource::kReference; }
+double Attention::compile_ms() const noexcept { return impl_ != nullptr ? impl_->compile_ms : 0; }
+const Diagnostics& Attention::warnings() const& noexcept {
+  return impl_ != nullptr ? impl_->pattern->warnings : no_diagnostics();
+}
 
 std::string Attention::target() const {
-  return impl_->kernel != nullptr ? plan::name_of(impl_->pattern->key->key.target) : std::string();
+  return impl_ != nullptr && impl_->kernel != nullptr ? plan::name_of(impl_->pattern->key->key.target) : std::string();
 }
 
 std::vector<BufferDeclaration> Attention::buffers() const {
+  if (impl_ == nullptr) return {};
   const ir::Interface& interface = impl_->pattern->interface;
   std::vector<BufferDeclaration> declarations;
   for (const ir::BufferInterface& buffer : interface.buffers) {
@@ -40,6 +43,7 @@ std::vector<BufferDeclaration> Attention::buffers() const {
 }
 
 std::vector<ParamDeclaration> Attention::params() const {
+  if (impl_ == nullptr) return {};
   std::vector<ParamDeclaration> declarations;
   for (const ir::ParamInterface& param : impl_->pattern->interface.params) {
     declarations.push_back({.name = param.name, .default_value = param.default_value});

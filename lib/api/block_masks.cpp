@@ -53,14 +53,14 @@ BlockMaskOptions with_blocks_of(BlockMaskOptions options, const BlockMask& mask)
 
 Result<BlockMask> Attention::create_block_mask(const BlockMaskOptions& options, const Bindings* bindings,
                                                BlockMaskReport* report) const {
-  return api::guarded("create_block_mask", [&] {
+  return api::guarded("create_block_mask", *this, [&] {
     return api::make(*impl_->pattern, {options, bindings, {}}, api::Report("create_block_mask"), report);
   });
 }
 
 Result<BlockMask> Attention::extend_block_mask(const BlockMask& mask, const BlockMaskOptions& options, const Bindings* bindings,
                                                BlockMaskReport* report) const {
-  return api::guarded("extend_block_mask", [&] {
+  return api::guarded("extend_block_mask", *this, [&] {
     const api::Pattern& pattern = *impl_->pattern;
     const BlockMaskOptions wanted = api::with_blocks_of(options, mask);
     api::Report findings("extend_block_mask");
@@ -72,7 +72,7 @@ Result<BlockMask> Attention::extend_block_mask(const BlockMask& mask, const Bloc
 
 Result<BlockMask> Attention::decide_block_mask(const BlockMask& mask, const BlockMaskOptions& options, const Bindings* bindings,
                                                BlockMaskReport* report) const {
-  return api::guarded("decide_block_mask", [&] {
+  return api::guarded("decide_block_mask", *this, [&] {
     const BlockMaskOptions wanted = api::with_blocks_of(options, mask);
     api::Report findings("decide_block_mask");
     api::check_block_mask(mask.shape(), api::call_shape_of(wanted), findings);

@@ -146,8 +146,8 @@ Status run_built(flexjit_built& built, const void* args, Report& report) {
   if (!report.empty()) return report.take();
   arguments.run.bindings = {arguments.buffers.data(), arguments.buffers.size(), arguments.params.data(),
                             arguments.params.size()};
-  const RunFunction run = [](const Attention& a, const RunArgs& r) { return a.run(r); };
-  return run_with(run, Attention(with_threads(*handle, arguments.threads)), &arguments.run, nullptr, report);
+  const Attention attention(with_threads(*handle, arguments.threads));
+  return run_with([&](const RunArgs& run) { return attention.run(run); }, &arguments.run, nullptr, report);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <span>
 #include <string>
+#include <type_traits>
+#include <variant>
 
 namespace flexjit::api {
 
@@ -15,33 +17,14 @@ static_assert(FLEXJIT_I64 == static_cast<int>(DType::kI64) && FLEXJIT_I32 == sta
 static_assert(FLEXJIT_I8 == static_cast<int>(DType::kI8) && FLEXJIT_U8 == static_cast<int>(DType::kU8));
 static_assert(FLEXJIT_BOOL == static_cast<int>(DType::kBool));
 
-// C callers can put any int into an enum; reading it as an int is what makes the check possible.
-template <typename Enum>
-int number_of(const Enum& value) {
-  static_assert(sizeof(Enum) == sizeof(int));
-  int number = 0;
-  std::memcpy(&number, &value, sizeof(number));
-  return number;
-}
-
-std::string text_of(const char* text) { return text != nullptr ? text : ""; }
-
 std::string name_or_report(const char* name, std::string_view what, Report& report) {
   if (name == nullptr) report.add(Finding::kNullArgument, fmt::format("the name of a {}", what));
   return text_of(name);
 }
 
-template <typename Element>
-std::span<const Element> elements(const Element* data, std::size_t count, std::string_view what, Report& report) {
-  if (data != nullptr) return {data, count};
-  if (count != 0) report.add(Finding::kNullArgument, what);
-  return {};
-}
-
 DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
-  const int number = number_of(dtype);
-  if (number >= FLEXJIT_F32 && number <= FLEXJIT_BOOL) return static_cast<DType>(number);
-  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number, "flexjit_dtype");
+  if (const auto known = enum_of<DType>(dtype, FLEXJIT_BOOL)) return *known;
+  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
   return DType::kF32;
 }
 
@@ -153,6 +136,45 @@ RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   if (args.max_scores.data != nullptr) result.max_scores = to_view<MutableTensorView>(args.max_scores, "max_scores", report);
   if (args.sinks.data != nullptr) result.sinks = to_view<TensorView>(args.sinks, "sinks", report);
   return result;
+}
+
+MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report) {
+  for (const flexjit_state& state : elements(args.states, args.state_count, "merge_args.states", report)) {
+    const std::string name = fmt::format("states[{}]", states.size());
+    states.push_back(
+        {to_view<TensorView>(state.v, name + ".v", report), to_view<TensorView>(state.lse, name + ".lse", report)});
+  }
+  MergeArgs result{.states = states, .out = to_view<MutableTensorView>(args.out, "out", report), .threads = args.threads};
+  if (args.lse.data != nullptr) result.lse = to_view<MutableTensorView>(args.lse, "lse", report);
+  return result;
+}
+
+flexjit_scalar from_scalar(const Scalar& value) {
+  flexjit_scalar scalar{};
+  std::visit(
+      [&](auto number) {
+        if constexpr (std::is_same_v<decltype(number), bool>) {
+          scalar.type = FLEXJIT_TRUTH;
+          scalar.value.b = number ? 1 : 0;
+        } else if constexpr (std::is_floating_point_v<decltype(number)>) {
+          scalar.type = FLEXJIT_FLOAT;
+          scalar.value.f = number;
+        } else {
+          scalar.type = FLEXJIT_INT;
+          scalar.value.i = number;
+        }
+      },
+      value);
+  return scalar;
+}
+
+std::vector<std::string> to_strings(const char* const* texts, std::size_t count, std::string_view what, Report& report) {
+  std::vector<std::string> strings;
+  for (const char* text : elements(texts, count, what, report)) {
+    if (text == nullptr) report.add(Finding::kNullArgument, fmt::format("{}[{}]", what, strings.size()));
+    strings.push_back(text_of(text));
+  }
+  return strings;
 }
 
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options) {

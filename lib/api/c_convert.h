@@ -2,13 +2,18 @@
 // sizes are checked here; what the values mean is checked where the C++ API checks it.
 #pragma once
 
+#include <cstddef>
 #include <cstring>
 #include <optional>
+#include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "api/report.h"
 #include "flexjit/c_api.h"
 #include "flexjit/engine.h"
+#include "flexjit/merge_states.h"
 
 namespace flexjit::api {
 
@@ -35,5 +40,36 @@ Bindings to_bindings(const flexjit_bindings& bindings, Report& report);
 // `bindings` and `block_mask` are left null.
 RunArgs to_run_args(const flexjit_run_args& args, Report& report);
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options);
+MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report);
+flexjit_scalar from_scalar(const Scalar& value);
+
+// `count` strings; null ones are reported.
+std::vector<std::string> to_strings(const char* const* texts, std::size_t count, std::string_view what, Report& report);
+
+// C callers can put any int into an enum; reading it as an int is what makes a check possible.
+template <typename Enum>
+int number_of(const Enum& value) {
+  static_assert(sizeof(Enum) == sizeof(int));
+  int number = 0;
+  std::memcpy(&number, &value, sizeof(number));
+  return number;
+}
+
+// The C++ enum of the same numbers, 0 to `last`.
+template <typename Enum, typename Number>
+std::optional<Enum> enum_of(const Number& value, int last) {
+  const int number = number_of(value);
+  return number >= 0 && number <= last ? std::optional(static_cast<Enum>(number)) : std::nullopt;
+}
+
+inline std::string text_of(const char* text) { return text != nullptr ? text : ""; }
+
+// The caller's array; a null one of another count than 0 is reported.
+template <typename Element>
+std::span<const Element> elements(const Element* data, std::size_t count, std::string_view what, Report& report) {
+  if (data != nullptr) return {data, count};
+  if (count != 0) report.add(Finding::kNullArgument, what);
+  return {};
+}
 
 }  // namespace flexjit::api

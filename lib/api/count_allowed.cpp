@@ -96,7 +96,7 @@ Result<std::int64_t> times(std::int64_t pairs, std::int64_t planes) {
 }  // namespace
 
 Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, const Bindings* bindings) const {
-  return api::guarded("count_allowed", [&]() -> Result<std::int64_t> {
+  return api::guarded("count_allowed", *this, [&]() -> Result<std::int64_t> {
     const api::Pattern& pattern = *impl_->pattern;
     api::Report report("count_allowed");
     const std::optional<api::CallShape> shape = api::check_mask_options(options, report);

@@ -105,18 +105,25 @@ Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
 Result<Attention> Engine::compile(const AttentionSpec& spec, Trace* trace) {
-  return api::guarded("compile", [&] { return impl_->compile(spec, trace); });
+  return api::guarded("compile", [&]() -> Result<Attention> {
+    if (impl_ == nullptr) return api::single_finding("compile", api::Finding::kEmptyHandle, "engine", "make another one");
+    return impl_->compile(spec, trace);
+  });
 }
 
-EngineStats Engine::stats() const { return impl_->kernels->stats(); }
+EngineStats Engine::stats() const { return impl_ != nullptr ? impl_->kernels->stats() : EngineStats{}; }
 
 void Engine::clear_cache() {
+  if (impl_ == nullptr) return;
   impl_->kernels->clear();
   std::lock_guard lock(impl_->mutex);
   impl_->patterns.clear();
 }
 
-const EngineOptions& Engine::options() const noexcept { return impl_->options; }
+const EngineOptions& Engine::options() const& noexcept {
+  static const EngineOptions none;
+  return impl_ != nullptr ? impl_->options : none;
+}
 
 Diagnostics check(const AttentionSpec& spec) {
   const Result<SharedPattern> pattern = api::guarded("check", [&] {

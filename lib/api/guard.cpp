@@ -9,18 +9,35 @@
 
 namespace flexjit::api {
 
-Diagnostics describe_exception(std::string_view call) {
+namespace {
+
+Diagnostics describe(std::string_view call) {
   try {
     throw;
   } catch (const std::bad_alloc&) {
     return single_finding(call, Finding::kOutOfMemory);
   } catch (const std::system_error& error) {
+    if (error.code() == std::errc::not_enough_memory) return single_finding(call, Finding::kOutOfMemory);
     return single_finding(call, Finding::kSystem, error.what());
   } catch (const std::exception& error) {
     return single_finding(call, Finding::kInternal, error.what());
   } catch (...) {
     return single_finding(call, Finding::kInternal, "an exception of unknown type");
   }
+}
+
+}  // namespace
+
+Diagnostics describe_exception(std::string_view call) noexcept {
+  try {
+    return describe(call);
+  } catch (...) {
+    return {};
+  }
+}
+
+Diagnostics empty_attention(std::string_view call) {
+  return single_finding(call, Finding::kEmptyHandle, "attention", "assign one that Engine::compile() gave");
 }
 
 }  // namespace flexjit::api

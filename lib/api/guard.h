@@ -3,18 +3,23 @@
 
 #include <string_view>
 
+#include "flexjit/attention.h"
 #include "flexjit/diagnostic.h"
 #include "support/fork_gate.h"
 #include "support/large_stack.h"
 
 namespace flexjit::api {
 
-// The diagnostic of the exception in flight; call it inside a catch block.
-Diagnostics describe_exception(std::string_view call);
+// The diagnostic of the exception in flight; call it inside a catch block. Empty, which a Result reads as `out-of-memory`,
+// where there is no memory for it.
+Diagnostics describe_exception(std::string_view call) noexcept;
+
+// The finding about a handle that holds no pattern.
+Diagnostics empty_attention(std::string_view call);
 
 // body(), which returns a Result; exceptions become its diagnostics.
 template <typename Body>
-auto guarded(std::string_view call, const Body& body) -> decltype(body()) {
+auto guarded(std::string_view call, const Body& body) noexcept -> decltype(body()) {
   try {
     return body();
   } catch (...) {
@@ -31,6 +36,15 @@ auto guarded_on_large_stack(std::string_view call, const Body& body) -> decltype
       const support::Pass pass;
       return body();
     });
+  });
+}
+
+// The same for a member of an Attention, which may be empty.
+template <typename Body>
+auto guarded(std::string_view call, const Attention& attention, const Body& body) noexcept -> decltype(body()) {
+  return guarded(call, [&]() -> decltype(body()) {
+    if (attention.empty()) return empty_attention(call);
+    return body();
   });
 }
 

@@ -65,7 +65,7 @@ Result<std::vector<std::uint8_t>> elements(const Pattern& pattern, const Bound& 
 
 Result<std::vector<std::uint8_t>> Attention::mask_elements(const BlockMaskOptions& options, const BlockPosition& plane,
                                                            PositionRange q, PositionRange kv, const Bindings* bindings) const {
-  return api::guarded("mask_elements", [&]() -> Result<std::vector<std::uint8_t>> {
+  return api::guarded("mask_elements", *this, [&]() -> Result<std::vector<std::uint8_t>> {
     const api::Pattern& pattern = *impl_->pattern;
     const api::Region region{.plane = plane, .q = q, .kv = kv};
     api::Report report("mask_elements");

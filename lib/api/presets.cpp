@@ -27,6 +27,7 @@ std::vector<Preset> make_presets() {
 #undef FLEXJIT_PRESET
   };
   static std::vector<std::string> texts;  // that Preset::text refers to
+  texts.clear();                          // where memory ran out, this is done again
   for (const Preset& preset : kListed) texts.push_back(whole_text(preset));
   std::vector<Preset> presets(std::begin(kListed), std::end(kListed));
   for (std::size_t i = 0; i < presets.size(); ++i) presets[i].text = texts[i];

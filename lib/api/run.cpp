@@ -93,7 +93,7 @@ Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& ar
 }  // namespace api
 
 Result<RunStats> Attention::run(const RunArgs& args) const {
-  return api::guarded("run", [&]() -> Result<RunStats> {
+  return api::guarded("run", *this, [&]() -> Result<RunStats> {
     Result<api::Call> call = api::check_call(*impl_->pattern, args);
     if (!call) return call.diagnostics();
     if (call->has_no_rows()) return RunStats{};

@@ -61,7 +61,7 @@ Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args
 }  // namespace api
 
 Result<RunStats> Attention::run_reference(const RunArgs& args, const ReferenceRows& rows) const {
-  return api::guarded("run", [&]() -> Result<RunStats> {
+  return api::guarded("run", *this, [&]() -> Result<RunStats> {
     Result<api::Call> call = api::check_call(*impl_->pattern, args);
     if (!call) return call.diagnostics();
     if (call->has_no_rows()) return RunStats{};

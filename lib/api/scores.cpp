@@ -73,7 +73,7 @@ Result<std::vector<float>> modified_scores(const Pattern& pattern, const RunArgs
 }  // namespace api
 
 Result<std::vector<float>> Attention::scores(const RunArgs& args, const ScoreRows& rows) const {
-  return api::guarded("scores", [&]() -> Result<std::vector<float>> {
+  return api::guarded("scores", *this, [&]() -> Result<std::vector<float>> {
     const Result<api::Call> call = api::check_call(*impl_->pattern, args);
     if (!call) return call.diagnostics();
     const api::CallShape& shape = call->shape;

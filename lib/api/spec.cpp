@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "api/flags.h"
 #include "api/pattern.h"
@@ -44,7 +45,9 @@ bool same_flags(const AttentionSpec& a, const AttentionSpec& b) {
 
 }  // namespace
 
-AttentionSpec& AttentionSpec::declare(const Bindings& bindings) {
+AttentionSpec AttentionSpec::declare(const Bindings& bindings) && { return std::move(declare(bindings)); }
+
+AttentionSpec& AttentionSpec::declare(const Bindings& bindings) & {
   if (!program.empty()) return *this;  // a program declares its own names
   const std::vector<api::Flag> flags = api::flags_of(*this);
   const auto is_of_flag = [&](const std::string& name) {

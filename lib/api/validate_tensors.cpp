@@ -147,7 +147,7 @@ void check_view(const std::string& name, const TensorView& view, Report& report)
   if (!empty && usable_extents(view) && !is_within_reach(view)) report.add(Finding::kReach, name, kMaxReach);
   if (view.data == nullptr) {
     if (!empty) report.add(Finding::kNullData, name);
-  } else if (reinterpret_cast<std::uintptr_t>(view.data) % size_of(view.dtype) != 0) {
+  } else if (reinterpret_cast<std::uintptr_t>(view.data) % std::max<std::size_t>(size_of(view.dtype), 1) != 0) {
     report.add(Finding::kMisalignedData, name, size_of(view.dtype), name_of(view.dtype));
   }
 }

@@ -11,8 +11,6 @@ namespace flexjit::cache {
 
 namespace {
 
-constexpr const char* kLibraryName = "libflexjit-compiler.so";
-
 std::string last_loader_error() {
   const char* text = ::dlerror();
   return text != nullptr ? text : "unknown error of the dynamic loader";
@@ -47,10 +45,10 @@ std::vector<std::string> CompilerLoader::candidates() const {
   if (::dladdr(reinterpret_cast<const void*>(&open_door), &self) != 0 && self.dli_fname != nullptr) {
     std::string_view file = self.dli_fname;
     if (auto slash = file.rfind('/'); slash != std::string_view::npos) {
-      paths.push_back(fmt::format("{}/{}", file.substr(0, slash), kLibraryName));
+      paths.push_back(fmt::format("{}/{}", file.substr(0, slash), FLEXJIT_COMPILER_NAME));
     }
   }
-  paths.emplace_back(kLibraryName);
+  paths.emplace_back(FLEXJIT_COMPILER_NAME);
   return paths;
 }
 

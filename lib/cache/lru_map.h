@@ -27,8 +27,10 @@ class LruMap {
   void insert(Key key, Value value, std::size_t weight) {
     erase(key);
     if (weight > capacity_) return;
-    entries_.push_front({std::move(key), std::move(value), weight});
-    index_.emplace(std::cref(entries_.front().key), entries_.begin());
+    std::list<Entry> entry;  // where no memory is left for both, the map stays as it is
+    entry.push_front({std::move(key), std::move(value), weight});
+    index_.emplace(std::cref(entry.front().key), entry.begin());
+    entries_.splice(entries_.begin(), entry);
     weight_ += weight;
     while (weight_ > capacity_) erase(entries_.back().key);
   }

@@ -8,6 +8,7 @@
 #include "jit/generate.h"
 #include "jit/internal_error.h"
 #include "jit/link_image.h"
+#include "jit/reserve.h"
 #include "support/check.h"
 
 namespace flexjit::jit {
@@ -15,6 +16,7 @@ namespace flexjit::jit {
 namespace {
 
 Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key, PhaseClock& clock) {
+  if (reserve::is_taken()) return Diagnostics{};  // what is left to do takes longest, and would be thrown away
   auto object = generate(*emitted.machine, *emitted.module, llvm::CodeGenFileType::ObjectFile);
   if (!object) return object.diagnostics();
   clock.lap("code generation");

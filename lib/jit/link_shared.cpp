@@ -10,7 +10,9 @@
 #include <mutex>
 #include <string_view>
 
+#include "flexjit/export.h"
 #include "jit/internal_error.h"
+#include "plan/compiler_door.h"
 
 LLD_HAS_DRIVER(elf);
 
@@ -72,10 +74,8 @@ Status link(std::vector<std::string> options) {
   return Unit{};
 }
 
-}  // namespace
-
-Result<std::vector<std::uint8_t>> link_shared(llvm::ArrayRef<char> object, llvm::ArrayRef<char> stub,
-                                              const std::string& soname) {
+Result<std::vector<std::uint8_t>> link_files(llvm::ArrayRef<char> object, llvm::ArrayRef<char> stub,
+                                             const std::string& soname) {
   const TemporaryFolder folder;
   if (folder.error()) return system_error("the temporary folder", folder.error());
   const std::string object_file = folder.path_of("library.o"), stub_file = folder.path_of("stub.o");
@@ -91,4 +91,12 @@ Result<std::vector<std::uint8_t>> link_shared(llvm::ArrayRef<char> object, llvm:
   return std::vector<std::uint8_t>((*bytes)->getBufferStart(), (*bytes)->getBufferEnd());
 }
 
+}  // namespace
 }  // namespace flexjit::jit
+
+extern "C" FLEXJIT_API const flexjit::jit::LinkerDoor* flexjit_linker_door();
+
+const flexjit::jit::LinkerDoor* flexjit_linker_door() {
+  static const flexjit::jit::LinkerDoor door{flexjit::plan::kBuildId, &flexjit::jit::link_files};
+  return &door;
+}

@@ -73,11 +73,11 @@ std::size_t BlockMask::row_of(std::int32_t b, std::int32_t h, std::int32_t q_blo
   return static_cast<std::size_t>((std::int64_t{b} * shape_.heads + h) * shape_.q_blocks() + q_block);
 }
 
-std::span<const std::int32_t> BlockMask::kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const {
+std::span<const std::int32_t> BlockMask::kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const& {
   return partial_.row(row_of(b, h, q_block));
 }
 
-std::span<const std::int32_t> BlockMask::full_kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const {
+std::span<const std::int32_t> BlockMask::full_kv_indices(std::int32_t b, std::int32_t h, std::int32_t q_block) const& {
   return full_.row(row_of(b, h, q_block));
 }
 

@@ -24,7 +24,7 @@ struct LaunchOutcome {
   std::int64_t scores_visited = 0;
 };
 
-// Runs the whole launch on the OpenMP threads of `workers`. `mask` null: every pair is allowed. The mask's lengths must be
+// Runs the whole launch on the threads of `workers`. `mask` null: every pair is allowed. The mask's lengths must be
 // those of `launch`; its batch and heads 1 or those of `launch`. Deterministic for every thread count.
 LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, const Workers& workers);
 

@@ -1,40 +1,41 @@
-// One loop over OpenMP threads, items handed out one by one in order. Which thread takes an item never matters: every item
+// One loop over threads, items handed out one by one in order. Which thread takes an item never matters: every item
 // writes only what belongs to it.
 #pragma once
-
-#include <omp.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <type_traits>
 
+#include "runtime/team.h"
+
 namespace flexjit::runtime {
 
 inline constexpr int kMaxThreads = 1 << 12;
 
-// How many threads a call gets that wants so many; 0 wants as many as OpenMP gives. Never more than kMaxThreads.
+// How many threads a call gets that wants so many; 0 wants as many as OpenMP would take: OMP_NUM_THREADS, else the processors
+// that this process may use. Never more than kMaxThreads.
 int threads_of(int wanted);
 
 // body(item, thread) for item in [0, count), thread in [0, threads). The body is noexcept because an exception must not leave
-// an OpenMP region. With one thread no region is opened.
+// its thread. One thread, or as many as there are where the system refuses more, do as well.
 template <typename Body>
 void parallel_for(int threads, std::int64_t count, const Body& body) {
   static_assert(std::is_nothrow_invocable_v<const Body&, std::int64_t, int>);
-  const auto team = static_cast<int>(std::min<std::int64_t>(threads, count));
-  if (team <= 1) {
-    for (std::int64_t item = 0; item < count; ++item) body(item, 0);
-    return;
+  const auto wanted = static_cast<int>(std::min<std::int64_t>(threads, count));
+  struct Loop {
+    const Body& body;
+    const std::int64_t count;
+    std::atomic<std::int64_t> next{0};
+  } loop{body, count};
+  const auto work = [](void* context, int thread) noexcept {
+    auto& [each, end, next] = *static_cast<Loop*>(context);
+    for (std::int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < end;) each(item, thread);
+  };
+  if (wanted > 1) {
+    if (const Team::Lease team; team.get() != nullptr) return team.get()->run(wanted, work, &loop);
   }
-  std::atomic<std::int64_t> next{0};
-#pragma omp parallel num_threads(team)
-  {
-    const int thread = omp_get_thread_num();
-    for (std::int64_t item = next.fetch_add(1, std::memory_order_relaxed); item < count;
-         item = next.fetch_add(1, std::memory_order_relaxed)) {
-      body(item, thread);
-    }
-  }
+  work(&loop, 0);
 }
 
 }  // namespace flexjit::runtime

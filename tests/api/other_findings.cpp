@@ -103,6 +103,12 @@ std::vector<FindingCase> other_cases() {
       throwing("out-of-memory", "run: error: not enough memory\n", std::bad_alloc()),
       throwing("system", "run: error: the system refused: cannot make memory executable: Permission denied\n",
                std::system_error(EACCES, std::generic_category(), "cannot make memory executable")),
+      throwing("out-of-memory", "run: error: not enough memory\n",
+               std::system_error(ENOMEM, std::generic_category(), "cannot map memory for machine code")),
+      {"empty-handle",
+       "run: error: the attention is empty, made by its default constructor or moved from; assign one that Engine::compile() "
+       "gave\n",
+       [] { return Attention().run({}).diagnostics(); }},
       throwing("internal", "run: error: a defect of flexjit, please report it: x.cpp:1: check failed: a == b\n",
                support::InternalError("x.cpp:1: check failed: a == b")),
       throwing("internal", "run: error: a defect of flexjit, please report it: an exception of unknown type\n", 42),

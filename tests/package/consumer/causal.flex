@@ -1,0 +1,2 @@
+# A query sees the keys up to its own position.
+mask = q_idx >= kv_idx
