@@ -2,3 +2,4 @@
 param chunk  : int = 8
 param window : int = 8
 mask = q_idx >= kv_idx && ((kv_idx + 1) % chunk == 0 || q_idx - kv_idx < window)
+# Positions count from 0 (top-left). With fewer queries than keys, as when decoding, see causal_bottom_right.flex.

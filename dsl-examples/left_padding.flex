@@ -2,3 +2,4 @@
 # return 0.
 buffer pad : i32[batch_size]
 mask = kv_idx >= pad[b] && q_idx >= kv_idx
+# Positions count from 0 (top-left). With fewer queries than keys, as when decoding, see causal_bottom_right.flex.

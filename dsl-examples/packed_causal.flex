@@ -2,3 +2,4 @@
 buffer doc   : i32[q_len]
 buffer start : i32[9]
 mask = kv_idx >= start[doc[q_idx]] && q_idx >= kv_idx
+# Positions count from 0 (top-left). With fewer queries than keys, as when decoding, see causal_bottom_right.flex.

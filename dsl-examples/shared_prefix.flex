@@ -6,3 +6,4 @@ buffer prefix : i32[8]
 let d = doc[q_idx]
 let p = clamp(prefix[d], 0, 7)
 mask = (kv_idx >= start[d] && q_idx >= kv_idx) || (d != p && kv_idx >= start[p] && kv_idx < start[p + 1])
+# Positions count from 0 (top-left). With fewer queries than keys, as when decoding, see causal_bottom_right.flex.

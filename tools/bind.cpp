@@ -117,14 +117,29 @@ class BufferBinder {
   BufferBinder(const Attention& attention, const NameOptions& options, const Sizes& sizes, BoundNames& names)
       : attention_(attention), options_(options), sizes_(sizes), names_(names), declared_(attention.buffers()) {}
 
-  Diagnostics bind() {
+  Diagnostics bind(Inputs inputs) {
     for (const std::string& text : options_.buffers) load(text);
-    for (std::size_t i = 0; i < declared_.size(); ++i)
-      if (!names_.bindings.buffers.contains(declared_[i].name)) generate(declared_[i], i);
+    if (!errors_.empty()) return errors_;
+    const bool files = inputs == Inputs::kFromFiles || !options_.buffers.empty();
+    for (std::size_t i = 0; i < declared_.size(); ++i) {
+      if (names_.bindings.buffers.contains(declared_[i].name)) continue;
+      if (files && options_.unbound == Unbound::kGeneratedWithoutFiles)
+        refuse(declared_[i]);
+      else
+        generate(declared_[i], i);
+    }
     return errors_;
   }
 
  private:
+  void refuse(const BufferDeclaration& buffer) {
+    errors_.push_back(failure(
+        "missing-binding", buffer.name,
+        fmt::format("the buffer `{0}` is bound to nothing, and other inputs come from files, so that made-up values would "
+                    "give a result of neither; give it with --buffer {0}=FILE.npy, or have it made up with --generate",
+                    buffer.name)));
+  }
+
   void load(const std::string& text) {
     const auto assignment = split(text);
     const auto* buffer = assignment ? find(declared_, assignment->name) : nullptr;
@@ -184,10 +199,10 @@ std::vector<std::string> BoundNames::samples() const {
   return names;
 }
 
-Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes) {
+Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes, Inputs inputs) {
   BoundNames names;
   Diagnostics errors = bind_params(attention.params(), options.params, names.bindings);
-  append(errors, BufferBinder(attention, options, sizes, names).bind());
+  append(errors, BufferBinder(attention, options, sizes, names).bind(inputs));
   if (!errors.empty()) return errors;
   return Result<BoundNames>(std::move(names));
 }

@@ -27,7 +27,9 @@ struct BoundNames {
 };
 
 // Every error at once: `unknown-name` for a --param or --buffer that the pattern does not declare, `param-value`,
-// `buffer-extent`, `buffer-value`, `buffer-dtype`, and those of read_npy.
-Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes);
+// `buffer-extent`, `buffer-value`, `buffer-dtype`, and those of read_npy; then `missing-binding` for each buffer that no file
+// gives where `inputs` or another buffer comes from one (see Unbound).
+Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes,
+                              Inputs inputs = Inputs::kGenerated);
 
 }  // namespace flexjit::tools

@@ -3,16 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
-#include <span>
 #include <utility>
 
 #include "flexjit/build.h"
 #include "options.h"
+#include "output_file.h"
 #include "pattern.h"
 #include "report.h"
 
@@ -33,15 +30,20 @@ Result<LibraryKind> kind_of(const std::string& file) {
 }
 
 Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& options) {
-  if (!options.names.empty() && options.names.size() != options.files.size()) {
+  std::vector<PatternOptions> sources;
+  for (const std::string& file : options.files) sources.push_back({.file = file, .flags = options.flags});
+  for (const std::string& preset : options.presets) sources.push_back({.preset = preset, .flags = options.flags});
+  if (sources.empty()) return failure("usage", "build", "give the patterns as FILEs, or by the names of --preset");
+  if (!options.names.empty() && options.names.size() != sources.size()) {
     return failure("usage", "build",
-                   fmt::format("{} FILEs but {} --name; give none, or one for each FILE in their order", options.files.size(),
-                               options.names.size()));
+                   fmt::format("{} patterns but {} --name; give none, or one for each FILE in their order and then for each "
+                               "--preset",
+                               sources.size(), options.names.size()));
   }
   std::vector<BuildPattern> patterns;
   Diagnostics wrong;
-  for (std::size_t i = 0; i < options.files.size(); ++i) {
-    Result<AttentionSpec> spec = load_pattern({.file = options.files[i], .statements = {}});
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    Result<AttentionSpec> spec = load_pattern(sources[i]);
     if (!spec) {
       wrong.insert(wrong.end(), spec.diagnostics().begin(), spec.diagnostics().end());
       continue;
@@ -52,7 +54,9 @@ Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& optio
     spec->head_dim = static_cast<std::int32_t>(options.head_dim);
     spec->v_head_dim = static_cast<std::int32_t>(options.v_head_dim);
     spec->scale = options.scale;
-    const std::string name = options.names.empty() ? std::filesystem::path(options.files[i]).stem().string() : options.names[i];
+    const PatternOptions& source = sources[i];
+    const std::string own = source.preset.empty() ? std::filesystem::path(source.file).stem().string() : source.preset;
+    const std::string name = options.names.empty() ? own : options.names[i];
     patterns.push_back({name, *std::move(spec)});
   }
   if (!wrong.empty()) return wrong;
@@ -65,20 +69,6 @@ Diagnostics with_hint(Diagnostics diagnostics) {
     if (diagnostic.kind == "build-name") diagnostic.message += "; --name gives another";
   }
   return diagnostics;
-}
-
-// Through a file beside it and a rename.
-Status write_file(const std::string& path, std::span<const char> bytes) {
-  const std::string temporary = path + ".tmp";
-  std::ofstream out(temporary, std::ios::binary);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  out.close();
-  std::error_code error(errno != 0 ? errno : EIO, std::generic_category());
-  if (out) std::filesystem::rename(temporary, path, error);
-  if (!error) return Unit{};
-  std::error_code ignored;
-  std::filesystem::remove(temporary, ignored);
-  return failure("unwritable-file", path, fmt::format("cannot be written: {}", error.message()));
 }
 
 void print_result(const BuildCommandOptions& options, const std::string& header, const std::vector<BuildPattern>& patterns,

@@ -7,6 +7,7 @@
 
 #include "flexjit/engine.h"
 #include "flexjit/kernel_files.h"
+#include "known_patterns.h"
 #include "options.h"
 #include "report.h"
 
@@ -25,8 +26,9 @@ std::string summary_of(const std::string& key) {
   return summary;
 }
 
-nlohmann::json json_of(const KernelFile& file) {
+nlohmann::json json_of(const KernelFile& file, const KnownPatterns& known) {
   return {{"name", file.name},
+          {"pattern", file.key.empty() ? nlohmann::json() : nlohmann::json(known.describe(file.key))},
           {"key", file.key},
           {"bytes", file.bytes},
           {"age_seconds", file.age_seconds},
@@ -34,18 +36,19 @@ nlohmann::json json_of(const KernelFile& file) {
 }
 
 int list(const std::string& directory, const std::vector<KernelFile>& files, Output output) {
+  const KnownPatterns known;
   std::int64_t bytes = 0;
   for (const KernelFile& file : files) bytes += file.bytes;
   if (output == Output::kJson) {
     nlohmann::json json = {{"directory", directory}, {"bytes", bytes}, {"kernels", nlohmann::json::array()}};
-    for (const KernelFile& file : files) json["kernels"].push_back(json_of(file));
+    for (const KernelFile& file : files) json["kernels"].push_back(json_of(file, known));
     fmt::print("{}\n", json.dump(2));
     return static_cast<int>(ExitCode::kFine);
   }
   fmt::print("{}: {} kernels, {:.1f} KiB\n", directory, files.size(), static_cast<double>(bytes) / 1024);
   for (const KernelFile& file : files) {
     fmt::print("  {:.12}  {:>8} bytes  used {:>8} s ago  {}\n", file.name, file.bytes, file.age_seconds,
-               file.key.empty() ? "damaged, or of another version" : summary_of(file.key));
+               file.key.empty() ? "damaged, or of another version" : known.describe(file.key) + ": " + summary_of(file.key));
   }
   return static_cast<int>(ExitCode::kFine);
 }
@@ -57,9 +60,10 @@ int show(const std::vector<KernelFile>& files, const CacheOptions& options) {
                          options.output);
   }
   if (options.output == Output::kJson) {
-    fmt::print("{}\n", json_of(*found).dump(2));
+    fmt::print("{}\n", json_of(*found, KnownPatterns()).dump(2));
   } else {
-    fmt::print("{}: {} bytes, used {} s ago\n\n{}", found->name, found->bytes, found->age_seconds, found->key);
+    fmt::print("{}: {}, {} bytes, used {} s ago\n\n{}", found->name, KnownPatterns().describe(found->key), found->bytes,
+               found->age_seconds, found->key);
   }
   return static_cast<int>(ExitCode::kFine);
 }

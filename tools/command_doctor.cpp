@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "colour.h"
 #include "flexjit/engine.h"
 #include "flexjit/kernel_files.h"
 #include "options.h"
+#include "output_file.h"
 #include "peak.h"
 #include "report.h"
 #include "timing.h"
@@ -52,11 +56,45 @@ Finding self_test() {
           right};
 }
 
+// Whether what one engine compiles another finds there.
+bool keeps_kernels(const std::string& directory) {
+  AttentionSpec spec;
+  spec.head_dim = 8;
+  const auto source = [&] {
+    EngineOptions options;
+    options.cache_dir = directory;
+    const Result<Attention> attention = Engine(options).compile(spec);
+    return attention ? attention->kernel_source() : KernelSource::kReference;
+  };
+  (void)source();
+  if (source() != KernelSource::kDisk) return false;
+  // It may have lain there before: whether more fits says only a file.
+  const std::string probe = (std::filesystem::path(directory) / "doctor.probe").string();
+  const bool written = write_file(probe, std::string(1 << 16, '\0')).has_value();
+  std::error_code ignored;
+  std::filesystem::remove(probe, ignored);
+  return written;
+}
+
 Finding cache_directory() {
   const std::string directory = EngineOptions::default_cache_dir();
-  if (directory.empty()) return {"cache", "none: FLEXJIT_CACHE_DIR is empty, or there is no home directory", true};
+  if (directory.empty()) {
+    const bool wished = std::getenv("FLEXJIT_CACHE_DIR") != nullptr;
+    return {"cache",
+            wished
+                ? "none, as FLEXJIT_CACHE_DIR is empty: each process compiles anew"
+                : "none, as there is no home directory: set FLEXJIT_CACHE_DIR to a folder that can be written, or to nothing",
+            wished};
+  }
   if (const std::string problem = kernel_files_problem(directory); !problem.empty()) {
     return {"cache", fmt::format("{} is not used: {}", directory, problem), false};
+  }
+  if (!keeps_kernels(directory)) {
+    return {"cache",
+            fmt::format("{} takes no kernel: it or the folder above it cannot be written, or the disk is full; set "
+                        "FLEXJIT_CACHE_DIR to another folder, or to nothing",
+                        directory),
+            false};
   }
   std::int64_t bytes = 0;
   const std::vector<KernelFile> files = list_kernel_files(directory);
@@ -90,7 +128,8 @@ int doctor_command(const DoctorOptions& options) {
     usable = usable && finding.usable;
     json[finding.name] = {{"text", finding.text}, {"usable", finding.usable}};
     if (options.output == Output::kTable)
-      fmt::print("{} {:<8} {}\n", finding.usable ? "ok " : "BAD", finding.name, finding.text);
+      fmt::print("{} {:<8} {}\n", finding.usable ? coloured("ok ", Ink::kGood, stdout) : coloured("BAD", Ink::kBad, stdout),
+                 finding.name, finding.text);
   }
   if (options.output == Output::kJson) fmt::print("{}\n", json.dump(2));
   return static_cast<int>(usable ? ExitCode::kFine : ExitCode::kFailed);

@@ -51,7 +51,12 @@ Result<AttentionSpec> make_spec(const InspectOptions& options, const Sizes& size
 bool needs_values(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
   const auto shows = [&](InspectView view) { return std::ranges::find(wanted, view, &InspectViewInfo::view) != wanted.end(); };
   return shows(InspectView::kMask) || shows(InspectView::kRoofline) || !options.names.params.empty() ||
-         !options.names.buffers.empty();
+         !options.names.buffers.empty() || options.pattern.flags.any();
+}
+
+bool shows_mask(const InspectOptions& options) {
+  const auto shows = [&](const char* view) { return std::ranges::find(options.views, view) != options.views.end(); };
+  return !options.html.empty() || shows("all") || shows("mask");
 }
 
 struct BoundPattern {
@@ -65,7 +70,9 @@ Result<BoundPattern> bind(const AttentionSpec& spec, const InspectOptions& optio
   engine.backend = Backend::kReference;
   Result<Attention> attention = Engine(engine).compile(spec);
   if (!attention) return attention.diagnostics();
-  Result<BoundNames> names = bind_names(*attention, options.names, sizes);
+  NameOptions wanted = with_flag_files(options.names, options.pattern.flags);
+  if (!shows_mask(options)) wanted.unbound = Unbound::kGenerated;  // other views do not rely on what is made up
+  Result<BoundNames> names = bind_names(*attention, wanted, sizes);
   if (!names) return names.diagnostics();
   return BoundPattern{std::move(*attention), std::move(*names)};
 }
@@ -89,7 +96,8 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   const Sizes sizes = sizes_without_files(options.sizes);
   const Result<AttentionSpec> spec = make_spec(options, sizes);
   if (!spec) return spec.diagnostics();
-  InspectRequest request{.views = {}, .kernel = options.kernel, .sizes = mask_options_of(sizes)};
+  InspectRequest request{
+      .views = {}, .kernel = options.kernel, .asm_syntax = options.asm_syntax, .sizes = mask_options_of(sizes)};
   for (const InspectViewInfo& view : wanted) request.views.push_back(view.view);
   Result<BoundPattern> bound = BoundPattern{};
   if (needs_values(options, wanted)) {
@@ -164,7 +172,7 @@ int write_report(const InspectOptions& options, const Shown& shown) {
 }
 
 InspectOptions other_side(InspectOptions options) {
-  if (!options.diff_file.empty()) options.pattern = {.file = options.diff_file, .statements = {}};
+  if (!options.diff_file.empty()) options.pattern = {.file = options.diff_file, .flags = options.pattern.flags};
   if (!options.diff_target.empty()) options.target = options.diff_target;
   return options;
 }

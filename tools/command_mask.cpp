@@ -12,6 +12,7 @@
 #include "pattern.h"
 #include "picture/summary.h"
 #include "picture/survey.h"
+#include "position_range.h"
 #include "progress.h"
 #include "report.h"
 
@@ -77,10 +78,11 @@ class MaskRun {
     };
     check("--batch-entry", options_.batch_entry, s.batch);
     check("--head", options_.head, s.heads);
+    if (Diagnostics wrong = find_region(); !wrong.empty()) errors.insert(errors.end(), wrong.begin(), wrong.end());
     if (errors.empty()) errors = too_many_blocks(options_, s);
     if (!errors.empty()) return errors;
     progress_.show("making buffers");
-    Result<BoundNames> names = bind_names(*attention_, options_.names, s);
+    Result<BoundNames> names = bind_names(*attention_, with_flag_files(options_.names, options_.pattern.flags), s);
     if (!names) return names.diagnostics();
     names_ = std::move(*names);
     block_options_ = mask_options_of(s);
@@ -89,13 +91,36 @@ class MaskRun {
     return {};
   }
 
+  // Of the pairs that are shown one by one.
+  Diagnostics find_region() {
+    Diagnostics errors;
+    const auto range = [&errors](const char* option, const std::string& text, const char* what, std::int64_t length) {
+      const std::string all = fmt::format("0:{}", length);
+      const Result<PositionRange> parsed = parse_range(option, text.empty() ? all : text, what, length);
+      if (!parsed) {
+        errors.push_back(parsed.diagnostics().front());
+      } else if (parsed->end - parsed->begin > Zoom::kMaxSide) {
+        errors.push_back(failure("usage", option, fmt::format("shows at most {} {}; write it as A:B", Zoom::kMaxSide, what)));
+      } else {
+        return std::optional(*parsed);
+      }
+      return std::optional<PositionRange>();
+    };
+    if (options_.rows.empty() && options_.keys.empty()) return {};
+    rows_ = range("--rows", options_.rows, "query rows", sizes_.q_len);
+    keys_ = range("--keys", options_.keys, "keys", sizes_.kv_len);
+    return errors;
+  }
+
   Diagnostics survey() {
     Result<Survey> found = survey_mask({.attention = *attention_,
                                         .names = names_,
                                         .options = block_options_,
                                         .batch_entry = options_.batch_entry,
                                         .head = options_.head,
-                                        .counting = options_.counting},
+                                        .counting = options_.counting,
+                                        .rows = rows_,
+                                        .keys = keys_},
                                        progress_);
     if (!found) return found.diagnostics();
     survey_ = std::move(*found);
@@ -124,6 +149,7 @@ class MaskRun {
   std::optional<Attention> attention_;
   BoundNames names_;
   BlockMaskOptions block_options_;
+  std::optional<PositionRange> rows_, keys_;  // that are shown pair by pair; absent: where something is to be seen
   std::string pattern_;
   Sizes sizes_;
   std::optional<Survey> survey_;

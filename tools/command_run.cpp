@@ -1,17 +1,16 @@
-// `flexjit run`: inputs -> compile -> block mask -> timed runs -> verification -> files and report. A trace is of runs that are
-// not timed. The peak is measured before
-// and after the timed runs and the better one counts, so a busy moment cannot flatter the kernel.
+// `flexjit run`: inputs -> compile -> block mask -> timed runs beside what bounds them -> verification -> files and report. A
+// trace is of runs that are not timed.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <type_traits>
 
+#include "alignment.h"
 #include "bind.h"
 #include "flexjit/engine.h"
 #include "npy.h"
 #include "options.h"
 #include "pattern.h"
-#include "peak.h"
 #include "progress.h"
 #include "report.h"
 #include "score_dump.h"
@@ -37,7 +36,8 @@ class Run {
     for (const Step step :
          {Step{"inputs", &Run::load}, Step{"compile", &Run::compile}, Step{"buffers", &Run::bind},
           Step{"block mask", &Run::measure_mask}, Step{"runs", &Run::time_runs}, Step{"verify", &Run::verify_rows},
-          Step{"scores", &Run::save_scores}, Step{"write", &Run::write}, Step{"trace", &Run::save_trace}}) {
+          Step{"scores", &Run::save_scores}, Step{"picture", &Run::draw_heat_map}, Step{"write", &Run::write},
+          Step{"trace", &Run::save_trace}}) {
       const Diagnostics errors = phase(step.name, [&] { return (this->*step.run)(); });
       if (errors.empty()) continue;
       progress_.show("");
@@ -69,17 +69,18 @@ class Run {
     Result<Problem> problem = make_problem(options_);
     if (!problem) return problem.diagnostics();
     problem_ = std::move(*problem);
+    if (Diagnostics forgotten = forgotten_inputs(options_); !forgotten.empty()) return forgotten;
+    if (problem_.weights == Weights::kSigmoid && !options_.files.lse.empty())
+      return {failure("usage", "--lse", "is of a softmax; sigmoid weights have none")};
+    options_.dtypes = problem_.dtypes;
     apply_options(options_, problem_.sizes, spec_);
     report_.dtypes = options_.dtypes;
-    report_.peak = peak_for(options_.dtypes.q, options_.target);
     report_.pattern = spec_.program_name;
     report_.target = options_.target;
     report_.sizes = problem_.sizes;
-    if (!options_.scores.file.empty()) {
-      const Result<ScoreRows> rows = find_score_rows(options_.scores, problem_.sizes);
-      if (!rows) return rows.diagnostics();
-      score_rows_ = *rows;
-    }
+    const Result<ScoreRows> rows = find_score_rows(options_.scores, problem_.sizes);
+    if (!rows) return rows.diagnostics();
+    if (!options_.scores.file.empty()) score_rows_ = *rows;
     report_.threads = resolve_threads(options_.threads);
     return {};
   }
@@ -100,7 +101,8 @@ class Run {
   }
 
   Diagnostics bind() {
-    Result<BoundNames> names = bind_names(*attention_, options_.names, problem_.sizes);
+    Result<BoundNames> names =
+        bind_names(*attention_, with_flag_files(options_.names, options_.pattern.flags), problem_.sizes, inputs_of(options_));
     if (!names) return names.diagnostics();
     names_ = std::move(*names);
     report_.generated = names_.generated;
@@ -115,10 +117,12 @@ class Run {
     if (!mask) return mask.diagnostics();
     report_.mask_ms = ms_since(begin);
     report_.sparsity = mask->sparsity();
+    report_.note = alignment_note(*mask);
     progress_.show("counting allowed pairs");
     const Result<std::int64_t> allowed = attention_->count_allowed(options, &names_.bindings);
     if (!allowed) return allowed.diagnostics();
     report_.allowed_pairs = *allowed;
+    report_.work = work_of(problem_, *allowed);
     return {};
   }
 
@@ -130,7 +134,7 @@ class Run {
     const bool reference = report_.kernel_source == KernelSource::kReference;
     report_.repeat = reference ? 1 : options_.repeat;
     progress_.show("measuring the peak");
-    report_.peak_gflops = measure_peak_gflops(report_.peak, options_.target, report_.threads);
+    LimitMeter meter(problem_, report_.work, options_.target, report_.threads);
     // What is timed is not traced, but for the reference, which runs once.
     args.trace = trace();
     if (!reference) {
@@ -142,13 +146,15 @@ class Run {
     std::vector<double> times;
     for (int i = 1; i <= report_.repeat; ++i) {
       progress_.show(fmt::format("running: {} of {}", i, report_.repeat));
+      meter.before_run();
       const auto begin = Clock::now();
       const Result<RunStats> stats = attention_->run(args);
       if (!stats) return stats.diagnostics();
       times.push_back(ms_since(begin));
+      meter.after_run(times.back());
     }
     report_.run_ms = median(std::move(times));
-    report_.peak_gflops = std::max(report_.peak_gflops, measure_peak_gflops(report_.peak, options_.target, report_.threads));
+    report_.limit = meter.finish(report_.run_ms);
     return reference || !trace_ ? Diagnostics{} : run_traced(args);
   }
 
@@ -159,8 +165,14 @@ class Run {
   }
 
   Diagnostics verify_rows() {
-    const VerifyRequest request{*attention_, problem_, names_.bindings, outputs_.out, outputs_.lse, options_.verify_rows};
     if (options_.verify_rows == 0 || problem_.sizes.q_len == 0) return {};
+    const VerifyRequest request{*attention_,
+                                problem_,
+                                names_.bindings,
+                                outputs_.out,
+                                outputs_.lse,
+                                options_.verify_rows,
+                                score_rounding(spec_, problem_, names_.bindings)};
     Result<Verification> verification = verify(request, progress_);
     if (!verification) return verification.diagnostics();
     report_.verification = *verification;
@@ -175,6 +187,14 @@ class Run {
     if (!scores) return scores.diagnostics();
     report_.scores = ScoresWritten{options_.scores.file, *score_rows_, scores->shape};
     const Status status = write_npy(options_.scores.file, *scores);
+    return status ? Diagnostics{} : status.diagnostics();
+  }
+
+  Diagnostics draw_heat_map() {
+    if (options_.scores.heat_map.empty()) return {};
+    progress_.show("drawing scores");
+    const Status status = draw_scores(*attention_, arguments_of(problem_, outputs_, names_.bindings), options_.scores,
+                                      spec_.program_name, problem_.sizes);
     return status ? Diagnostics{} : status.diagnostics();
   }
 
@@ -200,7 +220,7 @@ class Run {
     return errors;
   }
 
-  const RunOptions& options_;
+  RunOptions options_;  // with the element types that the files have
   Progress progress_;
   AttentionSpec spec_;
   Problem problem_;

@@ -7,6 +7,7 @@ namespace flexjit::tools {
 
 Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindings* bindings) {
   RunOptions run;
+  run.pattern = options.pattern;
   run.sizes = options.sizes;
   run.dtypes = options.dtypes;
   run.names = options.names;

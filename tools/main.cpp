@@ -1,9 +1,13 @@
 // The flexjit command: options -> one of the commands. Every way out goes through ExitCode: CLI11's own codes and exceptions
 // are mapped, and with --json even a misspelt option is reported as JSON.
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <new>
@@ -12,10 +16,11 @@
 #include "bench/case.h"
 #include "describe.h"
 #include "failure.h"
-#include "flexjit/inspect.h"
 #include "option_groups.h"
 #include "options.h"
+#include "output_file.h"
 #include "report.h"
+#include "suggest.h"
 
 namespace flexjit::tools {
 namespace {
@@ -46,18 +51,15 @@ std::string environment_or(const char* name, const char* otherwise) {
 
 void add_debugging(CLI::App& app, RunOptions& run) {
   const CLI::Range index(std::int32_t{0}, std::numeric_limits<std::int32_t>::max());
-  CLI::Option* dump =
-      app.add_option("--dump-scores", run.scores.file,
-                     "Write the modified scores here, -inf where masked: a .npy file, f32 (batch, heads, rows, kv_len)");
-  app.add_option("--dump-rows", run.scores.rows, "Query rows A:B of --dump-scores, B not among them (0:8)")->needs(dump);
-  app.add_option("--batch-entry", run.scores.batch_entry, "Of --dump-scores, whose array then has no batch dimension (all)")
-      ->check(index)
-      ->needs(dump);
-  app.add_option("--head", run.scores.head, "Of --dump-scores, whose array then has no heads dimension (all)")
-      ->check(index)
-      ->needs(dump);
+  app.add_option("--dump-scores", run.scores.file,
+                 "Write the modified scores here, -inf where masked: a .npy file, f32 (batch, heads, rows, kv_len)");
+  app.add_option("--heat-map", run.scores.heat_map, "Draw the modified scores of one head here, a PNG");
+  app.add_option("--dump-rows", run.scores.rows, "Query rows A:B of both, B not among them (0:8; of the picture alone, all)");
+  app.add_option("--batch-entry", run.scores.batch_entry, "Of both; the array then has no batch dimension (all; drawn: 0)")
+      ->check(index);
+  app.add_option("--head", run.scores.head, "Of both; the array then has no heads dimension (all; drawn: 0)")->check(index);
   app.add_option("--trace", run.trace, "Write what each thread did here, for ui.perfetto.dev");
-  for (const char* name : {"--dump-scores", "--dump-rows", "--batch-entry", "--head", "--trace"})
+  for (const char* name : {"--dump-scores", "--heat-map", "--dump-rows", "--batch-entry", "--head", "--trace"})
     app.get_option(name)->group("Debugging");
 }
 
@@ -83,64 +85,11 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   command->callback([&run, &exit_code] { exit_code = run_command(run); });
 }
 
-constexpr const char* kInspectFooter =
-    R"(Few query rows, as `--q-len 1`, show the decode kernel. Sizes and names matter to the views `intervals` and `mask`. There a buffer that
-no file gives is generated as by `flexjit run` for `mask`; `intervals` takes its contents as unknown. Any target can be shown, also one that
-this machine cannot execute.
-
-Exit codes: 0 fine; 1 the compiler is missing or the mask reads out of range; 2 the input is at fault.
-
-Examples:
-  flexjit inspect alibi.flex --view=plan,llvm --target aarch64
-  flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
-  flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
-  flexjit inspect alibi.flex --view=plan,asm,roofline --q-len 1 --kv-len 16384 --heads 32 --kv-heads 8
-  flexjit inspect alibi.flex --html report.html
-  flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
-  flexjit inspect alibi.flex --target x86-64-v3 --diff-target aarch64 --view=all)";
-
-void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
-  CLI::App* command = app.add_subcommand("inspect", "Show what a pattern becomes on its way to machine code");
-  add_pattern(*command, inspect.pattern);
-  std::vector<std::string> names{"all"};
-  std::string views = "Views:\n";
-  for (const InspectViewInfo& view : inspect_views()) {
-    names.emplace_back(view.name);
-    views += fmt::format("  {:<12} {}\n", view.name, view.description);
-  }
-  CLI::Option* view = command->add_option("--view", inspect.views, "What to show, several with commas, or all");
-  view->delimiter(',')->check(CLI::IsMember(names))->capture_default_str();
-  command->add_option("--target", inspect.target, kTargets)->capture_default_str();
-  command
-      ->add_option_function<std::string>(
-          "--kernel",
-          [&inspect](const std::string& name) {
-            inspect.kernel = name == "call"      ? InspectKernel::kOfCall
-                             : name == "prefill" ? InspectKernel::kPrefill
-                                                 : InspectKernel::kDecode;
-          },
-          "The kernel to show: that of calls of these sizes, or one of the two")
-      ->check(CLI::IsMember({"call", "prefill", "decode"}))
-      ->default_str("call");
-  CLI::Option* diff =
-      command->add_option("--diff", inspect.diff_file, "Show how the views of this pattern, a *.flex file, differ");
-  CLI::Option* diff_target =
-      command->add_option("--diff-target", inspect.diff_target, "Show how the views for this target differ");
-  command->add_option("--html", inspect.html, "Write all views here, as one HTML page that loads nothing")
-      ->excludes(view)
-      ->excludes(diff)
-      ->excludes(diff_target);
-  add_sizes(*command, inspect.sizes);
-  add_names(*command, inspect.names);
-  add_dtypes(*command, inspect.dtypes);
-  add_json(*command, inspect.output);
-  command->footer(views + "\n" + kInspectFooter);
-  command->callback([&inspect, &exit_code] { exit_code = inspect_command(inspect); });
-}
-
 void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
-  CLI::App* command = app.add_subcommand("check", "Report everything that is wrong with a pattern's text");
-  add_pattern(*command, check.pattern);
+  CLI::App* command = app.add_subcommand("check", "Report everything that is wrong with the texts of patterns");
+  command->add_option("FILE", check.files, "The patterns, *.flex files; - is stdin")->allow_extra_args(true);
+  add_statements(*command, check.pattern);
+  add_flags(*command, check.pattern.flags);
   add_json(*command, check.output);
   command->callback([&check, &exit_code] { exit_code = check_command(check); });
 }
@@ -162,7 +111,9 @@ Examples:
 
 void add_build(CLI::App& app, BuildCommandOptions& build, int& exit_code) {
   CLI::App* command = app.add_subcommand("build", "Compile patterns ahead of time into a C library with its header");
-  command->add_option("FILE", build.files, "The patterns, *.flex files")->required();
+  command->add_option("FILE", build.files, "The patterns, *.flex files");
+  command->add_option("--preset", build.presets, "A named pattern beside FILEs; repeatable")->allow_extra_args(false);
+  add_flags(*command, build.flags);
   command->add_option("-o,--output", build.library, "The library: *.o, *.a or *.so")->required();
   command->add_option("--header", build.header, "The C header (as LIBRARY, with .h)");
   command->add_option("--name", build.names, "Of a pattern's functions; once for each FILE, in their order")
@@ -253,6 +204,8 @@ void add_mask(CLI::App& app, MaskOptions& mask, int& exit_code) {
   command->add_option("--kv-block", mask.kv_block, "Keys of a block")->check(block)->capture_default_str();
   command->add_option("--batch-entry", mask.batch_entry, "That is shown")->check(index)->capture_default_str();
   command->add_option("--head", mask.head, "That is shown")->check(index)->capture_default_str();
+  command->add_option("--rows", mask.rows, "Query rows A:B of the pairs that are shown, at most 256");
+  command->add_option("--keys", mask.keys, "Keys A:B of the pairs that are shown, at most 256");
   command->add_option("--svg", mask.svg, "Write a picture here")->group("Files");
   command->add_option("--png", mask.png, "Write a picture here")->group("Files");
   command->add_option("--save", mask.save, "Write the block mask here")->group("Files");
@@ -337,12 +290,17 @@ int command_line(int argc, char** argv, Output& output) {
   add_cache(app, cache, exit_code);
   add_doctor(app, doctor, exit_code);
   add_descriptions(app);
+  const std::vector<std::string> given = join_flag_files({argv + 1, argv + argc});
   try {
-    app.parse(argc, argv);
+    app.parse({given.rbegin(), given.rend()});  // the order in which CLI11 takes them
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    if (output == Output::kJson) return report_errors({failure("usage", "flexjit", error.what())}, output);
+    const std::string meant = did_you_mean(app, given);
+    const std::string hint = meant.empty() ? "" : fmt::format("did you mean `{}`?", meant);
+    if (output == Output::kJson)
+      return report_errors({failure("usage", "flexjit", error.what() + (meant.empty() ? "" : "; " + hint))}, output);
     app.exit(error);
+    if (!meant.empty()) fmt::print(stderr, "{}\n", hint);
     return static_cast<int>(ExitCode::kBadInput);
   }
   return exit_code;
@@ -358,11 +316,30 @@ int guarded(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report_errors({failure("out-of-memory", "flexjit", "not enough memory; use smaller sizes")}, output);
   } catch (const std::exception& error) {
+    if (std::ferror(stdout) != 0) return static_cast<int>(ExitCode::kFailed);  // said at the end
     return report_errors({failure("internal", "flexjit", error.what())}, output);
   }
+}
+
+// A descriptor that the caller closed would be given to the next file that is opened, and what is printed would go there.
+void keep_standard_streams() {
+  for (int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF)
+      (void)open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // so that using it is an error
+}
+
+// What was printed has arrived, or the command failed, whatever else it did.
+int with_stdout_flushed(int exit_code) {
+  const Status flushed = flush_stdout();
+  if (flushed) return exit_code;
+  const int failed = report_errors(flushed.diagnostics(), Output::kTable);
+  return exit_code != 0 ? exit_code : failed;
 }
 
 }  // namespace
 }  // namespace flexjit::tools
 
-int main(int argc, char** argv) { return flexjit::tools::guarded(argc, argv); }
+int main(int argc, char** argv) {
+  flexjit::tools::keep_standard_streams();
+  return flexjit::tools::with_stdout_flushed(flexjit::tools::guarded(argc, argv));
+}

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -11,12 +12,14 @@
 #include <string_view>
 
 #include "failure.h"
+#include "output_file.h"
 
 namespace flexjit::tools {
 namespace {
 
 constexpr std::string_view kMagic{"\x93NUMPY", 6};
 constexpr std::size_t kMaxHeader = 1 << 20;
+constexpr std::int64_t kFirstPiece = std::int64_t{1} << 24;
 
 struct Header {
   std::string descr;
@@ -159,6 +162,18 @@ std::optional<std::int64_t> byte_count(const Header& header, DType dtype) {
   return n;
 }
 
+// Of a file that can say it.
+std::optional<std::int64_t> bytes_left(std::ifstream& in) {
+  const auto begin = in.tellg();
+  if (begin < 0 || !in.seekg(0, std::ios::end)) {
+    in.clear();
+    return std::nullopt;
+  }
+  const std::int64_t left = in.tellg() - begin;
+  in.seekg(begin);
+  return left;
+}
+
 Result<Array> read_elements(std::ifstream& in, const Header& header, const std::string& path) {
   const Result<DType> dtype = element_type(header, path);
   if (!dtype) return dtype.diagnostics();
@@ -166,16 +181,23 @@ Result<Array> read_elements(std::ifstream& in, const Header& header, const std::
   if (header.shape.size() > kMaxRank)
     return bad(path, fmt::format("the array has {} dimensions; at most {} are supported", header.shape.size(), kMaxRank));
   const auto wanted = byte_count(header, *dtype);
-  const auto begin = in.tellg();
-  in.seekg(0, std::ios::end);
-  const std::int64_t held = in.tellg() - begin;
-  in.seekg(begin);
-  if (!wanted || *wanted > held)
+  const auto too_few = [&](std::int64_t held) {
     return bad(path, fmt::format("shape {} of {} needs more bytes than the {} that the file holds", shape_text(header.shape),
                                  name_of(*dtype), held));
-  Array array(*dtype, header.shape);
-  in.read(reinterpret_cast<char*>(array.bytes.data()), *wanted);
-  if (in.gcount() != *wanted) return failure("unreadable-file", path, "reading stopped before the end of the elements");
+  };
+  if (!wanted) return too_few(bytes_left(in).value_or(0));
+  if (const auto left = bytes_left(in); left && *wanted > *left) return too_few(*left);
+  Array array;
+  array.dtype = *dtype;
+  array.shape = header.shape;
+  // Grows with what has come: a pipe does not say how much it will give, and a header may lie.
+  for (std::int64_t held = 0; held < *wanted;) {
+    const std::int64_t step = std::min(*wanted - held, std::max(held, kFirstPiece));
+    array.bytes.resize(static_cast<std::size_t>(held + step));
+    in.read(reinterpret_cast<char*>(array.bytes.data()) + held, step);
+    if (in.gcount() != step) return too_few(held + in.gcount());
+    held += step;
+  }
   if (*dtype == DType::kBool)
     for (auto& byte : array.bytes) byte = byte == std::byte{0} ? std::byte{0} : std::byte{1};
   return array;
@@ -190,7 +212,7 @@ std::string_view descr_of(DType dtype) {
 }  // namespace
 
 Result<Array> read_npy(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
+  std::ifstream in(path == "-" ? "/dev/stdin" : path, std::ios::binary);
   if (!in) return failure("unreadable-file", path, fmt::format("cannot be opened: {}", std::strerror(errno)));
   const Result<std::string> text = read_header_text(in, path);
   if (!text) return text.diagnostics();
@@ -205,15 +227,13 @@ Status write_npy(const std::string& path, const Array& array) {
   constexpr std::size_t kPrefix = 10;  // magic, version, u16 length; numpy aligns the elements to 64
   dict.append((64 - (kPrefix + dict.size() + 1) % 64) % 64, ' ');
   dict.push_back('\n');
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(kMagic.data(), kMagic.size());
   const char lead[] = {1, 0, static_cast<char>(dict.size() & 0xff), static_cast<char>(dict.size() >> 8)};
-  out.write(lead, sizeof lead);
-  out << dict;
-  out.write(reinterpret_cast<const char*>(array.bytes.data()), static_cast<std::streamsize>(array.bytes.size()));
-  out.close();
-  if (!out) return failure("unwritable-file", path, fmt::format("cannot be written: {}", std::strerror(errno)));
-  return Unit{};
+  OutputFile out(path);
+  out.write(kMagic);
+  out.write({lead, sizeof lead});
+  out.write(dict);
+  out.write({reinterpret_cast<const char*>(array.bytes.data()), array.bytes.size()});
+  return out.close();
 }
 
 }  // namespace flexjit::tools

@@ -1,8 +1,14 @@
 // Each group says what its options mean once, for every command that has them.
 #include "option_groups.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
 #include <limits>
-#include <map>
+#include <string_view>
+
+#include "flexjit/presets.h"
 
 namespace flexjit::tools {
 namespace {
@@ -15,13 +21,66 @@ DType dtype_of(const std::string& name) {
   return DType::kF32;
 }
 
+std::string preset_names() {
+  std::string names;
+  for (const Preset& preset : presets()) names += fmt::format("{}{}", names.empty() ? "" : ", ", preset.name);
+  return names;
+}
+
 }  // namespace
 
-void add_pattern(CLI::App& app, PatternOptions& pattern) {
-  app.add_option("FILE", pattern.file, "The pattern, a *.flex file");
+void add_statements(CLI::App& app, PatternOptions& pattern) {
   app.add_option("-e,--expression", pattern.statements,
                  "A statement of the pattern instead of FILE, e.g. 'mask = q_idx >= kv_idx'; repeatable")
       ->allow_extra_args(false);
+  app.add_option("--preset", pattern.preset, "A named pattern instead of FILE: " + preset_names());
+}
+
+void add_flags(CLI::App& app, FlagOptions& flags) {
+  const auto grouped = [](CLI::Option* option) { option->group("Flags, composed with the pattern"); };
+  const auto add_tensor = [&](const char* name, TensorFlag& flag, const char* what) {
+    grouped(app.add_flag(name, flag.value, what));
+  };
+  grouped(app.add_flag("--causal", flags.causal, "Keys up to the query's own position, counted from the end (bottom-right)"));
+  grouped(app.add_option("--window", flags.window, "LEFT,RIGHT: keys around that position, inclusive; -1: unbounded")
+              ->delimiter(',')
+              ->expected(2)
+              ->allow_extra_args(false)
+              ->check(CLI::Range(-1, std::numeric_limits<std::int32_t>::max())));
+  grouped(app.add_option("--softcap", flags.softcap, "c * tanh(score / c)"));
+  add_tensor("--alibi", flags.alibi, "A penalty by distance; FILE.npy may follow: slopes, f32 (heads) or (batch, heads)");
+  add_tensor("--sinks", flags.sinks, "A logit a head in each softmax; FILE.npy may follow: (heads)");
+  add_tensor("--key-lengths", flags.key_lengths, "Keys of each sequence; FILE.npy may follow: i32 (batch)");
+  add_tensor("--key-mask", flags.key_mask, "Keys that take part; FILE.npy may follow: bool (batch, kv_len)");
+  grouped(app.add_option("--attention-mask", flags.attention_mask,
+                         "A .npy file, the last dimensions of (batch, heads, q_len, kv_len): bool, or floats that are added"));
+  grouped(
+      app.add_option_function<std::string>(
+             "--weights",
+             [&flags](const std::string& name) { flags.weights = name == "sigmoid" ? Weights::kSigmoid : Weights::kSoftmax; },
+             "How scores become weights: softmax or sigmoid")
+          ->check(CLI::IsMember({"softmax", "sigmoid"}))
+          ->default_str("softmax"));
+}
+
+// A flag of the list above takes a file of this ending that stands behind it; another word may be the pattern.
+std::vector<std::string> join_flag_files(std::vector<std::string> words) {
+  constexpr std::array<std::string_view, 4> kFlags = {"--alibi", "--sinks", "--key-lengths", "--key-mask"};
+  std::vector<std::string> joined;
+  for (std::string& word : words) {
+    const bool follows = !joined.empty() && std::ranges::find(kFlags, joined.back()) != kFlags.end();
+    if (follows && word.ends_with(".npy"))
+      joined.back() += "=" + word;
+    else
+      joined.push_back(std::move(word));
+  }
+  return joined;
+}
+
+void add_pattern(CLI::App& app, PatternOptions& pattern) {
+  app.add_option("FILE", pattern.file, "The pattern, a *.flex file; - is stdin");
+  add_statements(app, pattern);
+  add_flags(app, pattern.flags);
 }
 
 CLI::Option* add_json(CLI::App& app, Output& output) {
@@ -52,7 +111,10 @@ void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
         ->check(CLI::IsMember({"f32", "bf16", "f16", "f64"}))
         ->group("Element types");
   };
-  add("--dtype", "Of q, and of what follows unless given (f32)", [&dtypes](DType dtype) { dtypes.q = dtype; });
+  add("--dtype", "Of q, and of what follows unless given (f32; that of a bf16 or f16 --q)", [&dtypes](DType dtype) {
+    dtypes.q = dtype;
+    dtypes.given = true;
+  });
   add("--kv-dtype", "Of k and v (as --dtype)", [&dtypes](DType dtype) { dtypes.kv = dtype; });
   add("--out-dtype", "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
 }
@@ -60,6 +122,9 @@ void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
 void add_names(CLI::App& app, NameOptions& names) {
   app.add_option("--param", names.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
   app.add_option("--buffer", names.buffers, "NAME=FILE: a captured buffer, a .npy file; repeatable")->allow_extra_args(false);
+  app.add_flag_callback(
+      "--generate", [&names] { names.unbound = Unbound::kGenerated; },
+      "Make up inputs that no file gives even where others come from files");
   app.add_option("--seed", names.seed, "Of everything that is generated")->capture_default_str();
 }
 
@@ -67,8 +132,10 @@ void add_inputs(CLI::App& app, FileOptions& files) {
   app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
   app.add_option("--k", files.k, "Keys")->group("Files");
   app.add_option("--v", files.v, "Values")->group("Files");
-  app.add_option("--layout", files.layout, "Of q, k, v and out: bhsd (default) or bshd")
-      ->transform(CLI::Transformer(std::map<std::string, Layout>{{"bhsd", Layout::kBhsd}, {"bshd", Layout::kBshd}}))
+  app.add_option_function<std::string>(
+         "--layout", [&files](const std::string& name) { files.layout = name == "bshd" ? Layout::kBshd : Layout::kBhsd; },
+         "Of q, k, v and out")
+      ->check(CLI::IsMember({"bhsd", "bshd"}))
       ->default_str("bhsd")
       ->group("Files");
 }

@@ -10,7 +10,14 @@ namespace flexjit::tools {
 inline constexpr const char* kTargets =
     "Instruction set: host, x86-64, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), aarch64";
 
+// FILE and what may stand in its place, and the flags.
 void add_pattern(CLI::App& app, PatternOptions& pattern);
+// -e and --preset alone, for commands that take several FILEs.
+void add_statements(CLI::App& app, PatternOptions& pattern);
+void add_flags(CLI::App& app, FlagOptions& flags);
+// The words of a command line, with `--sinks s.npy` as `--sinks=s.npy`: a flag's file is optional, and only its ending tells it
+// from the pattern's.
+std::vector<std::string> join_flag_files(std::vector<std::string> words);
 CLI::Option* add_json(CLI::App& app, Output& output);
 // The sizes that a mask can depend on.
 void add_mask_sizes(CLI::App& app, SizeOptions& sizes);
@@ -24,5 +31,6 @@ void add_execution(CLI::App& app, RunOptions& run);
 
 void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code);
 void add_repl(CLI::App& app, ReplOptions& repl, int& exit_code);
+void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code);
 
 }  // namespace flexjit::tools

@@ -52,7 +52,9 @@ void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code) {
 
 void add_repl(CLI::App& app, ReplOptions& repl, int& exit_code) {
   CLI::App* command = app.add_subcommand("repl", "Try scores and masks line by line: diagnostics, a picture, speed");
+  add_pattern(*command, repl.pattern);
   add_sizes(*command, repl.sizes);
+  add_names(*command, repl.names);
   add_dtypes(*command, repl.dtypes);
   command->add_option("--threads", repl.threads, "0: all processors, or OMP_NUM_THREADS")
       ->check(CLI::Range(0, 4096))

@@ -4,17 +4,47 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "flexjit/attention.h"
 #include "flexjit/inspect.h"
 #include "flexjit/tensor.h"
 
 namespace flexjit::tools {
 
-// A pattern is a *.flex file, or statements given with -e, one a line.
+// A flag that has a tensor, from a file or as other inputs that no file gives.
+struct TensorFlag {
+  static constexpr std::string_view kWithoutFile = "true";
+  std::string value{};  // "": not given; kWithoutFile; else the file
+
+  bool given() const { return !value.empty(); }
+  std::string file() const { return value == kWithoutFile ? "" : value; }  // empty: none
+};
+
+// The flags of AttentionSpec.
+struct FlagOptions {
+  bool causal = false;
+  std::vector<std::int32_t> window{};  // left, right; empty: none
+  std::optional<double> softcap{};
+  TensorFlag alibi{}, key_lengths{}, key_mask{}, sinks{};
+  std::string attention_mask{};  // the file, whose element type and rank say what it is; empty: none
+  Weights weights = Weights::kSoftmax;
+
+  // Enough for a pattern without a text.
+  bool any() const {
+    return causal || !window.empty() || softcap || alibi.given() || key_lengths.given() || key_mask.given() || sinks.given() ||
+           !attention_mask.empty() || weights != Weights::kSoftmax;
+  }
+};
+
+// A pattern is a *.flex file, statements given with -e, one a line, the text of a preset, or nothing but flags; flags are
+// composed with the text.
 struct PatternOptions {
-  std::string file;
-  std::vector<std::string> statements;
+  std::string file{};  // "-": stdin
+  std::vector<std::string> statements{};
+  std::string preset{};
+  FlagOptions flags{};
 };
 
 enum class Layout : std::uint8_t { kBhsd, kBshd };
@@ -30,25 +60,37 @@ struct SizeOptions {
 struct DTypeOptions {
   DType q = DType::kF32;
   std::optional<DType> kv, out;  // absent: as q
+  bool given = false;            // q, by the user: else it may follow from a file, see make_problem
 
   DType kv_dtype() const { return kv.value_or(q); }
   DType out_dtype() const { return out.value_or(q); }
 };
+
+// What becomes of an input that no file gives. A result of files mixed with made-up numbers is neither theirs nor a measurement
+// of anything, so by default it is made up only where all is.
+enum class Unbound : std::uint8_t { kGeneratedWithoutFiles, kGenerated };
+
+// Where what is not bound by name comes from: q, k, v and the sinks.
+enum class Inputs : std::uint8_t { kGenerated, kFromFiles };
 
 // What is bound to the names of a pattern.
 struct NameOptions {
   std::vector<std::string> params;   // name=value
   std::vector<std::string> buffers;  // NAME=FILE
   std::uint64_t seed = 0;            // of everything that is generated
+  Unbound unbound = Unbound::kGeneratedWithoutFiles;
 };
 
 struct FileOptions {
   std::string q, k, v, out, lse;
   Layout layout = Layout::kBhsd;
+
+  bool gives_inputs() const { return !q.empty() || !k.empty() || !v.empty(); }
 };
 
 // What is written of the modified scores.
 struct ScoreDumpOptions {
+  std::string heat_map;                           // a PNG of one head; empty: none
   std::string file;                               // empty: nothing
   std::string rows;                               // "A:B"; empty: the first rows
   std::optional<std::int32_t> batch_entry, head;  // absent: all
@@ -77,7 +119,9 @@ struct ExplainOptions {
 };
 
 struct ReplOptions {
+  PatternOptions pattern;  // to begin with
   SizeOptions sizes;
+  NameOptions names;
   DTypeOptions dtypes;
   int threads = 1;
   std::string target = "host";
@@ -88,6 +132,7 @@ struct InspectOptions {
   PatternOptions pattern;
   std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
   InspectKernel kernel = InspectKernel::kOfCall;
+  AsmSyntax asm_syntax = AsmSyntax::kAtt;
   std::string target = "host";
   std::string html;                    // the report to write, with every view; empty: none
   std::string diff_file, diff_target;  // of what it is compared with; both empty: nothing
@@ -98,6 +143,7 @@ struct InspectOptions {
 };
 
 struct CheckOptions {
+  std::vector<std::string> files;  // more than one: each with the pattern's flags
   PatternOptions pattern;
   Output output = Output::kTable;
 };
@@ -112,6 +158,7 @@ struct MaskOptions {
   NameOptions names;
   std::int32_t q_block = 128, kv_block = 128;
   std::int32_t batch_entry = 0, head = 0;  // of the plane that is shown
+  std::string rows, keys;                  // A:B, of the pairs that are shown; empty: where something is to be seen
   std::string png, svg, save;              // files to write; empty: none
   TextPicture text = TextPicture::kUnlessFiles;
   Counting counting = Counting::kUnlessLong;
@@ -119,7 +166,9 @@ struct MaskOptions {
 };
 
 struct BuildCommandOptions {
-  std::vector<std::string> files, names;  // names: none, or one a file
+  std::vector<std::string> files, presets;
+  std::vector<std::string> names;  // none, or one a file, then one a preset
+  FlagOptions flags;               // of each
   DTypeOptions dtypes;
   std::int64_t head_dim = 64;
   std::int64_t v_head_dim = 0;

@@ -1,4 +1,4 @@
-// Bytes -> a file that a command was told to write.
+// Bytes -> a file that a command was told to write. Every file that the command leaves behind goes through here.
 #pragma once
 
 #include <string>
@@ -8,7 +8,40 @@
 
 namespace flexjit::tools {
 
-// Replaces what was there. Error: `unwritable-file`.
+// A file that is written piece by piece and takes the place of what was there when it is closed: until then, and for good where
+// something fails, what was there stays as it was. Symbolic links are followed, and the mode of a file that is replaced is
+// kept. What is no regular file (a device, a FIFO, /dev/stdout) is written through as it comes, and so is a regular file in a
+// folder that takes no new file.
+class OutputFile {
+ public:
+  explicit OutputFile(std::string path);
+  ~OutputFile();  // without close(): nothing was written
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  // Does nothing once something has failed.
+  void write(std::string_view bytes);
+  // Once. Error: `unwritable-file`, with the system's reason.
+  Status close();
+
+ private:
+  void open();
+  void open_temporary(const std::string& target);
+  void open_through(const std::string& path, int flags);
+  void fail();
+
+  std::string path_;       // as the user wrote it
+  std::string target_;     // that the temporary file becomes
+  std::string temporary_;  // empty: the file is written through
+  std::string buffer_;
+  int file_ = -1;
+  int error_ = 0;  // errno of the first failure
+};
+
+// All at once. Error: `unwritable-file`.
 Status write_file(const std::string& path, std::string_view bytes);
+
+// What has been printed so far reaches stdout, or the reason why it does not: `unwritable-file`.
+Status flush_stdout();
 
 }  // namespace flexjit::tools

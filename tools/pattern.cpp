@@ -8,16 +8,20 @@
 #include <cstring>
 #include <fstream>
 
+#include "colour.h"
 #include "failure.h"
 #include "flexjit/engine.h"
+#include "flexjit/presets.h"
+#include "npy.h"
 
 namespace flexjit::tools {
 namespace {
 
+constexpr const char* kStdin = "-";
 constexpr std::size_t kMaxText = 1 << 20;  // far above what the language accepts; keeps /dev/zero from filling memory
 
 Result<std::string> read_text(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
+  std::ifstream in(path == kStdin ? "/dev/stdin" : path, std::ios::binary);
   if (!in) return failure("unreadable-file", path, fmt::format("cannot be opened: {}", std::strerror(errno)));
   std::string text(kMaxText + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
@@ -31,31 +35,71 @@ Result<std::string> read_text(const std::string& path) {
 void print_warnings(const AttentionSpec& spec) {
   const Diagnostics found = check(spec);
   const bool wrong = std::ranges::any_of(found, [](const Diagnostic& d) { return d.severity == Severity::kError; });
-  if (!wrong) fmt::print(stderr, "{}", render(found));
+  if (!wrong) fmt::print(stderr, "{}", coloured_diagnostics(render(found), stderr));
 }
 
-Result<AttentionSpec> read_pattern(const PatternOptions& options) {
-  if (options.file.empty() == options.statements.empty())
-    return failure("usage", "flexjit",
-                   "give the pattern either as a FILE or as statements with -e, e.g. -e 'mask = q_idx >= kv_idx'");
+// The text alone.
+Result<AttentionSpec> load_text(const PatternOptions& options) {
   AttentionSpec spec;
-  if (options.file.empty()) {
+  if (!options.preset.empty()) {
+    const Result<Preset> preset = find_preset(options.preset);
+    if (!preset) return preset.diagnostics();
+    spec.program = preset->text;
+    spec.program_name = preset->name;
+  } else if (!options.file.empty()) {
+    Result<std::string> text = read_text(options.file);
+    if (!text) return text.diagnostics();
+    // An empty program would be a spec without one, which is plain attention; an empty file is a mistake.
+    spec.program = text->empty() ? "\n" : std::move(*text);
+    spec.program_name = options.file == kStdin ? "<stdin>" : options.file;
+  } else if (!options.statements.empty()) {
     spec.program_name = "-e";
     for (const std::string& statement : options.statements) spec.program += statement + "\n";
-    return spec;
+  } else {
+    spec.program_name = "flags";
   }
-  Result<std::string> text = read_text(options.file);
-  if (!text) return text.diagnostics();
-  // An empty program would be a spec without one, which is plain attention; an empty file is a mistake.
-  spec.program = text->empty() ? "\n" : std::move(*text);
-  spec.program_name = options.file;
   return spec;
 }
 
 }  // namespace
 
+Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags) {
+  spec.causal = flags.causal;
+  if (!flags.window.empty()) spec.window = Window{flags.window.front(), flags.window.back()};
+  spec.softcap = flags.softcap;
+  spec.alibi = flags.alibi.given();
+  spec.key_lengths = flags.key_lengths.given();
+  spec.key_mask = flags.key_mask.given();
+  spec.weights = flags.weights;
+  if (flags.sinks.given() && flags.weights == Weights::kSigmoid)
+    return failure("usage", "--sinks", "take part in a softmax; sigmoid weights have none");
+  if (flags.attention_mask.empty()) return spec;
+  const Result<Array> mask = read_npy(flags.attention_mask);
+  if (!mask) return mask.diagnostics();
+  const DType dtype = mask->dtype == DType::kF64 ? DType::kF32 : mask->dtype;  // to which it is converted when it is bound
+  spec.attention_mask = MaskTensor{dtype, static_cast<int>(mask->shape.size())};
+  return spec;
+}
+
+NameOptions with_flag_files(NameOptions names, const FlagOptions& flags) {
+  const auto add = [&](const char* buffer, const std::string& file) {
+    if (!file.empty()) names.buffers.push_back(fmt::format("{}={}", buffer, file));
+  };
+  add("alibi_slopes", flags.alibi.file());
+  add("key_lengths", flags.key_lengths.file());
+  add("key_mask", flags.key_mask.file());
+  add("attention_mask", flags.attention_mask);
+  return names;
+}
+
 Result<AttentionSpec> load_pattern(const PatternOptions& options) {
-  Result<AttentionSpec> spec = read_pattern(options);
+  const auto given = int{!options.file.empty()} + int{!options.statements.empty()} + int{!options.preset.empty()};
+  if (given > 1 || (given == 0 && !options.flags.any()))
+    return failure("usage", "flexjit",
+                   "give the pattern as a FILE, as statements with -e, e.g. -e 'mask = q_idx >= kv_idx', or by the name of a "
+                   "--preset; flags such as --causal may stand alone");
+  Result<AttentionSpec> spec = load_text(options);
+  if (spec) spec = with_flags(std::move(*spec), options.flags);
   if (spec) print_warnings(*spec);
   return spec;
 }

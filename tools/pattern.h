@@ -1,4 +1,4 @@
-// A *.flex file or -e statements -> the text of an AttentionSpec.
+// A *.flex file, -e statements or a preset, and flags -> the pattern of an AttentionSpec.
 #pragma once
 
 #include "flexjit/attention.h"
@@ -7,8 +7,14 @@
 
 namespace flexjit::tools {
 
-// Warnings about the text go to stderr. Errors: `usage` for none or both forms, `unreadable-file`; those of the text are left
-// to whoever compiles it.
+// With its flags. Warnings about the text go to stderr. Errors: `usage` for no form or several, `unreadable-file`,
+// `unknown-preset`, those of with_flags; those of the text are left to whoever compiles it.
 Result<AttentionSpec> load_pattern(const PatternOptions& options);
+
+// The spec with these flags set. Errors: `usage` for sinks with sigmoid weights; those of read_npy, for the mask tensor.
+Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags);
+
+// The names with what the flags bind to the buffers of theirs.
+NameOptions with_flag_files(NameOptions names, const FlagOptions& flags);
 
 }  // namespace flexjit::tools

@@ -23,8 +23,18 @@ std::string_view name_of(Peak peak);  // "fp32-fma", "fp64-fma", "bf16-dot"
 // the dot instruction where target and machine have it; fp16, which is widened, with fp32.
 Peak peak_for(DType dtype, const std::string& target);
 
-// GFLOP/s, summed over `threads`: the best of a few short measurements.
-double measure_peak_gflops(Peak peak, const std::string& target, int threads);
+struct PeakRate {
+  double gflops = 0;
+  double processors = 1;  // that it is the sum of: those that `threads` threads really have
+  double share = 1;       // of the time on the wall that the measuring threads got a processor; less than 1: others use it too
+};
+
+// Summed over the processors that `threads` threads have (usable_processors), by processor time, which other processes do not
+// prolong: the best of a few short measurements.
+PeakRate measure_peak(Peak peak, const std::string& target, int threads);
+inline double measure_peak_gflops(Peak peak, const std::string& target, int threads) {
+  return measure_peak(peak, target, threads).gflops;
+}
 
 // GB/s (1e9 bytes) at which `threads` threads read these bytes once, each a contiguous part, with the prefetch that helps. The
 // kernel is compared with the reading of its own K and V, so that what the caches hold helps both. One pass: what the memory

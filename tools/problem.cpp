@@ -72,15 +72,15 @@ class SizeSolver {
   }
 };
 
-// A tensor of rank 4 as `dtype`.
-Result<Array> read_input(const std::string& path, DType dtype) {
+// A tensor of rank 4.
+Result<Array> read_input(const std::string& path) {
   Result<Array> array = read_npy(path);
   if (!array) return array.diagnostics();
   if (array->shape.size() != 4)
     return failure("size-conflict", path,
                    fmt::format("has shape {}; expected four dimensions: batch, heads, length, dim (or --layout bshd)",
                                shape_text(array->shape)));
-  return convert(*array, dtype, path);
+  return array;
 }
 
 std::vector<std::int64_t> shape_in(Layout layout, std::array<std::int64_t, 4> bhsd) {
@@ -90,30 +90,64 @@ std::vector<std::int64_t> shape_in(Layout layout, std::array<std::int64_t, 4> bh
 
 struct Input {
   const std::string* path;
-  DType dtype;
   Array* array;
   std::array<KnownSize*, 4> sizes;
 };
 
+bool is_half(const Array& array) { return !array.shape.empty() && (array.dtype == DType::kBF16 || array.dtype == DType::kF16); }
+
+// What runs, with the arrays of the files as they were read.
+DTypeOptions dtypes_of(const RunOptions& options, const Problem& files) {
+  DTypeOptions dtypes = options.dtypes;
+  if (dtypes.given) return dtypes;
+  if (is_half(files.q)) dtypes.q = files.q.dtype;
+  const bool keys_are_half = is_half(files.k) && files.k.dtype == files.v.dtype;
+  if (!dtypes.kv && keys_are_half && dtypes.q == DType::kF32) dtypes.kv = files.k.dtype;
+  return dtypes;
+}
+
 Diagnostics load_inputs(SizeSolver& solver, Problem& problem, const RunOptions& options) {
   const FileOptions& files = options.files;
-  const DType q = options.dtypes.q, kv = options.dtypes.kv_dtype();
   const Input inputs[] = {
-      {&files.q, q, &problem.q, {&solver.batch, &solver.heads, &solver.q_len, &solver.head_dim}},
-      {&files.k, kv, &problem.k, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.head_dim}},
-      {&files.v, kv, &problem.v, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.v_head_dim}},
+      {&files.q, &problem.q, {&solver.batch, &solver.heads, &solver.q_len, &solver.head_dim}},
+      {&files.k, &problem.k, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.head_dim}},
+      {&files.v, &problem.v, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.v_head_dim}},
   };
+  Diagnostics errors;
+  const auto note = [&errors](const Diagnostics& found) { errors.insert(errors.end(), found.begin(), found.end()); };
   for (const Input& input : inputs) {
     if (input.path->empty()) continue;
-    Result<Array> array = read_input(*input.path, input.dtype);
+    Result<Array> array = read_input(*input.path);
     if (!array) {
-      solver.conflicts.insert(solver.conflicts.end(), array.diagnostics().begin(), array.diagnostics().end());
+      note(array.diagnostics());
       continue;
     }
     *input.array = std::move(*array);
     solver.file(*input.path, view_of(*input.array, problem.layout), input.sizes);
   }
-  return solver.conflicts;
+  problem.dtypes = dtypes_of(options, problem);
+  for (const Input& input : inputs) {
+    if (input.array->shape.empty()) continue;
+    Result<Array> array =
+        convert(*input.array, input.array == &problem.q ? problem.dtypes.q : problem.dtypes.kv_dtype(), *input.path);
+    if (array)
+      *input.array = std::move(*array);
+    else
+      note(array.diagnostics());
+  }
+  note(solver.conflicts);
+  return errors;
+}
+
+// A logit a head, near those of the scores that N(0, 1) inputs give.
+Result<Array> make_sinks(const RunOptions& options, std::int64_t heads) {
+  constexpr std::uint64_t kStream = std::uint64_t{1} << 32;  // far from those of q, k, v and buffers
+  const FlagOptions& flags = options.pattern.flags;
+  const std::string file = flags.sinks.file();
+  if (file.empty()) return normal_array({heads}, {options.names.seed, kStream});
+  Result<Array> sinks = read_npy(file);
+  if (sinks && sinks->dtype == DType::kF64) sinks = convert(*sinks, DType::kF32, file);
+  return sinks;
 }
 
 Diagnostics too_large(const Sizes& s) {
@@ -155,8 +189,9 @@ RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& b
           .k = view_of(problem.k, problem.layout),
           .v = view_of(problem.v, problem.layout),
           .out = mutable_view_of(outputs.out, problem.layout),
-          .lse = mutable_lse_view(outputs.lse),
-          .bindings = &bindings};
+          .lse = problem.weights == Weights::kSoftmax ? mutable_lse_view(outputs.lse) : MutableTensorView{},
+          .bindings = &bindings,
+          .sinks = problem.sinks.shape.empty() ? TensorView{} : problem.sinks.view()};
 }
 
 BlockMaskOptions mask_options_of(const Sizes& sizes) {
@@ -182,9 +217,10 @@ Sizes sizes_without_files(const SizeOptions& options) { return SizeSolver(option
 Result<Problem> make_problem(const RunOptions& options) {
   Problem problem;
   problem.layout = options.files.layout;
-  problem.out_dtype = options.dtypes.out_dtype();
   SizeSolver solver(options.sizes);
   if (Diagnostics found = load_inputs(solver, problem, options); !found.empty()) return found;
+  problem.out_dtype = problem.dtypes.out_dtype();
+  problem.weights = options.pattern.flags.weights;
   const Sizes s = problem.sizes = solver.solve();
   if (Diagnostics found = too_large(s); !found.empty()) return found;
 
@@ -193,11 +229,41 @@ Result<Problem> make_problem(const RunOptions& options) {
     array = normal_array(shape_in(problem.layout, shape), {options.names.seed, stream});
     array = convert(array, dtype, "generated").value();  // float to float cannot fail
   };
-  const DType kv = options.dtypes.kv_dtype();
-  generate(problem.q, {s.batch, s.heads, s.q_len, s.head_dim}, options.dtypes.q, 0);
+  const DType kv = problem.dtypes.kv_dtype();
+  generate(problem.q, {s.batch, s.heads, s.q_len, s.head_dim}, problem.dtypes.q, 0);
   generate(problem.k, {s.batch, s.kv_heads, s.kv_len, s.head_dim}, kv, 1);
   generate(problem.v, {s.batch, s.kv_heads, s.kv_len, s.v_head_dim}, kv, 2);
+  if (options.pattern.flags.sinks.given()) {
+    Result<Array> sinks = make_sinks(options, s.heads);
+    if (!sinks) return sinks.diagnostics();
+    problem.sinks = std::move(*sinks);
+  }
   return problem;
+}
+
+Inputs inputs_of(const RunOptions& options) {
+  return options.files.gives_inputs() || !options.pattern.flags.sinks.file().empty() ? Inputs::kFromFiles : Inputs::kGenerated;
+}
+
+Diagnostics forgotten_inputs(const RunOptions& options) {
+  if (options.names.unbound == Unbound::kGenerated) return {};
+  const FileOptions& files = options.files;
+  const TensorFlag& sinks = options.pattern.flags.sinks;
+  Diagnostics forgotten;
+  const auto check = [&](const char* option, bool is_missing) {
+    if (is_missing)
+      forgotten.push_back(
+          failure("missing-input", option,
+                  "is not given, and other inputs come from files, so that made-up values would give a result of neither; give "
+                  "it, or have it made up with --generate"));
+  };
+  if (files.gives_inputs()) {
+    check("--q", files.q.empty());
+    check("--k", files.k.empty());
+    check("--v", files.v.empty());
+  }
+  check("--sinks", sinks.given() && sinks.file().empty() && (files.gives_inputs() || !options.names.buffers.empty()));
+  return forgotten;
 }
 
 }  // namespace flexjit::tools

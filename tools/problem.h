@@ -17,7 +17,10 @@ struct Problem {
   Sizes sizes;
   Layout layout = Layout::kBhsd;
   Array q, k, v;  // in `layout`
+  Array sinks;    // (heads); no shape: none
+  DTypeOptions dtypes;
   DType out_dtype = DType::kF32;
+  Weights weights = Weights::kSoftmax;  // sigmoid weights have no lse
 
   Array make_output() const;  // zeros, in `layout`
   Array make_lse() const;     // fp32, (batch, heads, q_len)
@@ -44,7 +47,14 @@ BlockMaskOptions mask_options_of(const Sizes& sizes);
 // What the options and sizes say of a pattern besides its text.
 void apply_options(const RunOptions& options, const Sizes& sizes, AttentionSpec& spec);
 
+// Files are converted to the element types of the options. Where --dtype is not given, a file of bf16 or f16 queries says what
+// runs, and keys and values of one of them beside f32 queries stay as they are.
 // Errors: those of read_npy, and `size-conflict` for two sources that disagree about a size, naming both.
 Result<Problem> make_problem(const RunOptions& options);
+
+// `missing-input` for each of q, k, v and the sinks that no file gives although other inputs come from files (see Unbound).
+Diagnostics forgotten_inputs(const RunOptions& options);
+// For bind_names.
+Inputs inputs_of(const RunOptions& options);
 
 }  // namespace flexjit::tools

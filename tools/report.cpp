@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "colour.h"
+
 namespace flexjit::tools {
 namespace {
 
@@ -32,18 +34,26 @@ Json report_json(const RunReport& r) {
                {"mask_ms", r.mask_ms},
                {"sparsity", r.sparsity},
                {"allowed_pairs", r.allowed_pairs},
+               {"note", r.note.empty() ? Json() : Json(r.note)},
                {"repeat", r.repeat},
                {"run_ms", r.run_ms},
                {"useful_gflops", r.useful_gflops()},
-               {"peak_kind", name_of(r.peak)},
-               {"peak_gflops", r.peak_gflops},
+               {"peak_kind", name_of(r.limit.peak)},
+               {"peak_gflops", r.limit.gflops},
                {"percent_of_peak", r.percent_of_peak()},
+               {"gbps", nullptr},
+               {"limit_kind", r.limit.kind()},
+               {"limit", r.limit.rate()},
+               {"percent_of_limit", r.limit.percent_of(r.work, r.run_ms)},
+               {"processors", r.limit.processors},
+               {"processor_share", r.limit.share},
                {"max_abs_error", nullptr},
                {"max_lse_error", nullptr},
                {"rows_verified", 0},
                {"correct", nullptr},
                {"scores", nullptr},
                {"trace", nullptr}};
+  if (r.limit.read_gbps) json["gbps"] = r.limit.rate_of(r.work, r.run_ms);
   if (r.verification) {
     json["max_abs_error"] = r.verification->max_abs_error;
     json["max_lse_error"] = r.verification->max_lse_error;
@@ -85,6 +95,21 @@ void print_written(const RunReport& r) {
   line("trace", fmt::format("{} events in {}{}", r.trace->events, r.trace->file, dropped));
 }
 
+void print_speed(const RunReport& r) {
+  const Limit& limit = r.limit;
+  if (limit.read_gbps) {
+    line("useful", fmt::format("{:.1f} GB/s of K and V, {:.1f} GFLOP/s", limit.rate_of(r.work, r.run_ms), r.useful_gflops()));
+    line("read peak", fmt::format("{:.1f} GB/s, measured beside each run, of as many bytes", *limit.read_gbps));
+  } else {
+    line("useful", fmt::format("{:.1f} GFLOP/s", r.useful_gflops()));
+    line(limit.peak == Peak::kDotBf16 ? "bf16 peak" : "FMA peak",
+         fmt::format("{:.1f} GFLOP/s, measured beside the run ({}, {})", limit.gflops, name_of(limit.peak), r.target));
+  }
+  line("of peak", fmt::format("{:.1f} %", limit.percent_of(r.work, r.run_ms)));
+  if (const std::string warning = limit.warning(r.threads); !warning.empty())
+    line(coloured("warning", Ink::kWarning, stdout) + "    ", warning);
+}
+
 void print_table(const RunReport& r) {
   const Sizes& s = r.sizes;
   fmt::print("{}\n", r.pattern);
@@ -94,22 +119,23 @@ void print_table(const RunReport& r) {
   line("compile", fmt::format("{:.2f} ms ({})", r.compile_ms, name_of(r.kernel_source)));
   line("block mask", fmt::format("{:.2f} ms; {:.1f} % of the blocks are empty, {:.1f} % of the pairs allowed", r.mask_ms,
                                  r.sparsity, share_allowed(r)));
+  if (!r.note.empty()) line("note", r.note);
   line("run", fmt::format("{:.3f} ms, median of {}, {} thread{}", r.run_ms, r.repeat, r.threads, r.threads == 1 ? "" : "s"));
-  line("useful", fmt::format("{:.1f} GFLOP/s", r.useful_gflops()));
-  line(r.peak == Peak::kDotBf16 ? "bf16 peak" : "FMA peak",
-       fmt::format("{:.1f} GFLOP/s, measured beside the run ({}, {})", r.peak_gflops, name_of(r.peak), r.target));
-  line("of peak", fmt::format("{:.1f} %", r.percent_of_peak()));
+  print_speed(r);
   print_written(r);
   if (!r.verification) return line("max error", "not verified");
   const Verification& v = *r.verification;
   line("max error", fmt::format("{:.2e}, lse {:.2e}; {} of {} rows of each head against fp64", v.max_abs_error, v.max_lse_error,
                                 v.rows, s.q_len));
-  line("result", v.correct ? "correct" : "WRONG");
+  line("result", v.correct ? coloured("correct", Ink::kGood, stdout) : coloured("WRONG", Ink::kBad, stdout));
 }
 
 }  // namespace
 
-void print_json(const Json& json) { fmt::print("{}\n", json.dump(2, ' ', false, Json::error_handler_t::replace)); }
+void print_json(const Json& json) {
+  const std::string text = json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  std::fwrite(text.data(), 1, text.size(), stdout);  // a failure shows at the end: here it may be a failure that is printed
+}
 
 Json error_json(const Diagnostic& d) {
   return {{"kind", d.kind},       {"severity", d.severity == Severity::kError ? "error" : "warning"},
@@ -129,13 +155,6 @@ Json sizes_json(const Sizes& s) {
           {"kv_len", s.kv_len}, {"head_dim", s.head_dim}, {"v_head_dim", s.v_head_dim}};
 }
 
-double RunReport::useful_gflops() const {
-  const double operations = 2.0 * static_cast<double>(sizes.head_dim + sizes.v_head_dim) * static_cast<double>(allowed_pairs);
-  return run_ms > 0 ? operations / (run_ms * 1e6) : 0;
-}
-
-double RunReport::percent_of_peak() const { return peak_gflops > 0 ? 100.0 * useful_gflops() / peak_gflops : 0; }
-
 void print_report(const RunReport& report, Output output) {
   if (output == Output::kJson)
     print_json(report_json(report));
@@ -147,7 +166,7 @@ int report_errors(const Diagnostics& diagnostics, Output output) {
   if (output == Output::kJson) {
     print_json({{"errors", diagnostics_json(diagnostics)}});
   } else {
-    const std::string text = render(diagnostics);
+    const std::string text = coloured_diagnostics(render(diagnostics), stderr);
     std::fwrite(text.data(), 1, text.size(), stderr);
   }
   return exit_code_of(diagnostics);

@@ -9,8 +9,8 @@
 
 #include "failure.h"
 #include "flexjit/attention.h"
+#include "limit.h"
 #include "options.h"
-#include "peak.h"
 #include "problem.h"
 #include "verify.h"
 
@@ -40,18 +40,18 @@ struct RunReport {
   double compile_ms = 0;
   Diagnostics warnings;
   double mask_ms = 0;
+  std::string note;                // about the mask; empty: none
   double sparsity = 0;             // percent of the 128 x 128 blocks that are empty
   std::int64_t allowed_pairs = 0;  // over all batch entries and heads
   double run_ms = 0;
-  Peak peak = Peak::kFmaF32;
-  double peak_gflops = 0;
+  Work work;
+  Limit limit;
   std::optional<Verification> verification;  // absent: not asked for, or no query rows
   std::optional<ScoresWritten> scores;
   std::optional<TraceWritten> trace;
 
-  // 2 D for the score and 2 Dv for the output of every allowed pair; nothing else counts as useful.
-  double useful_gflops() const;
-  double percent_of_peak() const;
+  double useful_gflops() const { return run_ms > 0 ? work.operations / (run_ms * 1e6) : 0; }
+  double percent_of_peak() const { return limit.gflops > 0 ? 100 * useful_gflops() / limit.gflops : 0; }
 };
 
 // Invalid UTF-8 in a file name or a snippet is replaced, not thrown about.

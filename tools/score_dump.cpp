@@ -4,48 +4,39 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 #include <utility>
 
 #include "failure.h"
+#include "picture/heat_map.h"
+#include "position_range.h"
 
 namespace flexjit::tools {
 namespace {
 
 constexpr std::int64_t kDefaultRows = 8;
 
-std::optional<std::int32_t> parse_row(std::string_view text) {
-  std::int32_t row = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), row);
-  return error == std::errc{} && end == text.data() + text.size() && row >= 0 ? std::optional(row) : std::nullopt;
-}
-
-Result<PositionRange> parse_rows(const std::string& text, std::int64_t q_len) {
-  if (text.empty()) return PositionRange{0, static_cast<std::int32_t>(std::min(kDefaultRows, q_len))};
-  const std::string_view view = text;
-  const std::size_t colon = view.find(':');
-  const auto begin = parse_row(view.substr(0, colon));
-  const auto end = colon == std::string_view::npos ? std::nullopt : parse_row(view.substr(colon + 1));
-  if (!begin || !end)
-    return failure("usage", "--dump-rows", fmt::format("`{}` is no range of rows; write 0:8 for the first eight", text));
-  if (*begin > *end || *end > q_len)
-    return failure("usage", "--dump-rows", fmt::format("{} is not inside the {} query rows, 0:{}", text, q_len, q_len));
-  return PositionRange{*begin, *end};
+// Without a text the first rows.
+Result<PositionRange> parse_rows(const std::string& text, std::int64_t q_len, std::int64_t without_text) {
+  if (text.empty()) return PositionRange{0, static_cast<std::int32_t>(std::min(without_text, q_len))};
+  return parse_range("--dump-rows", text, "query rows", q_len);
 }
 
 }  // namespace
 
 Result<ScoreRows> find_score_rows(const ScoreDumpOptions& options, const Sizes& sizes) {
   Diagnostics errors;
+  const bool names_scores = !options.rows.empty() || options.batch_entry || options.head;
+  if (names_scores && options.file.empty() && options.heat_map.empty())
+    errors.push_back(failure("usage", "run", "--dump-rows, --batch-entry and --head are of --dump-scores and --heat-map"));
   const auto check = [&errors](const char* option, const std::optional<std::int32_t>& index, std::int64_t count) {
     if (index && *index >= count)
       errors.push_back(failure("usage", option, fmt::format("is {}; there are {}, numbered from 0", *index, count)));
   };
   check("--batch-entry", options.batch_entry, sizes.batch);
   check("--head", options.head, sizes.heads);
-  const Result<PositionRange> rows = parse_rows(options.rows, sizes.q_len);
+  const Result<PositionRange> rows = parse_rows(options.rows, sizes.q_len, options.file.empty() ? sizes.q_len : kDefaultRows);
   if (!rows) errors.push_back(rows.diagnostics().front());
   if (!errors.empty()) return errors;
   return ScoreRows{.q = *rows, .b = options.batch_entry, .h = options.head};
@@ -62,6 +53,20 @@ Result<Array> dump_scores(const Attention& attention, const RunArgs& args, const
   Array array(DType::kF32, std::move(shape));
   std::ranges::copy(*scores, array.as<float>());
   return array;
+}
+
+Status draw_scores(const Attention& attention, const RunArgs& args, const ScoreDumpOptions& options, const std::string& title,
+                   const Sizes& sizes) {
+  Result<ScoreRows> rows = find_score_rows(options, sizes);
+  if (!rows) return rows.diagnostics();
+  rows->b = options.batch_entry.value_or(0);
+  rows->h = options.head.value_or(0);
+  const Result<Array> scores = dump_scores(attention, args, *rows, sizes);
+  if (!scores) return scores.diagnostics();
+  return write_heat_map(options.heat_map, {.title = title,
+                                           .subtitle = fmt::format("scores of batch entry {}, head {}", *rows->b, *rows->h),
+                                           .scores = *scores,
+                                           .rows = rows->q});
 }
 
 }  // namespace flexjit::tools

@@ -5,16 +5,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
 
-#include "failure.h"
+#include "output_file.h"
 
 namespace flexjit::tools {
 namespace {
@@ -59,7 +56,7 @@ Json arguments_of(const TraceEvent& event) {
 
 class Writer {
  public:
-  Writer(std::ofstream& out, std::int64_t origin) : out_(out), origin_(origin) {}
+  Writer(OutputFile& out, std::int64_t origin) : out_(out), origin_(origin) {}
 
   void name(const char* what, int thread, const std::string& name) {
     put({{"name", what}, {"ph", "M"}, {"pid", kProcess}, {"tid", thread}, {"args", {{"name", name}}}});
@@ -78,11 +75,12 @@ class Writer {
 
  private:
   void put(const Json& event) {
-    out_ << (first_ ? "\n" : ",\n") << event.dump(-1, ' ', false, Json::error_handler_t::replace);
+    out_.write(first_ ? "\n" : ",\n");
+    out_.write(event.dump(-1, ' ', false, Json::error_handler_t::replace));
     first_ = false;
   }
 
-  std::ofstream& out_;
+  OutputFile& out_;
   std::int64_t origin_;
   bool first_ = true;
 };
@@ -101,8 +99,9 @@ std::int64_t now_ns() {
 }
 
 Status write_trace(const std::string& path, const TraceFile& trace) {
-  std::ofstream out(path, std::ios::binary);
-  out << R"({"displayTimeUnit": "ns", "otherData": {"dropped_events": )" << trace.dropped << R"(}, "traceEvents": [)";
+  OutputFile out(path);
+  out.write(
+      fmt::format(R"({{"displayTimeUnit": "ns", "otherData": {{"dropped_events": {}}}, "traceEvents": [)", trace.dropped));
   Writer writer(out, origin_of(trace));
   writer.name("process_name", 1, trace.title);
   std::set<std::int32_t> threads = {0};
@@ -112,10 +111,8 @@ Status write_trace(const std::string& path, const TraceFile& trace) {
   for (const CommandPhase& phase : trace.phases)
     writer.complete(phase.name, "command", {.begin_ns = phase.begin_ns, .end_ns = phase.end_ns});
   for (const TraceEvent& event : trace.events) writer.complete(name_of(event.kind), category_of(event.kind), event);
-  out << "\n]}\n";
-  out.close();
-  if (!out) return failure("unwritable-file", path, fmt::format("cannot be written: {}", std::strerror(errno)));
-  return Unit{};
+  out.write("\n]}\n");
+  return out.close();
 }
 
 }  // namespace flexjit::tools

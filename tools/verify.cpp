@@ -70,30 +70,33 @@ double rounding_of(DType dtype) {
 
 struct Tolerance {
   double base, score, weight, out, lse;
+  double pattern_size, pattern;  // of a score, by what the pattern computes: of the row's size, and beside it
 };
 
-Tolerance tolerance_of(const Problem& problem) {
+Tolerance tolerance_of(const Problem& problem, const ScoreRounding& rounding) {
+  constexpr double kFew = 4;  // roundings that `score` has room for
   const double unit = rounding_of(problem.q.dtype);
   const bool low = unit > 0x1p-20;
   const bool wide = problem.q.dtype == DType::kF64;
+  const double arithmetic = rounding_of(wide ? DType::kF64 : DType::kF32);
   return {.base = wide ? 1e-10 : 1e-5,
           .score = wide ? 1e-15 : 2.4e-7,
           .weight = low ? unit : 0,
           .out = 2 * rounding_of(problem.out_dtype),
-          .lse = low ? unit : 1e-5};
+          .lse = low ? unit : 1e-5,
+          .pattern_size = rounding.of_size > kFew ? rounding.of_size * arithmetic : 0,
+          .pattern = rounding.absolute * arithmetic};
 }
 
 class Comparison {
  public:
-  Comparison(const VerifyRequest& request, Array expected_out, Array expected_lse)
+  explicit Comparison(const VerifyRequest& request)
       : request_(request),
-        expected_out_(std::move(expected_out)),
-        expected_lse_(std::move(expected_lse)),
+        expected_{request.problem.make_output(), request.problem.make_lse()},
         largest_v_(largest_finite(request.problem.v)),
-        tolerance_(tolerance_of(request.problem)) {}
+        tolerance_(tolerance_of(request.problem, request.rounding)) {}
 
-  Array& expected_out() { return expected_out_; }
-  Array& expected_lse() { return expected_lse_; }
+  Outputs& expected() { return expected_; }
 
   void compare(const RowRun& run, Verification& result) const {
     const Sizes& s = request_.problem.sizes;
@@ -107,16 +110,20 @@ class Comparison {
   void compare_row(std::int64_t b, std::int64_t h, std::int64_t row, Verification& result) const {
     const Sizes& s = request_.problem.sizes;
     const std::int64_t lse_at = (b * s.heads + h) * s.q_len + row;
-    const double lse = expected_lse_.as<float>()[lse_at];
+    const double lse = expected_.lse.as<float>()[lse_at];
     const double size = std::isfinite(lse) ? std::abs(lse) : 0;
-    note(distance(request_.lse.as<float>()[lse_at], lse), tolerance_.lse + 1e-6 * size, result.max_lse_error, result.correct);
+    const double pattern = tolerance_.pattern_size * size + tolerance_.pattern;  // a score may be off by
+    note(distance(request_.lse.as<float>()[lse_at], lse), tolerance_.lse + 1e-6 * size + pattern, result.max_lse_error,
+         result.correct);
+    // A score that is off by e moves its weight by e of itself, and the output by at most twice that of the largest value.
+    const double score = tolerance_.score * size + 2 * pattern;
 
-    const TensorView view = view_of(expected_out_, request_.problem.layout);
+    const TensorView view = view_of(expected_.out, request_.problem.layout);
     const std::int64_t at = b * view.strides[0] + h * view.strides[1] + row * view.strides[2];
     for (std::int64_t d = 0; d < s.v_head_dim; ++d) {
-      const double expected = number_at(expected_out_, at + d);
+      const double expected = number_at(expected_.out, at + d);
       note(distance(number_at(request_.out, at + d), expected),
-           tolerance_.base * (1 + std::abs(expected)) + tolerance_.score * size * largest_v_ + tolerance_.weight * largest_v_ +
+           tolerance_.base * (1 + std::abs(expected)) + score * largest_v_ + tolerance_.weight * largest_v_ +
                tolerance_.out * std::abs(expected),
            result.max_abs_error, result.correct);
     }
@@ -128,7 +135,7 @@ class Comparison {
   }
 
   const VerifyRequest& request_;
-  Array expected_out_, expected_lse_;
+  Outputs expected_;
   double largest_v_;
   Tolerance tolerance_;
 };
@@ -137,13 +144,8 @@ class Comparison {
 
 Result<Verification> verify(const VerifyRequest& request, const Progress& progress) {
   const Problem& problem = request.problem;
-  Comparison comparison(request, problem.make_output(), problem.make_lse());
-  RunArgs args{.q = view_of(problem.q, problem.layout),
-               .k = view_of(problem.k, problem.layout),
-               .v = view_of(problem.v, problem.layout),
-               .out = mutable_view_of(comparison.expected_out(), problem.layout),
-               .lse = mutable_lse_view(comparison.expected_lse()),
-               .bindings = &request.bindings};
+  Comparison comparison(request);
+  const RunArgs args = arguments_of(problem, comparison.expected(), request.bindings);
   Verification result;
   const std::int64_t rows = rows_to_check(request);
   if (rows == 0) return result;

@@ -9,6 +9,7 @@
 #include "flexjit/result.h"
 #include "problem.h"
 #include "progress.h"
+#include "score_rounding.h"
 
 namespace flexjit::tools {
 
@@ -26,6 +27,7 @@ struct VerifyRequest {
   const Array& out;
   const Array& lse;
   std::optional<int> rows;  // absent: all where that is quick, else kSampledRows
+  ScoreRounding rounding{};
 };
 
 inline constexpr int kSampledRows = 64;
@@ -34,7 +36,8 @@ inline constexpr int kSampledRows = 64;
 // |lse|: fp32 scores are rounded to 2^-24 of their size, which the log-sum-exp measures, and move the weights by as much. Equal
 // infinities agree. With bf16 or fp16 queries, whose unit of rounding u is 2^-8 or 2^-11, weights may be rounded too: u max|V|
 // more and, for lse, u instead of 1e-5. fp64: 1e-10 (1 + |ref|) + 1e-15 |lse| max|V|. The output's own rounding comes on top:
-// twice its unit times |ref|.
+// twice its unit times |ref|. Where the pattern itself rounds more often than the four times that this allows for, its own
+// bound takes the place: see ScoreRounding.
 Result<Verification> verify(const VerifyRequest& request, const Progress& progress);
 
 }  // namespace flexjit::tools

@@ -41,9 +41,13 @@ enum class InspectKernel : std::uint8_t {
   kDecode
 };
 
+// Of x86; other architectures have one.
+enum class AsmSyntax : std::uint8_t { kAtt, kIntel };
+
 struct InspectRequest {
   std::vector<InspectView> views{InspectView::kSimplified};
   InspectKernel kernel = InspectKernel::kOfCall;
+  AsmSyntax asm_syntax = AsmSyntax::kAtt;  // of kAsm's text; its JSON has both
   // Lengths and counts decide which kernel is shown. kIntervals: its ranges too. kMask: the block sizes too.
   BlockMaskOptions sizes{.q_len = 1024, .kv_len = 1024};
   // As in Attention::run(), for kIntervals and kMask. kIntervals: params and buffers narrow the ranges; without bindings params

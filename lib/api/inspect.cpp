@@ -51,6 +51,7 @@ Result<std::int64_t> add_run(inspector::Subject& subject, const std::shared_ptr<
   subject.call_size = size_of_call(request.sizes, args);
   subject.call_size.allowed_scores = *allowed;
   subject.limits = request.limits;
+  subject.asm_syntax = request.asm_syntax;
   subject.run = [&subject, pattern, &args]() -> Result<inspector::CountedRun> {
     const Result<const plan::CompilerDoor*> door = subject.open_compiler();
     if (!door) return door.diagnostics();

@@ -2,7 +2,9 @@
 // computes.
 #include <fmt/format.h>
 
+#include <functional>
 #include <iterator>
+#include <map>
 
 #include "inspect/listing.h"
 #include "inspect/origin.h"
@@ -27,7 +29,26 @@ std::string group_title(const Origins& origins, const plan::CodeInstruction& ins
   return instruction.is_spill ? "spilled register" : describe(origins, instruction.from);
 }
 
-std::string block_text(const plan::CodeBlock& block, const Origins& origins, std::int32_t issue_width) {
+using BlockNames = std::map<std::string, std::string, std::less<>>;  // label -> the template's name
+
+// The block that the instruction may go to, "qk" or its label; "" for one that goes on. Labels of blocks start alike on every
+// target, and nothing but jumps and addresses of constants, which are no blocks, names labels.
+std::string jump_target(const std::string& instruction, const BlockNames& names) {
+  const std::size_t begin = instruction.find(".LBB");
+  if (begin == std::string::npos) return "";
+  const std::size_t end = instruction.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.", begin);
+  const auto found = names.find(instruction.substr(begin, end - begin));
+  return found != names.end() ? found->second : "";
+}
+
+BlockNames names_of(const plan::CodeFunction& function) {
+  BlockNames names;
+  for (const plan::CodeBlock& block : function.blocks) names[block.label] = name_of(block);
+  return names;
+}
+
+std::string block_text(const plan::CodeBlock& block, const Origins& origins, std::int32_t issue_width, const BlockNames& names,
+                       AsmSyntax syntax) {
   std::string text = fmt::format("{}:", block.label);
   if (!block.name.empty()) text += " " + block.name;
   if (block.loop_depth > 0) text += fmt::format("  (loop depth {})", block.loop_depth);
@@ -40,18 +61,22 @@ std::string block_text(const plan::CodeBlock& block, const Origins& origins, std
       group = std::move(title);
       text += fmt::format("  ; {}\n", group);
     }
-    text += fmt::format("      {}\n", instruction.text);
+    const std::string target = jump_target(instruction.text, names);
+    const bool intel = syntax == AsmSyntax::kIntel && !instruction.intel.empty();
+    text += fmt::format("      {}{}\n", intel ? instruction.intel : instruction.text, target.empty() ? "" : "  -> " + target);
   }
   return text;
 }
 
-Json block_json(const plan::CodeBlock& block, const Origins& origins, std::int32_t issue_width) {
+Json block_json(const plan::CodeBlock& block, const Origins& origins, std::int32_t issue_width, const BlockNames& names) {
   Json instructions = Json::array();
   for (const plan::CodeInstruction& instruction : block.instructions) {
     Json line{{"text", instruction.text}};
+    if (!instruction.intel.empty()) line["intel"] = instruction.intel;
     line.update(origin_json(origins, instruction.from));
     line["inferred"] = instruction.is_inferred;
     line["spill"] = instruction.is_spill;
+    if (const std::string target = jump_target(instruction.text, names); !target.empty()) line["jumps_to"] = target;
     instructions.push_back(std::move(line));
   }
   return {{"label", block.label},
@@ -71,11 +96,12 @@ Result<ViewResult> make_asm_view(const Subject& subject) {
   ViewResult view{.json = {{"functions", Json::array()}}};
   Attribution in_loops;
   for (const plan::CodeFunction& function : listing->functions) {
+    const BlockNames names = names_of(function);
     Json blocks = Json::array();
     view.text += fmt::format("{}{}\n", view.text.empty() ? "" : "\n", function.name);
     for (const plan::CodeBlock& block : function.blocks) {
-      view.text += block_text(block, origins, listing->issue_width);
-      blocks.push_back(block_json(block, origins, listing->issue_width));
+      view.text += block_text(block, origins, listing->issue_width, names, subject.asm_syntax);
+      blocks.push_back(block_json(block, origins, listing->issue_width, names));
       if (block.loop_depth == 0) continue;
       for (const plan::CodeInstruction& instruction : block.instructions) in_loops.count(instruction);
     }

@@ -70,6 +70,7 @@ struct Subject {
   // Runs the call; empty where none was given.
   std::function<Result<CountedRun>()> run{};
   RunLimits limits{};
+  AsmSyntax asm_syntax = AsmSyntax::kAtt;
   CallSize call_size{};
   mutable std::optional<plan::CodeListing> listing{};  // of the kernel, once a view asked for it
   // Opens the compiler library when a view needs it.

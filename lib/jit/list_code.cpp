@@ -51,6 +51,7 @@ Result<plan::CodeListing> list_code(const plan::KernelKey& key, plan::Costs cost
   ParsedAssembly parsed =
       parse_assembly(text, key.target.isa == plan::Isa::kAArch64 ? AsmComment::kSlashes : AsmComment::kHash);
   listing.functions = std::move(parsed.functions);
+  add_intel_syntax(listing, parsed.offsets, text, *emitted->machine, key);
   if (costs == plan::Costs::kSimulated) add_costs(listing, parsed.offsets, text, *emitted->machine, key);
   return listing;
 } catch (const support::InternalError& error) {

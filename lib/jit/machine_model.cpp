@@ -2,8 +2,10 @@
 // hundred times through LLVM's pipeline simulator.
 #include "jit/machine_model.h"
 
+#include <llvm/ADT/STLFunctionalExtras.h>
 #include <llvm/MC/MCAsmInfo.h>
 #include <llvm/MC/MCContext.h>
+#include <llvm/MC/MCInstPrinter.h>
 #include <llvm/MC/MCInstrAnalysis.h>
 #include <llvm/MC/MCInstrInfo.h>
 #include <llvm/MC/MCObjectFileInfo.h>
@@ -19,6 +21,7 @@
 #include <llvm/MCA/Support.h>
 #include <llvm/Support/FormatVariadic.h>
 #include <llvm/Support/SourceMgr.h>
+#include <llvm/Support/raw_ostream.h>
 
 #include <algorithm>
 #include <map>
@@ -31,13 +34,19 @@ namespace {
 // By offset in the text.
 using InstructionMap = std::map<std::size_t, llvm::MCInst>;
 
+// What is done with each instruction while the symbols that it names exist.
+using Visit = llvm::function_ref<void(std::size_t offset, const llvm::MCInst&, const llvm::MCSubtargetInfo&)>;
+
 class InstructionCollector final : public llvm::MCStreamer {
  public:
-  InstructionCollector(llvm::MCContext& context, const char* begin) : MCStreamer(context), begin_(begin) {}
+  InstructionCollector(llvm::MCContext& context, const char* begin, Visit visit)
+      : MCStreamer(context), begin_(begin), visit_(visit) {}
   InstructionMap take() { return std::move(instructions_); }
 
-  void emitInstruction(const llvm::MCInst& instruction, const llvm::MCSubtargetInfo&) override {
-    instructions_[static_cast<std::size_t>(instruction.getLoc().getPointer() - begin_)] = instruction;
+  void emitInstruction(const llvm::MCInst& instruction, const llvm::MCSubtargetInfo& subtarget) override {
+    const auto offset = static_cast<std::size_t>(instruction.getLoc().getPointer() - begin_);
+    instructions_[offset] = instruction;
+    visit_(offset, instruction, subtarget);
   }
   bool emitSymbolAttribute(llvm::MCSymbol*, llvm::MCSymbolAttr) override { return true; }
   void emitCommonSymbol(llvm::MCSymbol*, std::uint64_t, llvm::Align) override {}
@@ -45,6 +54,7 @@ class InstructionCollector final : public llvm::MCStreamer {
 
  private:
   const char* begin_;
+  Visit visit_;
   InstructionMap instructions_;
 };
 
@@ -79,13 +89,14 @@ class MachineModel {
 
   std::int32_t issue_width() const { return static_cast<std::int32_t>(subtarget_->getSchedModel().IssueWidth); }
 
-  InstructionMap assemble(llvm::StringRef text) const {
+  InstructionMap assemble(
+      llvm::StringRef text, Visit visit = [](std::size_t, const llvm::MCInst&, const llvm::MCSubtargetInfo&) {}) const {
     llvm::SourceMgr source;
     source.AddNewSourceBuffer(llvm::MemoryBuffer::getMemBuffer(text, "kernel", false), llvm::SMLoc());
     llvm::MCContext context(machine_.getTargetTriple(), machine_.getMCAsmInfo(), &registers(), subtarget_.get(), &source);
     const std::unique_ptr<llvm::MCObjectFileInfo> sections(machine_.getTarget().createMCObjectFileInfo(context, /*PIC=*/true));
     context.setObjectFileInfo(sections.get());
-    InstructionCollector collector(context, text.begin());
+    InstructionCollector collector(context, text.begin(), visit);
     const std::unique_ptr<llvm::MCAsmParser> parser(
         llvm::createMCAsmParser(source, context, collector, *machine_.getMCAsmInfo()));
     const llvm::MCTargetOptions options;
@@ -94,6 +105,13 @@ class MachineModel {
     parser->setTargetParser(*of_target);
     parser->Run(/*NoInitialTextSection=*/false);
     return collector.take();
+  }
+
+  // Operands in the order of Intel's manuals.
+  std::unique_ptr<llvm::MCInstPrinter> intel_printer() const {
+    constexpr unsigned kIntel = 1;
+    return std::unique_ptr<llvm::MCInstPrinter>(machine_.getTarget().createMCInstPrinter(
+        machine_.getTargetTriple(), kIntel, *machine_.getMCAsmInfo(), *instructions_, registers()));
   }
 
   std::optional<plan::BlockCost> cost_of(llvm::ArrayRef<llvm::MCInst> block) const {
@@ -223,6 +241,27 @@ void add_costs(plan::CodeListing& listing, const InstructionOffsets& offsets, ll
         if (const auto found = instructions.find(offset); found != instructions.end()) block.push_back(found->second);
       }
       listing.functions[f].blocks[b].cost = model.cost_of(block);
+    }
+  }
+}
+
+void add_intel_syntax(plan::CodeListing& listing, const InstructionOffsets& offsets, llvm::StringRef text,
+                      const llvm::TargetMachine& machine, const plan::KernelKey& key) {
+  if (!machine.getTargetTriple().isX86()) return;
+  const MachineModel model(machine, key.target);
+  const std::unique_ptr<llvm::MCInstPrinter> printer = model.intel_printer();
+  std::map<std::size_t, std::string> texts;
+  model.assemble(text, [&](std::size_t offset, const llvm::MCInst& instruction, const llvm::MCSubtargetInfo& subtarget) {
+    llvm::raw_string_ostream out(texts[offset]);
+    printer->printInst(&instruction, 0, "", subtarget, out);
+  });
+  for (std::size_t f = 0; f < listing.functions.size(); ++f) {
+    for (std::size_t b = 0; b < listing.functions[f].blocks.size(); ++b) {
+      for (std::size_t i = 0; i < offsets[f][b].size(); ++i) {
+        std::string intel = texts[offsets[f][b][i]];
+        std::ranges::replace(intel, '\t', ' ');
+        listing.functions[f].blocks[b].instructions[i].intel = llvm::StringRef(intel).trim().str();
+      }
     }
   }
 }

@@ -14,4 +14,8 @@ namespace flexjit::jit {
 void add_costs(plan::CodeListing& listing, const InstructionOffsets& offsets, llvm::StringRef text,
                const llvm::TargetMachine& machine, const plan::KernelKey& key);
 
+// Fills in the Intel syntax of every instruction; nothing on other architectures.
+void add_intel_syntax(plan::CodeListing& listing, const InstructionOffsets& offsets, llvm::StringRef text,
+                      const llvm::TargetMachine& machine, const plan::KernelKey& key);
+
 }  // namespace flexjit::jit

@@ -14,6 +14,7 @@ namespace flexjit::plan {
 
 struct CodeInstruction {
   std::string text;       // "vfmadd231ps %zmm1, %zmm10, %zmm31"
+  std::string intel{};    // "vfmadd231ps zmm31, zmm10, zmm1"; of x86 alone
   std::string comment{};  // the code generator's: "64-byte Spill"; often empty
   std::optional<Provenance> from{};
   // The code generator made it itself, a copy, a constant or a jump, and `from` is that of what follows.

@@ -96,5 +96,37 @@ TEST_F(CacheCommand, AllIsWellHere) {
   EXPECT_EQ(doctor.out.find("BAD"), std::string::npos) << doctor.out;
 }
 
+TEST(CacheCommand, NamesPatterns) {
+  const TemporaryFolder folder;
+  const auto with_cache = [&](const std::string& line) {
+    return run_program({"sh", "-c", "FLEXJIT_CACHE_DIR=" + folder.path("cache") + " " + FLEXJIT_COMMAND + " " + line});
+  };
+  const std::string sizes = " --q-len 40 --heads 1 --repeat 1";
+  ASSERT_EQ(with_cache("run --preset sliding_window" + sizes).exit_code, 0);
+  ASSERT_EQ(with_cache("run -e 'buffer mine : f32[num_heads]; score = score - mine[h] * 3.0' -e 'mask = kv_idx < 7'" + sizes)
+                .exit_code,
+            0);
+  const std::string listed = with_cache("cache list").out;
+  EXPECT_NE(listed.find("sliding_window: target"), std::string::npos) << listed;
+  EXPECT_NE(listed.find("mask = kv_idx < 7"), std::string::npos) << listed;
+  EXPECT_NE(with_cache("cache list --json").out.find("\"pattern\": \"sliding_window\""), std::string::npos);
+}
+
+TEST(DoctorCommand, SaysNoWhereTheCacheCannotBeUsed) {
+  const TemporaryFolder folder;
+  const std::string file = folder.write("file", "no folder");
+  const auto doctor = [](const std::string& environment) {
+    return run_program({"sh", "-c", environment + " " + FLEXJIT_COMMAND + " doctor"});
+  };
+  EXPECT_EQ(doctor("FLEXJIT_CACHE_DIR=" + folder.path("cache")).exit_code, 0);
+  EXPECT_EQ(doctor("FLEXJIT_CACHE_DIR=").exit_code, 0);
+  for (const std::string& environment : {"FLEXJIT_CACHE_DIR=" + file, "FLEXJIT_CACHE_DIR=" + file + "/below",
+                                         std::string("env -u FLEXJIT_CACHE_DIR -u XDG_CACHE_HOME -u HOME")}) {
+    const CommandResult result = doctor(environment);
+    EXPECT_EQ(result.exit_code, 1) << environment << result.out;
+    EXPECT_NE(result.out.find("BAD cache"), std::string::npos) << result.out;
+  }
+}
+
 }  // namespace
 }  // namespace flexjit::tests

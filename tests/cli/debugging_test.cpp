@@ -71,6 +71,27 @@ TEST(DumpScores, OfSomeRowsOfOneHead) {
   for (std::int64_t i = 0; i < 10; ++i) EXPECT_EQ(scores.as<float>()[i], expected(1, 0, 1 + i / 5, i % 5)) << i;
 }
 
+// Scores 0 to 30 of head 0 above a diagonal that is masked: the least and the largest are in the picture's texts.
+TEST(HeatMap, DrawsTheScoresOfOneHead) {
+  const Counting counting;
+  const std::string file = counting.folder.path("s.png");
+  const CommandResult result = counting.run({"--heat-map", file});
+  ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
+  std::ifstream in(file, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  EXPECT_EQ(bytes.substr(0, 8), "\x89PNG\r\n\x1a\n");
+  EXPECT_NE(bytes.find(std::string("least\0"
+                                   "0",
+                                   7)),
+            std::string::npos);
+  EXPECT_NE(bytes.find(std::string("largest\0"
+                                   "30",
+                                   10)),
+            std::string::npos);
+  EXPECT_EQ(counting.run({"--heat-map", "/nonexistent/s.png"}).exit_code, 1);
+  EXPECT_EQ(counting.run({"--head", "1"}).exit_code, 2);
+}
+
 TEST(DumpScores, WrongOptions) {
   const Counting counting;
   const std::string file = counting.folder.path("s.npy");

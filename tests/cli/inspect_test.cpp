@@ -1,6 +1,8 @@
 // `flexjit inspect`: every view shows its own language.
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "cli/subprocess.h"
 
 namespace flexjit::tests {
@@ -148,6 +150,33 @@ TEST(InspectCommand, MistakesOfEitherSideAreShownWithACaret) {
     EXPECT_EQ(result.exit_code, 2);
     EXPECT_NE(result.err.find("bad.flex:1:17: error"), std::string::npos) << result.err;
     EXPECT_NE(result.err.find("^~~~~~"), std::string::npos) << result.err;
+  }
+}
+
+TEST(InspectCommand, AsmNamesJumpTargetsAndHasIntelSyntax) {
+  const std::vector<std::string> line = {"inspect", "-e", "mask = q_idx >= kv_idx", "--view=asm", "--target", "x86-64-v3"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), line.begin(), line.end());
+    return run_flexjit(more);
+  };
+  const CommandResult att = with({}), intel = with({"--asm-syntax", "intel"});
+  ASSERT_EQ(att.exit_code, 0) << att.err;
+  ASSERT_EQ(intel.exit_code, 0) << intel.err;
+  EXPECT_NE(att.out.find("%ymm"), std::string::npos);
+  EXPECT_EQ(intel.out.find("%ymm"), std::string::npos);
+  EXPECT_NE(intel.out.find("ymmword ptr ["), std::string::npos);
+  std::istringstream lines(att.out);
+  bool named = false;
+  for (std::string text; std::getline(lines, text);) named = named || text.ends_with("  -> qk");
+  EXPECT_TRUE(named);
+  for (const char* nest : {"128", "1"}) {
+    const CommandResult shown =
+        run_flexjit({"inspect", "-e", "buffer s : f32[num_heads]; score = score - s[h] * (q_idx - kv_idx)", "-e",
+                     "mask = q_idx >= kv_idx", "--view=nest", "--q-len", nest, "--kv-len", "1000"});
+    ASSERT_EQ(shown.exit_code, 0) << shown.err;
+    EXPECT_NE(shown.out.find("parallel for b, "), std::string::npos) << shown.out;
+    EXPECT_NE(shown.out.find("if not (kv_idx <= q_idx): score = -inf"), std::string::npos) << shown.out;
+    EXPECT_NE(shown.out.find("= s[h]"), std::string::npos) << shown.out;
   }
 }
 

@@ -157,17 +157,37 @@ TEST(MaskCommand, PngHoldsBothPanels) {
   png_image image{};
   image.version = PNG_IMAGE_VERSION;
   ASSERT_NE(png_image_begin_read_from_file(&image, path.c_str()), 0) << image.message;
-  ASSERT_EQ(image.width, 1112U);
-  ASSERT_EQ(image.height, 600U);
+  ASSERT_EQ(image.width, 1148U);
+  ASSERT_EQ(image.height, 760U);
   image.format = PNG_FORMAT_RGB;
   std::vector<std::uint8_t> rgb(PNG_IMAGE_SIZE(image));
   ASSERT_NE(png_image_finish_read(&image, nullptr, rgb.data(), 0, nullptr), 0) << image.message;
   const auto at = [&](std::size_t x, std::size_t y) { return pixel(rgb, image.width, x, y); };
   EXPECT_EQ(at(1, 1), 0xffffffU);
-  const std::uint32_t full = at(24 + 30, 24 + 500), empty = at(24 + 500, 24 + 30);
+  const std::uint32_t full = at(100 + 30, 128 + 430), empty = at(100 + 430, 128 + 30);
   EXPECT_NE(full, empty);
-  EXPECT_EQ(at(576 + 30, 24 + 500), full);  // pairs of the diagonal block: the same triangle
-  EXPECT_EQ(at(576 + 500, 24 + 30), empty);
+  EXPECT_EQ(at(672 + 30, 128 + 430), full);  // pairs of the diagonal block: the same triangle
+  EXPECT_EQ(at(672 + 430, 128 + 30), empty);
+  const auto inked = [&](std::size_t left, std::size_t top, std::size_t right, std::size_t bottom) {
+    std::size_t count = 0;
+    for (std::size_t y = top; y < bottom; ++y)
+      for (std::size_t x = left; x < right; ++x) count += at(x, y) != 0xffffffU ? 1 : 0;
+    return count;
+  };
+  EXPECT_GT(inked(100, 20, 400, 36), 30U);     // the title
+  EXPECT_GT(inked(20, 128, 94, 560), 100U);    // numbers at the rows
+  EXPECT_GT(inked(100, 96, 560, 120), 100U);   // and at the columns
+  EXPECT_GT(inked(128, 628, 400, 740), 300U);  // words of the legend
+}
+
+TEST(MaskCommand, RegionAndHeadAreChosen) {
+  const CommandResult result =
+      mask_of({"-e", "mask = kv_idx <= q_idx + h", "--q-len", "1000", "--head", "2", "--rows", "500:502", "--keys", "501:506"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find("queries 500 to 501, keys 501 to 505"), std::string::npos) << result.out;
+  EXPECT_NE(result.out.find("500  ##...\n  501  ###..\n"), std::string::npos) << result.out;
+  EXPECT_EQ(mask_of({"-e", kCausal, "--q-len", "1000", "--rows", "0:500"}).exit_code, 2);
+  EXPECT_EQ(mask_of({"-e", kCausal, "--q-len", "1000", "--rows", "0:8", "--keys", "999:1001"}).exit_code, 2);
 }
 
 TEST(MaskCommand, SavedMaskIsTheMask) {

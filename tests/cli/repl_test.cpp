@@ -158,6 +158,9 @@ class Terminal {
     EXPECT_EQ(write(terminal_, keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
   }
 
+  // Ctrl-C while the terminal is not handed to the line editor: as the terminal itself sends it.
+  void interrupt() const { EXPECT_EQ(write(terminal_, "\x03", 1), 1); }
+
   // What is shown until `text` and a prompt after it are: what is typed before the prompt goes to the terminal's own line
   // editor instead. All that came when they never are.
   std::string wait_for(const std::string& text) {
@@ -219,6 +222,31 @@ TEST(ReplCommand, ATerminalCompletesAndRemembers) {
   EXPECT_TRUE(contains(later.wait_for("unknown name"), "my_distance * tanh(score)"));
   later.type("\x04");
   EXPECT_EQ(later.wait_for_end(), 0);
+}
+
+TEST(ReplCommand, CtrlCCancelsTheLineOrTheRunAndKeepsThePattern) {
+  const TemporaryFolder folder;
+  Terminal terminal(folder.path("state"));
+  terminal.wait_for("flexjit> ");
+  terminal.type("let half = 0.5\n");
+  terminal.wait_for("flexjit> ");
+  terminal.type("score + nonsense");
+  usleep(300'000);
+  terminal.interrupt();  // the line
+  EXPECT_TRUE(contains(terminal.wait_for("^C"), "^C"));
+  terminal.type(":set q_len 30000\n:set heads 4\n:set\n");
+  terminal.wait_for("kv_len 30000");
+  terminal.type("score * half\n");  // runs of half a minute
+  usleep(500'000);
+  terminal.interrupt();
+  EXPECT_TRUE(contains(terminal.wait_for("interrupted"), "the pattern stays as it is"));
+  terminal.type(":show\n");
+  const std::string shown = terminal.wait_for("# batch");
+  EXPECT_TRUE(contains(shown, "let half = 0.5")) << shown;
+  EXPECT_TRUE(contains(shown, "score = score * half")) << shown;
+  EXPECT_FALSE(contains(shown, "nonsense")) << shown;
+  terminal.type(":quit\n");
+  EXPECT_EQ(terminal.wait_for_end(), 0);
 }
 
 }  // namespace

@@ -20,8 +20,6 @@ struct Case {
   Sizes sizes{};
   int threads = 1;
   std::int64_t document_length = 0;  // mean of the documents in q_doc and kv_doc; 0: as `flexjit run` generates them
-
-  bool is_decode() const { return pattern == "full" && sizes.q_len <= 8 && sizes.kv_len > 64 * sizes.q_len; }
 };
 
 // "f32", or "f32, kv bf16".

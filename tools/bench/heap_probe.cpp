@@ -17,6 +17,7 @@ Problem zeros(const Case& test) {
   const Sizes& s = test.sizes;
   Problem problem;
   problem.sizes = s;
+  problem.dtypes = test.dtypes;
   problem.out_dtype = test.dtypes.out_dtype();
   problem.q = Array(test.dtypes.q, {s.batch, s.heads, s.q_len, s.head_dim});
   problem.k = Array(test.dtypes.kv_dtype(), {s.batch, s.kv_heads, s.kv_len, s.head_dim});

@@ -42,8 +42,9 @@ Json row_json(const Row& row) {
                  {"kv_len", s.kv_len},
                  {"head_dim", s.head_dim},
                  {"v_head_dim", s.v_head_dim}}}};
-  for (const char* field : {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "compile_ms",
-                            "extra_bytes", "ratio_to_plain", "speedup", "max_abs_error", "correct"})
+  for (const char* field :
+       {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "processors", "processor_share",
+        "compile_ms", "extra_bytes", "ratio_to_plain", "speedup", "max_abs_error", "correct"})
     json[field] = nullptr;
   json["ratio_to"] = ratios_json(row);
   json["peers"] = peers_json(row);
@@ -53,9 +54,11 @@ Json row_json(const Row& row) {
   if (!row.errors.empty()) return json;
   json["run_ms"] = row.run_ms;
   json["useful_gflops"] = row.useful_gflops();
-  if (!row.arithmetic) json["gbps"] = row.gbps();
-  json["limit"] = row.limit;
-  json["limit_kind"] = row.limit_kind();
+  if (row.reads()) json["gbps"] = row.rate();
+  json["limit"] = row.limit.rate();
+  json["limit_kind"] = row.limit.kind();
+  json["processors"] = row.limit.processors;
+  json["processor_share"] = row.limit.share;
   json["percent_of_limit"] = row.percent_of_limit();
   json["compile_ms"] = row.compile_ms;
   if (row.extra_bytes) json["extra_bytes"] = *row.extra_bytes;

@@ -9,11 +9,9 @@
 namespace flexjit::tools::bench {
 namespace {
 
-std::string rate(const Row& row) {
-  return row.arithmetic ? fmt::format("{:.1f} GFLOP/s", row.useful_gflops()) : fmt::format("{:.1f} GB/s", row.gbps());
-}
+std::string rate(const Row& row) { return fmt::format("{:.1f} {}", row.rate(), row.reads() ? "GB/s" : "GFLOP/s"); }
 
-std::string limit(const Row& row) { return fmt::format("{:.1f} {}", row.limit, row.limit_kind()); }
+std::string limit(const Row& row) { return fmt::format("{:.1f} {}", row.limit.rate(), row.limit.kind()); }
 
 // A peer whose output is this much farther from ours than ours from fp64 computes in a lower precision.
 bool is_less_exact(const Row& row, const PeerTime& time) {
@@ -139,6 +137,7 @@ std::string table_line(const Row& row) {
   line += fmt::format("{:>14} {:>23} {:>6.1f} % {:>5.0f} ms ", rate(row), limit(row), row.percent_of_limit(), row.compile_ms);
   if (row.ratio_to_plain) line += fmt::format(" plain {:.2f}", *row.ratio_to_plain);
   if (row.speedup) line += fmt::format(" 1 thread {:.2f}", *row.speedup);
+  if (row.limit.share < 0.9) line += fmt::format(" (shared: had {:.0f} % of the time)", 100 * row.limit.share);
   for (const PeerTime& time : row.peers) line += fmt::format(" {} {:.2f}", time.peer, ratio_to(row, time));
   return line;
 }

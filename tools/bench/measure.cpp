@@ -41,7 +41,6 @@ class Measurement {
     Result<Problem> problem = make_problem(run_options_of(test_));
     if (!problem) return problem.diagnostics();
     problem_ = std::move(*problem);
-    row_.kv_bytes = static_cast<std::int64_t>(problem_.k.bytes.size() + problem_.v.bytes.size());
     return {};
   }
 
@@ -70,6 +69,7 @@ class Measurement {
         subject_->attention.count_allowed(mask_options_of(test_.sizes), &subject_->names.bindings);
     if (!allowed) return allowed.diagnostics();
     row_.allowed_pairs = *allowed;
+    row_.work = work_of(problem_, *allowed);
     return {};
   }
 
@@ -82,20 +82,6 @@ class Measurement {
     return other ? Diagnostics{} : other.diagnostics();
   }
 
-  void measure_arithmetic() {
-    show("measuring the limit");
-    row_.arithmetic = peak_for(test_.dtypes.q, options_.target);
-    row_.limit = std::max(row_.limit, measure_peak_gflops(*row_.arithmetic, options_.target, test_.threads));
-  }
-
-  double read_gbps() const { return measure_read_gbps(problem_.k.bytes, problem_.v.bytes, test_.threads); }
-
-  // Few queries are limited by the reading of K and V, unless they are enough that their products take longer.
-  bool is_limited_by_reading() const {
-    return test_.is_decode() &&
-           row_.operations() / (row_.limit * 1e9) < static_cast<double>(row_.kv_bytes) / (read_gbps() * 1e9);
-  }
-
   Result<double> timed(Subject& subject) {
     const RunArgs args = subject.arguments(problem_);
     const auto begin = Clock::now();
@@ -105,28 +91,23 @@ class Measurement {
   }
 
   Diagnostics time_runs() {
-    measure_arithmetic();
-    const bool reads = is_limited_by_reading();
-    std::vector<double> ours, ratios, readings;
+    show("measuring the limit");
+    LimitMeter meter(problem_, row_.work, options_.target, test_.threads);
+    std::vector<double> ours, ratios;
     for (int i = 0; i < options_.repeat; ++i) {
       show(fmt::format("running {} of {}", i + 1, options_.repeat));
       const Result<double> other = beside_ ? timed(*beside_) : Result<double>(0.0);
       if (!other) return other.diagnostics();
-      const double before = reads ? read_gbps() : 0;
+      meter.before_run();
       const Result<double> ms = timed(*subject_);
       if (!ms) return ms.diagnostics();
-      if (reads) readings.push_back(*ms * (before + read_gbps()) / 2);
+      meter.after_run(*ms);
       ours.push_back(*ms);
       ratios.push_back(*other / *ms);
     }
     row_.run_ms = median(std::move(ours));
     if (beside_) (test_.plain.empty() ? row_.speedup : row_.ratio_to_plain) = median(std::move(ratios));
-    if (reads) {
-      row_.arithmetic.reset();
-      row_.limit = median(std::move(readings)) / row_.run_ms;
-    } else if (options_.effort == Effort::kFull) {
-      measure_arithmetic();
-    }
+    row_.limit = meter.finish(row_.run_ms);
     return {};
   }
 
@@ -160,21 +141,6 @@ class Measurement {
 };
 
 }  // namespace
-
-double Row::operations() const {
-  return 2.0 * static_cast<double>(test.sizes.head_dim + test.sizes.v_head_dim) * static_cast<double>(allowed_pairs);
-}
-
-double Row::useful_gflops() const { return run_ms > 0 ? operations() / (run_ms * 1e6) : 0; }
-
-double Row::gbps() const { return run_ms > 0 ? static_cast<double>(kv_bytes) / (run_ms * 1e6) : 0; }
-
-double Row::percent_at(double ms) const {
-  if (!(limit > 0) || !(ms > 0)) return 0;
-  return 100.0 * (arithmetic ? useful_gflops() : gbps()) * (run_ms / ms) / limit;
-}
-
-std::string Row::limit_kind() const { return arithmetic ? std::string(name_of(*arithmetic)) : "read-bandwidth"; }
 
 Row measure_case(const Case& test, std::size_t index, const BenchOptions& options, const Helpers& helpers) {
   Row row = Measurement(test, options, helpers)();

@@ -9,7 +9,7 @@
 
 #include "bench/case.h"
 #include "flexjit/diagnostic.h"
-#include "peak.h"
+#include "limit.h"
 #include "verify.h"
 
 namespace flexjit::tools::bench {
@@ -24,10 +24,8 @@ struct Row {
   Case test;
   double run_ms = 0;
   std::int64_t allowed_pairs = 0;  // over all batch entries and heads
-  std::int64_t kv_bytes = 0;       // of K and V, each once
-  std::optional<Peak> arithmetic;  // the limit; absent: reading K and V
-  double limit = 0;                // GFLOP/s; or GB/s, such that percent_of_limit is the median over the runs of what each
-                                   // reached of the readings before and after it
+  Work work;
+  Limit limit;
   double compile_ms = 0;
   std::optional<std::int64_t> extra_bytes;  // see heap_probe.h
   std::optional<double> ratio_to_plain, speedup;
@@ -36,13 +34,11 @@ struct Row {
   std::optional<Verification> verification;
   Diagnostics errors;  // then every number above that was not reached is 0
 
-  // 2 D + 2 Dv operations for every pair that the mask allows: 4 B H popcount(mask) D where Dv = D.
-  double operations() const;
-  double useful_gflops() const;
-  double gbps() const;  // K and V read once in run_ms
+  bool reads() const { return limit.read_gbps.has_value(); }
+  double useful_gflops() const { return run_ms > 0 ? work.operations / (run_ms * 1e6) : 0; }
+  double rate() const { return limit.rate_of(work, run_ms); }  // GFLOP/s, or GB/s where reading is the limit
   double percent_of_limit() const { return percent_at(run_ms); }
-  double percent_at(double ms) const;  // of the same work in another time
-  std::string limit_kind() const;      // a name of Peak, or "read-bandwidth"
+  double percent_at(double ms) const { return limit.percent_of(work, ms); }  // of the same work in another time
   bool failed() const { return !errors.empty() || (verification && !verification->correct); }
 };
 

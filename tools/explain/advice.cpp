@@ -33,6 +33,7 @@ class Advisor {
     state_gathers();
     state_hoistable();
     state_opaque_mask();
+    state_scattered_mask();
     return {};
   }
 
@@ -153,6 +154,21 @@ class Advisor {
                          explanation_.found.proved, evaluated, explanation_.found.build_ms)});
   }
 
+  // The kernel computes what lies in one tile with what is allowed. Below some thousand pairs that is a matter of small sizes.
+  void state_scattered_mask() {
+    constexpr std::int64_t kTimes = 10, kFewScores = 1 << 16;
+    const std::int64_t allowed = explanation_.allowed_pairs, computed = explanation_.scores_computed;
+    if (allowed == 0 || computed < kFewScores || computed < kTimes * allowed) return;
+    explanation_.advice.push_back(
+        {.rule = Rule::kScatteredMask,
+         .text = fmt::format(
+             "{} scores are computed for the {} that the mask allows, {:.0f} times as many, because those lie scattered and "
+             "whole tiles are computed: reorder the tokens so that those which attend to each other are neighbours (for "
+             "`(q_idx - kv_idx) % n == 0`, all of one remainder after the other; for a picture, by windows), with q, k, v and "
+             "the output in that order",
+             computed, allowed, static_cast<double>(computed) / static_cast<double>(allowed))});
+  }
+
   static constexpr std::int64_t kDecodeRows = 8;
 
   Subject& subject_;
@@ -172,6 +188,7 @@ std::string_view name_of(Rule rule) {
     case Rule::kUnprovedRead: return "unproved-read";
     case Rule::kRaggedValues: return "ragged-values";
     case Rule::kWideKeysAndValues: return "wide-keys-and-values";
+    case Rule::kScatteredMask: return "scattered-mask";
   }
   return "";
 }

@@ -2,6 +2,7 @@
 // faster.
 #include <utility>
 
+#include "alignment.h"
 #include "explain/explanation.h"
 #include "pattern.h"
 #include "progress.h"
@@ -24,10 +25,9 @@ class ExplainRun {
  public:
   explicit ExplainRun(const ExplainOptions& options)
       : options_(options.run),
-        subject_{.options = options.run,
-                 .progress = progress_,
-                 .seconds = options.seconds,
-                 .engine = Engine(engine_options(options))} {}
+        subject_{
+            .options = options_, .progress = progress_, .seconds = options.seconds, .engine = Engine(engine_options(options))} {
+  }
 
   int operator()() {
     using Step = Diagnostics (ExplainRun::*)();
@@ -51,6 +51,8 @@ class ExplainRun {
     Result<Problem> problem = make_problem(options_);
     if (!problem) return problem.diagnostics();
     subject_.problem = std::move(*problem);
+    if (Diagnostics forgotten = forgotten_inputs(options_); !forgotten.empty()) return forgotten;
+    options_.dtypes = subject_.problem.dtypes;
     apply_options(options_, subject_.problem.sizes, subject_.spec);
     explanation_.pattern = subject_.spec.program_name;
     explanation_.target = options_.target;
@@ -72,7 +74,8 @@ class ExplainRun {
   }
 
   Diagnostics bind() {
-    Result<BoundNames> names = bind_names(*subject_.attention, options_.names, subject_.problem.sizes);
+    Result<BoundNames> names = bind_names(*subject_.attention, with_flag_files(options_.names, options_.pattern.flags),
+                                          subject_.problem.sizes, inputs_of(options_));
     if (!names) return names.diagnostics();
     subject_.names = std::move(*names);
     explanation_.generated = subject_.names.generated;
@@ -86,6 +89,7 @@ class ExplainRun {
     if (!blocks) return blocks.diagnostics();
     subject_.blocks = std::move(*blocks);
     explanation_.blocks = subject_.blocks->counts();
+    explanation_.note = alignment_note(*subject_.blocks);
     for (const PatternPart& part : explanation_.anatomy.parts) explanation_.has_mask |= part.decides_mask;
     return {};
   }
@@ -99,14 +103,22 @@ class ExplainRun {
     const Sizes& s = subject_.problem.sizes;
     explanation_.scores = s.batch * s.heads * s.q_len * s.kv_len;
     explanation_.scores_computed = stats->scores_visited;
+    const Result<std::int64_t> allowed = subject_.attention->count_allowed(mask_options_of(s), &subject_.names.bindings);
+    if (!allowed) return allowed.diagnostics();
+    explanation_.allowed_pairs = *allowed;
+    explanation_.work = work_of(subject_.problem, *allowed);
+    LimitMeter meter(subject_.problem, explanation_.work, options_.target, explanation_.threads);
     std::vector<double> times;
     const auto begin = Clock::now();
     while (times.size() < kTimedRuns && (times.size() < 3 || ms_since(begin) < subject_.seconds * 1e2)) {
+      meter.before_run();
       const double before = clock_ms(explanation_.threads);
       if (const auto again = contender.run(); !again) return again.diagnostics();
       times.push_back(clock_ms(explanation_.threads) - before);
+      meter.after_run(times.back());
     }
     explanation_.run_ms = median(std::move(times));
+    explanation_.limit = meter.finish(explanation_.run_ms);
     return {};
   }
 
@@ -122,7 +134,7 @@ class ExplainRun {
 
   static constexpr std::size_t kTimedRuns = 25;
 
-  const RunOptions& options_;
+  RunOptions options_;  // with the element types that the files have
   Progress progress_;
   Subject subject_;
   Explanation explanation_;

@@ -1,6 +1,7 @@
 // What `flexjit explain` found: data for the text and the JSON, and the steps that find it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include "explain/compare.h"
 #include "flexjit/anatomy.h"
 #include "flexjit/engine.h"
+#include "limit.h"
 #include "options.h"
 #include "problem.h"
 
@@ -21,7 +23,13 @@ struct Cost {
   double noise_percent = 0;       // a cost below it may be none
   double ns_per_1000_scores = 0;  // of the scores that are computed
 
-  bool is_measurable() const { return percent > noise_percent && percent > 0.5; }
+  // What cannot be told from nothing.
+  double least_percent() const { return std::max(kLeastPercent, noise_percent); }
+  bool is_measurable() const { return percent > least_percent(); }
+  // The run is faster with the part than without it, as code around it changes too.
+  bool is_gain() const { return percent < -least_percent(); }
+
+  static constexpr double kLeastPercent = 0.5;
 };
 
 // What a part of a mask does to the amount of work.
@@ -37,14 +45,15 @@ struct PartCost {
 };
 
 enum class Rule : std::uint8_t {
-  kConstantDivisor,   // a param that divides could be a const
-  kGather,            // a read for every score that is not of neighbouring elements
-  kOpaqueMask,        // blocks are decided by evaluating elements, because buffers hide the mask's structure
-  kKeptBlockMask,     // each call derives the same block mask
-  kHoistable,         // a function for every score that does not depend on the score
-  kUnprovedRead,      // declared extents would spare the check
-  kRaggedValues,      // v_head_dim is no multiple of the vector
-  kWideKeysAndValues  // decoding reads fp32 K and V
+  kConstantDivisor,    // a param that divides could be a const
+  kGather,             // a read for every score that is not of neighbouring elements
+  kOpaqueMask,         // blocks are decided by evaluating elements, because buffers hide the mask's structure
+  kKeptBlockMask,      // each call derives the same block mask
+  kHoistable,          // a function for every score that does not depend on the score
+  kUnprovedRead,       // declared extents would spare the check
+  kRaggedValues,       // v_head_dim is no multiple of the vector
+  kWideKeysAndValues,  // decoding reads fp32 K and V
+  kScatteredMask       // many times what the mask allows is computed
 };
 std::string_view name_of(Rule rule);
 
@@ -70,9 +79,13 @@ struct Explanation {
   bool has_mask = false;
   BlockCounts blocks;  // of 128 x 128
   BlockMaskReport found;
+  std::string note;         // about the mask; empty: none
   std::int64_t scores = 0;  // of all batch entries and heads
   std::int64_t scores_computed = 0;
+  std::int64_t allowed_pairs = 0;  // of the scores
   double run_ms = 0;
+  Work work;
+  Limit limit;
   std::vector<PartCost> costs;                // by part of the anatomy
   std::optional<std::size_t> most_expensive;  // part
   std::vector<Advice> advice;                 // whatever was looked at; not all is worth saying

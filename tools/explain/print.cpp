@@ -58,6 +58,7 @@ class Text {
     fmt::print(
         "  Of {} blocks of 128 x 128 pairs, {} are full, {} partial and {} empty. {:.1f} % of the scores are not computed.\n",
         all, e_.blocks.full, e_.blocks.partial, e_.blocks.empty, percent(e_.scores - e_.scores_computed, e_.scores));
+    if (!e_.note.empty()) fmt::print("  Note: {}.\n", e_.note);
     const std::size_t evaluated = e_.found.evaluated.size();
     fmt::print("  {} full or empty blocks were proved by interval arithmetic; ", e_.found.proved);
     if (evaluated == 0) return fmt::print("no pair had to be evaluated.\n");
@@ -91,6 +92,10 @@ class Text {
     fmt::print("\nWhat it costs: {:.3f} ms{} a run, {:.0f} ns per 1000 computed scores\n", e_.run_ms,
                e_.threads == 1 ? " of processor time" : "",
                e_.scores_computed > 0 ? e_.run_ms * 1e9 / static_cast<double>(e_.scores_computed) : 0);
+    fmt::print("  {}\n", e_.limit.text_of(e_.work, e_.run_ms));
+    // By processor time the run of one thread does not suffer from others.
+    const std::string warning = e_.threads == 1 && e_.limit.processors >= 1 ? "" : e_.limit.warning(e_.threads);
+    if (!warning.empty()) fmt::print("  Warning: {}.\n", warning);
     if (parts_.empty()) return;
     fmt::print("     of run   ns/1000   part (how the run changes without it)\n");
     print_below(-1, 0);
@@ -111,8 +116,12 @@ class Text {
     const std::string what = fmt::format("{:{}}{} `{}`", "", 2 * depth, name_of(part.role), shortened(part.text));
     if (!cost.cost)
       fmt::print("          -         -   {} ({})\n", what, cost.why_not);
+    else if (cost.cost->is_gain())
+      fmt::print("   {:5.1f} %         -   {} (the run is faster with it)\n", cost.cost->percent, what);
+    else if (cost.cost->percent < 0)
+      fmt::print("      none         -   {}\n", what);
     else if (!cost.cost->is_measurable())
-      fmt::print("  <{:5.1f} %         -   {}\n", std::max(0.5, cost.cost->noise_percent), what);
+      fmt::print("  <{:5.1f} %         -   {}\n", cost.cost->least_percent(), what);
     else
       fmt::print("   {:5.1f} %  {:8.1f}   {}\n", cost.cost->percent, cost.cost->ns_per_1000_scores, what);
     if (!cost.skipping) return;
@@ -199,7 +208,14 @@ Json explanation_json(const Explanation& e) {
                {"mask_ms", e.found.build_ms},
                {"scores", e.scores},
                {"scores_computed", e.scores_computed},
+               {"allowed_pairs", e.allowed_pairs},
+               {"note", e.note.empty() ? Json() : Json(e.note)},
                {"run_ms", e.run_ms},
+               {"limit_kind", e.limit.kind()},
+               {"limit", e.limit.rate()},
+               {"percent_of_limit", e.limit.percent_of(e.work, e.run_ms)},
+               {"processors", e.limit.processors},
+               {"processor_share", e.limit.share},
                {"most_expensive", nullptr},
                {"parts", Json::array()},
                {"reads", Json::array()},

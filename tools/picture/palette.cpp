@@ -44,4 +44,17 @@ std::pair<double, double> panel_size(std::int64_t rows, std::int64_t columns, do
   return {extent(columns), extent(rows)};
 }
 
+std::vector<std::int64_t> axis_ticks(std::int64_t begin, std::int64_t end) {
+  constexpr std::int64_t kMost = 5;
+  std::int64_t step = 1;
+  const std::int64_t length = end - begin;
+  if ((length & (length - 1)) == 0)
+    while (length / step >= kMost) step *= 2;
+  else
+    for (int i = 0; length / step >= kMost; ++i) step = i % 3 == 1 ? step / 2 * 5 : step * 2;  // 1, 2, 5, 10, ...
+  std::vector<std::int64_t> positions;
+  for (std::int64_t at = (begin + step - 1) / step * step; at <= end; at += step) positions.push_back(at);
+  return positions;
+}
+
 }  // namespace flexjit::tools

@@ -1,10 +1,11 @@
-// What both pictures agree on: the colours of light and dark pages, the shade of a cell that holds several kinds of blocks, and
-// the sides of the panels. Blue and orange stay distinct for the colour-blind (Okabe and Ito).
+// What both pictures agree on: the colours of light and dark pages, the shade of a cell that holds several kinds of blocks,
+// the sides of the panels and the numbers beside them. Blue and orange stay distinct for the colour-blind (Okabe and Ito).
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "picture/grid.h"
 
@@ -51,5 +52,8 @@ Colour colour_of(Shade shade, const Palette& palette);
 
 // Width and height, at most `side`, of a panel of `rows` x `columns`: in proportion, but never thinner than an eighth.
 std::pair<double, double> panel_size(std::int64_t rows, std::int64_t columns, double side);
+
+// Positions along a side: few enough to be read, at multiples of a power of two or ten.
+std::vector<std::int64_t> axis_ticks(std::int64_t begin, std::int64_t end);
 
 }  // namespace flexjit::tools

@@ -1,61 +1,28 @@
-// The two panels of the SVG as pixels, at one size for every mask, and the legend's colours below: full, partial, empty,
-// evaluated. What would be text lies in tEXt chunks.
+// The SVG as pixels, at one size for every mask: title, two panels with their axes, a legend with the numbers, and these once
+// more in tEXt chunks.
 #include <fmt/format.h>
-#include <png.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
+#include <string>
 
-#include "failure.h"
+#include "picture/canvas.h"
 #include "picture/palette.h"
 #include "picture/summary.h"
 
 namespace flexjit::tools {
 namespace {
 
-constexpr int kSide = 512, kMargin = 24, kGap = 40, kSwatch = 16;
-constexpr int kWidth = kMargin + kSide + kGap + kSide + kMargin;
-constexpr int kHeight = kMargin + kSide + kMargin + kSwatch + kMargin;
+constexpr int kSide = 448, kLeft = 100, kTop = 128, kGap = 124, kRight = 28;
+constexpr int kWidth = kLeft + kSide + kGap + kSide + kRight;
+constexpr int kTable = kTop + kSide + 52, kRow = 24;
+constexpr int kHeight = kTable + 5 * kRow + 12;
 constexpr int kHatch = 6;  // pixels from one line to the next
-
-struct Box {
-  int x, y, width, height;
-};
-
-class Canvas {
- public:
-  Canvas() : pixels_(std::size_t{kWidth} * kHeight, kLight.page) {}
-
-  void set(int x, int y, Colour colour) {
-    if (x >= 0 && x < kWidth && y >= 0 && y < kHeight)
-      pixels_[std::size_t{kWidth} * static_cast<std::size_t>(y) + static_cast<std::size_t>(x)] = colour;
-  }
-  // colour(x, y) from the box's corner on.
-  template <typename ColourAt>
-  void fill(const Box& box, const ColourAt& colour) {
-    for (int y = 0; y < box.height; ++y)
-      for (int x = 0; x < box.width; ++x) set(box.x + x, box.y + y, colour(x, y));
-  }
-  // Two pixels around the box.
-  void frame(const Box& box, Colour colour) {
-    for (int y = -2; y < box.height + 2; ++y)
-      for (int x = -2; x < box.width + 2; ++x)
-        if (x < 0 || y < 0 || x >= box.width || y >= box.height) set(box.x + x, box.y + y, colour);
-  }
-  const Colour* row(int y) const { return &pixels_[std::size_t{kWidth} * static_cast<std::size_t>(y)]; }
-
- private:
-  std::vector<Colour> pixels_;
-};
 
 bool on_hatch(int x, int y) { return (x + y) % kHatch == 0; }
 
 Box panel(int x, std::int64_t rows, std::int64_t columns) {
   const auto [width, height] = panel_size(rows, columns, kSide);
-  return {x, kMargin, static_cast<int>(width), static_cast<int>(height)};
+  return {x, kTop, static_cast<int>(width), static_cast<int>(height)};
 }
 
 void draw_blocks(Canvas& canvas, const Box& box, const Grid& grid) {
@@ -90,21 +57,67 @@ void draw_mark(Canvas& canvas, const Box& box, const MaskPicture& picture) {
   canvas.frame({x, y, width, height}, kLight.mark);
 }
 
-Canvas draw(const MaskPicture& picture) {
-  Canvas canvas;
-  const BlockMaskShape& shape = picture.summary.shape;
-  const Box blocks = panel(kMargin, shape.q_len, shape.kv_len);
-  draw_blocks(canvas, blocks, picture.grid);
-  if (!picture.zoom.allowed.empty()) {
-    draw_mark(canvas, blocks, picture);
-    draw_pairs(canvas, panel(kMargin + kSide + kGap, picture.zoom.rows(), picture.zoom.keys()), picture.zoom);
-  }
-  Box swatch{kMargin, kMargin + kSide + kMargin, kSwatch, kSwatch};
-  for (const Colour colour : {kLight.full, kLight.partial, kLight.empty}) {
-    canvas.fill(swatch, [&](int, int) { return colour; });
-    swatch.x += 2 * kSwatch;
-  }
+// What a text may fill of the width of both panels.
+std::string fitting(const std::string& text) {
+  constexpr std::size_t kLetters = (kWidth - kLeft - kRight) / Canvas::kLetterWidth;
+  return text.size() <= kLetters ? text : text.substr(0, kLetters - 3) + "...";
+}
+
+void draw_headings(Canvas& canvas, const MaskPicture& picture) {
+  const BlockMaskShape& s = picture.summary.shape;
+  canvas.text(kLeft, 20, fitting(picture.summary.pattern), kLight.text);
+  canvas.text(kLeft, 44,
+              fitting(fmt::format("q_len {}, kv_len {}, blocks {} x {}; {}", s.q_len, s.kv_len, s.q_block, s.kv_block,
+                                  plane_text(picture))),
+              kLight.faint);
+  canvas.text(kLeft, 76, "Blocks", kLight.text);
+  if (!picture.zoom.allowed.empty())
+    canvas.text(kLeft + kSide + kGap, 76, fmt::format("Pairs: the framed {} x {}", picture.zoom.rows(), picture.zoom.keys()),
+                kLight.text);
+}
+
+void draw_legend(Canvas& canvas, const MaskPicture& picture) {
+  const MaskSummary& s = picture.summary;
+  Box swatch{kLeft, kTable, Canvas::kLetterHeight, Canvas::kLetterHeight};
+  const auto entry = [&](const std::string& text) {
+    canvas.text(swatch.x + 28, swatch.y, text, kLight.text);
+    swatch.y += kRow;
+  };
+  const auto blocks = [&](std::string_view kind, std::int64_t count, Colour colour) {
+    canvas.fill(swatch, colour);
+    entry(fmt::format("{:<8}{:>10} blocks", kind, count));
+  };
+  blocks("full", s.blocks.full, kLight.full);
+  blocks("partial", s.blocks.partial, kLight.partial);
+  blocks("empty", s.blocks.empty, kLight.empty);
   canvas.fill(swatch, [](int x, int y) { return on_hatch(x, y) ? kLight.hatch : kLight.empty; });
+  entry("elements evaluated");
+  int y = kTable;
+  const auto line = [&](const std::string& text) {
+    canvas.text(kLeft + kSide + kGap, y, text, kLight.text);
+    y += kRow;
+  };
+  line(fmt::format("{:.2f} % of the blocks empty", s.sparsity));
+  line(s.allowed_pairs ? fmt::format("{} pairs allowed", *s.allowed_pairs) : "pairs not counted");
+  line(fmt::format("built in {:.3g} ms", s.build_ms));
+  line(fmt::format("lists of {}", bytes_text(s.bytes)));
+}
+
+Canvas draw(const MaskPicture& picture) {
+  Canvas canvas(kWidth, kHeight, kLight.page);
+  const BlockMaskShape& shape = picture.summary.shape;
+  const Zoom& zoom = picture.zoom;
+  draw_headings(canvas, picture);
+  const Box blocks = panel(kLeft, shape.q_len, shape.kv_len);
+  draw_blocks(canvas, blocks, picture.grid);
+  canvas.axes(blocks, {0, shape.q_len}, {0, shape.kv_len});
+  if (!zoom.allowed.empty()) {
+    draw_mark(canvas, blocks, picture);
+    const Box pairs = panel(kLeft + kSide + kGap, zoom.rows(), zoom.keys());
+    draw_pairs(canvas, pairs, zoom);
+    canvas.axes(pairs, {zoom.q.begin, zoom.q.end}, {zoom.kv.begin, zoom.kv.end});
+  }
+  draw_legend(canvas, picture);
   return canvas;
 }
 
@@ -131,49 +144,8 @@ std::vector<std::pair<std::string, std::string>> texts_of(const MaskPicture& pic
           {"bytes", number(s.bytes)}};
 }
 
-// libpng reports errors by longjmp, so nothing in here may need a destructor. False where it failed.
-bool encode(std::FILE* file, const Canvas& canvas, std::vector<png_text>& texts) {
-  png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, nullptr, nullptr, nullptr);
-  if (png == nullptr) return false;
-  png_infop info = png_create_info_struct(png);
-  if (info == nullptr || setjmp(png_jmpbuf(png)) != 0) {
-    png_destroy_write_struct(&png, &info);
-    return false;
-  }
-  png_init_io(png, file);
-  png_set_IHDR(png, info, kWidth, kHeight, 8, PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT,
-               PNG_FILTER_TYPE_DEFAULT);
-  png_set_text(png, info, texts.data(), static_cast<int>(texts.size()));
-  png_write_info(png, info);
-  for (int y = 0; y < kHeight; ++y) png_write_row(png, reinterpret_cast<png_const_bytep>(canvas.row(y)));
-  png_write_end(png, info);
-  png_destroy_write_struct(&png, &info);
-  return true;
-}
-
 }  // namespace
 
-Status write_png(const std::string& path, const MaskPicture& picture) {
-  static_assert(sizeof(Colour) == 3);
-  const auto refused = [&] {
-    return failure("unwritable-file", path, fmt::format("cannot be written: {}", std::strerror(errno)));
-  };
-  auto values = texts_of(picture);
-  std::vector<png_text> texts;
-  for (auto& [key, value] : values) {
-    png_text text{};
-    text.compression = PNG_TEXT_COMPRESSION_NONE;
-    text.key = key.data();
-    text.text = value.data();
-    text.text_length = value.size();
-    texts.push_back(text);
-  }
-  const Canvas canvas = draw(picture);
-  std::FILE* file = std::fopen(path.c_str(), "wb");
-  if (file == nullptr) return refused();
-  const bool encoded = encode(file, canvas, texts);
-  if (std::fclose(file) != 0 || !encoded) return refused();
-  return Unit{};
-}
+Status write_png(const std::string& path, const MaskPicture& picture) { return draw(picture).write(path, texts_of(picture)); }
 
 }  // namespace flexjit::tools

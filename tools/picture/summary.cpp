@@ -35,6 +35,7 @@ Json summary_json(const MaskSummary& s) {
           {"evaluated_empty", s.evaluated.empty},
           {"build_ms", s.build_ms},
           {"count_ms", s.count_ms},
+          {"note", s.note.empty() ? Json() : Json(s.note)},
           {"bytes", s.bytes},
           {"batch_entry", s.batch_entry},
           {"head", s.head},
@@ -61,6 +62,7 @@ void print_table(const MaskSummary& s) {
   line("blocks", fmt::format("{} full, {} partial, {} empty; {:.2f} % sparse", s.blocks.full, s.blocks.partial, s.blocks.empty,
                              s.sparsity));
   line("pairs", pairs_text(s));
+  if (!s.note.empty()) line("note", s.note);
   line("built in", fmt::format("{:.3f} ms; {} full and empty blocks proved by intervals, {} with elements evaluated",
                                s.build_ms, s.proved, s.all_evaluated()));
   line("lists", fmt::format("{}; a mask of one byte a pair would take {}", bytes_text(s.bytes),
@@ -137,12 +139,14 @@ void print_summary(const MaskSummary& summary, Output output) {
     print_table(summary);
 }
 
+// Pairs that were asked for are shown in any case.
 std::string text_picture(const BlockMask& mask, const MaskPicture& picture) {
   constexpr std::int64_t kFewBlocks = 16;
   const BlockMaskShape& shape = picture.summary.shape;
   const bool whole = shape.q_len <= Zoom::kSide && shape.kv_len <= Zoom::kSide;
   const bool few = std::int64_t{shape.q_blocks()} * shape.kv_blocks() <= kFewBlocks;
-  return block_picture(mask, picture) + ((whole || few) && !picture.zoom.allowed.empty() ? element_picture(picture) : "");
+  return block_picture(mask, picture) +
+         ((whole || few || picture.summary.zoom_asked) && !picture.zoom.allowed.empty() ? element_picture(picture) : "");
 }
 
 }  // namespace flexjit::tools

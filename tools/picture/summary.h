@@ -29,6 +29,8 @@ struct MaskSummary {
   std::size_t bytes = 0;                   // of the lists
   std::int32_t batch_entry = 0, head = 0;  // that is shown
   std::vector<std::string> written;        // files
+  std::string note;                        // about the mask; empty: none
+  bool zoom_asked = false;                 // for pairs by their place
 
   std::int64_t planes() const { return std::int64_t{shape.batch} * shape.heads; }
   std::int64_t all_blocks() const { return blocks.full + blocks.partial + blocks.empty; }
@@ -59,7 +61,7 @@ std::string plane_text(const MaskPicture& picture);
 // A self-contained SVG that follows the reader's light or dark mode.
 std::string svg_picture(const MaskPicture& picture);
 
-// The same at a fixed size, without text; the numbers are in tEXt chunks. Error: `unwritable-file`.
+// The same at a fixed size, in light colours; the numbers are in tEXt chunks too. Error: `unwritable-file`.
 Status write_png(const std::string& path, const MaskPicture& picture);
 
 }  // namespace flexjit::tools

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "alignment.h"
 #include "timing.h"
 
 namespace flexjit::tools {
@@ -52,17 +53,23 @@ Result<Survey> survey_mask(const SurveyRequest& request, const Progress& progres
   summary.generated = request.names.generated;
   summary.batch_entry = request.batch_entry;
   summary.head = request.head;
+  summary.zoom_asked = request.rows || request.keys;
   add_mask(summary, *mask, found);
+  summary.note = alignment_note(*mask);
   if (Diagnostics errors = count_pairs(summary, request, progress); !errors.empty()) return errors;
   progress.show("drawing");
   const BlockPosition plane = plane_of(summary.shape, request.batch_entry, request.head);
   Grid grid = make_grid({.mask = *mask, .evaluated = found.evaluated, .plane = plane});
-  Result<Zoom> zoom = find_zoom({.attention = request.attention,
-                                 .options = request.options,
-                                 .bindings = request.names.bindings,
-                                 .mask = *mask,
-                                 .b = request.batch_entry,
-                                 .h = request.head});
+  const ZoomRequest place{.attention = request.attention,
+                          .options = request.options,
+                          .bindings = request.names.bindings,
+                          .mask = *mask,
+                          .b = request.batch_entry,
+                          .h = request.head};
+  const PositionRange all_rows{0, request.options.q_len}, all_keys{0, request.options.kv_len};
+  Result<Zoom> zoom = request.rows || request.keys
+                          ? zoom_at(place, request.rows.value_or(all_rows), request.keys.value_or(all_keys))
+                          : find_zoom(place);
   if (!zoom) return zoom.diagnostics();
   return Survey{std::move(*mask), std::move(summary), std::move(grid), std::move(*zoom)};
 }

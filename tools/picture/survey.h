@@ -17,6 +17,7 @@ struct SurveyRequest {
   BlockMaskOptions options;
   std::int32_t batch_entry = 0, head = 0;  // that the pictures show
   Counting counting = Counting::kUnlessLong;
+  std::optional<PositionRange> rows{}, keys{};  // of the pairs that the pictures show; absent: where something is to be seen
 };
 
 struct Survey {

@@ -26,20 +26,6 @@ struct Panel {
   double at_column(double column) const { return x + width * column / std::max(columns, 1); }
 };
 
-// Positions along a side: few enough to be read, at multiples of a power of two or ten.
-std::vector<std::int64_t> ticks(std::int64_t begin, std::int64_t end) {
-  constexpr std::int64_t kMost = 5;
-  std::int64_t step = 1;
-  const std::int64_t length = end - begin;
-  if ((length & (length - 1)) == 0)
-    while (length / step >= kMost) step *= 2;
-  else
-    for (int i = 0; length / step >= kMost; ++i) step = i % 3 == 1 ? step / 2 * 5 : step * 2;  // 1, 2, 5, 10, ...
-  std::vector<std::int64_t> positions;
-  for (std::int64_t at = (begin + step - 1) / step * step; at <= end; at += step) positions.push_back(at);
-  return positions;
-}
-
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -219,12 +205,12 @@ class MaskSvg {
     const auto share = [](std::int64_t at, PositionRange range) {
       return static_cast<double>(at - range.begin) / std::max(range.end - range.begin, 1);
     };
-    for (const std::int64_t at : ticks(kv.begin, kv.end)) {
+    for (const std::int64_t at : axis_ticks(kv.begin, kv.end)) {
       const double x = panel.x + share(at, kv) * panel.width;
       body_ += fmt::format("<path class=\"tick\" d=\"M{:.1f} {:.1f}v-4\"/>\n", x, panel.y);
       text(x, panel.y - 11, "faint middle", fmt::format("{}", at));
     }
-    for (const std::int64_t at : ticks(q.begin, q.end)) {
+    for (const std::int64_t at : axis_ticks(q.begin, q.end)) {
       const double y = panel.y + share(at, q) * panel.height;
       body_ += fmt::format("<path class=\"tick\" d=\"M{:.1f} {:.1f}h-4\"/>\n", panel.x, y);
       text(panel.x - 8, y + 4, "faint end", fmt::format("{}", at));

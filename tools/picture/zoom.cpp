@@ -39,12 +39,7 @@ class ZoomFinder {
 
  private:
   Result<Zoom> at(std::int64_t q_begin, std::int64_t kv_begin) const {
-    Zoom zoom{.q = side_from(q_begin, shape_.q_len), .kv = side_from(kv_begin, shape_.kv_len), .allowed = {}};
-    auto allowed = request_.attention.mask_elements(request_.options, {.b = request_.b, .h = request_.h}, zoom.q, zoom.kv,
-                                                    &request_.bindings);
-    if (!allowed) return allowed.diagnostics();
-    zoom.allowed = std::move(*allowed);
-    return zoom;
+    return zoom_at(request_, side_from(q_begin, shape_.q_len), side_from(kv_begin, shape_.kv_len));
   }
 
   Result<Zoom> in_block(BlockPosition block) const {
@@ -68,6 +63,15 @@ class ZoomFinder {
 };
 
 }  // namespace
+
+Result<Zoom> zoom_at(const ZoomRequest& request, PositionRange q, PositionRange kv) {
+  Zoom zoom{.q = q, .kv = kv, .allowed = {}};
+  auto allowed =
+      request.attention.mask_elements(request.options, {.b = request.b, .h = request.h}, zoom.q, zoom.kv, &request.bindings);
+  if (!allowed) return allowed.diagnostics();
+  zoom.allowed = std::move(*allowed);
+  return zoom;
+}
 
 Result<Zoom> find_zoom(const ZoomRequest& request) {
   const BlockMaskShape& shape = request.mask.shape();

@@ -11,7 +11,9 @@ namespace flexjit::tools {
 struct Zoom {
   static constexpr std::int32_t kSide = 64;
 
-  PositionRange q, kv;                // at most kSide positions each
+  static constexpr std::int32_t kMaxSide = 256;  // that a user may ask for
+
+  PositionRange q, kv;                // at most kSide positions each, unless they were asked for
   std::vector<std::uint8_t> allowed;  // row by row, 1 = allowed
 
   std::int32_t rows() const { return q.end - q.begin; }
@@ -32,5 +34,8 @@ struct ZoomRequest {
 // In the first partial block from the middle row on: its first corner of kSide x kSide pairs that holds both kinds of pairs.
 // Without a partial block, where a run of full blocks begins. Empty for a mask without pairs. Errors: those of mask_elements.
 Result<Zoom> find_zoom(const ZoomRequest& request);
+
+// These pairs. Errors: those of mask_elements.
+Result<Zoom> zoom_at(const ZoomRequest& request, PositionRange q, PositionRange kv);
 
 }  // namespace flexjit::tools

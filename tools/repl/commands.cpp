@@ -2,17 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <cstring>
-#include <fstream>
 #include <limits>
 #include <utility>
 
 #include "failure.h"
 #include "flexjit/inspect.h"
 #include "flexjit/vocabulary.h"
+#include "output_file.h"
 #include "pattern.h"
+#include "repl/interrupt.h"
 #include "repl/session.h"
 
 namespace flexjit::tools {
@@ -46,6 +45,8 @@ std::optional<std::int64_t> whole_number(const std::string& text, std::int64_t l
   return value;
 }
 
+Reply interrupted() { return {.text = "interrupted; the pattern stays as it is\n", .interrupted = true}; }
+
 }  // namespace
 
 struct Session::Command {
@@ -57,7 +58,8 @@ std::span<const Session::Command> Session::commands() {
   static constexpr Command kCommands[] = {
       {"help", "", "this list", &Session::help},
       {"show", "", "the pattern and the settings", &Session::show},
-      {"set", "NAME VALUE", "a size, dtype, threads or a param, as in :set q_len 2048; nothing: the settings", &Session::set},
+      {"set", "NAME VALUE",
+       "a size, dtype, threads, a param or a buffer's .npy file, as in :set q_len 2048; nothing: the settings", &Session::set},
       {"mask", "", "the mask as a picture", &Session::mask},
       {"speed", "", "how fast the pattern runs", &Session::speed},
       {"inspect", "VIEW", "ast, ir, simplified, intervals, llvm or asm", &Session::inspect_view},
@@ -138,7 +140,8 @@ Reply Session::set(const std::string& rest) {
     std::string text = fmt::format(
         "# batch {}, heads {}, kv_heads {}, q_len {}, kv_len {}, head_dim {}, v_head_dim {}, dtype {}, threads {}\n", s.batch,
         s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim, name_of(options_.dtypes.q), options_.threads);
-    for (const std::string& param : options_.names.params) text += fmt::format("# {}\n", param);
+    for (const auto* bound : {&options_.names.params, &options_.names.buffers})
+      for (const std::string& binding : *bound) text += fmt::format("# {}\n", binding);
     return {.text = std::move(text)};
   }
   const std::size_t blank = rest.find_first_of(" \t=");
@@ -159,32 +162,42 @@ Reply Session::set(const std::string& rest) {
     options_.dtypes.q = *dtype;
     return reply;
   }
-  const bool known = std::ranges::any_of(text_.definitions, [&](const Definition& definition) {
-    return definition.name == name && definition.text.starts_with("param");
-  });
-  if (!known)
-    return wrong("unknown-name", ":set", fmt::format("there is no setting and no param `{}`; `:set` lists the settings", name));
-  std::erase_if(options_.names.params, [&](const std::string& param) { return param.starts_with(name + "="); });
-  options_.names.params.push_back(name + "=" + value);
+  const auto known = std::ranges::find(text_.definitions, name, &Definition::name);
+  const bool is_param = known != text_.definitions.end() && known->text.starts_with("param");
+  if (!is_param && (known == text_.definitions.end() || !known->text.starts_with("buffer")))
+    return wrong("unknown-name", ":set",
+                 fmt::format("there is no setting and no param or buffer `{}`; `:set` lists the settings", name));
+  std::vector<std::string>& bound = is_param ? options_.names.params : options_.names.buffers;
+  std::erase_if(bound, [&](const std::string& binding) { return binding.starts_with(name + "="); });
+  if (!value.empty()) bound.push_back(name + "=" + value);
   return reply;
 }
 
 Reply Session::mask(const std::string&) {
   if (text_.mask.empty()) return {.text = "no mask: every pair is allowed\n"};
-  Result<std::string> drawn = picture();
-  if (!drawn) return {.errors = drawn.diagnostics()};
-  return {.text = std::move(*drawn)};
+  auto drawn = until_interrupted<Result<std::string>>([self = *this](const std::stop_token&) { return self.picture(); });
+  if (!drawn) return interrupted();
+  if (!*drawn) return {.errors = drawn->diagnostics()};
+  return {.text = std::move(**drawn)};
 }
 
 Reply Session::speed(const std::string&) {
-  const Result<Speed> measured = measure();
-  if (!measured) return {.errors = measured.diagnostics()};
+  const auto measured =
+      until_interrupted<Result<Speed>>([self = *this](const std::stop_token& stop) { return self.measure(stop); });
+  if (!measured) return interrupted();
+  if (!*measured) return {.errors = measured->diagnostics()};
+  const Speed& speed = **measured;
   const Sizes s = sizes_without_files(options_.sizes);
-  return {.text = fmt::format("{:.3f} ms, {:.1f} GFLOP/s, {:.0f} % of the peak; compiled in {:.1f} ms (batch {}, heads {}, "
-                              "q_len {}, kv_len {}, {} thread{})\n",
-                              measured->run_ms, measured->useful_gflops, measured->percent_of_peak, measured->compile_ms,
-                              s.batch, s.heads, s.q_len, s.kv_len, options_.threads, options_.threads == 1 ? "" : "s"),
-          .speed = *measured};
+  const bool reads = speed.limit.read_gbps.has_value();
+  std::string text = fmt::format(
+      "{:.3f} ms, {:.1f} {}, {:.0f} % of the {}; compiled in {:.1f} ms (batch {}, heads {}, q_len {}, kv_len {}, {} "
+      "thread{})\n",
+      speed.run_ms, speed.limit.rate_of(speed.work, speed.run_ms), reads ? "GB/s" : "GFLOP/s",
+      speed.limit.percent_of(speed.work, speed.run_ms), reads ? "read bandwidth" : "peak", speed.compile_ms, s.batch, s.heads,
+      s.q_len, s.kv_len, options_.threads, options_.threads == 1 ? "" : "s");
+  if (const std::string warning = speed.limit.warning(options_.threads); !warning.empty())
+    text += fmt::format("warning: {}\n", warning);
+  return {.text = std::move(text), .speed = speed};
 }
 
 Reply Session::inspect_view(const std::string& rest) {
@@ -195,23 +208,32 @@ Reply Session::inspect_view(const std::string& rest) {
     for (const InspectViewInfo& known : inspect_views()) names += fmt::format("{}{}", names.empty() ? "" : ", ", known.name);
     return wrong("usage", ":inspect", fmt::format("`{}` is no view; there are {}", name, names));
   }
-  const Result<std::vector<Inspection>> shown = inspect(spec(), {}, {.views = {view->view}});
-  if (!shown) return {.errors = shown.diagnostics()};
-  return {.text = shown->front().text};
+  using Views = Result<std::vector<Inspection>>;
+  const auto shown = until_interrupted<Views>(
+      [spec = spec(text_), view = view->view](const std::stop_token&) { return inspect(spec, {}, {.views = {view}}); });
+  if (!shown) return interrupted();
+  if (!*shown) return {.errors = shown->diagnostics()};
+  return {.text = (**shown).front().text};
 }
 
 Reply Session::save(const std::string& rest) {
   if (rest.empty()) return wrong("usage", ":save", "needs the name of a file");
-  std::ofstream out(rest, std::ios::binary);
-  out << text_.program();
-  out.close();
-  if (!out) return wrong("unwritable-file", rest, fmt::format("cannot be written: {}", std::strerror(errno)));
+  if (const Status written = write_file(rest, text_.program()); !written) return {.errors = written.diagnostics()};
   return {.text = fmt::format("wrote {}\n", rest)};
 }
 
 Reply Session::load(const std::string& rest) {
   if (rest.empty()) return wrong("usage", ":load", "needs the name of a file");
-  const Result<AttentionSpec> spec = load_pattern({.file = rest, .statements = {}});
+  return begin({.file = rest});
+}
+
+Reply Session::begin(const PatternOptions& pattern) {
+  if (const Result<AttentionSpec> flags = with_flags({}, options_.pattern.flags); flags)
+    flags_ = *flags;
+  else
+    return {.errors = flags.diagnostics()};
+  if (pattern.file.empty() && pattern.statements.empty() && pattern.preset.empty()) return {};
+  const Result<AttentionSpec> spec = load_pattern(pattern);
   if (!spec) return {.errors = spec.diagnostics()};
   Text text;
   for (const std::string& statement : split_statements(spec->program)) text.put(statement);

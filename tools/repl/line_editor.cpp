@@ -15,6 +15,8 @@
 #include <iostream>
 #include <utility>
 
+#include "repl/interrupt.h"
+
 namespace flexjit::tools {
 namespace {
 
@@ -114,8 +116,13 @@ std::optional<std::string> LineEditor::read() {
   std::string text;
   if (!is_interactive()) return std::getline(std::cin, text) ? std::optional(text) : std::nullopt;
   int length = 0;
-  const char* read = el_gets(editing_->line, &length);
-  if (read == nullptr || length <= 0) return std::nullopt;
+  const char* read = nullptr;
+  (void)take_interrupt();  // one that came before was for what ran then
+  while ((read = el_gets(editing_->line, &length)) == nullptr || length <= 0) {
+    if (!take_interrupt()) return std::nullopt;
+    std::puts("^C");  // what was typed is left as it stands, and a new line begins
+    el_reset(editing_->line);
+  }
   text.assign(read, static_cast<std::size_t>(length));
   if (text.find_first_not_of(" \t\n") != std::string::npos) editing_->remember(text.c_str());
   while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();

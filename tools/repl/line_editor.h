@@ -21,7 +21,7 @@ class LineEditor {
   LineEditor& operator=(const LineEditor&) = delete;
 
   bool is_interactive() const { return editing_ != nullptr; }
-  // Without its line end; none at the end of the input.
+  // Without its line end; none at the end of the input. With an InterruptHandler Ctrl-C drops what was typed of the line.
   std::optional<std::string> read();
 
  private:

@@ -3,9 +3,8 @@
 
 #include <algorithm>
 
-#include "peak.h"
+#include "pattern.h"
 #include "repl/session.h"
-#include "report.h"
 #include "timing.h"
 
 namespace flexjit::tools {
@@ -22,24 +21,39 @@ Session::Session(const ReplOptions& options) {
   options_.target = options.target;
   options_.sizes = options.sizes;
   options_.dtypes = options.dtypes;
+  options_.names = with_flag_files(options.names, options.pattern.flags);
+  options_.pattern.flags = options.pattern.flags;
   if (!options_.sizes.q_len) options_.sizes.q_len = 1024;
 }
 
-AttentionSpec Session::spec() const {
-  AttentionSpec spec;
-  spec.program = text_.program() + (text_.has_result() ? "" : "score = score\n");
+AttentionSpec Session::spec(const Text& text) const {
+  AttentionSpec spec = flags_;
+  spec.program = text.program() + (text.has_result() ? "" : "score = score\n");
   spec.program_name = "session";
   apply_options(options_, sizes_without_files(options_.sizes), spec);
   return spec;
 }
 
-Result<std::string> Session::picture() {
+NameOptions Session::names_of(const Attention& attention) const {
+  NameOptions names = options_.names;
+  const auto drop_unknown = [](std::vector<std::string>& bound, const auto& declared) {
+    std::erase_if(bound, [&](const std::string& binding) {
+      const std::string name = binding.substr(0, binding.find('='));
+      return std::ranges::none_of(declared, [&](const auto& known) { return known.name == name; });
+    });
+  };
+  drop_unknown(names.params, attention.params());
+  drop_unknown(names.buffers, attention.buffers());
+  return names;
+}
+
+Result<std::string> Session::picture() const {
   EngineOptions options;
   options.backend = Backend::kReference;
-  const Result<Attention> attention = Engine(options).compile(spec());
+  const Result<Attention> attention = Engine(options).compile(spec(text_));
   if (!attention) return attention.diagnostics();
   const Sizes sizes = sizes_without_files(options_.sizes);
-  const Result<BoundNames> names = bind_names(*attention, options_.names, sizes);
+  const Result<BoundNames> names = bind_names(*attention, names_of(*attention), sizes);
   if (!names) return names.diagnostics();
   BlockMaskOptions blocks = mask_options_of(sizes);
   blocks.q_block = std::max((blocks.q_len + kPictureSide - 1) / kPictureSide, 1);
@@ -58,37 +72,37 @@ Result<std::string> Session::picture() {
   return text;
 }
 
-Result<Speed> Session::measure() {
+// After a stop the result is of no use to anyone.
+Result<Speed> Session::measure(const std::stop_token& stop) const {
   Result<Problem> problem = make_problem(options_);
   if (!problem) return problem.diagnostics();
   EngineOptions options;
   options.threads = options_.threads;
   options.target = options_.target;
-  const Result<Attention> attention = Engine(options).compile(spec());
+  const Result<Attention> attention = Engine(options).compile(spec(text_));
   if (!attention) return attention.diagnostics();
-  const Result<BoundNames> names = bind_names(*attention, options_.names, problem->sizes);
+  const Result<BoundNames> names = bind_names(*attention, names_of(*attention), problem->sizes, inputs_of(options_));
   if (!names) return names.diagnostics();
   Outputs outputs{problem->make_output(), problem->make_lse()};
   const RunArgs args = arguments_of(*problem, outputs, names->bindings);
-  RunReport report;
-  report.sizes = problem->sizes;
   const Result<std::int64_t> allowed = attention->count_allowed(mask_options_of(problem->sizes), &names->bindings);
   if (!allowed) return allowed.diagnostics();
-  report.allowed_pairs = *allowed;
-  report.peak_gflops = measure_peak_gflops(peak_for(options_.dtypes.q, options_.target), options_.target, options_.threads);
+  Speed speed{.compile_ms = attention->compile_ms(), .work = work_of(*problem, *allowed)};
+  LimitMeter meter(*problem, speed.work, options_.target, options_.threads);
   if (const auto warm = attention->run(args); !warm) return warm.diagnostics();
   std::vector<double> times;
   const auto begin = Clock::now();
   while (times.empty() || (times.size() < kMaxRuns && ms_since(begin) < kEnoughMs)) {
+    if (stop.stop_requested()) return speed;
+    meter.before_run();
     const auto before = Clock::now();
     if (const auto again = attention->run(args); !again) return again.diagnostics();
     times.push_back(ms_since(before));
+    meter.after_run(times.back());
   }
-  report.run_ms = median(std::move(times));
-  return Speed{.compile_ms = attention->compile_ms(),
-               .run_ms = report.run_ms,
-               .useful_gflops = report.useful_gflops(),
-               .percent_of_peak = report.percent_of_peak()};
+  speed.run_ms = median(std::move(times));
+  speed.limit = meter.finish(speed.run_ms);
+  return speed;
 }
 
 }  // namespace flexjit::tools

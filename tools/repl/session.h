@@ -3,11 +3,13 @@
 
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <vector>
 
 #include "bind.h"
 #include "flexjit/engine.h"
+#include "limit.h"
 #include "options.h"
 #include "problem.h"
 
@@ -16,8 +18,8 @@ namespace flexjit::tools {
 struct Speed {
   double compile_ms = 0;
   double run_ms = 0;
-  double useful_gflops = 0;
-  double percent_of_peak = 0;
+  Work work{};
+  Limit limit{};
 };
 
 struct Reply {
@@ -26,11 +28,15 @@ struct Reply {
   std::string text{};  // ends in a line end, or is empty
   std::optional<Speed> speed{};
   bool ends_session = false;
+  bool interrupted = false;
 };
 
 class Session {
  public:
   explicit Session(const ReplOptions& options);
+
+  // Enters the pattern of the options, if they give one. Its errors end nothing but are those of the session's begin.
+  Reply begin(const PatternOptions& pattern);
 
   // A statement, several separated by `;`, an expression that is a score or a mask, a command that begins with a colon, or
   // nothing. What is wrong changes nothing.
@@ -78,11 +84,14 @@ class Session {
   Reply quit(const std::string& rest);
 
   bool set_size(const std::string& name, const std::string& value, Diagnostics& errors);
-  AttentionSpec spec() const;
-  Result<std::string> picture();
-  Result<Speed> measure();
+  AttentionSpec spec(const Text& text) const;
+  // What is bound to the names that the pattern declares; others may be declared again.
+  NameOptions names_of(const Attention& attention) const;
+  Result<std::string> picture() const;
+  Result<Speed> measure(const std::stop_token& stop) const;
 
   RunOptions options_;
+  AttentionSpec flags_;  // a pattern of nothing but the flags
   Text text_;
   std::vector<Text> before_;  // what :undo goes back to
 };

@@ -58,10 +58,7 @@ void Session::Text::put(const std::string& statement) {
 }
 
 Diagnostics Session::check(const Text& text) const {
-  AttentionSpec spec;
-  spec.program = text.program() + (text.has_result() ? "" : "score = score\n");
-  spec.program_name = "session";
-  const auto checked = inspect(spec, {}, {.views = {InspectView::kSimplified}});
+  const auto checked = inspect(spec(text), {}, {.views = {InspectView::kSimplified}});
   return checked ? Diagnostics{} : checked.diagnostics();
 }
 
@@ -108,10 +105,10 @@ Reply Session::accept(Text text) {
   if (!text_.has_result()) return {};
   Reply reply;
   if (!text_.mask.empty() && text_.score == before_.back().score) reply = mask("");
-  if (!reply.errors.empty()) return reply;
+  if (!reply.errors.empty() || reply.interrupted) return reply;
   Reply measured = speed("");
   measured.text = reply.text + measured.text;
-  measured.warnings = flexjit::check(spec());
+  measured.warnings = flexjit::check(spec(text_));
   return measured;
 }
 
