@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -29,7 +30,7 @@ bool is_c(const std::filesystem::path& file) { return file.filename().string().s
 
 // "attention.h Attention::run". Functions that are exported or members of exported classes; constructors and operators aside.
 std::set<std::string> functions_of(const std::filesystem::path& file) {
-  const std::regex opens(R"(^(class|struct) (FLEXJIT_API )?(\w+)[^;]*\{)"), declares(R"(\b([a-z]\w*)\()");
+  const std::regex opens(R"(^(class|struct) (FLEXJIT_API )?(\w+)[^;]*\{)"), declares(R"(\b(\w+)\()");
   std::set<std::string> found;
   std::string inside;
   bool exported = false, hidden = false;
@@ -47,6 +48,7 @@ std::set<std::string> functions_of(const std::filesystem::path& file) {
       const bool is_member = !inside.empty() && exported && !hidden && line.starts_with("  ") && !line.starts_with("   ");
       const bool is_function = line.find("FLEXJIT_API") != std::string::npos || line.starts_with("auto ") || is_member;
       if (!is_function || line.find("operator") != std::string::npos || !std::regex_search(line, match, declares)) continue;
+      if (line.starts_with('#') || std::islower(match[1].str().front()) == 0) continue;  // a macro; a constructor
       found.insert(file.filename().string() + " " + (inside.empty() ? "" : inside + "::") + match[1].str());
     }
   }
