@@ -134,7 +134,7 @@ class NestText {
   }
 
   void softmax(int depth, const std::string& rows) {
-    if (key_.weights == Weights::kSigmoid) return line(depth, "p = 1 / (1 + exp(-score))", "weights are not normalised");
+    if (key_.weights == plan::Weights::kSigmoid) return line(depth, "p = 1 / (1 + exp(-score))", "weights are not normalised");
     line(depth, fmt::format("for {}:", rows), "online softmax");
     line(depth + 1, "m = max(m, scores of the row); p = exp(score - m)");
     line(depth + 1, "rescale = exp(m before - m); sum = rescale * sum + p");
@@ -142,7 +142,7 @@ class NestText {
 
   void finish(int depth, const std::string& rows) {
     line(depth, fmt::format("for {}:", rows));
-    if (key_.weights == Weights::kSigmoid) return line(depth + 1, "out[row] = o[row]");
+    if (key_.weights == plan::Weights::kSigmoid) return line(depth + 1, "out[row] = o[row]");
     line(depth + 1, "out[row] = o[row] / sum; lse[row] = m + log(sum)", "the sink, if any, is in m and sum; no key: 0, -inf");
   }
 
