@@ -96,14 +96,15 @@ TraceEvent event_of(const plan::TileArg& tile, int thread) {
   return event;
 }
 
-// Room for what each pair of the wave visits, from its first column to its last.
+// Room for what each pair of the wave visits, from its first column to its last, in whole panels: packing may fill the last
+// one.
 void reserve_panels(Job& job, const Wave& wave) {
-  std::int32_t columns = 0;
+  std::int64_t columns = 0;
   for (std::int64_t pair = wave.begin; pair < wave.end; ++pair) {
-    columns = std::max(columns, job.workspace.schedule.reach(pair).end - job.begin_of(pair));
+    columns = std::max(columns, round_up(job.workspace.schedule.reach(pair).end, job.shape.panel) - job.begin_of(pair));
   }
-  job.k_bytes = round_up(job.kernel.layout.k_bytes(columns), kAlignment);
-  job.v_bytes = round_up(job.kernel.layout.v_bytes(columns), kAlignment);
+  job.k_bytes = round_up(job.kernel.layout.k_bytes(static_cast<std::int32_t>(columns)), kAlignment);
+  job.v_bytes = round_up(job.kernel.layout.v_bytes(static_cast<std::int32_t>(columns)), kAlignment);
   job.workspace.panels.reserve(static_cast<std::size_t>((job.k_bytes + job.v_bytes) * (wave.end - wave.begin)));
 }
 

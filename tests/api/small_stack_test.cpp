@@ -41,9 +41,9 @@ std::string repeated(const std::string& text, int count) {
   return all;
 }
 
-// As many brackets inside one another as a text may have, and sums as long.
+// About as many brackets inside one another as a text may have, and as long a sum.
 std::string deep_mask() { return repeated("(", 199) + "kv_idx <= q_idx" + repeated(")", 199); }
-std::string long_mask() { return "kv_idx <= q_idx" + repeated(" + 0", 3000); }
+std::string long_mask() { return "kv_idx <= q_idx" + repeated(" + 0", 990); }
 
 AttentionSpec spec_of(const std::string& mask) {
   AttentionSpec spec;

@@ -121,7 +121,7 @@ RC_GTEST_PROP(Spans, EqualALookAtEveryColumn, ()) {
 
 RC_GTEST_PROP(Spans, UnitedAreTheColumnsOfEither, ()) {
   constexpr int kLength = 200;
-  const auto random_spans = [] {
+  const auto random_spans = [&] {
     std::vector<plan::SpanArg> spans;
     for (int at = *rc::gen::inRange(0, 60); at < kLength;) {
       const int end = std::min(kLength, at + *rc::gen::inRange(1, 70));
@@ -132,7 +132,7 @@ RC_GTEST_PROP(Spans, UnitedAreTheColumnsOfEither, ()) {
   };
   const std::vector<plan::SpanArg> a = random_spans(), b = random_spans();
   // 0: not visited, 1: masked, 2: all allowed.
-  const auto columns_of = [](const std::vector<plan::SpanArg>& spans) {
+  const auto columns_of = [&](const std::vector<plan::SpanArg>& spans) {
     std::vector<int> columns(kLength, 0);
     for (const plan::SpanArg& span : spans)
       std::fill(columns.begin() + span.begin, columns.begin() + span.end, span.kind != plan::SpanKind::kWhole ? 1 : 2);
