@@ -292,7 +292,7 @@ int command_line(int argc, char** argv, Output& output) {
   add_descriptions(app);
   const std::vector<std::string> given = join_flag_files({argv + 1, argv + argc});
   try {
-    app.parse({given.rbegin(), given.rend()});  // the order in which CLI11 takes them
+    app.parse(std::vector<std::string>(given.rbegin(), given.rend()));  // the order in which CLI11 takes them
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     const std::string meant = did_you_mean(app, given);

@@ -30,6 +30,7 @@ Form form_of(InspectView view) {
     case InspectView::kIntervals:
     case InspectView::kHoisting:
     case InspectView::kAccess:
+    case InspectView::kNest:
     case InspectView::kLlvm: return Form::kText;
   }
   return Form::kText;
