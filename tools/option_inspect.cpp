@@ -25,6 +25,7 @@ Examples:
 
 }  // namespace
 
+// A list of options.
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   CLI::App* command = app.add_subcommand("inspect", "Show what a pattern becomes on its way to machine code");
   add_pattern(*command, inspect.pattern);

@@ -85,8 +85,8 @@ class FLEXJIT_API Engine {
   std::shared_ptr<Impl> impl_;
 };
 
-// All that is to be said about a spec, without compiling it: what compile() would refuse, and warnings (Severity::kWarning) about a
-// text that means something, though hardly what was meant, as a definition that nothing reads. Thread-safe.
+// All that is to be said about a spec, without compiling it: what compile() would refuse, and warnings (Severity::kWarning)
+// about a text that means something, though hardly what was meant, as a definition that nothing reads. Thread-safe.
 FLEXJIT_API Diagnostics check(const AttentionSpec& spec);
 
 // What the target "host" stands for here, with the processor that code is tuned for: "x86-64-v4-bf16, tuned for znver4".

@@ -29,7 +29,8 @@ inspector::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& a
   const auto bytes = [](const auto& tensor) {
     if (tensor.data == nullptr) return 0.0;
     double elements = 1;
-    for (int d = 0; d < std::min(tensor.rank, kMaxRank); ++d) elements *= static_cast<double>(tensor.shape[static_cast<std::size_t>(d)]);
+    for (int d = 0; d < std::min(tensor.rank, kMaxRank); ++d)
+      elements *= static_cast<double>(tensor.shape[static_cast<std::size_t>(d)]);
     return elements * static_cast<double>(size_of(tensor.dtype));
   };
   inspector::CallSize size{.scores = 1.0 * sizes.batch * sizes.heads * sizes.q_len * sizes.kv_len,

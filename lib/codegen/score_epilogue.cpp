@@ -182,7 +182,8 @@ void ForwardEmitter::emit_fault_checks(const Scope& scope, Index row, const Faul
 // if (!tile.fine) the same for the reads of outer loops, whose flags few tiles ever look at
 void ForwardEmitter::emit_outer_fault_checks(const KeyTile& tile, const Scope& scope, const Place& at, const Faults& faults) {
   const auto is_outer = [&](std::uint32_t i) {
-    return faults.wanted[i] && hoisting_.level[i] != Level::kElement && (hoisting_.flag_slot[i] >= 0 || uniform_.flag[i] != nullptr);
+    return faults.wanted[i] && hoisting_.level[i] != Level::kElement &&
+           (hoisting_.flag_slot[i] >= 0 || uniform_.flag[i] != nullptr);
   };
   bool any = false;
   for (std::uint32_t i = 0; i < key_.program.size(); ++i) any = any || is_outer(i);

@@ -10,6 +10,7 @@
 namespace flexjit::inspector {
 namespace {
 
+// A line a kind.
 std::string_view kind_of(const dsl::Token& token) {
   switch (token.kind) {
     case dsl::TokenKind::kEnd: return "end";

@@ -17,6 +17,7 @@ bool has_constant_divisor(const ir::Program& program, Id id) {
   return program.node(id).type == ir::Type::kInt && program.node(program.operand(id, 1)).op == Op::kConst;
 }
 
+// A line an op.
 std::int64_t instructions_of(const ir::Program& program, Id id) {
   switch (program.node(id).op) {
     case Op::kConst:

@@ -84,7 +84,8 @@ void unite_spans(std::span<const plan::SpanArg> a, std::span<const plan::SpanArg
     std::int32_t next = std::numeric_limits<std::int32_t>::max();
     if (!a.empty()) next = std::min(next, in_a ? a.front().end : a.front().begin);
     if (!b.empty()) next = std::min(next, in_b ? b.front().end : b.front().begin);
-    if (in_a || in_b) append_joined(united, {at, next, in_a && in_b ? common_kind(a.front().kind, b.front().kind) : plan::SpanKind::kMasked});
+    if (in_a || in_b)
+      append_joined(united, {at, next, in_a && in_b ? common_kind(a.front().kind, b.front().kind) : plan::SpanKind::kMasked});
     at = next;
     if (in_a && a.front().end == at) a = a.subspan(1);
     if (in_b && b.front().end == at) b = b.subspan(1);

@@ -110,7 +110,8 @@ void expect_97_keys(Engine& engine, DType dtype, std::int64_t q_len, std::int64_
   args.k = args.v = repeated(zeros.data(), dtype, {1, 2, kv_len, 33});
   args.out = MutableTensorView(out.data(), dtype, {1, 2, q_len, 33});
   args.lse = MutableTensorView(lse.data(), DType::kF32, {1, 2, q_len});
-  EXPECT_LT(attention.run(args).value().scores_visited, 2 * q_len * 4 * 97);
+  // So short a call spends little on deriving its mask, and leaves some blocks to the kernel.
+  EXPECT_LT(attention.run(args).value().scores_visited, 2 * q_len * 8 * 97);
   for (float value : lse) ASSERT_NEAR(value, std::log(97.0), 1e-5);
 }
 

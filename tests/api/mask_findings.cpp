@@ -58,7 +58,8 @@ std::vector<FindingCase> mask_cases() {
          Sample sample;
          AttentionSpec plain;
          const Attention attention = Engine(sample.options).compile(plain).value();
-         const BlockMaskOptions wanted{.batch = 1 << 20, .q_len = 1 << 30, .kv_len = 1 << 30, .q_block = 1 << 30};
+         const BlockMaskOptions wanted{
+             .batch = 1 << 20, .q_len = 1 << 30, .kv_len = 1 << 30, .q_block = 1 << 30, .kv_block = 1 << 30};
          return attention.count_allowed(wanted).diagnostics();
        }},
       making("head-groups", "create_block_mask: error: q has 4 heads, which is not a multiple of the 3 heads of k and v\n",

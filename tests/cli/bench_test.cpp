@@ -180,25 +180,22 @@ TEST(BenchCases, PeersKnowEveryPattern) {
     EXPECT_NE(patterns.find("\"" + test.pattern + "\": "), std::string::npos) << test.pattern;
 }
 
-// By hand: 2 (D + Dv) operations a pair; the same work in half of the time is twice the percent.
+// By hand: the same work in half of the time is twice the percent.
 TEST(BenchRow, FiguresFollowFromTimes) {
   bench::Row row;
-  row.test.sizes.head_dim = 64;
-  row.test.sizes.v_head_dim = 32;
-  row.allowed_pairs = 1'000'000;
+  row.work.operations = 192e6;
   row.run_ms = 2;
-  row.arithmetic = Peak::kFmaF32;
-  row.limit = 192;
+  row.limit.peak = Peak::kFmaF32;
+  row.limit.gflops = 192;
   EXPECT_DOUBLE_EQ(row.useful_gflops(), 96);
   EXPECT_DOUBLE_EQ(row.percent_of_limit(), 50);
   EXPECT_DOUBLE_EQ(row.percent_at(1), 100);
   EXPECT_DOUBLE_EQ(bench::ratio_to(row, {.peer = "x", .ms = 3, .difference = 0}), 1.5);
-  row.arithmetic.reset();
-  row.kv_bytes = 20'000'000;
-  row.limit = 40;
-  EXPECT_DOUBLE_EQ(row.gbps(), 10);
+  row.work.read_bytes = 20e6;
+  row.limit.read_gbps = 40;
+  EXPECT_DOUBLE_EQ(row.rate(), 10);
   EXPECT_DOUBLE_EQ(row.percent_of_limit(), 25);
-  EXPECT_EQ(row.limit_kind(), "read-bandwidth");
+  EXPECT_EQ(row.limit.kind(), "read-bandwidth");
 }
 
 }  // namespace

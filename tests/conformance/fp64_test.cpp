@@ -37,6 +37,7 @@ Real element(const std::vector<double>& table, std::int64_t index) { return stat
 // The doubles that the texts mean, not the long doubles beside them.
 constexpr double kTenth = 0.1, kThird = 1 / 3.0, kSevenTenths = 0.7;
 
+// A list.
 std::vector<Pattern> patterns() {
   return {
       {"scale alone", "score = score"},
