@@ -76,7 +76,7 @@ TEST_F(BuildCommand, HeadersNameTypes) {
       0);
   const std::string header = text_of("t.h");
   for (const char* part : {"FLEXJIT_BF16 (batch, kv_heads, kv_len, 32)", "FLEXJIT_F32 (batch, q_heads, q_len, 32): written",
-                           "FLEXJIT_I64 (batch_size, ?)", "float param_w;", "int32_t has_param_w;"}) {
+                           "FLEXJIT_I64 (batch_size, ?)", "double param_w;", "int32_t has_param_w;"}) {
     EXPECT_NE(header.find(part), std::string::npos) << part << "\n" << header;
   }
 }

@@ -96,7 +96,7 @@ TEST_F(CacheCommand, AllIsWellHere) {
   EXPECT_EQ(doctor.out.find("BAD"), std::string::npos) << doctor.out;
 }
 
-TEST(CacheCommand, NamesPatterns) {
+TEST(CacheList, NamesPatterns) {
   const TemporaryFolder folder;
   const auto with_cache = [&](const std::string& line) {
     return run_program({"sh", "-c", "FLEXJIT_CACHE_DIR=" + folder.path("cache") + " " + FLEXJIT_COMMAND + " " + line});

@@ -140,7 +140,7 @@ TEST(Output, AFullStdoutIsAnErrorOfEveryCommand) {
                            "run --causal --q-len 40 --heads 1 --repeat 1 --json", "check --causal", "check --causal --json",
                            "check -e 'mask = '  --json", "explain --causal --q-len 40 --heads 1 --seconds 0.1", "doctor",
                            "doctor --json", "mask --causal --q-len 40", "mask --causal --q-len 40 --json", "inspect --causal",
-                           "inspect --causal --view=all --target aarch64", "bench --quick --suite dense --filter 2k.D=64/f32",
+                           "inspect --causal --view=all --target aarch64", "bench --quick --suite dense --filter '2k D=64/f32'",
                            "cache --dir /nonexistent/flexjit", "rnu --json"}) {
     const std::string command = std::string(FLEXJIT_COMMAND) + " " + line + " > /dev/full";
     const CommandResult result = run_program({"sh", "-c", command});

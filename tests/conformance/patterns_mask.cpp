@@ -126,7 +126,7 @@ void bind_range_lists(const Shape& s, Captures& c) {
   const std::int32_t count = 9;
   for (std::int32_t n = 0; n < count; ++n) {
     const std::int32_t q = s.q_len * n / count, k = random.integer(0, s.kv_len - 1);
-    const std::int32_t size = random.integer(1, s.kv_len / 2);
+    const std::int32_t size = random.integer(1, std::max(1, s.kv_len / 2));
     for (std::int32_t value : {q, q + s.q_len / count + 1, k, std::min(s.kv_len, k + size), random.integer(0, 3)})
       ranges.push_back(value);
   }

@@ -47,6 +47,7 @@ class ExplainRun {
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
     subject_.spec = std::move(*spec);
+    if (subject_.spec.program.empty()) subject_.spec.program = "score = score\n";  // flags alone
     progress_.show("making inputs");
     Result<Problem> problem = make_problem(options_);
     if (!problem) return problem.diagnostics();
