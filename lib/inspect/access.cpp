@@ -121,7 +121,10 @@ class AccessView {
     const Id guard = guard_of(read);
     return program_.node(guard).op != ir::Op::kConst || !program_.const_bool(guard);
   }
-  bool guard_varies(const Read& read) const { return is_guarded(read) && !same_for_all_lanes(guard_of(read)); }
+  // Where a read is made once for several scores, its guard only decides whether an index outside is an error.
+  bool guard_varies(const Read& read) const {
+    return !hoisting_.late_guard[read.id.index] && is_guarded(read) && !same_for_all_lanes(guard_of(read));
+  }
 
   // "scalar", "vector", "gather" or "lanes": as codegen's captured_read.h decides.
   std::string_view load_of(const Read& read) const {

@@ -133,7 +133,9 @@ class HoistingView {
     for (std::uint32_t i = 0; i < program_.size(); ++i) {
       const Id id{i};
       varies[i][static_cast<std::size_t>(program_.node(id).op)] = true;
-      for (Id operand : program_.operands(id)) varies[i] |= varies[operand.index];
+      // A read that is made before its guard is known does not vary with it.
+      const auto operands = program_.operands(id).subspan(hoisting_.late_guard[i] ? 1 : 0);
+      for (Id operand : operands) varies[i] |= varies[operand.index];
       Json node = node_json(program_, subject_.interface, id);
       node["expression"] = whole_[id];
       node["computed_from"] = parts[id];
