@@ -52,7 +52,6 @@ Result<std::int64_t> add_run(inspector::Subject& subject, const std::shared_ptr<
   subject.call_size = size_of_call(request.sizes, args);
   subject.call_size.allowed_scores = *allowed;
   subject.limits = request.limits;
-  subject.asm_syntax = request.asm_syntax;
   subject.run = [&subject, pattern, &args]() -> Result<inspector::CountedRun> {
     const Result<const plan::CompilerDoor*> door = subject.open_compiler();
     if (!door) return door.diagnostics();
@@ -129,6 +128,7 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
                              .interface = pattern.interface,
                              .key = *key,
                              .open_compiler = [&] { return api::open_compiler(loader); }};
+  subject.asm_syntax = request.asm_syntax;
   BoundCall call;
   if (shows(request, InspectView::kIntervals) || shows(request, InspectView::kMask)) {
     Result<BoundCall> bound = bind_call(pattern, request);
