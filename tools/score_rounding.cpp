@@ -96,7 +96,10 @@ ScoreRounding rounding_of(const Json& program, const Interval& score) {
     ranges.push_back(range);
     if (!wanted[i] || node["type"] != "float") continue;
     const double roundings = roundings_of(op);
-    (range.least() > 0 ? rounding.absolute : rounding.of_size) += roundings * (range.least() > 0 ? range.least() : 1);
+    if (range.is_bounded() && range.least() > 0)  // not an infinity, which no rounding moves
+      rounding.absolute += roundings * range.least();
+    else
+      rounding.of_size += roundings;
   }
   return rounding;
 }

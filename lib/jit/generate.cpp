@@ -16,22 +16,28 @@
 namespace flexjit::jit {
 namespace {
 
+// Of a large kernel most is its program, in long blocks without a loop; the time to schedule these grows faster than they do, to
+// many seconds, and the processor reorders them anyway.
+constexpr unsigned kMaxScheduled = 10'000;
+
 // Leaves out loop strength reduction, a third of a compilation's time: the templates' loops already carry the addresses that
-// their instructions encode.
+// their instructions encode. And the schedulers of a large kernel.
 class PassGate : public llvm::OptPassGate {
  public:
+  explicit PassGate(bool schedule) : schedule_(schedule) {}
   bool shouldRunPass(llvm::StringRef name, llvm::StringRef) const override {
-    return name != "Loop Strength Reduction" && name != "Canonicalize Freeze Instructions in Loops";
+    if (name == "Loop Strength Reduction" || name == "Canonicalize Freeze Instructions in Loops") return false;
+    return schedule_ || (name != "machine-scheduler" && name != "post-RA-sched" && name != "postmisched");
   }
   bool isEnabled() const override { return true; }
+
+ private:
+  bool schedule_;
 };
 
-// Of a large kernel most is its program, where a register more or less matters little; the time of a thorough code generation
-// grows faster than the kernel does, to many seconds.
-constexpr unsigned kMaxThorough = 10'000;
-
-llvm::CodeGenOptLevel effort_for(const llvm::Module& module) {
-  return module.getInstructionCount() > kMaxThorough ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default;
+llvm::OptPassGate& gate_for(const llvm::Module& module) {
+  static PassGate all(true), unscheduled(false);
+  return module.getInstructionCount() > kMaxScheduled ? unscheduled : all;
 }
 
 // Held alone while passes are timed, shared by every other generation.
@@ -56,11 +62,10 @@ Result<llvm::SmallVector<char, 0>> run_passes(llvm::TargetMachine& machine, llvm
 Result<Emitted> emit(const plan::KernelKey& key, PhaseClock& clock, codegen::Lines lines) {
   Emitted emitted;
   emitted.context = std::make_unique<llvm::LLVMContext>();
-  static PassGate gate;
-  emitted.context->setOptPassGate(gate);
   emitted.module = codegen::emit_kernel(*emitted.context, key, lines);
+  emitted.context->setOptPassGate(gate_for(*emitted.module));
   clock.lap("emit");
-  auto machine = make_target_machine(key.target, effort_for(*emitted.module));
+  auto machine = make_target_machine(key.target);
   if (!machine) return machine.diagnostics();
   emitted.machine = std::move(*machine);
   emitted.module->setDataLayout(emitted.machine->createDataLayout());

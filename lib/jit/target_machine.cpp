@@ -30,7 +30,7 @@ void initialize_once() {
 
 }  // namespace
 
-Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Target& target, llvm::CodeGenOptLevel effort) {
+Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Target& target) {
   initialize_once();
   const codegen::TargetNames names = codegen::target_names(target);
   const llvm::Triple triple(names.triple);
@@ -39,7 +39,7 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Tar
   std::unique_ptr<llvm::TargetMachine> machine;
   if (found != nullptr) {
     machine.reset(found->createTargetMachine(triple, names.cpu, names.features, llvm::TargetOptions(), llvm::Reloc::PIC_,
-                                             llvm::CodeModel::Small, effort));
+                                             llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default));
   }
   if (machine == nullptr) {
     Diagnostic diagnostic;

@@ -11,6 +11,6 @@
 namespace flexjit::jit {
 
 // A fresh machine: TargetMachine is not thread-safe, and making one costs 0.2 ms. Error `unsupported-target`.
-Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Target& target, llvm::CodeGenOptLevel effort);
+Result<std::unique_ptr<llvm::TargetMachine>> make_target_machine(const plan::Target& target);
 
 }  // namespace flexjit::jit

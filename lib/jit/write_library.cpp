@@ -21,7 +21,7 @@ using Patterns = std::span<const plan::LibraryPattern>;
 
 // Code that every processor of the architecture executes.
 Result<Object> object_of(plan::Isa isa, std::unique_ptr<llvm::Module> module) {
-  auto machine = make_target_machine({isa, "", false}, llvm::CodeGenOptLevel::Default);
+  auto machine = make_target_machine({isa, "", false});
   if (!machine) return machine.diagnostics();
   module->setDataLayout((*machine)->createDataLayout());
   module->setTargetTriple((*machine)->getTargetTriple());

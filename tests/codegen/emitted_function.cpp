@@ -54,7 +54,7 @@ jit::FlatImage compile(plan::Isa isa, const BinaryBody& body, SecondOperand seco
   module.setTargetTriple(llvm::Triple(codegen::target_names(target).triple));
   Emitter e(module, isa);
   emit_function(e, body, second);
-  auto machine = std::move(jit::make_target_machine(target, llvm::CodeGenOptLevel::Default)).value();
+  auto machine = std::move(jit::make_target_machine(target)).value();
   module.setDataLayout(machine->createDataLayout());
   if (llvm::verifyModule(module, &llvm::errs())) throw std::logic_error("invalid module");
   llvm::SmallVector<char, 0> object;

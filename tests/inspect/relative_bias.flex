@@ -122,6 +122,9 @@ score = score + bias[h, q_idx - kv_idx + kv_len - 1]
 # LLVM-NEXT: epilogue.visited.end:
 # LLVM-NEXT: epilogue.row:
 # LLVM-NEXT: epilogue.row.end:
+# LLVM-NEXT: not_fine:
+# LLVM-NEXT: not_fine.else:
+# LLVM-NEXT: not_fine.end:
 # LLVM-NEXT: fault40:
 # LLVM-NEXT: fault.else:
 # LLVM-NEXT: fault.end:

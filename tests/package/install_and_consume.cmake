@@ -1,4 +1,5 @@
 # Run by ctest; each step fails the test with the step's own output.
+cmake_minimum_required(VERSION 3.25)
 set(prefix ${WORK_FOLDER}/prefix)
 set(consumer_build ${WORK_FOLDER}/consumer)
 file(REMOVE_RECURSE ${prefix} ${consumer_build} ${WORK_FOLDER}/embedding)
