@@ -129,7 +129,8 @@ ExprId Parser::add(Expr expr, const std::vector<ExprId>& operands) {
 Span Parser::span_since(std::size_t first) const { return join(tokens_[first].span, tokens_[at_ - 1].span); }
 
 ExprId Parser::parse_expression() {
-  if (++nesting_ > kMaxNesting) return fail_expression(Kind::kTooDeep, peek().span, {std::to_string(kMaxNesting)});
+  // The outermost expression stands in no bracket, and so is not counted here and below.
+  if (nesting_++ > kMaxNesting) return fail_expression(Kind::kTooDeep, peek().span, {std::to_string(kMaxNesting)});
   const std::size_t first = at_;
   ExprId condition = parse_binary(kPrecOr);
   if (!failed_ && accept(TokenKind::kQuestion)) {
@@ -166,7 +167,7 @@ ExprId Parser::parse_operand(int min_precedence) {
   const Token word = take();
   if (min_precedence > kPrecNot)
     return fail_expression(Kind::kExpectedExpression, word.span, {"`not`; put `not ...` in parentheses"});
-  if (++nesting_ > kMaxNesting) return fail_expression(Kind::kTooDeep, word.span, {std::to_string(kMaxNesting)});
+  if (nesting_++ > kMaxNesting) return fail_expression(Kind::kTooDeep, word.span, {std::to_string(kMaxNesting)});
   const ExprId operand = parse_binary(kPrecNot);
   --nesting_;
   if (failed_) return {};
@@ -215,7 +216,7 @@ ExprId Parser::parse_unary() {
   if (at(TokenKind::kBang)) op = Operator::kNot;
   if (op == Operator::kNone) return parse_postfix();
   const Span begin = take().span;
-  if (++nesting_ > kMaxNesting) return fail_expression(Kind::kTooDeep, begin, {std::to_string(kMaxNesting)});
+  if (nesting_++ > kMaxNesting) return fail_expression(Kind::kTooDeep, begin, {std::to_string(kMaxNesting)});
   const ExprId operand = parse_unary();
   --nesting_;
   if (failed_) return {};

@@ -2,6 +2,7 @@
 #include "runtime/decode_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace flexjit::runtime {
 
@@ -109,7 +110,9 @@ void DecodePlan::add_chunk(const DecodeRows& rows) {
     cut(part);
     add_items(rows, part);
   }
-  if (parts_.size() > 1) std::ranges::stable_sort(std::span(items_).subspan(first), {}, &DecodeItem::split);
+  if (parts_.size() == 1) return;
+  std::ranges::sort(std::span(items_).subspan(first), {},
+                    [](const DecodeItem& item) { return std::pair(item.split, item.rows.begin); });
 }
 
 void DecodePlan::find_parts(const DecodeRows& rows) {

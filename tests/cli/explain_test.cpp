@@ -105,6 +105,14 @@ TEST(ExplainCommand, PlainAttentionHasNoParts) {
   EXPECT_NE(result.out.find("this is plain attention"), std::string::npos) << result.out;
 }
 
+// They mask, and are no part of the text.
+TEST(ExplainCommand, FlagsSkipToo) {
+  const CommandResult result = explain({"-e", "score = score", "--causal"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.out.find(" of the scores are not computed"), std::string::npos) << result.out;
+  EXPECT_EQ(result.out.find("without a mask"), std::string::npos) << result.out;
+}
+
 TEST(ExplainCommand, DivisionByAParamIsTriedWithAConst) {
   const Json json =
       json_of({"-e", "param n : int = 7", "-e", "score = score + (q_idx * 5 + kv_idx * 3) % n", "--param", "n=48"});

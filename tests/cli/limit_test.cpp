@@ -157,6 +157,10 @@ TEST(ScoreRounding, CountsWhatRounds) {
   const ScoreRounding far = rounding("score = (score + 1000.0) - 1000.0\n");
   EXPECT_GT(far.absolute, 900);
   EXPECT_LT(far.absolute, 1100);
+  for (const char* text : {"score = q_idx >= kv_idx ? score : -inf\n", "score = score + (q_idx >= kv_idx ? 0.0 : -inf)\n"}) {
+    EXPECT_EQ(rounding(text).absolute, 0) << text;
+    EXPECT_LT(rounding(text).of_size, 2) << text;
+  }
 }
 
 }  // namespace

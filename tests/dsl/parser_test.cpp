@@ -80,6 +80,18 @@ TEST(Parser, PrecedenceIsPythons) {
   }
 }
 
+// What stands at the limits that docs/language.md states; one more of each has a golden diagnostic.
+TEST(Parser, TwoHundredStandInsideOneAnother) {
+  const auto repeated = [](const char* text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  EXPECT_EQ(grouped(repeated("(", 200) + "a" + repeated(")", 200)), "a");
+  EXPECT_EQ(grouped(repeated("- ", 200) + "a"), repeated("(-", 200) + "a" + repeated(")", 200));
+  EXPECT_EQ(grouped(repeated("not ", 200) + "a"), repeated("(!", 200) + "a" + repeated(")", 200));
+}
+
 TEST(Parser, StatementsShareALine) {
   EXPECT_EQ(tree(file("let d = q - kv; mask = d >= 0 # both\n;;\nscore = score")),
             "let d = (q - kv)\nmask = (d >= 0)\nscore = score\n");

@@ -92,6 +92,7 @@ class ExplainRun {
     explanation_.blocks = subject_.blocks->counts();
     explanation_.note = alignment_note(*subject_.blocks);
     for (const PatternPart& part : explanation_.anatomy.parts) explanation_.has_mask |= part.decides_mask;
+    explanation_.has_mask |= explanation_.blocks.partial + explanation_.blocks.empty > 0;  // flags are no part of the text
     return {};
   }
 
