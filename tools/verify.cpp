@@ -122,9 +122,9 @@ class Comparison {
     const std::int64_t at = b * view.strides[0] + h * view.strides[1] + row * view.strides[2];
     for (std::int64_t d = 0; d < s.v_head_dim; ++d) {
       const double expected = number_at(expected_.out, at + d);
+      const double magnitude = std::isfinite(expected) ? std::abs(expected) : 0;
       note(distance(number_at(request_.out, at + d), expected),
-           tolerance_.base * (1 + std::abs(expected)) + score * largest_v_ + tolerance_.weight * largest_v_ +
-               tolerance_.out * std::abs(expected),
+           tolerance_.base * (1 + magnitude) + score * largest_v_ + tolerance_.weight * largest_v_ + tolerance_.out * magnitude,
            result.max_abs_error, result.correct);
     }
   }

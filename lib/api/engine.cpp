@@ -126,7 +126,7 @@ const EngineOptions& Engine::options() const& noexcept {
 }
 
 Diagnostics check(const AttentionSpec& spec) {
-  const Result<SharedPattern> pattern = api::guarded("check", [&] {
+  const Result<SharedPattern> pattern = api::guarded_on_large_stack("check", [&] {
     EngineOptions options;
     options.backend = Backend::kReference;
     return api::prepare_pattern(spec, options, api::Purpose::kShow);

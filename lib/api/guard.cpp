@@ -3,6 +3,7 @@
 
 #include <exception>
 #include <new>
+#include <stdexcept>
 #include <system_error>
 
 #include "api/report.h"
@@ -15,6 +16,8 @@ Diagnostics describe(std::string_view call) {
   try {
     throw;
   } catch (const std::bad_alloc&) {
+    return single_finding(call, Finding::kOutOfMemory);
+  } catch (const std::length_error&) {  // more elements than any memory holds
     return single_finding(call, Finding::kOutOfMemory);
   } catch (const std::system_error& error) {
     if (error.code() == std::errc::not_enough_memory) return single_finding(call, Finding::kOutOfMemory);

@@ -106,6 +106,10 @@ std::string DiskCache::problem() const {
   if (directory_.empty()) return "no directory is named";
   struct stat status{};
   if (::lstat(directory_.c_str(), &status) != 0) return errno == ENOENT ? "" : described(errno);
+  if (S_ISLNK(status.st_mode)) {  // by whose hand it leads there matters as much as whose the directory is
+    if (status.st_uid != ::geteuid()) return fmt::format("it is a link of user {}, not of {}", status.st_uid, ::geteuid());
+    if (::stat(directory_.c_str(), &status) != 0) return described(errno);
+  }
   if (!S_ISDIR(status.st_mode)) return "it is not a directory";
   if (status.st_uid != ::geteuid()) return fmt::format("it belongs to user {}, not to {}", status.st_uid, ::geteuid());
   if ((status.st_mode & 0022) != 0)

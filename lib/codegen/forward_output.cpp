@@ -51,7 +51,7 @@ Float ForwardEmitter::emit_sink() {
 
 // For lanes rows at once: sum = reduce(sum_lanes[r]); top = max(row_max[r], sink), 0 if both are -inf;
 // shrink = e^(max - top); total = sum * shrink + e^(sink - top);
-// rescale[r] = sum == 0 ? 0 : shrink / total; base[r] = total == 0 ? -inf : top + ln(total);
+// rescale[r] = sum == 0 ? 0 : shrink / total; base[r] = sum == 0 ? sink : top + ln(total);
 // least[r] = log2 of the weight that vanishes relative to top, but relative to max
 // Without sinks top is max and shrink 1, to the bit.
 void ForwardEmitter::emit_row_totals(Index first_row, Float sink) {
@@ -72,7 +72,7 @@ void ForwardEmitter::emit_row_totals(Index first_row, Float sink) {
   const Float total = e_.add(e_.mul(sum, shrink), emit_exp(e_, e_.sub(sink, top)));
   const auto is_zero = [&](Float x) { return e_.compare(FloatOrder::kEq, x, zero); };
   e_.store(e_.select(is_zero(sum), zero, e_.div(shrink, total)).value, at(scratch_.rescale), bytes);
-  e_.store(e_.select(is_zero(total), lowest, e_.add(top, emit_log(e_, total))).value, at(scratch_.base), bytes);
+  e_.store(e_.select(is_zero(sum), sink, e_.add(top, emit_log(e_, total))).value, at(scratch_.base), bytes);
   const Float below = e_.mul(e_.sub(top, max), e_.real(std::numbers::log2e));
   e_.store(e_.add(below, e_.real(kVanishes)).value, at(scratch_.least), bytes);
 }

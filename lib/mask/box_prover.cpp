@@ -29,6 +29,13 @@ void BoxProver::start_plane(const ir::Box& plane) {
   for (std::uint32_t i : analysis_.mask_nodes()) {
     if (varies_[i].q || varies_[i].kv || !is_decided(ir::Id{i})) plane_nodes_.push_back(i);
   }
+  // A read of one element outside its buffer has a range that says nothing, and is met by whoever evaluates the elements.
+  const auto first = static_cast<std::ptrdiff_t>(plane_nodes_.size());
+  for (ir::Id id : checked_reads_) {
+    if (may_leave_buffer(id) && !std::ranges::binary_search(plane_nodes_.begin(), plane_nodes_.begin() + first, id.index))
+      plane_nodes_.push_back(id.index);
+  }
+  std::ranges::inplace_merge(plane_nodes_, plane_nodes_.begin() + first);
 }
 
 std::optional<BlockKind> BoxProver::prove(const ir::Box& box, Nodes nodes) {

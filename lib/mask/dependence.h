@@ -15,6 +15,7 @@ struct Dependence {
   bool on(ir::Op axis) const { return axis == ir::Op::kQIdx ? q : kv; }
   bool on_one() const { return q != kv; }
   bool on_both() const { return q && kv; }
+  bool on_none() const { return !q && !kv; }
 };
 
 std::vector<Dependence> dependences(const ir::Program& program);

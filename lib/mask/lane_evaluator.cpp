@@ -56,7 +56,10 @@ bool LaneEvaluator::evaluate(const Line& line, std::span<const std::uint32_t> no
     else
       values_[node].i.resize(kMaxCount);
     state.filled = false;
-    if (!compute(node, along ? line.count : std::min(line.count, 1))) return window_ = ++call_, false;
+    if (!compute(node, along ? line.count : std::min(line.count, 1)) || is_unknown_) {
+      is_unknown_ = false;
+      return window_ = ++call_, false;
+    }
     state.call = call_;
     if (is_kept) state.window = window_;
     if (!along && line.count > 0) fill(node, is_long(node) ? values_[node].l[0] : values_[node].i[0]);
@@ -77,6 +80,7 @@ void LaneEvaluator::fill(std::uint32_t node, std::int64_t value) {
 
 const ir::Lanes* LaneEvaluator::operand(ir::Id id) {
   if (state_[id.index].call != call_) {
+    is_unknown_ = is_unknown_ || !known_[id.index].is_point();
     fill(id.index, static_cast<std::int64_t>(known_[id.index].lo));
     state_[id.index].window = 0;
   }

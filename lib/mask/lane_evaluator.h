@@ -35,7 +35,7 @@ class LaneEvaluator {
   bool serves(std::span<const std::uint32_t> nodes) const;
 
   // Computes `nodes`, ascending. An operand that is not among them is one number over the whole line, and `known` says which.
-  // False: a read was outside its buffer.
+  // False: `known` does not say it, or a read was outside its buffer.
   bool evaluate(const Line& line, std::span<const std::uint32_t> nodes, std::span<const ir::Range> known);
   // Of an int or a bool computed by the last call, one a lane.
   std::span<const std::int32_t> values(std::uint32_t node) const {
@@ -71,6 +71,7 @@ class LaneEvaluator {
   std::vector<ir::Lanes> values_;
   std::vector<State> state_;
   std::span<const ir::Range> known_;
+  bool is_unknown_ = false;  // an operand was used whose value nobody knows
   Line line_;
   std::uint64_t window_ = 1, call_ = 0;
   std::vector<std::uint8_t> active_ = std::vector<std::uint8_t>(kMaxCount, 1);

@@ -37,7 +37,7 @@ void Representatives::find_changing(ir::Op axis, Nodes open) {
   along_.clear();
   changing_.clear();
   for (std::uint32_t node : open) {
-    if (varies_along(node, axis)) {
+    if (varies_along(node, axis) || varies_[node].on_none()) {
       along_.push_back(node);
     } else {
       for (ir::Id operand : program_.operands(ir::Id{node})) is_read_[operand.index] = true;

@@ -41,7 +41,7 @@ class Representatives {
   std::span<const Dependence> varies_;
   LaneEvaluator lanes_;
   std::vector<bool> is_read_;            // of find_changing; all false between calls
-  std::vector<std::uint32_t> along_;     // of what is open, what varies along an axis alone
+  std::vector<std::uint32_t> along_;     // of what is open, what varies along an axis alone, or not at all
   std::vector<std::uint32_t> changing_;  // of those, what is read by what varies otherwise
   std::vector<std::int32_t> positions_;  // where one of those changes, the first position always
   std::vector<std::int32_t> answers_;

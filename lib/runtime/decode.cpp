@@ -126,10 +126,12 @@ void Decode::write_row(std::int32_t b, std::int32_t h, std::int32_t q, Merging& 
   constexpr float kNone = -std::numeric_limits<float>::infinity();
   float max = kNone;
   for (const RowState& state : merging.states) max = std::max(max, state.max);
-  // A sink is a state whose weight is 1 at its logit and whose values are 0.
-  if (launch_.sinks != nullptr && launch_.sinks[h] != kNone)
-    merging.states.push_back({nullptr, DType::kF32, launch_.sinks[h], 1});
-  write(launch_.lse, log_sum(merging.merger.merge(merging.states, dim, target, output_.dtype)));
+  // A sink is a state whose weight is 1 at its logit and whose values are 0; alone, it is the lse whatever it is.
+  const float sink = launch_.sinks != nullptr ? launch_.sinks[h] : kNone;
+  const bool is_alone = std::ranges::all_of(merging.states, [](const RowState& state) { return state.sum == 0; });
+  if (sink != kNone && !is_alone) merging.states.push_back({nullptr, DType::kF32, sink, 1});
+  const RowTotal total = merging.merger.merge(merging.states, dim, target, output_.dtype);
+  write(launch_.lse, is_alone ? sink : log_sum(total));
   write(launch_.max_scores, max);
 }
 

@@ -116,6 +116,41 @@ TEST_P(Int64On, TimesInMilliseconds) {
   });
 }
 
+// Numbers beyond 2^53 that are one number over all pairs of a plane, of which no double is the value.
+TEST_P(Int64On, OneLargeNumberAPlane) {
+  constexpr std::int64_t kHash = 0x7a3b1c2d5e6f0001;
+  Longs ids, bits{-(std::int64_t{1} << 54) - 5, std::int64_t{1} << 60 | 3};
+  for (std::int32_t i = 0; i < 300; ++i) ids.push_back(i < 200 ? kHash + 2 : kHash);
+  const Longs keys{kHash, kHash + 2};
+  Captures captures;
+  captures.add("ids", {300}, ids).add("key", {2}, keys).add("bits", {2}, bits);
+  const auto bit = [&](std::size_t i, std::int32_t n) { return (bits[i] >> n & 1) == 1; };
+  const std::pair<const char*, std::function<bool(const Position&)>> masks[] = {
+      {"ids[kv_idx] == key[h]", [](const Position& p) { return (p.kv_idx < 200) == (p.h == 1); }},
+      {"ids[kv_idx] <= key[h]", [](const Position& p) { return p.h == 1 || p.kv_idx >= 200; }},
+      {"ids[kv_idx] >= key[1] - 1", [](const Position& p) { return p.kv_idx < 200; }},
+      {"ids[kv_idx] - key[h] == 0 && q_idx >= 0", [](const Position& p) { return (p.kv_idx < 200) == (p.h == 1); }},
+      {"(bits[h] >> (kv_idx % 64)) & 1 == 1", [&](const Position& p) { return bit(static_cast<std::size_t>(p.h), p.kv_idx % 64); }},
+      {"((~bits[h] >> (kv_idx // 5 % 64)) & 1) == 0",
+       [&](const Position& p) { return bit(static_cast<std::size_t>(p.h), p.kv_idx / 5 % 64); }},
+      {"(((bits[1] ^ 5) >> (q_idx % 64)) & 1) == 1", [&](const Position& p) { return (((bits[1] ^ 5) >> (p.q_idx % 64)) & 1) == 1; }},
+      {"int((bits[1] >> 57) & 15) == kv_idx % 9", [&](const Position& p) { return (bits[1] >> 57 & 15) == p.kv_idx % 9; }},
+  };
+  for (const auto& [text, allowed] : masks) {
+    SCOPED_TRACE(text);
+    const std::string program = std::string("buffer ids : i64[kv_len]; buffer key : i64[num_heads]; buffer bits : i64[?]\nmask = ") + text;
+    for (const std::int32_t q_len : {1, 64, 300}) {
+      const Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = q_len, .kv_len = 300, .head_dim = 16};
+      expect_mask(program, shape, captures, allowed);
+      std::int64_t pairs = 0;
+      for (std::int32_t h = 0; h < 2; ++h)
+        for (std::int32_t q = 0; q < q_len; ++q)
+          for (std::int32_t kv = 0; kv < 300; ++kv) pairs += allowed({0, h, q, kv}) ? 1 : 0;
+      EXPECT_EQ(count(program, {.heads = 2, .q_len = q_len, .kv_len = 300}, captures), pairs);
+    }
+  }
+}
+
 // Every operation on longs, as (text) == (what C++ computes), which must hold everywhere.
 TEST_P(Int64On, OperationsAsInCpp) {
   struct Operation {

@@ -123,6 +123,19 @@ TEST(ReadsOutOfRange, RowUniform) {
   expect_read_error("buffer t : f32[?]\nscore = score + t[h + 99]", {"`t`", "100", "2:17"});
 }
 
+// An element outside is met however little its index varies: within a plane of the mask, over planes, or not at all.
+TEST(ReadsOutOfRange, OfAnIndexThatVariesWithNeitherPosition) {
+  for (const Shape& shape : {kShape, kDecodeShape}) {
+    expect_read_error("buffer t : f32[?]\nmask = t[100] > 0.0", {"`t`", "index 100", "2:8"}, shape);
+    expect_read_error("buffer t : f32[?]\nmask = t[-1] > 0.0 || kv_idx < 5", {"`t`", "index -1", "2:8"}, shape);
+    expect_read_error("buffer t : f32[?]\nmask = float(kv_idx) >= t[100 + b]", {"`t`", "index 100", "2:25"}, shape);
+    expect_read_error("buffer t : f32[?]\nmask = t[h + 99] > 0.0", {"`t`", "index 100", "2:8"}, shape);
+    expect_read_error("buffer t : f32[?]\nmask = any(n in 0..3 : t[98 + n] > 0.0)", {"`t`", "index 100", "2:24"}, shape);
+    expect_read_error("buffer t : f32[?]\nmask = t[int(t[0]) + 100] <= float(kv_idx)", {"`t`", "index 100", "2:8"}, shape);
+    expect_read_error("buffer t : f32[?]\nscore = score + t[100]", {"`t`", "index 100", "2:17"}, shape);
+  }
+}
+
 TEST(ReadsOutOfRange, OneLaneOnly) {
   expect_read_error("buffer t : f32[?]\nscore = score + t[q_idx == 69 && kv_idx == 129 && h == 1 ? 100 : 0]",
                     {"`t`", "100", "2:17"});

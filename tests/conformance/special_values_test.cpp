@@ -257,6 +257,26 @@ TEST_P(SpecialValuesOn, AQueryOfNanIsNanInItsRowOnly) {
   }
 }
 
+// A row without keys has its sink as lse, whatever that is, and the output 0.
+TEST_P(SpecialValuesOn, ASinkAlone) {
+  for (const DType dtype : kTypes) {
+    for (const Rows& rows : kRows) {
+      for (const float sink : {INFINITY, -INFINITY, 0.5F, std::numeric_limits<float>::max(), std::nanf("")}) {
+        const Shape shape = shape_of(rows);
+        SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", sink " + std::to_string(sink));
+        TypedTensors tensors(shape, {dtype, dtype, dtype});
+        const std::vector<float> sinks(static_cast<std::size_t>(shape.q_heads), sink);
+        const Attention attention = compile_or_throw(engine_for(GetParam()), spec_for(shape, dtype, "kv_idx < 0"));
+        RunArgs args = tensors.args();
+        args.sinks = TensorView(sinks.data(), DType::kF32, {shape.q_heads});
+        attention.run(args).value();
+        for (const float lse : tensors.lse) EXPECT_TRUE(lse == sink || (std::isnan(lse) && std::isnan(sink))) << lse;
+        for (const double out : tensors.out()) EXPECT_TRUE(out == 0);
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, SpecialValuesOn, testing::ValuesIn(arithmetics_here()), name_of_backend);
 
 }  // namespace
