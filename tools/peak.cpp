@@ -5,6 +5,8 @@
 #include <barrier>
 #include <cmath>
 #include <ctime>
+#include <exception>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -57,6 +59,31 @@ std::span<const std::byte> part(std::span<const std::byte> bytes, std::size_t i,
   return bytes.subspan(rows * i / parts * kReadRow, (rows * (i + 1) / parts - rows * i / parts) * kReadRow);
 }
 
+// body(i, count, together) for i in [0, count) on a thread each, the caller's own among them. `most` threads, or as many as the
+// system gives, which is returned. What throws does so before a thread waits for another.
+template <typename Body>
+std::size_t run_side_by_side(std::size_t most, const Body& body) {
+  std::size_t count = 1;
+  std::barrier<> together(static_cast<std::ptrdiff_t>(most));
+  std::latch counted(1);
+  std::vector<std::jthread> workers;
+  workers.reserve(most);
+  try {
+    for (; count < most; ++count) {
+      workers.emplace_back([&, i = count] {
+        counted.wait();
+        body(i, count, together);
+      });
+    }
+  } catch (const std::exception&) {
+    for (std::size_t missing = count; missing < most; ++missing) together.arrive_and_drop();
+  }
+  counted.count_down();
+  body(0, count, together);
+  workers.clear();  // joins
+  return count;
+}
+
 }  // namespace
 
 std::string_view name_of(Peak peak) {
@@ -76,18 +103,15 @@ Peak peak_for(DType dtype, const std::string& target) {
 PeakRate measure_peak(Peak peak, const std::string& target, int threads) {
   const PeakLoop loop = loop_for(peak, target);
   PeakRate result{.processors = std::min<double>(threads, usable_processors())};
-  const auto parts = static_cast<std::size_t>(std::ceil(result.processors));
-  std::vector<Window> windows(parts * kWindows);
-  std::barrier together(static_cast<std::ptrdiff_t>(parts));
-  std::vector<std::jthread> workers;
-  for (std::size_t i = 0; i < parts; ++i)
-    workers.emplace_back([&, i] {
-      for (std::size_t window = 0; window < kWindows; ++window) {
-        together.arrive_and_wait();
-        windows[window * parts + i] = run_window(loop.burst);
-      }
-    });
-  workers.clear();  // joins
+  const auto most = static_cast<std::size_t>(std::ceil(result.processors));
+  std::vector<Window> windows(most * kWindows);
+  const std::size_t parts = run_side_by_side(most, [&](std::size_t i, std::size_t count, std::barrier<>& together) {
+    for (std::size_t window = 0; window < kWindows; ++window) {
+      together.arrive_and_wait();
+      windows[window * count + i] = run_window(loop.burst);
+    }
+  });
+  result.processors = std::min(result.processors, static_cast<double>(parts));
   double best_together = 0, best = 0, processor = 0, wall = 0;
   for (std::size_t window = 0; window < kWindows; ++window) {
     const auto all = std::span(windows).subspan(window * parts, parts);
@@ -108,19 +132,16 @@ PeakRate measure_peak(Peak peak, const std::string& target, int threads) {
 
 double measure_read_gbps(std::span<const std::byte> first, std::span<const std::byte> second, int threads) {
   const ReadLoop read = read_loop();
-  const auto parts = static_cast<std::size_t>(std::ceil(std::min<double>(threads, usable_processors())));
-  std::vector<Clock::time_point> begins(parts), ends(parts);
-  std::barrier together(static_cast<std::ptrdiff_t>(parts));
-  std::vector<std::jthread> workers;
-  for (std::size_t i = 0; i < parts; ++i)
-    workers.emplace_back([&, i] {
-      together.arrive_and_wait();
-      begins[i] = Clock::now();
-      for (const auto& bytes : {part(first, i, parts), part(second, i, parts)}) read(bytes.data(), bytes.size());
-      ends[i] = Clock::now();
-    });
-  workers.clear();  // joins
-  const double seconds = std::chrono::duration<double>(std::ranges::max(ends) - std::ranges::min(begins)).count();
+  const auto most = static_cast<std::size_t>(std::ceil(std::min<double>(threads, usable_processors())));
+  std::vector<Clock::time_point> begins(most), ends(most);
+  const std::size_t parts = run_side_by_side(most, [&](std::size_t i, std::size_t count, std::barrier<>& together) {
+    together.arrive_and_wait();
+    begins[i] = Clock::now();
+    for (const auto& bytes : {part(first, i, count), part(second, i, count)}) read(bytes.data(), bytes.size());
+    ends[i] = Clock::now();
+  });
+  const auto begin = std::ranges::min(std::span(begins).first(parts)), end = std::ranges::max(std::span(ends).first(parts));
+  const double seconds = std::chrono::duration<double>(end - begin).count();
   return seconds > 0 ? static_cast<double>(first.size() + second.size()) * 1e-9 / seconds : 0;
 }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -76,32 +78,82 @@ Interval score_of(const AttentionSpec& spec, const Problem& problem) {
   return {-largest, largest};
 }
 
+// What a value may be off by, in units of rounding: of its own size, and beside it; and how many times the relative error of q k
+// shows in it: twice in score * score, ten times in exp(score) where the score is 10.
+struct Error {
+  double of_size = 0, absolute = 0, of_score = 0;
+};
+
+struct Operand {
+  Error error;
+  Interval range;
+
+  double largest(double unbounded) const {
+    return range.is_bounded() ? std::max(std::abs(range.lo), std::abs(range.hi)) : unbounded;
+  }
+  double relative() const { return error.of_size + kOfScore * error.of_score; }
+
+  static constexpr double kOfScore = 4;  // roundings of q k
+};
+
+constexpr double kMostExponent = 128;  // of a result that is finite
+
+// Of operations whose result moves with their operands as those do: sums, choices, and functions that are no steeper than their
+// argument.
+Error largest_of(std::span<const Operand> operands, bool is_sum) {
+  Error error;
+  for (const Operand& x : operands) {
+    error.of_size = std::max(error.of_size, x.error.of_size);
+    error.of_score = std::max(error.of_score, x.error.of_score);
+    error.absolute = is_sum ? error.absolute + x.error.absolute : std::max(error.absolute, x.error.absolute);
+  }
+  return error;
+}
+
+Error product_of(const Operand& a, const Operand& b, bool is_quotient) {
+  const double by = is_quotient ? (b.range.least() > 0 ? 1 / b.range.least() : 1) : b.largest(1);
+  return {.of_size = a.error.of_size + b.error.of_size,
+          .absolute = a.error.absolute * by + (is_quotient ? 0 : b.error.absolute * a.largest(1)),
+          .of_score = a.error.of_score + b.error.of_score};
+}
+
+// What the operands' errors make of the result, without its own rounding.
+Error carried(std::string_view op, std::span<const Operand> x) {
+  if (x.empty()) return {.of_size = 0, .absolute = 0, .of_score = op == "score" ? 1.0 : 0.0};
+  if (op == "mul" || op == "div") return product_of(x[0], x[1], op == "div");
+  if (op == "exp" || op == "exp2") {
+    const double times = std::min(x[0].largest(kMostExponent), kMostExponent);
+    return {x[0].error.of_size * times + x[0].error.absolute, 0, x[0].error.of_score * times};
+  }
+  if (op == "pow") {
+    const double times = std::min(x[1].largest(kMostExponent), kMostExponent);
+    return {x[0].error.of_size * times + kMostExponent * (x[1].error.of_size + x[1].error.absolute), 0,
+            x[0].error.of_score * times + kMostExponent * x[1].error.of_score};
+  }
+  if (op == "log" || op == "log2" || op == "log1p") return {0, x[0].relative(), 0};
+  if (op == "sin" || op == "cos" || op == "mod") return {0, x[0].relative() * x[0].largest(1) + x[0].error.absolute, 0};
+  return largest_of(x, op == "add" || op == "sub");
+}
+
 ScoreRounding rounding_of(const Json& program, const Interval& score) {
-  const Json& nodes = program["nodes"];
   if (!program["score"].is_number()) return {};
-  std::vector<bool> wanted(nodes.size(), false);
-  wanted[program["score"].get<std::size_t>()] = true;
-  for (std::size_t i = nodes.size(); i-- > 0;) {
-    if (!wanted[i]) continue;
-    for (const Json& operand : nodes[i]["operands"]) wanted[operand.get<std::size_t>()] = true;
-  }
-  ScoreRounding rounding;
-  std::vector<Interval> ranges;
-  for (std::size_t i = 0; i < nodes.size(); ++i) {
-    const Json& node = nodes[i];
+  std::vector<Operand> values;
+  std::vector<Operand> operands;
+  for (const Json& node : program["nodes"]) {
     const std::string op = node["op"];
-    Interval range = op == "score" ? score : range_of(node);
-    if (const Json& operands = node["operands"]; !range.is_bounded() && operands.size() == 2)
-      range = combined(op, ranges[operands[0].get<std::size_t>()], ranges[operands[1].get<std::size_t>()]);
-    ranges.push_back(range);
-    if (!wanted[i] || node["type"] != "float") continue;
-    const double roundings = roundings_of(op);
-    if (range.is_bounded() && range.least() > 0)  // not an infinity, which no rounding moves
-      rounding.absolute += roundings * range.least();
-    else
-      rounding.of_size += roundings;
+    operands.clear();
+    for (const Json& operand : node["operands"]) operands.push_back(values[operand.get<std::size_t>()]);
+    Operand value{{}, op == "score" ? score : range_of(node)};
+    if (!value.range.is_bounded() && operands.size() == 2) value.range = combined(op, operands[0].range, operands[1].range);
+    if (node["type"] == "float") {
+      value.error = carried(op, operands);
+      const bool is_far = value.range.is_bounded() && value.range.least() > 0;  // not an infinity, which no rounding moves
+      (is_far ? value.error.absolute : value.error.of_size) += roundings_of(op) * (is_far ? value.range.least() : 1);
+    }
+    values.push_back(value);
   }
-  return rounding;
+  const Error& error = values[program["score"].get<std::size_t>()].error;
+  return {error.of_size + Operand::kOfScore * std::max(error.of_score - 1, 0.0), error.absolute};
 }
 
 }  // namespace

@@ -71,7 +71,7 @@ struct AttentionSpec {
   std::optional<DType> out_dtype{};  // default: dtype. bf16 and f16 queries may have an f32 output
   std::int32_t head_dim = 64;        // 1..512
   std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
-  std::optional<double> scale{};     // default 1 / sqrt(head_dim); any number, 0 and negatives included
+  std::optional<double> scale{};     // default 1 / sqrt(head_dim); any finite number, 0 and negatives included
 
   // Beside key_lengths, causal, window and alibi have min(key_lengths[b], kv_len) in the place of kv_len.
   bool causal = false;              // kv_idx <= q_idx + kv_len - q_len

@@ -25,7 +25,8 @@ struct KernelFile {
 FLEXJIT_API std::string kernel_files_problem(const std::string& directory);
 // Most recently used first.
 FLEXJIT_API std::vector<KernelFile> list_kernel_files(const std::string& directory);
-// How many files were removed: those that are damaged, or the least recently used until at most `bytes` remain.
+// How many files were removed: those that are damaged, or the least recently used until at most `bytes` remain; a negative
+// number is no limit and removes none.
 FLEXJIT_API std::int64_t remove_damaged_kernel_files(const std::string& directory);
 FLEXJIT_API std::int64_t prune_kernel_files(const std::string& directory, std::int64_t bytes);
 

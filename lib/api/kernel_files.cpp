@@ -27,7 +27,7 @@ std::int64_t remove_damaged_kernel_files(const std::string& directory) { return 
 
 std::int64_t prune_kernel_files(const std::string& directory, std::int64_t bytes) {
   cache::DiskCache files = open(directory);
-  return files.problem().empty() ? files.shrink_to(bytes) : 0;
+  return bytes >= 0 && files.problem().empty() ? files.shrink_to(bytes) : 0;
 }
 
 }  // namespace flexjit

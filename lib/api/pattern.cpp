@@ -74,6 +74,7 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   check_types(types_of(spec), report);
   check_head_dim("head_dim", spec.head_dim, report);
   if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
+  if (spec.scale && !std::isfinite(*spec.scale)) report.add(Finding::kBadOption, "scale", *spec.scale, "give a finite number");
   check_threads("EngineOptions::threads", options.threads, report);
   if (!cache::parse_perf(options.perf)) {
     report.add(Finding::kBadOption, "EngineOptions::perf", fmt::format("\"{}\"", options.perf),

@@ -1,4 +1,6 @@
 // Attention::run_reference and the reference backend: the lowered text, interpreted row by row, inside naive fp64 attention.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "api/call.h"
@@ -64,6 +66,10 @@ Result<RunStats> Attention::run_reference(const RunArgs& args, const ReferenceRo
   return api::guarded("run", *this, [&]() -> Result<RunStats> {
     Result<api::Call> call = api::check_call(*impl_->pattern, args);
     if (!call) return call.diagnostics();
+    if (rows.q_begin < 0 || rows.q_count < -1)
+      return api::single_finding("run", api::Finding::kBadOption, "ReferenceRows",
+                                 fmt::format("{} rows from {} on", rows.q_count, rows.q_begin),
+                                 "rows count from 0; q_count -1 means all that follow");
     if (call->has_no_rows()) return RunStats{};
     return api::attend_by_reference(*impl_->pattern, args, *call, rows);
   });

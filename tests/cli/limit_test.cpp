@@ -141,6 +141,27 @@ TEST(ScoreRounding, LongSumsAreNoFaultsAndFaultsAreFound) {
   EXPECT_FALSE(cancelled.correct_when_changed);
 }
 
+// A steep score shows the roundings of q k many times over.
+TEST(ScoreRounding, SteepScoresAreNoFaults) {
+  for (const char* text : {"exp(score)", "exp(score * 3.0)", "exp2(score * 2.0)", "score * score * score * score",
+                           "score * score * score * 100.0", "pow(abs(score), 6.0)", "pow(abs(score), 4.0)", "sin(score * 50.0)",
+                           "log(abs(score) + 0.01) * 20.0"}) {
+    const Verified steep = verified(std::string("score = ") + text + "\n", 2.0);
+    EXPECT_TRUE(steep.correct) << text;
+    EXPECT_FALSE(steep.correct_when_changed) << text;
+  }
+}
+
+// NaN and infinities are results like others where the reference has them too, and faults where it has not.
+TEST(ScoreRounding, WhatIsNotFiniteIsComparedToo) {
+  for (const char* text : {"score = kv_idx == 3 ? inf : score\n", "score = log(score)\n", "score = score / 0.0\n",
+                           "score = q_idx == 5 ? 0.0 / 0.0 : score\n"}) {
+    const Verified result = verified(text, 1.0);
+    EXPECT_TRUE(result.correct) << text;
+  }
+  EXPECT_FALSE(verified("score = q_idx == 5 ? 0.0 / 0.0 : score\n", 1.0).correct_when_changed);
+}
+
 TEST(ScoreRounding, CountsWhatRounds) {
   RunOptions options;
   options.sizes = {.batch = 1, .heads = 1, .kv_heads = {}, .q_len = 8, .kv_len = 8, .head_dim = 4, .v_head_dim = {}};
