@@ -78,8 +78,8 @@ Interval score_of(const AttentionSpec& spec, const Problem& problem) {
   return {-largest, largest};
 }
 
-// What a value may be off by, in units of rounding: of its own size, and beside it; and how many times the relative error of q k
-// shows in it: twice in score * score, ten times in exp(score) where the score is 10.
+// What a value may be off by, in units of rounding: of its own size, and beside it; and how many times the relative error of q
+// k shows in it: twice in score * score, ten times in exp(score) where the score is 10.
 struct Error {
   double of_size = 0, absolute = 0, of_score = 0;
 };
@@ -93,7 +93,7 @@ struct Operand {
   }
   double relative() const { return error.of_size + kOfScore * error.of_score; }
 
-  static constexpr double kOfScore = 4;  // roundings of q k
+  static constexpr double kOfScore = 16;  // roundings of q k, which are those of its products, larger than their sum
 };
 
 constexpr double kMostExponent = 128;  // of a result that is finite

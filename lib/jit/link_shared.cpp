@@ -7,6 +7,8 @@
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/raw_ostream.h>
 
+#include <array>
+#include <csignal>
 #include <mutex>
 #include <string_view>
 
@@ -59,11 +61,38 @@ Status write_file(const std::string& path, llvm::ArrayRef<char> bytes) {
   return Unit{};
 }
 
+// The first output file of a process makes LLVM take its signals, to remove the file, and gives the thread a signal stack. Both
+// are given back: a program's handlers are its own, and the thread ends before the stack would.
+class KeptSignals {
+ public:
+  KeptSignals() {
+    ::sigaltstack(nullptr, &stack_);
+    for (int signal = 1; signal < kSignals; ++signal) ::sigaction(signal, nullptr, &actions_[static_cast<std::size_t>(signal)]);
+  }
+  ~KeptSignals() {
+    for (int signal = 1; signal < kSignals; ++signal) {
+      const struct sigaction& before = actions_[static_cast<std::size_t>(signal)];
+      struct sigaction now{};
+      if (::sigaction(signal, nullptr, &now) == 0 && now.sa_sigaction != before.sa_sigaction)
+        ::sigaction(signal, &before, nullptr);
+    }
+    ::sigaltstack(&stack_, nullptr);
+  }
+  KeptSignals(const KeptSignals&) = delete;
+  KeptSignals& operator=(const KeptSignals&) = delete;
+
+ private:
+  static constexpr int kSignals = 32;  // the real-time ones are nobody's here
+  stack_t stack_{};
+  std::array<struct sigaction, kSignals> actions_{};
+};
+
 // The linker keeps its state in globals. It gets no threads: they would stay for the next call, and not be there in the child
 // of a fork.
 Status link(std::vector<std::string> options) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
+  const KeptSignals kept;
   std::vector<const char*> arguments = {"ld.lld",           "-shared",        "-z",         "now", "-z", "relro",
                                         "--hash-style=gnu", "--no-undefined", "--threads=1"};
   for (const std::string& option : options) arguments.push_back(option.c_str());

@@ -104,6 +104,20 @@ TEST(SmallStack, TextsThatAreTooDeepAreRefused) {
   });
 }
 
+TEST(SmallStack, ChecksTexts) {
+  on_small_stack([] {
+    for (const std::string& mask :
+         {deep_mask(), long_mask(), repeated("where(true, ", 190) + "kv_idx" + repeated(", 0)", 190) + " < 9",
+          "kv_idx == 0" + repeated(" || kv_idx == 7", 400)}) {
+      const Diagnostics found = check(spec_of(mask));
+      EXPECT_TRUE(found.empty()) << render(found);
+    }
+    for (const std::string& text : {repeated("(", 900) + "kv_idx" + repeated(")", 900), repeated("!", 60000) + "true"}) {
+      EXPECT_FALSE(check(spec_of(text)).empty());
+    }
+  });
+}
+
 TEST(SmallStack, TextsMadeOfTexts) {
   on_small_stack([] {
     const std::vector<std::string> masks = {repeated("(", 150) + "q_idx > 0" + repeated(")", 150), "kv_idx >= 0"};

@@ -109,6 +109,27 @@ TEST_F(DiskCacheTest, RefusesForeignDirectories) {
   DiskCache("/proc/nowhere/flexjit", kRoomy).store(image_of("a"));  // cannot be made: nothing happens
 }
 
+TEST_F(DiskCacheTest, FollowsALinkOfItsOwner) {
+  const std::string target = directory_ + "-target";
+  fs::create_directory(target);
+  ::chmod(target.c_str(), 0700);
+  fs::create_directory_symlink(target, directory_);
+  DiskCache cache(directory_, kRoomy);
+  EXPECT_EQ(cache.problem(), "");
+  cache.store(image_of("a"));
+  EXPECT_TRUE(cache.load("a").has_value());
+  EXPECT_FALSE(fs::is_empty(target));
+  if (::geteuid() == 0) {
+    ASSERT_EQ(::lchown(directory_.c_str(), 12345, 12345), 0);
+    EXPECT_NE(cache.problem().find("a link of user 12345"), std::string::npos);
+  }
+  fs::remove(directory_);
+  fs::remove_all(target);
+  fs::create_directory_symlink(target, directory_);
+  EXPECT_NE(cache.problem(), "") << "it leads nowhere";
+  fs::remove(directory_);
+}
+
 TEST_F(DiskCacheTest, ForgetsWhatWasNotUsedForLongest) {
   DiskCache cache(directory_, kRoomy);
   for (int i = 0; i < 10; ++i) {

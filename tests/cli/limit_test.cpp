@@ -143,9 +143,9 @@ TEST(ScoreRounding, LongSumsAreNoFaultsAndFaultsAreFound) {
 
 // A steep score shows the roundings of q k many times over.
 TEST(ScoreRounding, SteepScoresAreNoFaults) {
-  for (const char* text : {"exp(score)", "exp(score * 3.0)", "exp2(score * 2.0)", "score * score * score * score",
-                           "score * score * score * 100.0", "pow(abs(score), 6.0)", "pow(abs(score), 4.0)", "sin(score * 50.0)",
-                           "log(abs(score) + 0.01) * 20.0"}) {
+  for (const char* text :
+       {"exp(score)", "exp(score * 3.0)", "exp2(score * 2.0)", "score * score * score * score", "score * score * score * 100.0",
+        "pow(abs(score), 6.0)", "pow(abs(score), 4.0)", "sin(score * 50.0)", "log(abs(score) + 0.01) * 20.0"}) {
     const Verified steep = verified(std::string("score = ") + text + "\n", 2.0);
     EXPECT_TRUE(steep.correct) << text;
     EXPECT_FALSE(steep.correct_when_changed) << text;

@@ -130,15 +130,18 @@ TEST_P(Int64On, OneLargeNumberAPlane) {
       {"ids[kv_idx] <= key[h]", [](const Position& p) { return p.h == 1 || p.kv_idx >= 200; }},
       {"ids[kv_idx] >= key[1] - 1", [](const Position& p) { return p.kv_idx < 200; }},
       {"ids[kv_idx] - key[h] == 0 && q_idx >= 0", [](const Position& p) { return (p.kv_idx < 200) == (p.h == 1); }},
-      {"(bits[h] >> (kv_idx % 64)) & 1 == 1", [&](const Position& p) { return bit(static_cast<std::size_t>(p.h), p.kv_idx % 64); }},
+      {"(bits[h] >> (kv_idx % 64)) & 1 == 1",
+       [&](const Position& p) { return bit(static_cast<std::size_t>(p.h), p.kv_idx % 64); }},
       {"((~bits[h] >> (kv_idx // 5 % 64)) & 1) == 0",
        [&](const Position& p) { return bit(static_cast<std::size_t>(p.h), p.kv_idx / 5 % 64); }},
-      {"(((bits[1] ^ 5) >> (q_idx % 64)) & 1) == 1", [&](const Position& p) { return (((bits[1] ^ 5) >> (p.q_idx % 64)) & 1) == 1; }},
+      {"(((bits[1] ^ 5) >> (q_idx % 64)) & 1) == 1",
+       [&](const Position& p) { return (((bits[1] ^ 5) >> (p.q_idx % 64)) & 1) == 1; }},
       {"int((bits[1] >> 57) & 15) == kv_idx % 9", [&](const Position& p) { return (bits[1] >> 57 & 15) == p.kv_idx % 9; }},
   };
   for (const auto& [text, allowed] : masks) {
     SCOPED_TRACE(text);
-    const std::string program = std::string("buffer ids : i64[kv_len]; buffer key : i64[num_heads]; buffer bits : i64[?]\nmask = ") + text;
+    const std::string program =
+        std::string("buffer ids : i64[kv_len]; buffer key : i64[num_heads]; buffer bits : i64[?]\nmask = ") + text;
     for (const std::int32_t q_len : {1, 64, 300}) {
       const Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = q_len, .kv_len = 300, .head_dim = 16};
       expect_mask(program, shape, captures, allowed);
