@@ -1,17 +1,15 @@
 // The views: each a function from the subject to a text and a JSON object, in a file of its own.
 #pragma once
 
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
 #include "flexjit/inspect.h"
 #include "flexjit/result.h"
+#include "inspect/json.h"
 #include "inspect/subject.h"
 
 namespace flexjit::inspector {
-
-using Json = nlohmann::ordered_json;
 
 struct ViewResult {
   std::string text{};

@@ -35,7 +35,7 @@ void BoxProver::start_plane(const ir::Box& plane) {
     if (may_leave_buffer(id) && !std::ranges::binary_search(plane_nodes_.begin(), plane_nodes_.begin() + first, id.index))
       plane_nodes_.push_back(id.index);
   }
-  std::ranges::inplace_merge(plane_nodes_, plane_nodes_.begin() + first);
+  std::ranges::sort(plane_nodes_);
 }
 
 std::optional<BlockKind> BoxProver::prove(const ir::Box& box, Nodes nodes) {
