@@ -141,7 +141,8 @@ void DecodeEmitter::emit_row_weights(Index row, llvm::ArrayRef<Float> scores) {
   Float sum = e_.load_vector(sum_at, 4 * e_.lanes());
   std::int64_t offset = 0;
   for (Float score : scores) {
-    const Float weight = weight_of(exponent_of(score, base));
+    const bool softmax = key_.weights == plan::Weights::kSoftmax;
+    const Float weight = softmax ? emit_exp_fast(e_, e_.sub(score, base)) : weight_of(exponent_of(score, base));
     emit_weights_of_row(row, offset, weight);
     sum = e_.add(sum, weight);
     offset += e_.lanes();

@@ -130,6 +130,7 @@ class ForwardEmitter {
   void emit_weights_of_row(Index row, Index begin, Index end);
   Float exponent_of(Float score, Float base);
   Float weight_of(Float exponent);
+  Float weight_of_score(Float score, Float base);
   Float shift_of(Float max);
 
   void emit_value_product(const KeyTile& tile);  // value_tile.cpp

@@ -3,6 +3,8 @@
 // low bits of the sum, so a shift makes it an exponent field and no conversion is needed.
 #include <llvm/IR/IntrinsicsX86.h>
 
+#include <numbers>
+
 #include "codegen/math_f64.h"
 #include "codegen/vector_math.h"
 
@@ -85,6 +87,16 @@ Float emit_exp2_fast(Emitter& e, Float x) {
 Float emit_exp2_coarse(Emitter& e, Float x) {
   if (is_f64(x)) return f64::emit_exp2(e, x);
   return exp2_normal(e, x, kExp2Degree3);
+}
+
+// The product x log2(e) is rounded to an integer and subtracted from in the same instructions that make it.
+Float emit_exp_fast(Emitter& e, Float x) {
+  if (is_f64(x) || has_scalef(e, x)) return emit_exp2_fast(e, e.mul(x, e.real(std::numbers::log2e)));
+  const Float bounded = emit_at_least(e, x, -127.0F / kLog2E);
+  const Float sum = e.fma(bounded, e.constant(kLog2E), e.constant(kRoundBiased));
+  const Float n = e.sub(sum, e.constant(kRoundBiased));
+  const Float f = e.fma(bounded, e.constant(kLog2E), e.neg(n));
+  return e.mul(emit_polynomial(e, f, kExp2Degree5), exponent_field(e, e.bits_as_int(sum)));
 }
 
 Float emit_exp2(Emitter& e, Float x) {

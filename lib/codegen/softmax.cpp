@@ -57,6 +57,12 @@ Float ForwardEmitter::exponent_of(Float score, Float base) {
   return is_softmax() ? e_.mul(e_.add(score, base), units_.exponent) : e_.mul(score, e_.neg(units_.exponent));
 }
 
+// weight_of(exponent_of(score, base)), in fewer instructions where the exponent is log2(e).
+Float ForwardEmitter::weight_of_score(Float score, Float base) {
+  const bool in_natural_units = is_softmax() && e_.arithmetic() != plan::Arithmetic::kBF16;
+  return in_natural_units ? emit_exp_fast(e_, e_.add(score, base)) : weight_of(exponent_of(score, base));
+}
+
 // Softmax: 2^x. Sigmoid: 1 / (1 + 2^x).
 Float ForwardEmitter::weight_of(Float x) {
   if (is_softmax()) return e_.arithmetic() == plan::Arithmetic::kBF16 ? emit_exp2_coarse(e_, x) : emit_exp2_fast(e_, x);
@@ -76,7 +82,7 @@ void ForwardEmitter::emit_weights_of_row(Index row, Index begin, Index end) {
     const Ptr first = e_.at_real(scores, column);
     for (std::size_t j = 0; j < sums.size(); ++j) {
       const Index offset = e_.index(static_cast<std::int64_t>(j) * e_.lanes());
-      p.push_back(weight_of(exponent_of(e_.load_reals(e_.at_real(first, offset), vector_bytes()), base)));
+      p.push_back(weight_of_score(e_.load_reals(e_.at_real(first, offset), vector_bytes()), base));
       next.push_back(e_.add(Float{sums[j]}, p.back()).value);
     }
     store_as_cells(e_, p, e_.at_byte_offset(scores, e_.mul(column, e_.index(e_.real_bytes() / layout_.v_group))));

@@ -11,7 +11,8 @@
 namespace flexjit::inspector {
 namespace {
 
-// Address space that becomes memory where it is used. Blocks are few and short-lived: all are given back before any is used again.
+// Address space that becomes memory where it is used. Blocks are few and short-lived: all are given back before any is used
+// again.
 class SetAside {
  public:
   void* take(std::size_t bytes) {

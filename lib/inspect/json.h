@@ -1,5 +1,5 @@
-// The JSON of the views. Destroying a value of nlohmann's library allocates, in a destructor that may not throw: where memory has
-// run out, and a view is unwound because of that, the process would end. What destroying asks for comes from a part of this
+// The JSON of the views. Destroying a value of nlohmann's library allocates, in a destructor that may not throw: where memory
+// has run out, and a view is unwound because of that, the process would end. What destroying asks for comes from a part of this
 // library then. (The library flattens nested values into a std::vector of them, so that std::allocator is what has to know.)
 #pragma once
 
