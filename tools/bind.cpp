@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <string_view>
 #include <utility>
 
 #include "failure.h"
+#include "flexjit/anatomy.h"
 #include "generate.h"
 #include "npy.h"
 
@@ -123,7 +125,8 @@ class BufferBinder {
     const bool files = inputs == Inputs::kFromFiles || !options_.buffers.empty();
     for (std::size_t i = 0; i < declared_.size(); ++i) {
       if (names_.bindings.buffers.contains(declared_[i].name)) continue;
-      if (files && options_.unbound == Unbound::kGeneratedWithoutFiles)
+      const bool unread = std::ranges::find(options_.unread, declared_[i].name) != options_.unread.end();
+      if (files && !unread && options_.unbound == Unbound::kGeneratedWithoutFiles)
         refuse(declared_[i]);
       else
         generate(declared_[i], i);
@@ -197,6 +200,21 @@ std::vector<std::string> BoundNames::samples() const {
   std::vector<std::string> names;
   for (const std::string& text : generated) names.push_back(text.substr(0, text.find(':')));
   return names;
+}
+
+std::vector<std::string> unread_by_mask(AttentionSpec spec, const Attention& attention, const Sizes& sizes) {
+  if (spec.program.empty()) spec.program = "score = score\n";  // flags alone
+  const Result<PatternAnatomy> anatomy = dissect(spec, {}, mask_options_of(sizes));
+  if (!anatomy) return {};
+  std::vector<std::string> unread;
+  for (const BufferDeclaration& buffer : attention.buffers()) {
+    const auto of_it = [&](const CapturedRead& read) { return read.buffer == buffer.name; };
+    const auto decides = [&](const CapturedRead& read) { return of_it(read) && read.in_mask; };
+    // What no read names may be read in another way, as lengths are.
+    if (std::ranges::any_of(anatomy->reads, of_it) && std::ranges::none_of(anatomy->reads, decides))
+      unread.push_back(buffer.name);
+  }
+  return unread;
 }
 
 Result<BoundNames> bind_names(const Attention& attention, const NameOptions& options, const Sizes& sizes, Inputs inputs) {

@@ -26,6 +26,10 @@ struct BoundNames {
   std::vector<std::string> samples() const;
 };
 
+// The buffers whose values a block mask does not depend on, for NameOptions::unread. Where the machine has no vectors to plan
+// for, none: then all are asked for.
+std::vector<std::string> unread_by_mask(AttentionSpec spec, const Attention& attention, const Sizes& sizes);
+
 // Every error at once: `unknown-name` for a --param or --buffer that the pattern does not declare, `param-value`,
 // `buffer-extent`, `buffer-value`, `buffer-dtype`, and those of read_npy; then `missing-binding` for each buffer that no file
 // gives where `inputs` or another buffer comes from one (see Unbound).

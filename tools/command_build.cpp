@@ -1,12 +1,14 @@
-// `flexjit build`: *.flex files -> a library with C functions, and its header. Both files appear whole or not at all.
+// `flexjit build`: patterns -> a library with C functions, and its header. Both files appear whole or not at all.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "file_uses.h"
 #include "flexjit/build.h"
 #include "options.h"
 #include "output_file.h"
@@ -29,17 +31,49 @@ Result<LibraryKind> kind_of(const std::string& file) {
                              file));
 }
 
-Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& options) {
+// FILEs, then presets, then the statements as one; flags alone are one without a text.
+std::vector<PatternOptions> sources_of(const BuildCommandOptions& options) {
   std::vector<PatternOptions> sources;
   for (const std::string& file : options.files) sources.push_back({.file = file, .flags = options.flags});
   for (const std::string& preset : options.presets) sources.push_back({.preset = preset, .flags = options.flags});
-  if (sources.empty()) return failure("usage", "build", "give the patterns as FILEs, or by the names of --preset");
-  if (!options.names.empty() && options.names.size() != sources.size()) {
-    return failure("usage", "build",
-                   fmt::format("{} patterns but {} --name; give none, or one for each FILE in their order and then for each "
-                               "--preset",
-                               sources.size(), options.names.size()));
-  }
+  if (!options.statements.empty()) sources.push_back({.statements = options.statements, .flags = options.flags});
+  if (sources.empty() && options.flags.any()) sources.push_back({.flags = options.flags});
+  return sources;
+}
+
+// Empty for what has none: stdin, statements, flags.
+std::string own_name(const PatternOptions& source) {
+  if (!source.preset.empty()) return source.preset;
+  return source.file == "-" ? "" : std::filesystem::path(source.file).stem().string();
+}
+
+Diagnostics check_options(const BuildCommandOptions& options, const std::vector<PatternOptions>& sources) {
+  if (sources.empty())
+    return {
+        failure("usage", "build",
+                "give the patterns as FILEs, by the names of --preset, as statements with -e, or as flags such as --causal")};
+  if (!options.names.empty() && options.names.size() != sources.size())
+    return {failure("usage", "build",
+                    fmt::format("{} patterns but {} --name; give none, or one for each FILE in their order, then for each "
+                                "--preset, then for the statements of -e",
+                                sources.size(), options.names.size()))};
+  const bool nameless = std::ranges::any_of(sources, [](const PatternOptions& source) { return own_name(source).empty(); });
+  if (nameless && options.names.empty())
+    return {failure("usage", "--name",
+                    "is missing: a pattern from stdin, -e or flags alone has no name of its own that functions could bear")};
+  Diagnostics errors;
+  const FlagOptions& flags = options.flags;
+  for (const auto& [option, flag] : {std::pair{"--alibi", &flags.alibi}, std::pair{"--sinks", &flags.sinks},
+                                     std::pair{"--key-lengths", &flags.key_lengths}, std::pair{"--key-mask", &flags.key_mask}})
+    if (!flag->file().empty())
+      errors.push_back(failure(
+          "usage", option,
+          fmt::format("takes no file here, as `{}`: whoever calls the library gives the tensor, in each call", flag->file())));
+  return errors;
+}
+
+Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& options,
+                                                const std::vector<PatternOptions>& sources) {
   std::vector<BuildPattern> patterns;
   Diagnostics wrong;
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -54,13 +88,17 @@ Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& optio
     spec->head_dim = static_cast<std::int32_t>(options.head_dim);
     spec->v_head_dim = static_cast<std::int32_t>(options.v_head_dim);
     spec->scale = options.scale;
-    const PatternOptions& source = sources[i];
-    const std::string own = source.preset.empty() ? std::filesystem::path(source.file).stem().string() : source.preset;
-    const std::string name = options.names.empty() ? own : options.names[i];
-    patterns.push_back({name, *std::move(spec)});
+    patterns.push_back({options.names.empty() ? own_name(sources[i]) : options.names[i], *std::move(spec)});
   }
   if (!wrong.empty()) return wrong;
   return patterns;
+}
+
+Diagnostics check_files(const BuildCommandOptions& options, const std::string& header) {
+  std::vector<FileUse> inputs;
+  for (const std::string& file : options.files) inputs.push_back({"the pattern " + file, file});
+  inputs.push_back({"--attention-mask", options.flags.attention_mask});
+  return check_file_uses(inputs, {{"--output", options.library}, {"--header", header}});
 }
 
 // The library's message does not know of options.
@@ -93,20 +131,22 @@ void print_result(const BuildCommandOptions& options, const std::string& header,
 int build_command(const BuildCommandOptions& options) {
   const Result<LibraryKind> kind = kind_of(options.library);
   if (!kind) return report_errors(kind.diagnostics(), options.output);
-  const Result<std::vector<BuildPattern>> patterns = load_patterns(options);
+  const std::filesystem::path path(options.library);
+  const std::string header =
+      options.header.empty() ? std::filesystem::path(path).replace_extension(".h").string() : options.header;
+  const std::vector<PatternOptions> sources = sources_of(options);
+  for (const Diagnostics& errors : {check_options(options, sources), check_files(options, header)})
+    if (!errors.empty()) return report_errors(errors, options.output);
+  const Result<std::vector<BuildPattern>> patterns = load_patterns(options, sources);
   if (!patterns) return report_errors(patterns.diagnostics(), options.output);
   BuildOptions build;
   build.targets = options.targets;
   build.kind = *kind;
-  const std::filesystem::path path(options.library);
   build.soname = path.filename().string();
   const Result<BuiltLibrary> library = build_library(*patterns, build);
   if (!library) return report_errors(with_hint(library.diagnostics()), options.output);
-  const std::string header =
-      options.header.empty() ? std::filesystem::path(path).replace_extension(".h").string() : options.header;
   const auto* bytes = reinterpret_cast<const char*>(library->bytes.data());
-  Status written = write_file(options.library, {bytes, library->bytes.size()});
-  if (written) written = write_file(header, library->header);
+  const Status written = write_files({{options.library, {bytes, library->bytes.size()}}, {header, library->header}});
   if (!written) return report_errors(written.diagnostics(), options.output);
   print_result(options, header, *patterns, *library);
   return static_cast<int>(ExitCode::kFine);

@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "diff.h"
+#include "file_uses.h"
 #include "flexjit/inspect.h"
 #include "inspect_call.h"
 #include "options.h"
@@ -72,6 +73,7 @@ Result<BoundPattern> bind(const AttentionSpec& spec, const InspectOptions& optio
   if (!attention) return attention.diagnostics();
   NameOptions wanted = with_flag_files(options.names, options.pattern.flags);
   if (!shows_mask(options)) wanted.unbound = Unbound::kGenerated;  // other views do not rely on what is made up
+  wanted.unread = unread_by_mask(spec, *attention, sizes);
   Result<BoundNames> names = bind_names(*attention, wanted, sizes);
   if (!names) return names.diagnostics();
   return BoundPattern{std::move(*attention), std::move(*names)};
@@ -180,6 +182,10 @@ InspectOptions other_side(InspectOptions options) {
 }  // namespace
 
 int inspect_command(const InspectOptions& options) {
+  std::vector<FileUse> inputs = inputs_of(options.pattern, options.names);
+  inputs.push_back({"--diff", options.diff_file});
+  if (const Diagnostics errors = check_file_uses(inputs, {{"--html", options.html}}); !errors.empty())
+    return report_errors(errors, options.output);
   const bool is_report = !options.html.empty();
   const std::vector<InspectViewInfo> wanted = wanted_views(is_report ? std::vector<std::string>{"all"} : options.views);
   const Result<Shown> shown = show(options, wanted);

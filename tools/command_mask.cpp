@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "bind.h"
+#include "file_uses.h"
 #include "flexjit/engine.h"
 #include "options.h"
 #include "output_file.h"
@@ -58,6 +59,8 @@ class MaskRun {
 
  private:
   Diagnostics compile() {
+    const std::vector<FileUse> outputs = {{"--svg", options_.svg}, {"--png", options_.png}, {"--save", options_.save}};
+    if (Diagnostics wrong = check_file_uses(inputs_of(options_.pattern, options_.names), outputs); !wrong.empty()) return wrong;
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
     EngineOptions engine;
@@ -65,7 +68,7 @@ class MaskRun {
     Result<Attention> attention = Engine(engine).compile(*spec);
     if (!attention) return attention.diagnostics();
     attention_ = std::move(*attention);
-    pattern_ = spec->program_name;
+    spec_ = std::move(*spec);
     return {};
   }
 
@@ -82,7 +85,9 @@ class MaskRun {
     if (errors.empty()) errors = too_many_blocks(options_, s);
     if (!errors.empty()) return errors;
     progress_.show("making buffers");
-    Result<BoundNames> names = bind_names(*attention_, with_flag_files(options_.names, options_.pattern.flags), s);
+    NameOptions wanted = with_flag_files(options_.names, options_.pattern.flags);
+    wanted.unread = unread_by_mask(spec_, *attention_, s);
+    Result<BoundNames> names = bind_names(*attention_, wanted, s);
     if (!names) return names.diagnostics();
     names_ = std::move(*names);
     block_options_ = mask_options_of(s);
@@ -124,7 +129,7 @@ class MaskRun {
                                        progress_);
     if (!found) return found.diagnostics();
     survey_ = std::move(*found);
-    survey_->summary.pattern = pattern_;
+    survey_->summary.pattern = spec_.program_name;
     survey_->summary.sizes = sizes_;
     return {};
   }
@@ -150,7 +155,7 @@ class MaskRun {
   BoundNames names_;
   BlockMaskOptions block_options_;
   std::optional<PositionRange> rows_, keys_;  // that are shown pair by pair; absent: where something is to be seen
-  std::string pattern_;
+  AttentionSpec spec_;
   Sizes sizes_;
   std::optional<Survey> survey_;
 };

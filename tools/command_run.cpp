@@ -7,6 +7,7 @@
 
 #include "alignment.h"
 #include "bind.h"
+#include "file_uses.h"
 #include "flexjit/engine.h"
 #include "npy.h"
 #include "options.h"
@@ -20,6 +21,14 @@
 
 namespace flexjit::tools {
 namespace {
+
+std::vector<FileUse> outputs_of(const RunOptions& options) {
+  return {{"--out", options.files.out},
+          {"--lse", options.files.lse},
+          {"--dump-scores", options.scores.file},
+          {"--heat-map", options.scores.heat_map},
+          {"--trace", options.trace}};
+}
 
 // One `flexjit run`, in the order of its members' making; each step returns what was wrong.
 class Run {
@@ -62,6 +71,9 @@ class Run {
   Trace* trace() { return trace_ ? &*trace_ : nullptr; }
 
   Diagnostics load() {
+    if (Diagnostics wrong = check_file_uses(inputs_of(options_.pattern, options_.names, options_.files), outputs_of(options_));
+        !wrong.empty())
+      return wrong;
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
     spec_ = std::move(*spec);

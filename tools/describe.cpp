@@ -91,7 +91,9 @@ std::string zsh_option(const DescribedOption& option) {
   const std::string help = replaced(option.help, {{'[', "\\["}, {']', "\\]"}, {':', "\\:"}});
   std::string value;
   if (option.takes_value) {
-    value = option.choices.empty() ? ":value:_files" : fmt::format(":value:({})", fmt::join(option.choices, " "));
+    value = !option.optional_value.empty() ? "::value:_files"
+            : option.choices.empty()       ? ":value:_files"
+                                           : fmt::format(":value:({})", fmt::join(option.choices, " "));
   }
   std::string text;
   for (const std::string& name : option.names)
@@ -157,7 +159,7 @@ std::string fish_completion(const std::vector<DescribedCommand>& commands) {
         rest += name.starts_with("--") ? " -l " + name.substr(2) : " -s " + name.substr(1);
       if (!option.choices.empty())
         rest += fmt::format(" -x -a {}", in_quotes(fmt::format("{}", fmt::join(option.choices, " "))));
-      if (option.takes_value && option.choices.empty()) rest += " -r";
+      if (option.takes_value && option.optional_value.empty() && option.choices.empty()) rest += " -r";
       line(fish_condition(command.name), rest.substr(1), option.help);
     }
   }
@@ -181,6 +183,7 @@ std::string roff(std::string_view text) {
 std::string manual_option(const DescribedOption& option) {
   std::string value = option.choices.empty() ? "VALUE" : fmt::format("{}", fmt::join(option.choices, "|"));
   if (!option.takes_value) value.clear();
+  if (!option.optional_value.empty()) value = option.optional_value;
   std::string text = fmt::format(".TP\n.B {}", roff(fmt::format("{}", fmt::join(option.names, ", "))));
   if (!value.empty()) text += " \\fI" + roff(value) + "\\fR";
   text += "\n" + roff(option.help);

@@ -29,12 +29,14 @@ std::vector<std::string> choices_in(const std::string& type) {
 DescribedOption described(const CLI::Option& option) {
   DescribedOption result;
   result.help = on_one_line(option.get_description());
-  result.takes_value = option.get_type_size() != 0;
+  const bool optional = option.get_type_name().starts_with('[');  // so says who made it
+  result.takes_value = optional || (option.get_type_size() != 0 && option.get_items_expected_max() != 0);
+  if (optional) result.optional_value = option.get_type_name();
   for (const std::string& name : option.get_snames()) result.names.push_back("-" + name);
   for (const std::string& name : option.get_lnames()) result.names.push_back("--" + name);
   if (option.get_group() != "Options" && option.get_group() != "OPTIONS") result.group = option.get_group();
   if (!result.takes_value) return result;
-  result.choices = choices_in(option.get_type_name());
+  result.choices = choices_of(option);
   result.initial = option.get_default_str();
   return result;
 }
@@ -58,6 +60,8 @@ void add_command(const CLI::App& app, const std::string& name, std::vector<Descr
 }
 
 }  // namespace
+
+std::vector<std::string> choices_of(const CLI::Option& option) { return choices_in(option.get_type_name()); }
 
 std::vector<DescribedCommand> commands_of(const CLI::App& app) {
   std::vector<DescribedCommand> commands;

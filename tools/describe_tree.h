@@ -12,6 +12,7 @@ struct DescribedOption {
   std::string help;                // on one line
   std::string group;               // "" for what has none
   bool takes_value = false;
+  std::string optional_value;        // "[FILE]", of a flag that a value may follow; "" for others
   std::vector<std::string> choices;  // of the value; empty: anything, a file as it may be
   std::string initial;               // the value where none is given; "" for none
 };
@@ -23,6 +24,9 @@ struct DescribedCommand {
   std::vector<std::string> positionals;  // "FILE"
   std::vector<DescribedOption> options;
 };
+
+// What its value can be; empty: anything.
+std::vector<std::string> choices_of(const CLI::Option& option);
 
 // The program, then every command in the order of its help, each followed by those inside it. What help hides is left out.
 std::vector<DescribedCommand> commands_of(const CLI::App& app);

@@ -47,7 +47,13 @@ double Limit::rate_of(const Work& work, double ms) const {
 
 double Limit::percent_of(const Work& work, double ms) const { return rate() > 0 ? 100 * rate_of(work, ms) / rate() : 0; }
 
+bool Limit::is_too_small(const Work& work) const {
+  constexpr double kLeastBytes = 1 << 15;
+  return read_gbps && work.read_bytes < kLeastBytes;
+}
+
 std::string Limit::text_of(const Work& work, double ms) const {
+  if (is_too_small(work)) return fmt::format("too small to measure: {:.0f} bytes of K and V are read", work.read_bytes);
   if (read_gbps) return fmt::format("{:.1f} % of the read bandwidth of {:.1f} GB/s", percent_of(work, ms), *read_gbps);
   return fmt::format("{:.1f} % of the {} peak of {:.1f} GFLOP/s", percent_of(work, ms), words_of(peak), gflops);
 }

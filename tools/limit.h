@@ -30,6 +30,8 @@ struct Limit {
   std::string kind() const { return read_gbps ? "read-bandwidth" : std::string(name_of(peak)); }
   double rate_of(const Work& work, double ms) const;  // GFLOP/s or GB/s
   double percent_of(const Work& work, double ms) const;
+  // So few bytes that starting the threads takes longer than reading them: neither rate says anything.
+  bool is_too_small(const Work& work) const;
   // "83.1 % of the fp32 peak, 90.2 GFLOP/s", "71 % of the bandwidth of reading, 12.1 GB/s".
   std::string text_of(const Work& work, double ms) const;
   // What a reader must know to trust the percent; empty where there is nothing.

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
@@ -18,7 +19,6 @@
 #include "failure.h"
 #include "option_groups.h"
 #include "options.h"
-#include "output_file.h"
 #include "report.h"
 #include "suggest.h"
 
@@ -97,7 +97,7 @@ void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
 constexpr const char* kBuildFooter =
     R"(Compiles each FILE for each target and writes one library with C functions, NAME_args_init, NAME_run and NAME_attention, and a header that
 says how to call them. A program links the library and libflexjit; neither LLVM nor the compiler is needed where it runs. The first call takes the
-code of the best target that the processor executes. NAME is how the file is called without its ending, or what --name says.
+code of the best target that the processor executes. NAME is how the file is called without its ending, or what --name says; stdin, -e and flags alone need --name.
 
 LIBRARY ends in .o (one object), .a (an object a pattern) or .so. All targets are of one architecture; tiles are sized for the caches of this
 machine where it can execute the target.
@@ -111,14 +111,20 @@ Examples:
 
 void add_build(CLI::App& app, BuildCommandOptions& build, int& exit_code) {
   CLI::App* command = app.add_subcommand("build", "Compile patterns ahead of time into a C library with its header");
-  command->add_option("FILE", build.files, "The patterns, *.flex files");
-  command->add_option("--preset", build.presets, "A named pattern beside FILEs; repeatable")->allow_extra_args(false);
+  command->add_option("FILE", build.files, "The patterns, *.flex files; - is stdin");
+  command->add_option("-e,--expression", build.statements, "A statement of one more pattern; repeatable")
+      ->allow_extra_args(false);
+  command->add_option("--preset", build.presets, "A named pattern beside FILEs; repeatable")
+      ->allow_extra_args(false)
+      ->check(preset_choices());
   add_flags(*command, build.flags);
   command->add_option("-o,--output", build.library, "The library: *.o, *.a or *.so")->required();
   command->add_option("--header", build.header, "The C header (as LIBRARY, with .h)");
-  command->add_option("--name", build.names, "Of a pattern's functions; once for each FILE, in their order")
+  command
+      ->add_option("--name", build.names,
+                   "Of a pattern's functions; once for each FILE in their order, then for each --preset, then for -e")
       ->allow_extra_args(false);
-  command->add_option("--target", build.targets, std::string(kTargets) + ", x86-64-v4-bf16; several with commas")
+  command->add_option("--target", build.targets, std::string(kTargets) + "; several with commas")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
@@ -264,6 +270,14 @@ void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
   });
 }
 
+// "help run" -> "run --help".
+std::vector<std::string> as_help(std::vector<std::string> words) {
+  if (words.empty() || words.front() != "help") return words;
+  words.erase(words.begin());
+  words.emplace_back("--help");
+  return words;
+}
+
 int command_line(int argc, char** argv, Output& output) {
   int exit_code = 0;
   RunOptions run;
@@ -279,6 +293,7 @@ int command_line(int argc, char** argv, Output& output) {
   CLI::App app("Attention from the text of a pattern: compiled, run, verified and measured.", "flexjit");
   app.set_version_flag("--version", "flexjit " FLEXJIT_VERSION " (LLVM " FLEXJIT_LLVM_VERSION ")");
   app.require_subcommand(1);
+  app.footer("`flexjit help COMMAND` and `flexjit COMMAND --help` list the options of a command.");
   add_run(app, run, exit_code);
   add_explain(app, explain, exit_code);
   add_repl(app, repl, exit_code);
@@ -290,7 +305,7 @@ int command_line(int argc, char** argv, Output& output) {
   add_cache(app, cache, exit_code);
   add_doctor(app, doctor, exit_code);
   add_descriptions(app);
-  const std::vector<std::string> given = join_flag_files({argv + 1, argv + argc});
+  const std::vector<std::string> given = as_help(join_flag_files({argv + 1, argv + argc}));
   try {
     app.parse(std::vector<std::string>(given.rbegin(), given.rend()));  // the order in which CLI11 takes them
   } catch (const CLI::ParseError& error) {
@@ -328,18 +343,11 @@ void keep_standard_streams() {
       (void)open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);  // so that using it is an error
 }
 
-// What was printed has arrived, or the command failed, whatever else it did.
-int with_stdout_flushed(int exit_code) {
-  const Status flushed = flush_stdout();
-  if (flushed) return exit_code;
-  const int failed = report_errors(flushed.diagnostics(), Output::kTable);
-  return exit_code != 0 ? exit_code : failed;
-}
-
 }  // namespace
 }  // namespace flexjit::tools
 
 int main(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file above the limit is then an error of writing it, and leaves nothing behind
   flexjit::tools::keep_standard_streams();
   return flexjit::tools::with_stdout_flushed(flexjit::tools::guarded(argc, argv));
 }

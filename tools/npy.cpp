@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <limits>
 #include <optional>
@@ -214,6 +215,9 @@ std::string_view descr_of(DType dtype) {
 Result<Array> read_npy(const std::string& path) {
   std::ifstream in(path == "-" ? "/dev/stdin" : path, std::ios::binary);
   if (!in) return failure("unreadable-file", path, fmt::format("cannot be opened: {}", std::strerror(errno)));
+  // Opening a folder succeeds.
+  if (std::error_code ignored; std::filesystem::is_directory(path, ignored))
+    return failure("unreadable-file", path, "is a directory; expected a .npy file");
   const Result<std::string> text = read_header_text(in, path);
   if (!text) return text.diagnostics();
   const auto header = HeaderReader(*text).read();

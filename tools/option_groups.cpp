@@ -21,25 +21,25 @@ DType dtype_of(const std::string& name) {
   return DType::kF32;
 }
 
-std::string preset_names() {
-  std::string names;
-  for (const Preset& preset : presets()) names += fmt::format("{}{}", names.empty() ? "" : ", ", preset.name);
-  return names;
-}
-
 }  // namespace
+
+CLI::Validator preset_choices() {
+  std::string names;
+  for (const Preset& preset : presets()) names += fmt::format("{}{}", names.empty() ? "" : ",", preset.name);
+  return {[](std::string&) { return std::string(); }, "{" + names + "}"};
+}
 
 void add_statements(CLI::App& app, PatternOptions& pattern) {
   app.add_option("-e,--expression", pattern.statements,
                  "A statement of the pattern instead of FILE, e.g. 'mask = q_idx >= kv_idx'; repeatable")
       ->allow_extra_args(false);
-  app.add_option("--preset", pattern.preset, "A named pattern instead of FILE: " + preset_names());
+  app.add_option("--preset", pattern.preset, "A named pattern instead of FILE")->check(preset_choices());
 }
 
 void add_flags(CLI::App& app, FlagOptions& flags) {
   const auto grouped = [](CLI::Option* option) { option->group("Flags, composed with the pattern"); };
   const auto add_tensor = [&](const char* name, TensorFlag& flag, const char* what) {
-    grouped(app.add_flag(name, flag.value, what));
+    grouped(app.add_flag(name, flag.value, what)->type_name("[FILE]"));
   };
   grouped(app.add_flag("--causal", flags.causal, "Keys up to the query's own position, counted from the end (bottom-right)"));
   grouped(app.add_option("--window", flags.window, "LEFT,RIGHT: keys around that position, inclusive; -1: unbounded")
@@ -48,10 +48,10 @@ void add_flags(CLI::App& app, FlagOptions& flags) {
               ->allow_extra_args(false)
               ->check(CLI::Range(-1, std::numeric_limits<std::int32_t>::max())));
   grouped(app.add_option("--softcap", flags.softcap, "c * tanh(score / c)"));
-  add_tensor("--alibi", flags.alibi, "A penalty by distance; FILE.npy may follow: slopes, f32 (heads) or (batch, heads)");
-  add_tensor("--sinks", flags.sinks, "A logit a head in each softmax; FILE.npy may follow: (heads)");
-  add_tensor("--key-lengths", flags.key_lengths, "Keys of each sequence; FILE.npy may follow: i32 (batch)");
-  add_tensor("--key-mask", flags.key_mask, "Keys that take part; FILE.npy may follow: bool (batch, kv_len)");
+  add_tensor("--alibi", flags.alibi, "A penalty by distance; from a .npy FILE: slopes, f32 (heads) or (batch, heads)");
+  add_tensor("--sinks", flags.sinks, "A logit a head in each softmax; from a .npy FILE: (heads)");
+  add_tensor("--key-lengths", flags.key_lengths, "Keys of each sequence; from a .npy FILE: i32 (batch)");
+  add_tensor("--key-mask", flags.key_mask, "Keys that take part; from a .npy FILE: bool (batch, kv_len)");
   grouped(app.add_option("--attention-mask", flags.attention_mask,
                          "A .npy file, the last dimensions of (batch, heads, q_len, kv_len): bool, or floats that are added"));
   grouped(

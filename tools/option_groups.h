@@ -8,12 +8,15 @@
 namespace flexjit::tools {
 
 inline constexpr const char* kTargets =
-    "Instruction set: host, x86-64, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), aarch64";
+    "Instruction set: host, x86-64, x86-64-v2, x86-64-v3 (AVX2), x86-64-v4 (AVX-512), "
+    "x86-64-v4-bf16, aarch64";
 
 // FILE and what may stand in its place, and the flags.
 void add_pattern(CLI::App& app, PatternOptions& pattern);
 // -e and --preset alone, for commands that take several FILEs.
 void add_statements(CLI::App& app, PatternOptions& pattern);
+// What --preset can name, for help and completion; a name that is none of them is left to whoever looks for it.
+CLI::Validator preset_choices();
 void add_flags(CLI::App& app, FlagOptions& flags);
 // The words of a command line, with `--sinks s.npy` as `--sinks=s.npy`: a flag's file is optional, and only its ending tells it
 // from the pattern's.

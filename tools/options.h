@@ -77,6 +77,7 @@ enum class Inputs : std::uint8_t { kGenerated, kFromFiles };
 struct NameOptions {
   std::vector<std::string> params;   // name=value
   std::vector<std::string> buffers;  // NAME=FILE
+  std::vector<std::string> unread;   // buffers whose values nobody will see: made up, whatever else is given
   std::uint64_t seed = 0;            // of everything that is generated
   Unbound unbound = Unbound::kGeneratedWithoutFiles;
 };
@@ -167,8 +168,9 @@ struct MaskOptions {
 
 struct BuildCommandOptions {
   std::vector<std::string> files, presets;
-  std::vector<std::string> names;  // none, or one a file, then one a preset
-  FlagOptions flags;               // of each
+  std::vector<std::string> statements;  // of one pattern; empty: none
+  std::vector<std::string> names;       // none, or one a file, then one a preset, then one for the statements
+  FlagOptions flags;                    // of each
   DTypeOptions dtypes;
   std::int64_t head_dim = 64;
   std::int64_t v_head_dim = 0;

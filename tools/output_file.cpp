@@ -14,6 +14,7 @@
 #include <climits>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <filesystem>
 #include <iostream>
 #include <optional>
@@ -48,7 +49,14 @@ std::optional<std::string> link_target(const std::string& path) {
   return target.is_absolute() ? target.string() : (std::filesystem::path(path).parent_path() / target).string();
 }
 
-// Where the links end, or at a descriptor of this process.
+std::string new_name_beside(const std::string& target) {
+  static std::random_device random;
+  const std::filesystem::path folder = std::filesystem::path(target).parent_path();
+  return (folder / fmt::format(".flexjit-{:08x}{:08x}", random(), random())).string();
+}
+
+}  // namespace
+
 std::string follow_links(std::string path) {
   for (int i = 0; i < kMaxLinks && !own_descriptor(path); ++i) {
     std::optional<std::string> next = link_target(path);
@@ -58,13 +66,7 @@ std::string follow_links(std::string path) {
   return path;
 }
 
-std::string new_name_beside(const std::string& target) {
-  static std::random_device random;
-  const std::filesystem::path folder = std::filesystem::path(target).parent_path();
-  return (folder / fmt::format(".flexjit-{:08x}{:08x}", random(), random())).string();
-}
-
-}  // namespace
+bool is_own_descriptor(std::string_view path) { return own_descriptor(path).has_value(); }
 
 OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   open();
@@ -143,11 +145,19 @@ void OutputFile::write(std::string_view bytes) {
   put(bytes);
 }
 
-Status OutputFile::close() {
-  write({});  // the buffer
+Status OutputFile::finish() {
+  if (file_ >= 0) write({});  // the buffer
   if (file_ >= 0 && ::close(std::exchange(file_, -1)) != 0) fail();
-  if (error_ == 0 && !temporary_.empty() && rename(temporary_.c_str(), target_.c_str()) != 0) fail();
   if (error_ != 0) return failure("unwritable-file", path_, fmt::format("cannot be written: {}", std::strerror(error_)));
+  return Unit{};
+}
+
+Status OutputFile::close() {
+  if (Status finished = finish(); !finished) return finished;
+  if (!temporary_.empty() && rename(temporary_.c_str(), target_.c_str()) != 0) {
+    fail();
+    return finish();
+  }
   temporary_.clear();
   return Unit{};
 }
@@ -156,6 +166,17 @@ Status write_file(const std::string& path, std::string_view bytes) {
   OutputFile file(path);
   file.write(bytes);
   return file.close();
+}
+
+Status write_files(const std::vector<FileText>& files) {
+  std::deque<OutputFile> written;
+  for (const FileText& file : files) {
+    written.emplace_back(file.path).write(file.bytes);
+    if (Status finished = written.back().finish(); !finished) return finished;
+  }
+  for (OutputFile& file : written)
+    if (Status closed = file.close(); !closed) return closed;
+  return Unit{};
 }
 
 Status flush_stdout() {

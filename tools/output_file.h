@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "flexjit/result.h"
 
@@ -21,7 +22,10 @@ class OutputFile {
 
   // Does nothing once something has failed.
   void write(std::string_view bytes);
-  // Once. Error: `unwritable-file`, with the system's reason.
+  // All bytes are on their way to the disk, but what was there is still in place: what fails later fails for no lack of space.
+  // Error: `unwritable-file`, with the system's reason.
+  Status finish();
+  // Once; finishes. Error: as finish().
   Status close();
 
  private:
@@ -40,6 +44,18 @@ class OutputFile {
 
 // All at once. Error: `unwritable-file`.
 Status write_file(const std::string& path, std::string_view bytes);
+
+struct FileText {
+  std::string path;
+  std::string_view bytes;
+};
+// Files that are of use together only: where one cannot be written, none takes its place. Error: `unwritable-file`.
+Status write_files(const std::vector<FileText>& files);
+
+// Where the links of a path end, or at a descriptor of this process.
+std::string follow_links(std::string path);
+// "/proc/self/fd/3", to which /dev/stdout leads.
+bool is_own_descriptor(std::string_view path);
 
 // What has been printed so far reaches stdout, or the reason why it does not: `unwritable-file`.
 Status flush_stdout();

@@ -3,6 +3,8 @@
 #include "pattern.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -61,6 +63,17 @@ Result<AttentionSpec> load_text(const PatternOptions& options) {
   return spec;
 }
 
+// A command that does not look into a tensor must not take the name of one that is not there either.
+Diagnostics missing_files(const FlagOptions& flags) {
+  Diagnostics missing;
+  for (const TensorFlag* flag : {&flags.alibi, &flags.key_lengths, &flags.key_mask, &flags.sinks}) {
+    const std::string file = flag->file();
+    if (!file.empty() && file != kStdin && access(file.c_str(), R_OK) != 0)
+      missing.push_back(failure("unreadable-file", file, fmt::format("cannot be opened: {}", std::strerror(errno))));
+  }
+  return missing;
+}
+
 }  // namespace
 
 Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags) {
@@ -73,6 +86,7 @@ Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags) {
   spec.weights = flags.weights;
   if (flags.sinks.given() && flags.weights == Weights::kSigmoid)
     return failure("usage", "--sinks", "take part in a softmax; sigmoid weights have none");
+  if (Diagnostics missing = missing_files(flags); !missing.empty()) return missing;
   if (flags.attention_mask.empty()) return spec;
   const Result<Array> mask = read_npy(flags.attention_mask);
   if (!mask) return mask.diagnostics();
@@ -93,8 +107,15 @@ NameOptions with_flag_files(NameOptions names, const FlagOptions& flags) {
 }
 
 Result<AttentionSpec> load_pattern(const PatternOptions& options) {
-  const auto given = int{!options.file.empty()} + int{!options.statements.empty()} + int{!options.preset.empty()};
-  if (given > 1 || (given == 0 && !options.flags.any()))
+  std::vector<std::string> given;
+  if (!options.file.empty()) given.push_back(fmt::format("FILE `{}`", options.file));
+  if (!options.statements.empty()) given.emplace_back("-e");
+  if (!options.preset.empty()) given.push_back(fmt::format("--preset {}", options.preset));
+  if (given.size() > 1)
+    return failure("usage", "flexjit",
+                   fmt::format("{} patterns are given, {}; give one. Flags such as --causal are composed with it",
+                               given.size() == 2 ? "two" : "three", fmt::join(given, " and ")));
+  if (given.empty() && !options.flags.any())
     return failure("usage", "flexjit",
                    "give the pattern as a FILE, as statements with -e, e.g. -e 'mask = q_idx >= kv_idx', or by the name of a "
                    "--preset; flags such as --causal may stand alone");

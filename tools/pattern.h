@@ -11,7 +11,8 @@ namespace flexjit::tools {
 // `unknown-preset`, those of with_flags; those of the text are left to whoever compiles it.
 Result<AttentionSpec> load_pattern(const PatternOptions& options);
 
-// The spec with these flags set. Errors: `usage` for sinks with sigmoid weights; those of read_npy, for the mask tensor.
+// The spec with these flags set. Errors: `usage` for sinks with sigmoid weights; `unreadable-file` for the
+// tensors' files; those of read_npy, for the mask tensor.
 Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags);
 
 // The names with what the flags bind to the buffers of theirs.

@@ -9,6 +9,7 @@
 
 #include "failure.h"
 #include "generate.h"
+#include "memory.h"
 #include "npy.h"
 
 namespace flexjit::tools {
@@ -150,17 +151,35 @@ Result<Array> make_sinks(const RunOptions& options, std::int64_t heads) {
   return sinks;
 }
 
-Diagnostics too_large(const Sizes& s) {
-  const auto product = [](std::initializer_list<std::int64_t> extents) {
-    double n = 1;
-    for (std::int64_t extent : extents) n *= static_cast<double>(extent);
-    return n;
-  };
-  const double largest = std::max({product({s.batch, s.heads, s.q_len, std::max(s.head_dim, s.v_head_dim)}),
-                                   product({s.batch, s.kv_heads, s.kv_len, std::max(s.head_dim, s.v_head_dim)})});
-  if (largest <= static_cast<double>(kMaxElements)) return {};
-  return {failure("size-conflict", "run",
-                  fmt::format("one tensor would need {:.0f} GiB; use smaller sizes", largest * 4 / (1 << 30)))};
+double product(std::initializer_list<std::int64_t> extents) {
+  double n = 1;
+  for (std::int64_t extent : extents) n *= static_cast<double>(extent);
+  return n;
+}
+
+// Before anything is made: one tensor beyond what is meant, or all together beyond what there is.
+Diagnostics too_large(const Problem& problem) {
+  constexpr double kGiB = 1 << 30;
+  const Sizes& s = problem.sizes;
+  const double q = product({s.batch, s.heads, s.q_len, s.head_dim}), out = product({s.batch, s.heads, s.q_len, s.v_head_dim});
+  const double k = product({s.batch, s.kv_heads, s.kv_len, s.head_dim});
+  const double v = product({s.batch, s.kv_heads, s.kv_len, s.v_head_dim});
+  const double largest = std::max({q, k, v, out});
+  if (largest > static_cast<double>(kMaxElements))
+    return {failure("size-conflict", "run",
+                    fmt::format("one tensor would need {:.0f} GiB; use smaller sizes", largest * 4 / kGiB))};
+  const auto bytes = [](double elements, DType dtype) { return elements * static_cast<double>(size_of(dtype)); };
+  const DType kv = problem.dtypes.kv_dtype();
+  const double lse = product({s.batch, s.heads, s.q_len});
+  const double all =
+      bytes(q, problem.dtypes.q) + bytes(k, kv) + bytes(v, kv) + bytes(out, problem.out_dtype) + bytes(lse, DType::kF32);
+  const auto memory = static_cast<double>(usable_memory());
+  if (all <= memory) return {};
+  return {
+      failure("size-conflict", "run",
+              fmt::format("q, k, v, the output and its log-sum-exp would need {:.1f} GiB, and there are {:.1f}; use smaller "
+                          "sizes",
+                          all / kGiB, memory / kGiB))};
 }
 
 template <typename Pointer>
@@ -222,7 +241,7 @@ Result<Problem> make_problem(const RunOptions& options) {
   problem.out_dtype = problem.dtypes.out_dtype();
   problem.weights = options.pattern.flags.weights;
   const Sizes s = problem.sizes = solver.solve();
-  if (Diagnostics found = too_large(s); !found.empty()) return found;
+  if (Diagnostics found = too_large(problem); !found.empty()) return found;
 
   const auto generate = [&](Array& array, std::array<std::int64_t, 4> shape, DType dtype, std::uint64_t stream) {
     if (!array.shape.empty()) return;

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "colour.h"
+#include "output_file.h"
 
 namespace flexjit::tools {
 namespace {
@@ -97,6 +98,7 @@ void print_written(const RunReport& r) {
 
 void print_speed(const RunReport& r) {
   const Limit& limit = r.limit;
+  if (limit.is_too_small(r.work)) return line("useful", limit.text_of(r.work, r.run_ms));
   if (limit.read_gbps) {
     line("useful", fmt::format("{:.1f} GB/s of K and V, {:.1f} GFLOP/s", limit.rate_of(r.work, r.run_ms), r.useful_gflops()));
     line("read peak", fmt::format("{:.1f} GB/s, measured beside each run, of as many bytes", *limit.read_gbps));
@@ -170,6 +172,13 @@ int report_errors(const Diagnostics& diagnostics, Output output) {
     std::fwrite(text.data(), 1, text.size(), stderr);
   }
   return exit_code_of(diagnostics);
+}
+
+int with_stdout_flushed(int exit_code) {
+  const Status flushed = flush_stdout();
+  if (flushed) return exit_code;
+  const int failed = report_errors(flushed.diagnostics(), Output::kTable);
+  return exit_code != 0 ? exit_code : failed;
 }
 
 int exit_code_of(const Diagnostics& diagnostics) {

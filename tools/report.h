@@ -69,4 +69,7 @@ int exit_code_of(const Diagnostics& diagnostics);
 // Table: rendered to stderr. JSON: {"errors": [...]} to stdout. Returns exit_code_of.
 int report_errors(const Diagnostics& diagnostics, Output output);
 
+// The last of every process: what was printed has arrived, or the command failed, whatever else it did.
+int with_stdout_flushed(int exit_code);
+
 }  // namespace flexjit::tools

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "describe_tree.h"
+
 namespace flexjit::tools {
 namespace {
 
@@ -42,25 +44,62 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
   return best;
 }
 
+namespace {
+
+// The option of this name, "--dtype" or "-e".
+const CLI::Option* find_option(const CLI::App& command, const std::string& name) {
+  const auto options = command.get_options();
+  const auto found = std::ranges::find_if(options, [&](const CLI::Option* option) { return option->check_name(name); });
+  return found == options.end() ? nullptr : *found;
+}
+
+// "-q-len" is "--q-len" with a hyphen too few.
+std::string near_option(const CLI::App& command, const std::string& name) {
+  std::vector<std::string> known;
+  for (const CLI::Option* option : command.get_options())
+    for (const std::string& word : option->get_lnames()) known.push_back("--" + word);
+  return nearest(name, known);
+}
+
+// For a value, or several with commas, that is none of those that the option takes.
+std::string near_choice(const CLI::Option& option, std::string_view text) {
+  const std::vector<std::string> choices = choices_of(option);
+  while (!choices.empty() && !text.empty()) {
+    const std::string value(text.substr(0, text.find(',')));
+    if (std::ranges::find(choices, value) == choices.end()) return nearest(value, choices);
+    text.remove_prefix(std::min(value.size() + 1, text.size()));
+  }
+  return "";
+}
+
+}  // namespace
+
 std::string did_you_mean(const CLI::App& app, std::span<const std::string> words) {
   const CLI::App* command = &app;
-  for (const std::string& word : words) {
-    if (word.starts_with("-")) {
-      const std::string name = word.substr(0, word.find('='));
-      std::vector<std::string> options;
-      for (const CLI::Option* option : command->get_options())
-        for (const std::string& known : option->get_lnames()) options.push_back("--" + known);
-      if (!name.starts_with("--") || std::ranges::find(options, name) != options.end()) continue;
-      return nearest(name, options);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const std::string& word = words[i];
+    std::string near;
+    if (word.starts_with("-") && word.size() > 1) {
+      const std::size_t equals = word.find('=');
+      const std::string name = word.substr(0, equals);
+      const CLI::Option* option = find_option(*command, name);
+      if (option == nullptr && name.size() > 2)
+        near = near_option(*command, name);
+      else if (option != nullptr && equals != std::string::npos)
+        near = near_choice(*option, std::string_view(word).substr(equals + 1));
+      else if (option != nullptr && option->get_items_expected_max() > 0 && ++i < words.size())
+        near = near_choice(*option, words[i]);
+    } else {
+      const auto inside = command->get_subcommands([](const CLI::App*) { return true; });
+      std::vector<std::string> names;
+      for (const CLI::App* known : inside) names.push_back(known->get_name());
+      const auto found = std::ranges::find(names, word);
+      if (found != names.end())
+        command = inside[static_cast<std::size_t>(found - names.begin())];
+      else
+        near = nearest(word, names);
     }
-    std::vector<std::string> commands;
-    const CLI::App* next = nullptr;
-    for (const CLI::App* known : command->get_subcommands([](const CLI::App*) { return true; })) {
-      commands.push_back(known->get_name());
-      if (known->get_name() == word) next = known;
-    }
-    if (next == nullptr && command == &app) return nearest(word, commands);
-    if (next != nullptr) command = next;
+    if (!near.empty()) return near;
   }
   return "";
 }

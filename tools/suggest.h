@@ -12,7 +12,8 @@ namespace flexjit::tools {
 // The nearest of the candidates, by letters that are missing, added, wrong or exchanged; "" where none is near.
 std::string nearest(std::string_view word, std::span<const std::string> candidates);
 
-// For the words of a command line that does not parse: the command or option that the first unknown one is near to; "".
+// For the words of a command line that does not parse: the command, option or value that the first unknown one is near
+// to; "".
 std::string did_you_mean(const CLI::App& app, std::span<const std::string> words);
 
 }  // namespace flexjit::tools

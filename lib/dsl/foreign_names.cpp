@@ -19,15 +19,16 @@ constexpr Foreign kValues[] = {
      "head headidx headid headindex hidx hi qhead qheadidx qheadid qheadindex qohead qoheadidx queryhead queryheadidx hq headq "
      "offh attnhead"},
     {"the key/value head is `kv_head`",
-     "kvheadidx kvheadid kvheadindex kvh hkv headkv khead kheadidx headk vhead vheadidx keyhead keyheadidx hk"},
+     "kvheadidx kvheadid kvheadindex kvh hkv headkv khead kheadidx headk vhead vheadidx keyhead keyheadidx hk "
+     "group groupid groupidx groupindex gqagroup gqagroupid"},
     {"the sequence is number `b` of the batch", "batch batchidx batchid batchindex batchno bidx bi offb requestidx sampleidx"},
     {"the query position is `q_idx`",
      "qpos qoidx qopos qposition qindex qi qid qrow qtokenidx queryidx queryid querypos queryposition queryindex qoffset "
      "tgtidx "
-     "midx row rowidx rowindex offsm offsq i"},
+     "midx m row rowidx rowindex offsm offsq i"},
     {"the key position is `kv_idx`",
      "kidx kpos kposition kindex kj kid kcol ktokenidx kvpos kvposition kvindex kvid kvoffset keyidx keyid keypos keyposition "
-     "keyindex koffset srcidx nidx col colidx colindex column offsn offsk j"},
+     "keyindex koffset srcidx nidx n col colidx colindex column offsn offsk j"},
     {"the number of queries is `q_len`",
      "seqlenq qseqlen qlength qsize qseq seqq querylen querylength numqueries numq nqueries nq lenq lq tq qolen qolength "
      "maxseqlenq maxqlen tgtlen qtokens"},
@@ -38,11 +39,14 @@ constexpr Foreign kValues[] = {
      "seqlen seqlength sequencelength sequencelen maxseqlen length len"},
     {"the number of query heads is `num_heads`",
      "numqheads numqoheads numqueryheads numattentionheads numattnheads numheadsq nheads nhead nheadsq nqheads nqh heads "
-     "headsq "
+     "headsq headnum headnums qheadnum "
      "qheads qoheads queryheads headcount"},
     {"the number of key/value heads is `num_kv_heads`",
      "numkheads numkeyheads numkeyvalueheads numheadsk numheadskv nheadsk nheadskv nkvheads nkvh kheads kvheads headsk "
-     "headskv"},
+     "headskv kvheadnum"},
+    {"no name stands for the dimension of a head; write the number",
+     "headdim headdims dimhead dimheads dimperhead headsize sizeperhead dhead dheads hdim vheaddim headdimv headdimk headdimqk "
+     "dqk dk dv d"},
     {"the number of sequences is `batch_size`", "bsz bs nbatch nbatches batches numbatch numbatches numseqs numsequences"},
     {"a group of query heads is as large as `num_heads // num_kv_heads`",
      "groupsize gqagroupsize numkeyvaluegroups numkvgroups gqagroups nrep qheadsperkvhead"},
@@ -80,6 +84,18 @@ constexpr Foreign kFunctions[] = {
     {"write `sin(x)`", "sinf"},
     {"write `cos(x)`", "cosf"},
     {"write `erf(x)`", "erff"},
+    {"write `1.0 - erf(x)`", "erfc erfcf"},
+    {"write `x > 0.0 ? 1.0 : x < 0.0 ? -1.0 : 0.0`", "sign signum sgn"},
+    {"write `x < 0.0`", "signbit"},
+    {"write `abs(x) * (y < 0.0 ? -1.0 : 1.0)`", "copysign copysignf"},
+    {"write `sin(x) / cos(x)`", "tan tanf"},
+    {"write `(exp(x) - exp(-x)) / 2.0`", "sinh sinhf"},
+    {"write `(exp(x) + exp(-x)) / 2.0`", "cosh coshf"},
+    {"no function is the inverse of one of the circle or the hyperbola",
+     "asin acos atan atan2 arcsin arccos arctan arctan2 asinh acosh atanh arcsinh arccosh arctanh asinf acosf atanf atan2f"},
+    {"write `pow(x, 1.0 / 3.0)`, for x that is not negative", "cbrt cbrtf"},
+    {"write `pow(10.0, x)`", "exp10 exp10f"},
+    {"write `max(x, 0.0) + log1p(exp(-abs(x)))`", "softplus"},
     {"write `sigmoid(x)`", "expit logistic"},
     {"write `silu(x)`", "swish"},
     {"write `int(x)`", "int32 int64 i32 i64 long toint asint"},

@@ -9,6 +9,7 @@
 #include "bench/peers.h"
 #include "bench/results.h"
 #include "failure.h"
+#include "file_uses.h"
 #include "flexjit/engine.h"
 #include "options.h"
 #include "output_file.h"
@@ -69,6 +70,9 @@ namespace flexjit::tools {
 
 int bench_command(const BenchOptions& options) {
   using namespace bench;
+  if (const Diagnostics errors = check_file_uses({}, {{"--svg", options.plot}, {"--markdown", options.markdown}});
+      !errors.empty())
+    return report_errors(errors, options.output);
   const std::vector<Case> cases = select_cases(options);
   if (cases.empty())
     return report_errors({failure("usage", "bench", fmt::format("no case matches `{}`", options.filter))}, options.output);

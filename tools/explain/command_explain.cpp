@@ -4,6 +4,7 @@
 
 #include "alignment.h"
 #include "explain/explanation.h"
+#include "file_uses.h"
 #include "pattern.h"
 #include "progress.h"
 #include "report.h"
@@ -44,6 +45,8 @@ class ExplainRun {
 
  private:
   Diagnostics load() {
+    if (Diagnostics wrong = check_file_uses(inputs_of(options_.pattern, options_.names, options_.files), {}); !wrong.empty())
+      return wrong;
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
     subject_.spec = std::move(*spec);

@@ -50,9 +50,7 @@ void print(const std::string& input, const Reply& reply, Output output) {
 
 // What still runs uses what the end of main() would take away.
 void leave_if_work_runs(int exit_code) {
-  if (!has_background_work()) return;
-  std::fflush(stdout);
-  std::_Exit(exit_code);
+  if (has_background_work()) std::_Exit(with_stdout_flushed(exit_code));
 }
 
 }  // namespace

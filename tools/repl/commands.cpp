@@ -13,6 +13,7 @@
 #include "pattern.h"
 #include "repl/interrupt.h"
 #include "repl/session.h"
+#include "suggest.h"
 
 namespace flexjit::tools {
 namespace {
@@ -90,14 +91,27 @@ std::vector<std::string> Session::view_names() {
   return names;
 }
 
+// By its name, or by how no other name begins: `:q`.
+const Session::Command* Session::find_command(const std::string& name) {
+  const Command* found = nullptr;
+  for (const Command& command : commands()) {
+    if (command.name == name) return &command;
+    if (name.empty() || !command.name.starts_with(name)) continue;
+    if (found != nullptr) return nullptr;
+    found = &command;
+  }
+  return found;
+}
+
 Reply Session::enter_command(const std::string& line) {
   const std::size_t blank = line.find_first_of(" \t\r");
   const std::string name = line.substr(0, blank);
   const std::string rest = blank == std::string::npos ? "" : trimmed(line.substr(blank));
-  for (const Command& command : commands()) {
-    if (command.name == name) return (this->*command.run)(rest);
-  }
-  return wrong("unknown-command", ":" + name, "is no command; `:help` lists them");
+  if (const Command* command = find_command(name)) return (this->*command->run)(rest);
+  const std::string near = name == "exit" ? "quit" : nearest(name, command_names());
+  return wrong("unknown-command", ":" + name,
+               near.empty() ? "is no command, nor the beginning of only one; `:help` lists them"
+                            : fmt::format("is no command; did you mean `:{}`? `:help` lists them", near));
 }
 
 Reply Session::help(const std::string&) {
@@ -105,6 +119,7 @@ Reply Session::help(const std::string&) {
       "Type a statement (score = ..., mask = ..., let, const, param, buffer, def), or an expression that is a score or a "
       "mask.\n"
       "A name that is defined again takes the place of the old one.\n";
+  text += "A command may be cut short as long as no other begins alike: :q is :quit.\n";
   for (const Command& command : commands())
     text += fmt::format("  :{:<8}{:<12}{}\n", command.name, command.arguments, command.help);
   return {.text = std::move(text)};
@@ -189,12 +204,16 @@ Reply Session::speed(const std::string&) {
   const Speed& speed = **measured;
   const Sizes s = sizes_without_files(options_.sizes);
   const bool reads = speed.limit.read_gbps.has_value();
+  const std::string rate = speed.limit.is_too_small(speed.work)
+                               ? speed.limit.text_of(speed.work, speed.run_ms)
+                               : fmt::format("{:.1f} {}, {:.0f} % of the {}", speed.limit.rate_of(speed.work, speed.run_ms),
+                                             reads ? "GB/s" : "GFLOP/s", speed.limit.percent_of(speed.work, speed.run_ms),
+                                             reads ? "read bandwidth" : "peak");
   std::string text = fmt::format(
-      "{:.3f} ms, {:.1f} {}, {:.0f} % of the {}; compiled in {:.1f} ms (batch {}, heads {}, q_len {}, kv_len {}, {} "
+      "{:.3f} ms, {}; compiled in {:.1f} ms (batch {}, heads {}, q_len {}, kv_len {}, {} "
       "thread{})\n",
-      speed.run_ms, speed.limit.rate_of(speed.work, speed.run_ms), reads ? "GB/s" : "GFLOP/s",
-      speed.limit.percent_of(speed.work, speed.run_ms), reads ? "read bandwidth" : "peak", speed.compile_ms, s.batch, s.heads,
-      s.q_len, s.kv_len, options_.threads, options_.threads == 1 ? "" : "s");
+      speed.run_ms, rate, speed.compile_ms, s.batch, s.heads, s.q_len, s.kv_len, options_.threads,
+      options_.threads == 1 ? "" : "s");
   if (const std::string warning = speed.limit.warning(options_.threads); !warning.empty())
     text += fmt::format("warning: {}\n", warning);
   return {.text = std::move(text), .speed = speed};

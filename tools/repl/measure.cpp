@@ -50,10 +50,13 @@ NameOptions Session::names_of(const Attention& attention) const {
 Result<std::string> Session::picture() const {
   EngineOptions options;
   options.backend = Backend::kReference;
-  const Result<Attention> attention = Engine(options).compile(spec(text_));
+  const AttentionSpec pattern = spec(text_);
+  const Result<Attention> attention = Engine(options).compile(pattern);
   if (!attention) return attention.diagnostics();
   const Sizes sizes = sizes_without_files(options_.sizes);
-  const Result<BoundNames> names = bind_names(*attention, names_of(*attention), sizes);
+  NameOptions wanted = names_of(*attention);
+  wanted.unread = unread_by_mask(pattern, *attention, sizes);
+  const Result<BoundNames> names = bind_names(*attention, wanted, sizes);
   if (!names) return names.diagnostics();
   BlockMaskOptions blocks = mask_options_of(sizes);
   blocks.q_block = std::max((blocks.q_len + kPictureSide - 1) / kPictureSide, 1);

@@ -60,6 +60,7 @@ class Session {
   };
   struct Command;
   static std::span<const Command> commands();
+  static const Command* find_command(const std::string& name);  // null: none, or several
   static std::vector<std::string> command_names();
   static std::vector<std::string> setting_names();
   static std::vector<std::string> view_names();
