@@ -16,8 +16,8 @@ struct ScoreRounding {
 
 // Every operation of the score that rounds adds half a unit of what it makes, a function a few, and carries what its operands
 // are off by, times as much as it is steep. How large that is where it matters, at the keys with weight, is the row's own size;
-// or more, where all values that the operation can have are larger, as in (score + 1e6) - 1e6: ranges of the pattern's nodes over
-// the bound buffers tell. Nothing is added for patterns that cannot be looked at.
+// or more, where all values that the operation can have are larger, as in (score + 1e6) - 1e6: ranges of the pattern's nodes
+// over the bound buffers tell. Nothing is added for patterns that cannot be looked at.
 ScoreRounding score_rounding(const AttentionSpec& spec, const Problem& problem, const Bindings& bindings);
 
 }  // namespace flexjit::tools

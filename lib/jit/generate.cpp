@@ -16,8 +16,8 @@
 namespace flexjit::jit {
 namespace {
 
-// Of a large kernel most is its program, in long blocks without a loop; the time to schedule these grows faster than they do, to
-// many seconds, and the processor reorders them anyway.
+// Of a large kernel most is its program, in long blocks without a loop; the time to schedule these grows faster than they do,
+// to many seconds, and the processor reorders them anyway.
 constexpr unsigned kMaxScheduled = 10'000;
 
 // Leaves out loop strength reduction, a third of a compilation's time: the templates' loops already carry the addresses that
