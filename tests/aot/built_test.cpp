@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -11,7 +10,6 @@
 #include <thread>
 
 #include "aot/built_functions.h"
-#include "flexjit/build.h"
 #include "patterns.f32.h"
 #include "typed_tensors.h"
 
@@ -279,26 +277,6 @@ TEST_F(BuiltCalls, AReadOutsideItsBufferIsReported) {
   args.buffer_table = c_tensor(TensorView(few.data(), DType::kF32, {shape_.q_heads, 2}));
   EXPECT_EQ(run(args), FLEXJIT_INVALID);
   EXPECT_EQ(kind_, "buffer-read");
-}
-
-// LLVM's linker takes signals for the files that it writes; a program's handlers are its own again afterwards.
-TEST(BuildLibrary, LeavesTheSignalsOfTheProgram) {
-  const auto handler_of = [](int signal) {
-    struct sigaction action{};
-    ::sigaction(signal, nullptr, &action);
-    return action.sa_sigaction;
-  };
-  std::vector<void (*)(int, siginfo_t*, void*)> before;
-  for (int signal = 1; signal < 32; ++signal) before.push_back(handler_of(signal));
-  BuildOptions options;
-  options.kind = LibraryKind::kShared;
-  AttentionSpec spec;
-  spec.head_dim = 16;
-  const BuildPattern pattern{"plain", spec};
-  std::thread([&] { ASSERT_TRUE(build_library(std::span(&pattern, 1), options)); }).join();
-  for (int signal = 1; signal < 32; ++signal) {
-    EXPECT_EQ(handler_of(signal), before[static_cast<std::size_t>(signal - 1)]) << signal;
-  }
 }
 
 TEST_F(BuiltCalls, FirstCallsFromManyThreadsAgree) {
