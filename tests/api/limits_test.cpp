@@ -126,7 +126,8 @@ TEST(Limits, MemoryFollowsWhatIsVisited) {
     }
   }
   // The block mask numbers its 2^24 blocks of keys, 64 MiB each for partial and full ones; packed keys would be 132 GiB.
-  EXPECT_LT(peak_mib() - before, 300);
+  // Sanitizers keep 256 MiB of what is freed for a while.
+  EXPECT_LT(peak_mib() - before, 600);
 }
 
 // A window in the middle of nowhere needs no address space either.
