@@ -53,7 +53,8 @@ struct Job {
   }
   // Outside the memory that it points into, so computed as a number.
   static std::byte* before(std::byte* address, std::int64_t bytes) {
-    return reinterpret_cast<std::byte*>(reinterpret_cast<std::uintptr_t>(address) - static_cast<std::uintptr_t>(bytes));
+    const auto number = reinterpret_cast<std::uintptr_t>(address) - static_cast<std::uintptr_t>(bytes);
+    return reinterpret_cast<std::byte*>(number);  // NOLINT(performance-no-int-to-ptr)
   }
 };
 
