@@ -15,6 +15,13 @@ inline constexpr double kOverflows = 1024;
 // In the place of a weight: less than 0, the key takes no part.
 inline constexpr double kNoPart = -1;
 
+// A key that takes part has a weight above 0, as it has in fp64: times infinity that is infinity.
+inline Float careful_weight(Emitter& e, Bool none, Float weight) {
+  const Float least = e.real(e.real_bytes() == 8 ? 0x1p-1074 : 0x1p-149);
+  const Float some = e.select(e.compare(FloatOrder::kLt, weight, least), least, weight);
+  return e.select(none, e.real(kNoPart), some);
+}
+
 // A power of two above the number of keys.
 inline constexpr double kHeadroom = 0x1p32;
 

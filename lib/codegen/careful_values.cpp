@@ -34,7 +34,7 @@ void ForwardEmitter::emit_careful_weights(Index group, Index row) {
                  const Float x = exponent_of(e_.load_reals(address, vector_bytes()), base);
                  const Bool none =
                      is_softmax() ? e_.compare(FloatOrder::kLt, x, least) : e_.compare(FloatOrder::kGe, x, e_.real(kOverflows));
-                 e_.store(e_.select(none, e_.real(kNoPart), weight_of(x)).value, address, vector_bytes());
+                 e_.store(careful_weight(e_, none, weight_of(x)).value, address, vector_bytes());
                });
 }
 

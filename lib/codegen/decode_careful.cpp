@@ -18,7 +18,7 @@ void DecodeEmitter::emit_careful_weights(Index row, llvm::ArrayRef<Float> scores
     const Float x = exponent_of(score, base);
     const Bool none = key_.weights == plan::Weights::kSoftmax ? e_.compare(FloatOrder::kLt, x, e_.real(kVanishes))
                                                               : e_.compare(FloatOrder::kGe, x, e_.real(kOverflows));
-    e_.store(e_.select(none, e_.real(kNoPart), weight_of(x)).value, score_at(row, e_.index(offset)), 4 * e_.lanes());
+    e_.store(careful_weight(e_, none, weight_of(x)).value, score_at(row, e_.index(offset)), 4 * e_.lanes());
     offset += e_.lanes();
   }
 }

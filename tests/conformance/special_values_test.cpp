@@ -181,7 +181,7 @@ TEST_P(SpecialValuesOn, ScoresTakePartByTheirDistanceFromTheLargest) {
             Captures captures;
             captures.set("low", static_cast<float>(distance)).set("key", kv);
             TypedTensors tensors(shape, {dtype, dtype, dtype});
-            fill_key(tensors.v, kv, shape.value_dim(), kNan);
+            fill_key(tensors.v, kv, shape.value_dim(), kv == 5 ? kNan : kInf);
             const NaivePattern naive{.score =
                                          [&](double, const Position& p) {
                                            return p.kv_idx <= kv ? -static_cast<double>(static_cast<float>(distance)) : 0.0;
