@@ -72,6 +72,16 @@ Diagnostics check_options(const BuildCommandOptions& options, const std::vector<
   return errors;
 }
 
+AttentionSpec with_options(AttentionSpec spec, const BuildCommandOptions& options) {
+  spec.dtype = options.dtypes.q;
+  spec.kv_dtype = options.dtypes.kv;
+  spec.out_dtype = options.dtypes.out;
+  spec.head_dim = static_cast<std::int32_t>(options.head_dim);
+  spec.v_head_dim = static_cast<std::int32_t>(options.v_head_dim);
+  spec.scale = options.scale;
+  return spec;
+}
+
 Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& options,
                                                 const std::vector<PatternOptions>& sources) {
   std::vector<BuildPattern> patterns;
@@ -82,13 +92,8 @@ Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& optio
       wrong.insert(wrong.end(), spec.diagnostics().begin(), spec.diagnostics().end());
       continue;
     }
-    spec->dtype = options.dtypes.q;
-    spec->kv_dtype = options.dtypes.kv;
-    spec->out_dtype = options.dtypes.out;
-    spec->head_dim = static_cast<std::int32_t>(options.head_dim);
-    spec->v_head_dim = static_cast<std::int32_t>(options.v_head_dim);
-    spec->scale = options.scale;
-    patterns.push_back({options.names.empty() ? own_name(sources[i]) : options.names[i], *std::move(spec)});
+    patterns.push_back(
+        {options.names.empty() ? own_name(sources[i]) : options.names[i], with_options(*std::move(spec), options)});
   }
   if (!wrong.empty()) return wrong;
   return patterns;
