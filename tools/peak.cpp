@@ -38,9 +38,10 @@ Window run_window(void (*burst)()) {
   const double begin_processor = thread_seconds();
   std::int64_t bursts = 0;
   double processor = 0;
-  for (; processor < kWindowSeconds; processor = thread_seconds() - begin_processor) {
+  while (processor < kWindowSeconds) {
     burst();
     ++bursts;
+    processor = thread_seconds() - begin_processor;
   }
   return {.rounds_per_second = static_cast<double>(bursts * kRounds) / processor,
           .processor_seconds = processor,
