@@ -28,11 +28,6 @@ void note(const std::optional<BlockKind>& proved, Seen& seen) {
 Parts BlockDecider::decide(const ir::Box& block, Nodes open) {
   Parts parts;
   open_ = open;
-  const bool one_index = varies_with_one_index(open);
-  if (one_index || open.size() >= kManyNodes) {
-    if (const auto seen = representatives_.look(block, open, one_index ? 1 : kFewRepresentatives, prover_))
-      return {.seen = *seen, .evaluated = !one_index};
-  }
   q_pieces_.look_at(block.b_lo, block.h_lo, {block.q_lo, block.q_hi});
   kv_pieces_.look_at(block.b_lo, block.h_lo, {block.kv_lo, block.kv_hi});
   patience_ = prover_.work() + kBoxesInside * static_cast<std::int64_t>(open.size() + 2);
@@ -46,6 +41,14 @@ Parts BlockDecider::decide(const ir::Box& block, Nodes open) {
   else
     evaluate(block, parts);
   return parts;
+}
+
+std::optional<Parts> BlockDecider::decide_by_few(const ir::Box& block, Nodes open) {
+  const bool one_index = varies_with_one_index(open);
+  if (!one_index && open.size() < kManyNodes) return std::nullopt;
+  const auto seen = representatives_.look(block, open, one_index ? 1 : kFewRepresentatives, prover_);
+  if (!seen) return std::nullopt;
+  return Parts{.seen = *seen, .evaluated = !one_index};
 }
 
 bool BlockDecider::varies_with_one_index(Nodes open) const {

@@ -46,6 +46,9 @@ class BlockDecider {
 
   void start_plane(const AxisBreaks& breaks) { breaks_ = &breaks, fault_.reset(); }
   // `open`: what BoxProver found to be, just before, over the block or a box with it inside. Exact.
+  // From few representatives alone. None: these do not decide it.
+  std::optional<Parts> decide_by_few(const ir::Box& block, Nodes open);
+  // Where those did not.
   Parts decide(const ir::Box& block, Nodes open);
   // From few representatives alone; both parts are taken as seen where these do not decide the block.
   Parts decide_cheap(const ir::Box& block, Nodes open);

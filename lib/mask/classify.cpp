@@ -1,6 +1,7 @@
 // One quadtree descent a plane: the whole plane first, then halves of the longer side, until interval analysis decides a
 // rectangle of blocks, what is left open varies with one index alone, or one block is left. The cost grows with the undecided
-// parts only; where these are many and the mask repeats, rows of blocks are copied from those above.
+// parts only; where these are many and the mask repeats, rows of blocks are copied from those above, and where block after
+// block is partial, these are decided without the descent.
 #include "mask/classify.h"
 
 #include <algorithm>
@@ -120,6 +121,7 @@ class Classifier {
   void descend(const BlockRect& rect, Open open, std::int64_t end) {
     if (rect.size() == 0 || prover_.work() >= patience_) return;
     if (prover_.work() >= end) return builder_.add(rect, BlockKind::kPartial);
+    if (partial_in_a_row_ >= kExpected && rect.size() <= kTogether) return decide_each(rect, open, end);
     const ir::Box box = box_of(rect);
     if (const std::optional<BlockKind> kind = prover_.prove(box, nodes(open))) {
       builder_.add(rect, *kind);
@@ -150,12 +152,38 @@ class Classifier {
     descend(second, open, end);
   }
 
+  // Where block after block is partial and seen to be so from few of its pairs, a proof is dearer than the pairs.
+  void decide_each(const BlockRect& rect, Open open, std::int64_t end) {
+    for (std::int32_t q = rect.q_begin; q < rect.q_end; ++q) {
+      for (std::int32_t kv = rect.kv_begin; kv < rect.kv_end; ++kv) {
+        const BlockRect block{q, q + 1, kv, kv + 1};
+        const auto parts = prover_.work() < end ? decider_.decide_by_few(box_of(block), nodes(open)) : std::nullopt;
+        if (parts && parts->are_enough()) {
+          settle(block, *parts);
+          continue;
+        }
+        partial_in_a_row_ = 0;
+        descend({q, q + 1, kv, rect.kv_end}, open, end);
+        return descend({q + 1, rect.q_end, rect.kv_begin, rect.kv_end}, open, end);
+      }
+    }
+  }
+
   // The first block, for all of the rectangle.
   void decide_block(const BlockRect& rect, Open open) {
     const ir::Box block = box_of({rect.q_begin, rect.q_begin + 1, rect.kv_begin, rect.kv_begin + 1});
-    Parts parts{.seen = {true, true}};
-    if (request_.undecided == Undecided::kEvaluate) parts = decider_.decide(block, nodes(open));
-    if (request_.undecided == Undecided::kDecideCheap) parts = decider_.decide_cheap(block, nodes(open));
+    if (request_.undecided == Undecided::kEvaluate) {
+      const auto few = decider_.decide_by_few(block, nodes(open));
+      partial_in_a_row_ = few && few->are_enough() ? partial_in_a_row_ + 1 : 0;
+      settle(rect, few ? *few : decider_.decide(block, nodes(open)));
+    } else if (request_.undecided == Undecided::kDecideCheap) {
+      settle(rect, decider_.decide_cheap(block, nodes(open)));
+    } else {
+      settle(rect, {.seen = {true, true}});
+    }
+  }
+
+  void settle(const BlockRect& rect, const Parts& parts) {
     if (parts.evaluated) {
       ++result_.evaluated;
       if (request_.list_evaluated) result_.evaluated_blocks.push_back({b_, h_, rect.q_begin, rect.kv_begin});
@@ -274,6 +302,8 @@ class Classifier {
   std::optional<AxisBreaks> breaks_;  // of the current plane
   std::vector<std::uint32_t> open_;
   std::int64_t budget_end_ = kNoBudget, patience_ = kNoBudget;  // in the prover's work
+  static constexpr std::int64_t kExpected = 8, kTogether = 16;  // blocks
+  std::int64_t partial_in_a_row_ = 0;
   Moved moved_;
   std::int32_t b_ = 0, h_ = 0;
   Classified result_;
