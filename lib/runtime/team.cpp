@@ -1,5 +1,6 @@
-// A member that sees its round go up works and reports. It looks for a while before it sleeps, because loops follow each other
-// closely and waking takes as long as a short one.
+// A member takes the work that it is offered, unless the caller has finished it alone and takes the offer back: a member whose
+// processor is busy elsewhere costs nothing. It looks for a while before it sleeps, because loops follow each other closely and
+// waking takes as long as a short one.
 #include "runtime/team.h"
 
 #include <unistd.h>
@@ -15,8 +16,9 @@ namespace flexjit::runtime {
 
 namespace {
 
-// Some tenths of a millisecond; with more threads than processors whoever looks keeps another from working.
-constexpr int kLooks = 10000, kCrowdedLooks = 50;
+// Half a millisecond, with the processor offered to others in between; with more threads than processors whoever looks keeps
+// another from working.
+constexpr int kLooks = 20000, kCrowdedLooks = 50, kLooksToYield = 256;
 
 int looks_of(int threads) noexcept {
   static const unsigned processors = std::thread::hardware_concurrency();
@@ -32,10 +34,14 @@ void pause() noexcept {
 }
 
 // Until `value` is another one than `old`.
-void await_change(std::atomic<int>& value, int old, int looks) noexcept {
+template <typename T>
+void await_change(std::atomic<T>& value, T old, int looks) noexcept {
   for (; looks > 0; --looks) {
     if (value.load(std::memory_order_acquire) != old) return;
-    pause();
+    if (looks % kLooksToYield == 0)
+      std::this_thread::yield();
+    else
+      pause();
   }
   value.wait(old, std::memory_order_acquire);
 }
@@ -67,11 +73,16 @@ Idle* idle_teams() noexcept {
 }  // namespace
 
 void Team::serve(Member& member, int thread) noexcept {
-  for (int seen = 0;; ++seen) {
-    await_change(member.round, seen, looks_.load(std::memory_order_relaxed));
-    if (work_ == nullptr) return;
-    work_(context_, thread);
-    if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+  for (;;) {
+    await_change(member.state, State::kResting, looks_.load(std::memory_order_relaxed));
+    State seen = State::kOffered;
+    if (member.state.compare_exchange_strong(seen, State::kWorking, std::memory_order_acq_rel)) {
+      work_(context_, thread);
+      member.state.store(State::kResting, std::memory_order_release);
+      member.state.notify_one();
+    } else if (seen == State::kDismissed) {
+      return;
+    }
   }
 }
 
@@ -95,22 +106,23 @@ void Team::run(int threads, Work work, void* context) noexcept {
   helpers = std::min(helpers, members_.size());
   work_ = work;
   context_ = context;
-  busy_.store(static_cast<int>(helpers), std::memory_order_relaxed);
   for (std::size_t i = 0; i < helpers; ++i) {
-    members_[i]->round.fetch_add(1, std::memory_order_acq_rel);
-    members_[i]->round.notify_one();
+    members_[i]->state.store(State::kOffered, std::memory_order_release);
+    members_[i]->state.notify_one();
   }
   work(context, 0);
-  for (int left = busy_.load(std::memory_order_acquire); left > 0; left = busy_.load(std::memory_order_acquire)) {
-    await_change(busy_, left, looks_.load(std::memory_order_relaxed));
+  for (std::size_t i = 0; i < helpers; ++i) {
+    std::atomic<State>& state = members_[i]->state;
+    State seen = State::kOffered;
+    state.compare_exchange_strong(seen, State::kResting, std::memory_order_acq_rel);
+    if (seen == State::kWorking) await_change(state, State::kWorking, looks_.load(std::memory_order_relaxed));
   }
 }
 
 Team::~Team() {
-  work_ = nullptr;
   for (const auto& member : members_) {
-    member->round.fetch_add(1, std::memory_order_acq_rel);
-    member->round.notify_one();
+    member->state.store(State::kDismissed, std::memory_order_release);
+    member->state.notify_one();
     member->thread.join();
   }
 }

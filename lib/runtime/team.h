@@ -18,15 +18,21 @@ class Team {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
-  // work(context, thread) once for each thread in [0, threads), 0 being the caller; returns when all are done. Where the system
-  // has no more threads there are fewer calls.
+  // work(context, thread) for thread 0, which is the caller, and once for each other one of [0, threads) that begins before the
+  // caller's own call returns: `work` does all that there is to do however few come. Returns when all that began are done.
   void run(int threads, Work work, void* context) noexcept;
 
   class Lease;
 
  private:
+  enum class State : int {
+    kResting,
+    kOffered,  // there is work: the member takes it, or the caller takes it back
+    kWorking,
+    kDismissed,
+  };
   struct alignas(64) Member {
-    std::atomic<int> round = 0;  // goes up when there is work
+    std::atomic<State> state = State::kResting;
     std::thread thread;
   };
 
@@ -34,11 +40,10 @@ class Team {
   bool add_member() noexcept;
 
   std::vector<std::unique_ptr<Member>> members_;  // threads 1, 2, ...
-  // Of the loop under way; written before the members' rounds are.
-  Work work_ = nullptr;  // null: go home
+  // Of the loop under way; written before it is offered.
+  Work work_ = nullptr;
   void* context_ = nullptr;
   std::atomic<int> looks_ = 0;
-  std::atomic<int> busy_ = 0;  // members that have not finished it
 };
 
 // A team that nobody else uses, for as long as this lives. Thread-safe.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
@@ -42,6 +43,16 @@ TEST(Team, EveryItemOnceForEveryNumberOfThreads) {
   for (int loop = 0; loop < 2000; ++loop) ASSERT_TRUE(works(2 + loop % 3)) << loop;  // one after the other, closely
   EXPECT_TRUE(counts_of(4, 0).empty());
   EXPECT_EQ(counts_of(4, 1), std::vector<int>{1});
+}
+
+// Loops that the caller ends before others come: none of these works on a later loop's items twice or on what is gone.
+TEST(Team, WhoComesTooLateDoesNothing) {
+  for (int loop = 0; loop < 50'000; ++loop) {
+    std::array<std::atomic<int>, 2> counts{};
+    parallel_for(2 + loop % 3, 2, [&](std::int64_t item, int) noexcept { ++counts[static_cast<std::size_t>(item)]; });
+    ASSERT_EQ(counts[0], 1) << loop;
+    ASSERT_EQ(counts[1], 1) << loop;
+  }
 }
 
 TEST(Team, SleepersAreWoken) {
