@@ -99,16 +99,24 @@ class Reference {
   }
 
  private:
-  // A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds.
+  // Of fp64 values a sum may pass the largest on its way to a result that is finite or of the other sign.
   void weighted_values(const ReferenceRow& row) {
-    std::ranges::fill(sums_, 0.0);
+    if (!add_weighted<double>(row)) add_weighted<long double>(row);
+    write_elements(kernel_.types.out, launch_.out.data, offset_of(launch_.out, row.b, row.h, row.q_idx), sums_);
+  }
+
+  // A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds. Whether all sums are finite.
+  template <typename Sum>
+  bool add_weighted(const ReferenceRow& row) {
+    std::vector<Sum> sums(sums_.size());
     for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
-      const double weight = scores_[static_cast<std::size_t>(kv)];
+      const Sum weight = scores_[static_cast<std::size_t>(kv)];
       if (weight == 0) continue;
       read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head_of(launch_, row), kv), v_);
-      for (std::size_t d = 0; d < sums_.size(); ++d) sums_[d] += weight * v_[d];
+      for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight * static_cast<Sum>(v_[d]);
     }
-    write_elements(kernel_.types.out, launch_.out.data, offset_of(launch_.out, row.b, row.h, row.q_idx), sums_);
+    std::ranges::transform(sums, sums_.begin(), [](Sum sum) { return static_cast<double>(sum); });
+    return std::ranges::all_of(sums_, [](double sum) { return std::isfinite(sum); });
   }
 
   const plan::LaunchArg& launch_;

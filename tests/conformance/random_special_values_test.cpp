@@ -71,32 +71,69 @@ double largest_of(DType dtype) {
 
 double least_of(DType dtype) { return dtype == DType::kF64 ? 0x1p-1070 : dtype == DType::kF16 ? 0x1p-23 : 0x1p-131; }
 
-// Where the mask allows a pair whose products cannot be summed in the kernel's own arithmetic, nothing is said about the row.
-class Overflows {
+// Where the kernel's own arithmetic says nothing about a row, because the products of a pair that the mask allows cannot be
+// summed in it, or because its rounding of large scores decides which keys have weight.
+class Unclear {
  public:
-  explicit Overflows(const TypedTensors& tensors)
-      : t_(tensors), limit_(tensors.types.q == DType::kF64 ? largest_of(DType::kF64) : kLargest) {}
+  Unclear(const Attention& attention, Weights weights, const RunArgs& args, const TypedTensors& tensors)
+      : attention_(attention),
+        is_sigmoid_(weights == Weights::kSigmoid),
+        args_(args),
+        t_(tensors),
+        is_fp64_(tensors.types.q == DType::kF64),
+        limit_(is_fp64_ ? largest_of(DType::kF64) : kLargest),
+        errors_(static_cast<std::size_t>(tensors.shape.kv_len)) {}
 
-  bool any(std::int32_t b, std::int32_t h, std::int32_t q_idx, std::span<const std::uint8_t> allowed) const {
-    const Shape& s = t_.shape;
-    const double* q = t_.q.data() + static_cast<std::ptrdiff_t>((b * s.q_heads + h) * s.q_len + q_idx) * s.head_dim;
-    for (std::int32_t kv = 0; kv < s.kv_len; ++kv) {
-      if (allowed[static_cast<std::size_t>(kv)] == 0) continue;
-      const std::int32_t row = (b * s.kv_heads + h / (s.q_heads / s.kv_heads)) * s.kv_len + kv;
-      const double* k = t_.k.data() + static_cast<std::ptrdiff_t>(row) * s.head_dim;
-      long double sum = 0;
-      for (std::int32_t d = 0; d < s.head_dim; ++d) {
-        const long double product = std::abs(static_cast<long double>(q[d]) * static_cast<long double>(k[d]));
-        if (std::isfinite(q[d]) && std::isfinite(k[d])) sum += product;
-      }
-      if (sum >= 0.5L * static_cast<long double>(limit_)) return true;
+  bool any(std::int32_t b, std::int32_t h, std::int32_t q_idx, std::span<const std::uint8_t> allowed) {
+    constexpr long double kMatters = 1e-5L;
+    long double worst = 0;
+    for (std::size_t kv = 0; kv < allowed.size(); ++kv) {
+      errors_[kv] = allowed[kv] == 0 ? 0 : error_of(b, h, q_idx, static_cast<std::int32_t>(kv));
+      worst = std::max(worst, errors_[kv]);
     }
-    return false;
+    if (std::isinf(worst)) return true;
+    return worst > kMatters && is_decided_by_rounding(b, h, q_idx, allowed);
   }
 
  private:
+  // Of a score, from the sum of its products. Infinite: this sum may overflow.
+  long double error_of(std::int32_t b, std::int32_t h, std::int32_t q_idx, std::int32_t kv) const {
+    const Shape& s = t_.shape;
+    const double* q = t_.q.data() + static_cast<std::ptrdiff_t>((b * s.q_heads + h) * s.q_len + q_idx) * s.head_dim;
+    const std::int32_t row = (b * s.kv_heads + h / (s.q_heads / s.kv_heads)) * s.kv_len + kv;
+    const double* k = t_.k.data() + static_cast<std::ptrdiff_t>(row) * s.head_dim;
+    long double sum = 0;
+    for (std::int32_t d = 0; d < s.head_dim; ++d) {
+      const long double product = std::abs(static_cast<long double>(q[d]) * static_cast<long double>(k[d]));
+      if (std::isfinite(q[d]) && std::isfinite(k[d])) sum += product;
+    }
+    if (sum >= 0.5L * static_cast<long double>(limit_)) return std::numeric_limits<long double>::infinity();
+    return sum * (is_fp64_ ? 0x1p-49L : 0x1p-20L);
+  }
+
+  // Whether a key's weight may be anything between two far values: it is as large as the largest but for the rounding of both.
+  bool is_decided_by_rounding(std::int32_t b, std::int32_t h, std::int32_t q_idx, std::span<const std::uint8_t> allowed) const {
+    constexpr long double kVanishes = 100;
+    const std::vector<float> scores = attention_.scores(args_, {.q = {q_idx, q_idx + 1}, .b = b, .h = h}).value();
+    long double highest = is_sigmoid_ ? 0 : -std::numeric_limits<long double>::infinity(), error = 0;
+    int contenders = is_sigmoid_ ? 1 : 0;
+    for (std::size_t kv = 0; kv < scores.size() && !is_sigmoid_; ++kv) {
+      if (allowed[kv] != 0 && static_cast<long double>(scores[kv]) > highest) highest = scores[kv], error = errors_[kv];
+    }
+    for (std::size_t kv = 0; kv < scores.size(); ++kv) {
+      const long double distance = std::abs(highest - static_cast<long double>(scores[kv]));
+      if (allowed[kv] != 0 && std::isfinite(scores[kv]) && distance <= error + errors_[kv] + kVanishes) ++contenders;
+    }
+    return contenders > 1;
+  }
+
+  const Attention& attention_;
+  bool is_sigmoid_;
+  const RunArgs args_;
   const TypedTensors& t_;
+  bool is_fp64_;
   double limit_;
+  std::vector<long double> errors_;
 };
 
 double tolerance_of(DType dtype) { return dtype == DType::kBF16 ? 4e-2 : dtype == DType::kF16 ? 1e-2 : 8e-5; }
@@ -150,7 +187,7 @@ class Trial {
     for (double& value : magnitudes.v) value = std::isfinite(value) ? std::abs(value) : 0;
     magnitudes.encode_inputs();
     attention->run_reference(args_of(magnitudes)).value();
-    return compare(*attention, captures.bindings(), kernel, reference, magnitudes);
+    return compare(*attention, spec.weights, args_of(kernel), kernel, reference, magnitudes);
   }
 
  private:
@@ -205,9 +242,9 @@ class Trial {
     return std::abs(actual - expected) <= tolerance_of(dtype_) * (1 + magnitude);
   }
 
-  std::string compare(const Attention& attention, const Bindings& bindings, const TypedTensors& kernel,
+  std::string compare(const Attention& attention, Weights weights, const RunArgs& args, const TypedTensors& kernel,
                       const TypedTensors& reference, const TypedTensors& magnitudes) {
-    const Overflows overflows(kernel);
+    Unclear unclear(attention, weights, args, kernel);
     const std::vector<double> out = kernel.out(), expected = reference.out(), scale = magnitudes.out();
     const BlockMaskOptions options{.batch = shape_.batch,
                                    .heads = shape_.q_heads,
@@ -217,10 +254,10 @@ class Trial {
     for (std::int32_t b = 0; b < shape_.batch; ++b) {
       for (std::int32_t h = 0; h < shape_.q_heads; ++h) {
         const std::vector<std::uint8_t> allowed =
-            attention.mask_elements(options, {.b = b, .h = h}, {0, shape_.q_len}, {0, shape_.kv_len}, &bindings).value();
+            attention.mask_elements(options, {.b = b, .h = h}, {0, shape_.q_len}, {0, shape_.kv_len}, args.bindings).value();
         for (std::int32_t q = 0; q < shape_.q_len; ++q) {
           const auto of_row = std::span(allowed).subspan(at(q) * at(shape_.kv_len), at(shape_.kv_len));
-          if (overflows.any(b, h, q, of_row)) continue;
+          if (unclear.any(b, h, q, of_row)) continue;
           const std::size_t row = at((b * shape_.q_heads + h) * shape_.q_len + q);
           const auto lse = static_cast<double>(kernel.lse[row]), lse_expected = static_cast<double>(reference.lse[row]);
           if (!agrees(lse, lse_expected, std::abs(lse_expected))) return describe("lse", row, lse, lse_expected);

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -91,6 +92,28 @@ TEST(ReferenceAttention, LargeScoresDoNotOverflow) {
   });
   EXPECT_EQ(two.out[0], 3.0F);
   EXPECT_EQ(two.lse[0], 1e4F);
+}
+
+// 1.5 times the largest number, less infinity, or less as much: it has no sum on the way that is not a number.
+TEST(ReferenceAttention, SumsOfFp64ValuesMayPassTheLargestNumber) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  double q[1] = {0}, k[3] = {0, 0, 0}, v[6] = {kLargest, kLargest, kLargest, kLargest, -kInf, -kLargest}, out[2] = {7, 7};
+  plan::LaunchArg launch{};
+  launch.q = {q, 1, 1, 1};
+  launch.k = {k, 3, 3, 1};
+  launch.v = {v, 6, 6, 2};
+  launch.out = {out, 2, 2, 2};
+  launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
+  launch.kv_len = 3;
+  launch.scale = 1;
+  const plan::ElementTypes types{.q = DType::kF64, .kv = DType::kF64, .out = DType::kF64};
+  const runtime::ReferenceKernel kernel{.types = types, .weights = plan::Weights::kSigmoid, .head_dim = 1, .v_head_dim = 2};
+  ASSERT_TRUE(runtime::reference_attention(launch, kernel, [](const runtime::ReferenceRow&, std::span<double> scores) {
+    std::ranges::fill(scores, 2.0);
+    return true;
+  }));
+  EXPECT_EQ(out[0], -kInf);
+  EXPECT_NEAR(out[1] / kLargest, 1 / (1 + std::exp(-2.0)), 1e-15);
 }
 
 TEST(ReferenceAttention, StopsWhereThePatternFails) {
