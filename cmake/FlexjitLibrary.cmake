@@ -3,7 +3,7 @@
 
 # Identifies what crosses the compiler's door: both shared libraries must carry the same value. It follows the headers that
 # define the crossing, so that reconfiguring rebuilds nothing.
-set(FLEXJIT_DOOR_HEADERS include/flexjit/build.h include/flexjit/result.h lib/ir/program.h lib/plan/code_listing.h lib/plan/debug_source.h
+set(FLEXJIT_DOOR_HEADERS include/flexjit/build.h include/flexjit/result.h lib/ir/program/program.h lib/plan/code_listing.h lib/plan/debug_source.h
   lib/plan/kernel_abi.h lib/plan/kernel_key.h lib/plan/kernel_parts.h lib/plan/compiler_door.h lib/plan/phase_time.h lib/plan/target.h)
 set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}")
 foreach(header ${FLEXJIT_DOOR_HEADERS})

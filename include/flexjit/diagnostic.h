@@ -14,7 +14,7 @@ enum class Severity : std::uint8_t { kError, kWarning };
 
 // One finding. Text diagnostics have `line >= 1`; those about tensors, bindings or files have `line == 0` and no snippet.
 struct Diagnostic {
-  std::string kind;  // stable identifier, e.g. "unknown-name"; listed in lib/dsl/diagnostics.def and docs/language.md
+  std::string kind;  // stable identifier, e.g. "unknown-name"; listed in lib/dsl/findings/diagnostics.def and docs/language.md
   Severity severity = Severity::kError;
   std::string source_name;   // "score_mod", "mask_mod", a file name, or the call ("run", "compile")
   std::uint32_t line = 0;    // 1-based

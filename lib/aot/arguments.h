@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "flexjit/c_api.h"
-#include "ir/interface.h"
+#include "ir/program/interface.h"
 
 namespace flexjit::aot {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "ir/interface.h"
+#include "ir/program/interface.h"
 #include "plan/kernel_key.h"
 
 namespace flexjit::aot {

@@ -1,10 +1,10 @@
 // Puts the functions of a kernel into one module and gives them the target's attributes.
 #include "codegen/kernel.h"
 
-#include "codegen/decode.h"
-#include "codegen/forward.h"
-#include "codegen/pack.h"
-#include "codegen/target_names.h"
+#include "codegen/nests/decode.h"
+#include "codegen/nests/forward.h"
+#include "codegen/parts/pack.h"
+#include "codegen/emit/target_names.h"
 
 namespace flexjit::codegen {
 

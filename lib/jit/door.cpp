@@ -2,10 +2,10 @@
 #include <new>
 
 #include "flexjit/export.h"
-#include "jit/compile.h"
-#include "jit/list_code.h"
-#include "jit/reserve.h"
-#include "jit/write_library.h"
+#include "jit/object/compile.h"
+#include "jit/listing/list_code.h"
+#include "jit/object/reserve.h"
+#include "jit/library/write_library.h"
 
 namespace flexjit::jit {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "ir/passes.h"
+#include "ir/passes/passes.h"
 #include "plan/compiler_door.h"
 #include "plan/decode.h"
 #include "plan/hoisting.h"

@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "flexjit/tensor.h"
-#include "ir/program.h"
+#include "ir/program/program.h"
 #include "plan/debug_source.h"
 #include "plan/target.h"
 

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <limits>
 
-#include "runtime/elements.h"
+#include "support/elements.h"
 
 namespace flexjit::runtime {
 
@@ -68,13 +68,13 @@ void RowMerger::combine(std::span<const RowState> states, std::int64_t dim, cons
     sums.fill(0);
     for (std::size_t i = 0; i < states.size(); ++i) {
       if (factors_[i] == 0 || states[i].o == nullptr) continue;
-      read_elements(states[i].dtype, states[i].o, d, std::span(values).first(count));
+      support::read_elements(states[i].dtype, states[i].o, d, std::span(values).first(count));
       for (std::size_t j = 0; j < count; ++j) sums[j] += factors_[i] * values[j];
     }
     for (std::size_t j = 0; j < count; ++j) {
       if (std::isfinite(sums[j])) sums[j] = std::clamp(sums[j], -out.limit, out.limit);
     }
-    write_elements(out.dtype, out.data, d, std::span(sums).first(count));
+    support::write_elements(out.dtype, out.data, d, std::span(sums).first(count));
   }
 }
 

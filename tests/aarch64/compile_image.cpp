@@ -4,7 +4,7 @@
 #include <exception>
 #include <fstream>
 
-#include "jit/compile.h"
+#include "jit/object/compile.h"
 #include "key_transfer.h"
 
 int main(int argc, char** argv) try {

@@ -1,7 +1,7 @@
 // What a handle does when the compiler is gone at the first call that decodes.
 #include <gtest/gtest.h>
 
-#include "api/decode_kernel.h"
+#include "call/decode_kernel.h"
 
 namespace flexjit {
 namespace {
@@ -16,9 +16,9 @@ cache::SharedKey key_of(DType dtype) {
 }
 
 TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
-  const auto store = std::make_shared<api::KernelStore>(
+  const auto store = std::make_shared<engine::KernelStore>(
       EngineOptions{.cache_bytes = std::size_t{1} << 20, .compiler_path = "no/such/compiler.so", .cache_dir = {}});
-  api::DecodeKernel kernel(key_of(DType::kF32), "pattern", store);
+  engine::DecodeKernel kernel(key_of(DType::kF32), "pattern", store);
   for (int i = 0; i < 2; ++i) {
     const auto ready = kernel.get(nullptr);
     ASSERT_FALSE(ready.has_value());
@@ -28,7 +28,7 @@ TEST(DecodeKernel, WithoutACompilerIsADiagnosticEachTime) {
 
 TEST(DecodeKernel, SuitsFewRowsOfTheTypesThatItComputes) {
   const auto suits = [](DType dtype, std::int32_t group, std::int32_t q_len, std::int32_t kv_len) {
-    return api::suits_decode({dtype, dtype, dtype}, group, q_len, kv_len);
+    return engine::suits_decode({dtype, dtype, dtype}, group, q_len, kv_len);
   };
   EXPECT_TRUE(suits(DType::kF32, 8, 1, 1000));
   EXPECT_TRUE(suits(DType::kF32, 128, 1, 1));

@@ -1,4 +1,4 @@
-// One small valid call and the ways to break it: every finding of lib/api/diagnostics.def with its whole rendered text.
+// One small valid call and the ways to break it: every finding of lib/diagnostics/diagnostics.def with its whole rendered text.
 #pragma once
 
 #include <functional>

@@ -75,7 +75,7 @@ TEST(Findings, EveryKindHasACase) {
   for (const FindingCase& one : all_cases()) covered.insert(one.kind);
   for (const char* kind : {
 #define FLEXJIT_DIAGNOSTIC(finding, kind, text) kind,
-#include "api/diagnostics.def"
+#include "diagnostics/diagnostics.def"
 #undef FLEXJIT_DIAGNOSTIC
        }) {
     EXPECT_TRUE(covered.contains(kind)) << kind << " has no case";

@@ -1,6 +1,6 @@
 // What can be wrong with a library of built patterns: when it is made, and when it is called.
 #include "aot/bundle.h"
-#include "api/c_handles.h"
+#include "c/c_handles.h"
 #include "finding_cases.h"
 #include "flexjit/build.h"
 #include "plan/target.h"

@@ -4,8 +4,8 @@
 #include <stdexcept>
 #include <system_error>
 
-#include "api/c_convert.h"
-#include "api/guard.h"
+#include "c/c_convert.h"
+#include "diagnostics/guard.h"
 #include "finding_cases.h"
 #include "flexjit/inspect.h"
 #include "support/check.h"
@@ -18,14 +18,14 @@ template <typename Exception>
 FindingCase throwing(std::string kind, std::string expected, Exception exception) {
   return {std::move(kind), std::move(expected), [exception] {
             const auto body = [&]() -> Status { throw exception; };
-            return api::guarded("run", body).diagnostics();
+            return engine::guarded("run", body).diagnostics();
           }};
 }
 
 template <typename Body>
 FindingCase reporting(std::string kind, std::string expected, const Body& body) {
   return {std::move(kind), std::move(expected), [body] {
-            api::Report report("flexjit_compile");
+            engine::Report report("flexjit_compile");
             body(report);
             return report.take();
           }};
@@ -40,27 +40,27 @@ void set_number(Enum& value, int number) {
 std::vector<FindingCase> c_cases() {
   return {
       reporting("null-argument", "flexjit_compile: error: flexjit_spec is NULL\n",
-                [](api::Report& report) { api::complete<flexjit_spec>(nullptr, "flexjit_spec", flexjit_spec_init, report); }),
+                [](engine::Report& report) { engine::complete<flexjit_spec>(nullptr, "flexjit_spec", flexjit_spec_init, report); }),
       reporting("struct-size",
                 "flexjit_compile: error: struct_size of flexjit_spec is 0, but this library knows " +
                     std::to_string(sizeof(flexjit_spec)) + " bytes; call flexjit_spec_init first\n",
-                [](api::Report& report) {
+                [](engine::Report& report) {
                   const flexjit_spec spec = {};
-                  api::complete(&spec, "flexjit_spec", flexjit_spec_init, report);
+                  engine::complete(&spec, "flexjit_spec", flexjit_spec_init, report);
                 }),
       reporting("bad-enum", "flexjit_compile: error: the dtype of the spec is 9, which is no flexjit_dtype\n",
-                [](api::Report& report) {
+                [](engine::Report& report) {
                   flexjit_spec spec;
                   flexjit_spec_init(&spec);
                   set_number(spec.dtype, 9);
-                  (void)api::to_spec(spec, report);
+                  (void)engine::to_spec(spec, report);
                 }),
       reporting("bad-enum", "flexjit_compile: error: the backend is -1, which is no flexjit_backend\n",
-                [](api::Report& report) {
+                [](engine::Report& report) {
                   flexjit_engine_options options;
                   flexjit_engine_options_init(&options);
                   set_number(options.backend, -1);
-                  (void)api::to_options(options, report);
+                  (void)engine::to_options(options, report);
                 }),
   };
 }

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "jit/compile.h"
-#include "jit/list_code.h"
+#include "jit/object/compile.h"
+#include "jit/listing/list_code.h"
 #include "listing_checks.h"
 #include "plan/kernel_key.h"
 

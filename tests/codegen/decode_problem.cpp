@@ -11,8 +11,8 @@
 #include <sstream>
 
 #include "cache/kernel_cache.h"
-#include "jit/compile.h"
-#include "runtime/elements.h"
+#include "jit/object/compile.h"
+#include "support/elements.h"
 
 namespace flexjit::testing {
 
@@ -65,14 +65,14 @@ GuardedTensor::GuardedTensor(const DecodeCase& c, int heads, int length, int dim
   std::normal_distribution<double> distribution;
   std::vector<double> values(elements_of(c, heads, length, dim));
   for (double& value : values) value = distribution(random);
-  runtime::write_elements(dtype, bytes_.data(), 0, values);
+  support::write_elements(dtype, bytes_.data(), 0, values);
   first_.resize(values.size());
-  runtime::read_elements(dtype, bytes_.data(), 0, first_);
+  support::read_elements(dtype, bytes_.data(), 0, first_);
 }
 
 double GuardedTensor::at(int b, int h, int row, int d) const {
   double value = 0;
-  runtime::read_elements(dtype_, bytes_.data(), static_cast<std::int64_t>(offset(b, h, row)) + d, {&value, 1});
+  support::read_elements(dtype_, bytes_.data(), static_cast<std::int64_t>(offset(b, h, row)) + d, {&value, 1});
   return value;
 }
 

@@ -13,9 +13,9 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "codegen/target_names.h"
-#include "jit/link_image.h"
-#include "jit/target_machine.h"
+#include "codegen/emit/target_names.h"
+#include "jit/object/link_image.h"
+#include "jit/object/target_machine.h"
 
 namespace flexjit::testing {
 namespace {

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "codegen/emitter.h"
+#include "codegen/emit/emitter.h"
 #include "function_arguments.h"
 #include "plan/target.h"
 

@@ -7,7 +7,7 @@
 #include <thread>
 
 #include "codegen/kernel.h"
-#include "jit/compile.h"
+#include "jit/object/compile.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::testing {

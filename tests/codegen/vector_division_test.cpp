@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "codegen/vector_math.h"
+#include "codegen/math/vector_math.h"
 #include "emitted_function.h"
 
 namespace flexjit::testing {

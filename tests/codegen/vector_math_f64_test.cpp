@@ -8,8 +8,8 @@
 #include <random>
 #include <vector>
 
-#include "codegen/math_f64.h"
-#include "codegen/vector_math.h"
+#include "codegen/math/math_f64.h"
+#include "codegen/math/vector_math.h"
 #include "emitted_function.h"
 
 namespace flexjit::testing {

@@ -1,6 +1,6 @@
 // Every elementary function of the kernels against fp64 libm: every sign and exponent of a float with edge and random
 // mantissas, on every instruction set that can be run here, in vector and scalar shape.
-#include "codegen/vector_math.h"
+#include "codegen/math/vector_math.h"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "codegen/vector_math.h"
+#include "codegen/math/vector_math.h"
 #include "emitted_function.h"
 #include "support/floor_division.h"
 

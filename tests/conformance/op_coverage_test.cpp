@@ -1,12 +1,12 @@
 // Every operation of the expression IR runs in at least one kernel that is compared with the reference. The table is keyed by
-// the mnemonics of lib/ir/ops.def: a new operation fails here until it has a program, and a program that no longer lowers to
+// the mnemonics of lib/ir/program/ops.def: a new operation fails here until it has a program, and a program that no longer lowers to
 // its operation fails too.
 #include <ostream>
 #include <set>
 
 #include "harness.h"
-#include "ir/lower.h"
-#include "ir/passes.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -84,7 +84,7 @@ constexpr std::string_view kPrelude =
 
 const char* const kMnemonics[] = {
 #define FLEXJIT_OP(name, mnemonic, operands, rule, semantics) mnemonic,
-#include "ir/ops.def"
+#include "ir/program/ops.def"
 #undef FLEXJIT_OP
 };
 

@@ -24,15 +24,15 @@ void expect_documented(const std::string& text, const std::string& spelled) {
 TEST(LanguageReference, NamesEveryFunction) {
   const std::string text = reference();
 #define FLEXJIT_FUNCTION(kind, name, min_arguments, max_arguments, rule) expect_documented(text, "`" name "(");
-#include "dsl/functions.def"
+#include "dsl/check/functions.def"
 #undef FLEXJIT_FUNCTION
 }
 
 TEST(LanguageReference, ListsEveryDiagnostic) {
   const std::string text = reference();
 #define FLEXJIT_DIAGNOSTIC(kind, id, message) expect_documented(text, "| `" id "` |");
-#include "api/diagnostics.def"
-#include "dsl/diagnostics.def"
+#include "diagnostics/diagnostics.def"
+#include "dsl/findings/diagnostics.def"
 #undef FLEXJIT_DIAGNOSTIC
 }
 
@@ -51,7 +51,7 @@ TEST(ApiReference, ListsEveryPreset) {
   const std::string text = document("api.md");
 #define FLEXJIT_PRESET(name, summary, declarations, score_mod, mask_mod) \
   expect_documented(text, "| `" name "` | " summary " |");
-#include "api/presets.def"
+#include "pattern/presets.def"
 #undef FLEXJIT_PRESET
 }
 

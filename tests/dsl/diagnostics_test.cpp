@@ -6,7 +6,7 @@
 #include <fstream>
 #include <set>
 
-#include "dsl/diagnostic_engine.h"
+#include "dsl/findings/diagnostic_engine.h"
 #include "source_files.h"
 #include "sources.h"
 

@@ -1,5 +1,5 @@
 // Tokens, line joining and literals.
-#include "dsl/lexer.h"
+#include "dsl/parse/lexer.h"
 
 #include <gtest/gtest.h>
 

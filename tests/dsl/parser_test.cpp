@@ -1,7 +1,7 @@
 // Precedence and grouping, seen through the fully parenthesised print.
 #include <gtest/gtest.h>
 
-#include "dsl/parser.h"
+#include "dsl/parse/parser.h"
 #include "sources.h"
 
 namespace flexjit::dsl_test {

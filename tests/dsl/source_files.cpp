@@ -5,8 +5,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "dsl/lexer.h"
-#include "dsl/vocabulary.h"
+#include "dsl/parse/lexer.h"
+#include "dsl/vocabulary/vocabulary.h"
 #include "sources.h"
 
 namespace flexjit::dsl_test {

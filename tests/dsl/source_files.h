@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "dsl/source.h"
+#include "dsl/parse/source.h"
 
 namespace flexjit::dsl_test {
 

@@ -5,10 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "dsl/print_ast.h"
-#include "dsl/source.h"
-#include "ir/lower.h"
-#include "ir/passes.h"
+#include "dsl/parse/print_ast.h"
+#include "dsl/parse/source.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
 
 namespace flexjit::dsl_test {
 

@@ -8,7 +8,7 @@
 #include <functional>
 #include <limits>
 
-#include "ir/interpreter.h"
+#include "ir/evaluate/interpreter.h"
 #include "sources.h"
 
 namespace flexjit::dsl_test {

@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "dsl/print_ast.h"
-#include "ir/lower.h"
-#include "ir/passes.h"
+#include "dsl/parse/print_ast.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
 
 namespace {
 

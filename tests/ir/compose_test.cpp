@@ -1,10 +1,10 @@
 // Stages composed into one program compute what the stages compute one after the other.
-#include "ir/compose.h"
+#include "ir/program/compose.h"
 
 #include <gtest/gtest.h>
 
-#include "ir/lower.h"
-#include "ir/passes.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
 
 namespace flexjit::ir {
 namespace {

@@ -1,6 +1,6 @@
 // Expressions as people write them: no parenthesis too many, and none too few, because what is printed reads back as the
 // program that it was printed from.
-#include "ir/expression_texts.h"
+#include "ir/program/expression_texts.h"
 
 #include <gtest/gtest.h>
 

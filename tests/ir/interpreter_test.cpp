@@ -1,6 +1,6 @@
 // Reads of every element type and stride, faults and the lanes that have none, rows in parts, and the two precisions. The
 // operations themselves are in op_cases_test.cpp.
-#include "ir/interpreter.h"
+#include "ir/evaluate/interpreter.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "ir/passes.h"
+#include "ir/passes/passes.h"
 #include "support/check.h"
 
 namespace flexjit::ir::test {

@@ -1,14 +1,14 @@
 // Ranges that patterns need to be decided, written by hand; that ranges are sound is tested in property_test.cpp and, on every
 // operation, in op_cases_test.cpp.
-#include "ir/intervals.h"
+#include "ir/analysis/intervals.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
-#include "ir/interval_arithmetic.h"
-#include "ir/passes.h"
+#include "ir/analysis/interval_arithmetic.h"
+#include "ir/passes/passes.h"
 #include "text.h"
 
 namespace flexjit::ir::test {

@@ -3,8 +3,8 @@
 
 #include <map>
 
-#include "ir/compose.h"
-#include "ir/passes.h"
+#include "ir/program/compose.h"
+#include "ir/passes/passes.h"
 #include "text.h"
 
 namespace flexjit::ir::test {

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "ir/environment.h"
-#include "ir/interface.h"
-#include "ir/interpreter.h"
+#include "ir/evaluate/environment.h"
+#include "ir/program/interface.h"
+#include "ir/evaluate/interpreter.h"
 
 namespace flexjit::ir::test {
 

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <set>
 
-#include "ir/interval_arithmetic.h"
-#include "ir/intervals.h"
-#include "ir/passes.h"
+#include "ir/analysis/interval_arithmetic.h"
+#include "ir/analysis/intervals.h"
+#include "ir/passes/passes.h"
 #include "op_cases.h"
 
 namespace flexjit::ir::test {

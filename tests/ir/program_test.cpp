@@ -3,7 +3,7 @@
 
 #include <cstdlib>
 
-#include "ir/passes.h"
+#include "ir/passes/passes.h"
 #include "support/check.h"
 
 namespace flexjit::ir::test {

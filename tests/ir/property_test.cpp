@@ -5,10 +5,10 @@
 #include <cmath>
 #include <random>
 
-#include "ir/interval_arithmetic.h"
-#include "ir/intervals.h"
-#include "ir/passes.h"
-#include "ir/rewrite.h"
+#include "ir/analysis/interval_arithmetic.h"
+#include "ir/analysis/intervals.h"
+#include "ir/passes/passes.h"
+#include "ir/passes/rewrite.h"
 #include "random_ir.h"
 
 namespace flexjit::ir::test {

@@ -2,7 +2,7 @@
 // second must not, because for some legal call the index leaves the buffer (or nobody can know).
 #include <gtest/gtest.h>
 
-#include "ir/passes.h"
+#include "ir/passes/passes.h"
 #include "text.h"
 
 namespace flexjit::ir::test {

@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
-#include "ir/environment.h"
-#include "ir/interface.h"
-#include "ir/interpreter.h"
+#include "ir/evaluate/environment.h"
+#include "ir/program/interface.h"
+#include "ir/evaluate/interpreter.h"
 
 namespace flexjit::ir::test {
 

@@ -2,7 +2,7 @@
 // value.
 #include <gtest/gtest.h>
 
-#include "ir/passes.h"
+#include "ir/passes/passes.h"
 #include "text.h"
 
 namespace flexjit::ir::test {

@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "ir/lower.h"
+#include "ir/lower/lower.h"
 
 namespace flexjit::ir::test {
 

@@ -1,5 +1,5 @@
 // Pieces of captured buffers where they are known from how the buffer was made.
-#include "mask/buffer_pieces.h"
+#include "mask/derive/buffer_pieces.h"
 
 #include <gtest/gtest.h>
 

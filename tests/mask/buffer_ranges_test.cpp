@@ -1,5 +1,5 @@
 // Ranges of captured buffers against a scan of the box: sound always, and exact where a scan or a tree can be exact.
-#include "mask/buffer_ranges.h"
+#include "mask/derive/buffer_ranges.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

@@ -1,5 +1,5 @@
 // Classification against any and all by looking at every pair, for the kinds of masks that people write.
-#include "mask/classify.h"
+#include "mask/derive/classify.h"
 
 #include <gtest/gtest.h>
 #include <rapidcheck.h>

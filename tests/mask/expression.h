@@ -4,7 +4,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "ir/program.h"
+#include "ir/program/program.h"
 
 namespace flexjit::testing {
 

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "ir/interpreter.h"
-#include "mask/classify.h"
+#include "ir/evaluate/interpreter.h"
+#include "mask/derive/classify.h"
 #include "patterns.h"
 
 namespace flexjit {

@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <random>
 
-#include "ir/lower.h"
-#include "ir/passes.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
 
 namespace flexjit::testing {
 

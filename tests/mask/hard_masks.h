@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "brute_force.h"
-#include "ir/environment.h"
-#include "ir/program.h"
+#include "ir/evaluate/environment.h"
+#include "ir/program/program.h"
 
 namespace flexjit::testing {
 

@@ -6,7 +6,7 @@
 
 #include <utility>
 
-#include "mask/classify.h"
+#include "mask/derive/classify.h"
 
 namespace flexjit {
 namespace {

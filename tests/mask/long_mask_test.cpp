@@ -3,7 +3,7 @@
 
 #include "expression.h"
 #include "heap_meter.h"
-#include "mask/classify.h"
+#include "mask/derive/classify.h"
 
 namespace flexjit {
 namespace {

@@ -1,5 +1,5 @@
 // Elements of every float dtype: all 65536 codes survive, and rounding is to nearest even at every midpoint.
-#include "runtime/elements.h"
+#include "support/elements.h"
 
 #include <gtest/gtest.h>
 
@@ -15,13 +15,13 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 double value_of(DType dtype, std::uint16_t bits) {
   double value = 0;
-  runtime::read_elements(dtype, &bits, 0, {&value, 1});
+  support::read_elements(dtype, &bits, 0, {&value, 1});
   return value;
 }
 
 std::uint16_t bits_of(DType dtype, double value) {
   std::uint16_t bits = 0xabcd;
-  runtime::write_elements(dtype, &bits, 0, {&value, 1});
+  support::write_elements(dtype, &bits, 0, {&value, 1});
   return bits;
 }
 
@@ -78,10 +78,10 @@ TEST(Elements, KnownCodes) {
 TEST(Elements, WideRowsFromAnOffset) {
   const std::vector<float> floats = {1, 2, 3, 4};
   std::array<double, 2> two{};
-  runtime::read_elements(DType::kF32, floats.data(), 2, two);
+  support::read_elements(DType::kF32, floats.data(), 2, two);
   EXPECT_EQ(two, (std::array<double, 2>{3, 4}));
   std::vector<double> doubles(4, 7);
-  runtime::write_elements(DType::kF64, doubles.data(), 1, two);
+  support::write_elements(DType::kF64, doubles.data(), 1, two);
   EXPECT_EQ(doubles, (std::vector<double>{7, 3, 4, 7}));
 }
 

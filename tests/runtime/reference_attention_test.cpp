@@ -1,5 +1,5 @@
 // The reference against numbers worked out by hand or by another route, and its rules for masked, infinite and NaN scores.
-#include "runtime/reference_attention.h"
+#include "reference/reference_attention.h"
 
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ struct TwoKeys {
   float out[2] = {7, 7};
   float lse[1] = {7};
 
-  bool run(const runtime::ReferencePattern& pattern) {
+  bool run(const reference::ReferencePattern& pattern) {
     plan::LaunchArg launch{};
     launch.q = {q, 1, 1, 1};
     launch.k = {k, 2, 2, 1};
@@ -33,13 +33,13 @@ struct TwoKeys {
     launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
     launch.kv_len = 2;
     launch.scale = 1;
-    return runtime::reference_attention(launch, {.head_dim = 1, .v_head_dim = 2}, pattern);
+    return reference::reference_attention(launch, {.head_dim = 1, .v_head_dim = 2}, pattern);
   }
 };
 
 TEST(ReferenceAttention, TwoKeysByHand) {
   TwoKeys two;
-  ASSERT_TRUE(two.run([](const runtime::ReferenceRow&, std::span<double>) { return true; }));
+  ASSERT_TRUE(two.run([](const reference::ReferenceRow&, std::span<double>) { return true; }));
   EXPECT_NEAR(two.out[0], 0.25 * 1 + 0.75 * 3, 1e-6);
   EXPECT_NEAR(two.out[1], 0.25 * 10 + 0.75 * 30, 1e-5);
   EXPECT_NEAR(two.lse[0], std::log(4.0), 1e-6);
@@ -48,7 +48,7 @@ TEST(ReferenceAttention, TwoKeysByHand) {
 TEST(ReferenceAttention, MaskedKeyContributesNothing) {
   TwoKeys two;
   two.v[2] = std::numeric_limits<float>::quiet_NaN();
-  two.run([](const runtime::ReferenceRow&, std::span<double> scores) {
+  two.run([](const reference::ReferenceRow&, std::span<double> scores) {
     scores[1] = -kInf;
     return true;
   });
@@ -59,7 +59,7 @@ TEST(ReferenceAttention, MaskedKeyContributesNothing) {
 
 TEST(ReferenceAttention, AllMaskedIsZeroAndMinusInfinity) {
   TwoKeys two;
-  two.run([](const runtime::ReferenceRow&, std::span<double> scores) {
+  two.run([](const reference::ReferenceRow&, std::span<double> scores) {
     scores[0] = scores[1] = -kInf;
     return true;
   });
@@ -72,7 +72,7 @@ TEST(ReferenceAttention, NanAndInfinityPropagate) {
   for (double bad : {kInf, std::numeric_limits<double>::quiet_NaN()}) {
     for (double other : {0.0, -kInf}) {
       TwoKeys two;
-      two.run([&](const runtime::ReferenceRow&, std::span<double> scores) {
+      two.run([&](const reference::ReferenceRow&, std::span<double> scores) {
         scores[0] = other;
         scores[1] = bad;
         return true;
@@ -85,7 +85,7 @@ TEST(ReferenceAttention, NanAndInfinityPropagate) {
 
 TEST(ReferenceAttention, LargeScoresDoNotOverflow) {
   TwoKeys two;
-  two.run([](const runtime::ReferenceRow&, std::span<double> scores) {
+  two.run([](const reference::ReferenceRow&, std::span<double> scores) {
     scores[0] = -1e4;
     scores[1] = 1e4;
     return true;
@@ -107,8 +107,8 @@ TEST(ReferenceAttention, SumsOfFp64ValuesMayPassTheLargestNumber) {
   launch.kv_len = 3;
   launch.scale = 1;
   const plan::ElementTypes types{.q = DType::kF64, .kv = DType::kF64, .out = DType::kF64};
-  const runtime::ReferenceKernel kernel{.types = types, .weights = plan::Weights::kSigmoid, .head_dim = 1, .v_head_dim = 2};
-  ASSERT_TRUE(runtime::reference_attention(launch, kernel, [](const runtime::ReferenceRow&, std::span<double> scores) {
+  const reference::ReferenceKernel kernel{.types = types, .weights = plan::Weights::kSigmoid, .head_dim = 1, .v_head_dim = 2};
+  ASSERT_TRUE(reference::reference_attention(launch, kernel, [](const reference::ReferenceRow&, std::span<double> scores) {
     std::ranges::fill(scores, 2.0);
     return true;
   }));
@@ -118,7 +118,7 @@ TEST(ReferenceAttention, SumsOfFp64ValuesMayPassTheLargestNumber) {
 
 TEST(ReferenceAttention, StopsWhereThePatternFails) {
   TwoKeys two;
-  EXPECT_FALSE(two.run([](const runtime::ReferenceRow&, std::span<double>) { return false; }));
+  EXPECT_FALSE(two.run([](const reference::ReferenceRow&, std::span<double>) { return false; }));
   EXPECT_EQ(two.out[0], 7.0F);
 }
 
@@ -132,8 +132,8 @@ TEST(ReferenceAttention, GroupsStridesAndPositions) {
   problem.launch.lse.stride_batch = 2 * 6 * 9;
   problem.launch.lse.stride_head = 2 * 9;
   problem.launch.lse.stride_row = 2;
-  ASSERT_TRUE(runtime::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5},
-                                           [&](const runtime::ReferenceRow& row, std::span<double> s) {
+  ASSERT_TRUE(reference::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5},
+                                           [&](const reference::ReferenceRow& row, std::span<double> s) {
                                              for (int kv = 0; kv < 21; ++kv) {
                                                if (!problem.state.allowed(row.b, row.h, row.q_idx, kv))
                                                  s[static_cast<std::size_t>(kv)] = -kInf;

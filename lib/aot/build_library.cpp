@@ -1,0 +1,163 @@
+// Each pattern's kernels for each target, both nests, into bundles; bundles into a library, by the compiler library.
+#include "flexjit/build.h"
+
+#include <algorithm>
+#include <ranges>
+#include <set>
+#include <utility>
+
+#include "aot/arguments.h"
+#include "aot/bundle.h"
+#include "aot/c_header.h"
+#include "cache/compiler.h"
+#include "diagnostics/guard.h"
+#include "pattern/pattern.h"
+#include "diagnostics/report.h"
+#include "plan/decode.h"
+
+namespace flexjit {
+
+namespace {
+
+using engine::Finding;
+using SharedPattern = std::shared_ptr<const engine::Pattern>;
+
+bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+bool is_identifier(std::string_view name) {
+  return !name.empty() && is_letter(name.front()) &&
+         std::ranges::all_of(name, [](char c) { return is_letter(c) || is_digit(c); });
+}
+
+void check_names(std::span<const BuildPattern> patterns, engine::Report& report) {
+  if (patterns.empty()) report.add(Finding::kBadOption, "the number of patterns", 0, "give one or more");
+  std::set<std::string_view> seen;
+  for (const BuildPattern& pattern : patterns) {
+    if (!is_identifier(pattern.name)) {
+      report.add(Finding::kBuildName, pattern.name, "it is no C identifier (letters, digits and _, no digit first)");
+    } else if (pattern.name.starts_with("flexjit")) {
+      report.add(Finding::kBuildName, pattern.name, "names that begin with flexjit are libflexjit's own");
+    } else if (!seen.insert(pattern.name).second) {
+      report.add(Finding::kBuildName, pattern.name, "another pattern of the library has this name");
+    }
+  }
+}
+
+bool is_aarch64(const plan::Target& target) { return target.isa == plan::Isa::kAArch64; }
+
+// Sorted, the best last, each once.
+std::vector<plan::Target> check_targets(const std::vector<std::string>& names, engine::Report& report) {
+  if (names.empty()) report.add(Finding::kBadOption, "the number of targets", 0, "give one or more");
+  std::vector<plan::Target> targets;
+  for (const std::string& name : names) {
+    Result<plan::Target> target = plan::parse_target(name);
+    if (target) {
+      targets.push_back(*std::move(target));
+    } else {
+      report.add_all(target.diagnostics());
+    }
+  }
+  const auto rank = [](const plan::Target& target) { return std::pair(target.isa, target.bf16); };
+  std::ranges::sort(targets, {}, rank);
+  const auto repeated = std::ranges::unique(targets, {}, rank);
+  targets.erase(repeated.begin(), repeated.end());
+  if (!targets.empty() && is_aarch64(targets.front()) != is_aarch64(targets.back())) {
+    report.add(Finding::kBuildTargets, plan::name_of(targets.front()), plan::name_of(targets.back()));
+  }
+  return targets;
+}
+
+std::vector<SharedPattern> prepare(std::span<const BuildPattern> patterns, engine::Report& report) {
+  EngineOptions without_kernel;  // keys are planned for each target later
+  without_kernel.backend = Backend::kReference;
+  std::vector<SharedPattern> prepared;
+  for (const BuildPattern& pattern : patterns) {
+    Result<SharedPattern> one = engine::prepare_pattern(pattern.spec, without_kernel, engine::Purpose::kShow);
+    if (one) {
+      prepared.push_back(*std::move(one));
+    } else {
+      report.add_all(one.diagnostics());
+    }
+  }
+  return prepared;
+}
+
+Result<aot::BundledKernel> compile(const plan::CompilerDoor& door, const plan::KernelKey& key) {
+  Result<plan::CodeImage> image = door.compile(key);
+  if (!image) return image.diagnostics();
+  return aot::BundledKernel{key.nest, key.target, key.tiling, key.llvm_version, *std::move(image)};
+}
+
+Result<std::vector<aot::BundledKernel>> kernels_of(const plan::CompilerDoor& door, const engine::Pattern& pattern,
+                                                   std::span<const plan::Target> targets) {
+  std::vector<aot::BundledKernel> kernels;
+  for (const plan::Target& target : targets) {
+    std::vector<plan::KernelKey> keys = {engine::prefill_key_of(pattern, target)};
+    if (plan::can_decode(pattern.types)) keys.push_back(plan::decode_key_of(keys.front()));
+    for (const plan::KernelKey& key : keys) {
+      Result<aot::BundledKernel> kernel = compile(door, key);
+      if (!kernel) return kernel.diagnostics();
+      kernels.push_back(*std::move(kernel));
+    }
+  }
+  return kernels;
+}
+
+const std::string& text_of(const AttentionSpec& spec, std::string& made) {
+  if (!spec.program.empty()) return spec.program;
+  if (!spec.score_mod.empty()) made += "score = " + spec.score_mod + "\n";
+  if (!spec.mask_mod.empty()) made += "mask = " + spec.mask_mod + "\n";
+  return made;
+}
+
+aot::DeclaredPattern declared(const BuildPattern& given, const engine::Pattern& pattern) {
+  std::string made;
+  return {.name = given.name,
+          .text = text_of(given.spec, made),
+          .interface = pattern.interface,
+          .types = pattern.types,
+          .weights = pattern.weights,
+          .head_dim = pattern.head_dim,
+          .v_head_dim = pattern.v_head_dim};
+}
+
+Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOptions& options) {
+  engine::Report report("build");
+  check_names(patterns, report);
+  const std::vector<plan::Target> targets = check_targets(options.targets, report);
+  const std::vector<SharedPattern> prepared = prepare(patterns, report);
+  if (!report.empty()) return report.take();
+
+  cache::CompilerLoader loader(options.compiler_path);
+  const Result<const plan::CompilerDoor*> door = engine::open_compiler(loader);
+  if (!door) return door.diagnostics();
+  BuiltLibrary library;
+  for (const plan::Target& target : targets) library.targets.push_back(plan::name_of(target));
+  plan::LibraryRequest request;
+  request.isa = is_aarch64(targets.front()) ? plan::Isa::kAArch64 : plan::Isa::kX86_64;
+  request.kind = options.kind;
+  request.soname = options.soname;
+  std::vector<aot::DeclaredPattern> declarations;
+  for (std::size_t i = 0; i < patterns.size(); ++i) {
+    Result<std::vector<aot::BundledKernel>> kernels = kernels_of(**door, *prepared[i], targets);
+    if (!kernels) return kernels.diagnostics();
+    library.kernels += kernels->size();
+    request.patterns.push_back({patterns[i].name, aot::to_bytes({patterns[i].spec, *std::move(kernels)}),
+                                aot::initial_arguments(prepared[i]->interface)});
+    declarations.push_back(declared(patterns[i], *prepared[i]));
+  }
+  Result<std::vector<std::uint8_t>> bytes = (*door)->write_library(request);
+  if (!bytes) return bytes.diagnostics();
+  library.bytes = *std::move(bytes);
+  library.header = aot::c_header(declarations, library.targets);
+  return library;
+}
+
+}  // namespace
+
+Result<BuiltLibrary> build_library(std::span<const BuildPattern> patterns, const BuildOptions& options) {
+  return engine::guarded_on_large_stack("build", [&] { return build(patterns, options); });
+}
+
+}  // namespace flexjit

@@ -1,0 +1,170 @@
+// The part of c_api.h about compiled patterns: running them, looking at what they do, what they want bound.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+#include "c/c_convert.h"
+#include "c/c_handles.h"
+
+namespace {
+
+using flexjit::Status;
+using flexjit::Unit;
+using flexjit::engine::c_call;
+using flexjit::engine::complete;
+using flexjit::engine::fill;
+using flexjit::engine::Finding;
+using flexjit::engine::Report;
+using flexjit::engine::require;
+using flexjit::engine::run_with;
+
+template <typename Run>
+Status run_handle(const flexjit_attention* attention, const flexjit_run_args* args, flexjit_run_stats* stats, Report& report,
+                  const Run& run) {
+  require(attention, "attention", report);
+  if (!report.empty()) return report.take();
+  return run_with([&](const flexjit::RunArgs& r) { return run(attention->attention, r); }, args, stats, report);
+}
+
+Status run_reference(const flexjit_attention* attention, const flexjit_run_args* args, const flexjit::ReferenceRows& rows,
+                     flexjit_run_stats* stats, Report& report) {
+  return run_handle(attention, args, stats, report,
+                    [&](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run_reference(r, rows); });
+}
+
+flexjit::ScoreRows to_score_rows(const flexjit_score_rows& rows) {
+  flexjit::ScoreRows result{.q = {rows.q_begin, rows.q_end}};
+  if (rows.b != -1) result.b = rows.b;
+  if (rows.h != -1) result.h = rows.h;
+  return result;
+}
+
+flexjit::Result<flexjit::RunStats> copy_scores(const flexjit::Attention& attention, const flexjit::RunArgs& args,
+                                               const flexjit::ScoreRows& rows, std::span<float> target) {
+  const flexjit::Result<std::vector<float>> scores = attention.scores(args, rows);
+  if (!scores) return scores.diagnostics();
+  if (scores->size() != target.size()) {
+    return flexjit::engine::single_finding("scores", Finding::kBadOption, "score_count", target.size(),
+                                        fmt::format("these rows have {} scores", scores->size()));
+  }
+  std::ranges::copy(*scores, target.begin());
+  return flexjit::RunStats{};
+}
+
+// The index-th of what a handle has.
+template <typename Element, typename Use>
+flexjit_status with_element(const char* call, flexjit_error** error, const std::vector<Element>* elements, std::size_t index,
+                            const void* target, const Use& use) {
+  return c_call(call, error, [&](Report& report) -> Status {
+    require(elements, "attention", report);
+    require(target, "the place for the answer", report);
+    if (!report.empty()) return report.take();
+    if (index < elements->size()) return use((*elements)[index]), Unit{};
+    report.add(Finding::kBadOption, "index", index, fmt::format("there are {}, numbered from 0", elements->size()));
+    return report.take();
+  });
+}
+
+}  // namespace
+
+flexjit_status flexjit_attention_run(const flexjit_attention* attention, const flexjit_run_args* args, flexjit_run_stats* stats,
+                                     flexjit_error** error) {
+  return c_call("flexjit_attention_run", error, [&](Report& report) {
+    return run_handle(attention, args, stats, report,
+                      [](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run(r); });
+  });
+}
+
+flexjit_status flexjit_attention_run_reference(const flexjit_attention* attention, const flexjit_run_args* args,
+                                               flexjit_run_stats* stats, flexjit_error** error) {
+  return c_call("flexjit_attention_run_reference", error,
+                [&](Report& report) { return run_reference(attention, args, {}, stats, report); });
+}
+
+flexjit_status flexjit_attention_run_reference_rows(const flexjit_attention* attention, const flexjit_run_args* args,
+                                                    const flexjit_reference_rows* rows, flexjit_run_stats* stats,
+                                                    flexjit_error** error) {
+  return c_call("flexjit_attention_run_reference_rows", error, [&](Report& report) -> Status {
+    const auto full = complete(rows, "flexjit_reference_rows", flexjit_reference_rows_init, report);
+    if (!full) return report.take();
+    return run_reference(attention, args, {full->q_begin, full->q_count}, stats, report);
+  });
+}
+
+flexjit_status flexjit_attention_scores(const flexjit_attention* attention, const flexjit_run_args* args,
+                                        const flexjit_score_rows* rows, float* scores, size_t score_count,
+                                        flexjit_error** error) {
+  return c_call("flexjit_attention_scores", error, [&](Report& report) -> Status {
+    require(scores, "scores", report);
+    const auto full = complete(rows, "flexjit_score_rows", flexjit_score_rows_init, report);
+    if (!report.empty()) return report.take();
+    return run_handle(attention, args, nullptr, report, [&](const flexjit::Attention& a, const flexjit::RunArgs& r) {
+      return copy_scores(a, r, to_score_rows(*full), {scores, score_count});
+    });
+  });
+}
+
+flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention) {
+  if (attention == nullptr) return FLEXJIT_SOURCE_NONE;
+  return static_cast<flexjit_kernel_source>(attention->attention.kernel_source());
+}
+
+double flexjit_attention_compile_ms(const flexjit_attention* attention) {
+  return attention != nullptr ? attention->attention.compile_ms() : -1;
+}
+
+const char* flexjit_attention_target(const flexjit_attention* attention) {
+  return attention != nullptr ? attention->target.c_str() : nullptr;
+}
+
+const char* flexjit_attention_warnings(const flexjit_attention* attention) {
+  return attention != nullptr ? attention->warnings.c_str() : nullptr;
+}
+
+const char* flexjit_kernel_source_name(flexjit_kernel_source source) {
+  const auto known = flexjit::engine::enum_of<flexjit::KernelSource>(source, FLEXJIT_SOURCE_BUILT);
+  return known ? flexjit::name_of(*known).data() : nullptr;
+}
+
+size_t flexjit_attention_buffer_count(const flexjit_attention* attention) {
+  return attention != nullptr ? attention->buffers.size() : 0;
+}
+
+flexjit_status flexjit_attention_buffer(const flexjit_attention* attention, size_t index, flexjit_buffer_info* info,
+                                        flexjit_error** error) {
+  const auto describe = [&](const flexjit::BufferDeclaration& buffer) {
+    flexjit_buffer_info filled{0, buffer.name.c_str(), static_cast<flexjit_dtype>(buffer.dtype), buffer.rank, {}};
+    for (std::size_t d = 0; d < buffer.extents.size(); ++d) filled.extents[d] = buffer.extents[d].c_str();
+    fill(info, filled, sizeof(*info));
+  };
+  const auto* buffers = attention != nullptr ? &attention->buffers : nullptr;
+  return with_element("flexjit_attention_buffer", error, buffers, index, info, describe);
+}
+
+size_t flexjit_attention_param_count(const flexjit_attention* attention) {
+  return attention != nullptr ? attention->params.size() : 0;
+}
+
+flexjit_status flexjit_attention_param(const flexjit_attention* attention, size_t index, flexjit_param* param,
+                                       flexjit_error** error) {
+  const auto describe = [&](const flexjit::ParamDeclaration& declared) {
+    *param = {declared.name.c_str(), flexjit::engine::from_scalar(declared.default_value)};
+  };
+  const auto* params = attention != nullptr ? &attention->params : nullptr;
+  return with_element("flexjit_attention_param", error, params, index, param, describe);
+}
+
+void flexjit_attention_destroy(flexjit_attention* attention) { delete attention; }
+
+flexjit_status flexjit_merge_states(const flexjit_merge_args* args, flexjit_error** error) {
+  return c_call("flexjit_merge_states", error, [&](Report& report) -> Status {
+    const auto full = complete(args, "flexjit_merge_args", flexjit_merge_args_init, report);
+    if (!full) return report.take();
+    std::vector<flexjit::AttentionState> states;
+    const flexjit::MergeArgs converted = flexjit::engine::to_merge_args(*full, states, report);
+    if (!report.empty()) return report.take();
+    return flexjit::merge_states(converted);
+  });
+}

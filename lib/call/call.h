@@ -1,0 +1,73 @@
+// What every entry of a compiled pattern shares: one call checked and bound, its launch arguments, and its faults as text.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "cache/compiler.h"
+#include "call/decode_kernel.h"
+#include "call/derived_mask.h"
+#include "pattern/pattern.h"
+#include "call/validate.h"
+#include "flexjit/attention.h"
+#include "ir/evaluate/interpreter.h"
+#include "plan/kernel_abi.h"
+
+namespace flexjit {
+
+struct Attention::Impl {
+  std::shared_ptr<const engine::Pattern> pattern;
+  Backend backend = Backend::kReference;      // as the engine was asked for
+  cache::SharedKernel kernel;                 // null: the reference computes all
+  std::shared_ptr<engine::DecodeKernel> decode;  // null with the kernel
+  std::shared_ptr<engine::DerivedMask> derived;  // null with the kernel
+  KernelSource source = KernelSource::kReference;
+  double compile_ms = 0;
+  int threads = 0;                       // as EngineOptions::threads
+  std::int64_t* block_counts = nullptr;  // where a counting kernel counts
+
+  // Whether the caller allowed to go on without a kernel that failed for this reason.
+  bool may_lack_compiler(const Diagnostics& failure) const {
+    return backend == Backend::kCompiledOrReference && engine::lacks_compiler(failure);
+  }
+};
+
+namespace engine {
+
+// The tensors of a call that passed all checks.
+struct Call {
+  CallShape shape;
+  Bound bound;
+  const BlockMask* block_mask = nullptr;  // as given
+
+  // True when the output has no row, so that there is nothing to compute or to write.
+  bool has_no_rows() const { return shape.batch == 0 || shape.q_heads == 0 || shape.q_len == 0; }
+};
+
+Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
+
+// A call as compiled code reads it; `arg` refers into the vectors.
+struct Launch {
+  plan::LaunchArg arg{};
+  std::vector<plan::BufferArg> buffers;
+  std::vector<std::uint64_t> params;
+  std::vector<float> sinks;  // by query head; empty: none
+};
+Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);
+
+// By the kernel for few query rows. No value: this call is not one for decoding, or may do without that kernel.
+std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call);
+
+// By the pattern's own kernel, whatever the number of query rows.
+Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call);
+
+// Naive fp64 attention over the interpreter, on the rows [rows.q_begin, ...) of a checked call.
+Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call, const ReferenceRows& rows);
+
+// The `buffer-read` diagnostic of a read outside its buffer, at its place in the text.
+Diagnostic describe_fault(const Pattern& pattern, const std::vector<TensorView>& buffers, const ir::ReadFault& fault);
+
+}  // namespace engine
+}  // namespace flexjit

@@ -1,0 +1,79 @@
+// Field offsets of kernel_abi.h -> loads in the entry block, where they dominate every use.
+#include "codegen/emit/launch_fields.h"
+
+#include <cstddef>
+#include <limits>
+
+#include "codegen/emit/storage.h"
+#include "plan/kernel_abi.h"
+
+namespace flexjit::codegen {
+
+using plan::BufferArg;
+using plan::LaunchArg;
+using plan::TensorArg;
+
+namespace {
+
+// An f64 as a real.
+Float load_number(Emitter& e, Ptr address, const char* name = "") {
+  return e.to_real(Float{e.ir().CreateAlignedLoad(e.ir().getDoubleTy(), address.value, llvm::Align(8), name)});
+}
+
+}  // namespace
+
+LaunchFields load_launch(Emitter& e, Ptr launch) {
+  const auto int_at = [&](std::size_t offset, const char* name) {
+    return e.load_int(e.at_byte(launch, static_cast<std::int64_t>(offset)), name);
+  };
+  return {.launch = launch,
+          .batch_size = int_at(offsetof(LaunchArg, batch_size), "batch_size"),
+          .num_heads = int_at(offsetof(LaunchArg, num_heads), "num_heads"),
+          .num_kv_heads = int_at(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
+          .q_len = int_at(offsetof(LaunchArg, q_len), "q_len"),
+          .kv_len = int_at(offsetof(LaunchArg, kv_len), "kv_len"),
+          .scale = load_number(e, e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
+}
+
+Rows load_rows(Emitter& e, Ptr launch, TensorField field, Index b, Index head) {
+  const Ptr tensor = e.at_byte(launch, static_cast<std::int64_t>(field.offset));
+  const Index from_batch = e.mul(b, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_batch))));
+  const Index from_head = e.mul(head, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_head))));
+  const Ptr data = e.load_pointer(tensor);
+  return {at_element(e, data, e.add(from_batch, from_head), field.dtype),
+          e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_row)))};
+}
+
+std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program) {
+  std::vector<BufferFields> fields;
+  const auto buffers = program.buffers();
+  if (buffers.empty()) return fields;
+  const Ptr table = e.load_pointer(e.at_byte(launch, offsetof(LaunchArg, buffers)), "buffers");
+  for (std::size_t slot = 0; slot < buffers.size(); ++slot) {
+    const Ptr buffer = e.at_byte(table, static_cast<std::int64_t>(slot * sizeof(BufferArg)));
+    BufferFields& out = fields.emplace_back();
+    out.data = e.load_pointer(buffer);
+    for (int d = 0; d < buffers[slot].rank; ++d) {
+      const auto at = static_cast<std::int64_t>(8 * d);
+      const Index extent = e.load_index(e.at_byte(buffer, static_cast<std::int64_t>(offsetof(BufferArg, extents)) + at));
+      out.extents.push_back(e.narrow(e.min(extent, e.index(std::numeric_limits<std::int32_t>::max()))));
+      out.strides.push_back(e.load_index(e.at_byte(buffer, static_cast<std::int64_t>(offsetof(BufferArg, strides)) + at)));
+    }
+    out.unit_stride = e.equal(out.strides.back(), e.index(1));
+  }
+  return fields;
+}
+
+llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type) {
+  const Ptr params = e.load_pointer(e.at_byte(launch, offsetof(LaunchArg, params)));
+  const Ptr param = e.at_byte(params, static_cast<std::int64_t>(slot) * 8);
+  switch (type) {
+    case ir::Type::kInt: return e.load_int(param).value;
+    case ir::Type::kFloat: return load_number(e, param).value;
+    case ir::Type::kBool: return e.compare(llvm::CmpInst::ICMP_NE, e.load_int(param), e.constant_int(0)).value;
+    case ir::Type::kLong: break;  // no param has it
+  }
+  return nullptr;
+}
+
+}  // namespace flexjit::codegen

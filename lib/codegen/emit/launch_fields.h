@@ -1,0 +1,43 @@
+// kernel_abi.h's structs as seen from emitted code: loads of their fields, and the captured buffers and runtime scalars that a
+// program names.
+#pragma once
+
+#include <vector>
+
+#include "codegen/emit/emitter.h"
+#include "ir/program/program.h"
+
+namespace flexjit::codegen {
+
+// A (batch, heads, length, dim) tensor of the launch, positioned at one (batch, head).
+struct Rows {
+  Ptr data;
+  Index stride;  // elements between two rows
+};
+
+// The values of the launch that a program's uniform leaves stand for.
+struct LaunchFields {
+  Ptr launch;
+  Int batch_size, num_heads, num_kv_heads, q_len, kv_len;
+  Float scale;  // a real
+};
+
+struct BufferFields {
+  Ptr data;
+  llvm::SmallVector<Index, 4> strides;
+  llvm::SmallVector<Int, 4> extents;  // at most INT_MAX: any int index is compared with it unsigned
+  Bool unit_stride;                   // of the innermost dimension
+};
+
+LaunchFields load_launch(Emitter& e, Ptr launch);
+// The tensor of `dtype` elements whose TensorArg lies `offset` bytes into the launch, at plane (b, head).
+struct TensorField {
+  std::size_t offset;
+  DType dtype;
+};
+Rows load_rows(Emitter& e, Ptr launch, TensorField tensor, Index b, Index head);
+std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);
+// The runtime scalar in `slot` as a real, Int or Bool.
+llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type);
+
+}  // namespace flexjit::codegen

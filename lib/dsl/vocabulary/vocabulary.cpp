@@ -1,0 +1,118 @@
+// The tables behind vocabulary.h.
+#include "dsl/vocabulary/vocabulary.h"
+
+#include <algorithm>
+#include <array>
+
+namespace flexjit::dsl {
+namespace {
+
+constexpr std::array<std::string_view, 3> kTypeNames = {"int", "float", "bool"};
+constexpr std::array<std::string_view, 9> kDTypeNames = {"f32", "f64", "f16", "bf16", "i64", "i32", "i8", "u8", "bool"};
+
+// By Builtin; the two aliases and the four constants follow.
+constexpr std::array<std::string_view, 17> kValueNames = {
+    "score",   "b",          "h", "q_idx", "kv_idx", "q_len", "kv_len", "num_heads", "num_kv_heads",
+    "kv_head", "batch_size", "q", "kv",    "inf",    "pi",    "true",   "false"};
+constexpr std::size_t kBuiltinCount = 11;
+
+// The first five are keywords; `score` and `mask` are builtin names elsewhere.
+constexpr std::array<std::string_view, 7> kStatementWords = {"param", "const", "buffer", "let", "def", "score", "mask"};
+constexpr std::size_t kStatementKeywords = 5;
+constexpr std::array<std::string_view, 3> kReductionWords = {"any", "all", "sum"};
+constexpr std::array<std::string_view, 4> kOperatorWords = {"and", "or", "not", "in"};
+
+constexpr std::array kFunctions = {
+#define FLEXJIT_FUNCTION(kind, name, min_arguments, max_arguments, rule) \
+  FunctionInfo{name, min_arguments, max_arguments, FunctionRule::rule},
+#include "dsl/check/functions.def"
+#undef FLEXJIT_FUNCTION
+};
+
+constexpr std::array kFunctionNames = {
+#define FLEXJIT_FUNCTION(kind, name, min_arguments, max_arguments, rule) std::string_view(name),
+#include "dsl/check/functions.def"
+#undef FLEXJIT_FUNCTION
+};
+
+template <typename Enum, std::size_t kSize>
+std::optional<Enum> find_in(const std::array<std::string_view, kSize>& names, std::string_view name) {
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) return std::nullopt;
+  return static_cast<Enum>(found - names.begin());
+}
+
+}  // namespace
+
+std::string_view type_name(Type type) { return type == Type::kLong ? "int64" : kTypeNames[static_cast<std::size_t>(type)]; }
+std::optional<Type> find_type(std::string_view name) { return find_in<Type>(kTypeNames, name); }
+
+Type type_of_elements(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+    case DType::kF64:
+    case DType::kF16:
+    case DType::kBF16: return Type::kFloat;
+    case DType::kI64: return Type::kLong;
+    case DType::kI32:
+    case DType::kI8:
+    case DType::kU8: return Type::kInt;
+    case DType::kBool: return Type::kBool;
+  }
+  return Type::kFloat;
+}
+
+std::span<const std::string_view> dtype_names() { return kDTypeNames; }
+std::optional<DType> find_dtype(std::string_view name) { return find_in<DType>(kDTypeNames, name); }
+
+std::optional<Builtin> find_builtin(std::string_view name) {
+  if (name == "q") return Builtin::kQIdx;
+  if (name == "kv") return Builtin::kKvIdx;
+  const auto found = find_in<Builtin>(kValueNames, name);
+  return found && static_cast<std::size_t>(*found) < kBuiltinCount ? found : std::nullopt;
+}
+
+std::string_view builtin_name(Builtin builtin) { return kValueNames[static_cast<std::size_t>(builtin)]; }
+
+bool is_extent(Builtin builtin) {
+  switch (builtin) {
+    case Builtin::kQLen:
+    case Builtin::kKvLen:
+    case Builtin::kNumHeads:
+    case Builtin::kNumKvHeads:
+    case Builtin::kBatchSize: return true;
+    case Builtin::kScore:
+    case Builtin::kBatch:
+    case Builtin::kHead:
+    case Builtin::kQIdx:
+    case Builtin::kKvIdx:
+    case Builtin::kKvHead: return false;
+  }
+  return false;
+}
+
+const FunctionInfo& info_of(Function function) { return kFunctions[static_cast<std::size_t>(function)]; }
+std::optional<Function> find_function(std::string_view name) { return find_in<Function>(kFunctionNames, name); }
+
+std::span<const std::string_view> value_names() { return kValueNames; }
+std::span<const std::string_view> function_names() { return kFunctionNames; }
+std::span<const std::string_view> statement_words() { return kStatementWords; }
+std::span<const std::string_view> operator_words() { return kOperatorWords; }
+std::span<const std::string_view> type_names() { return kTypeNames; }
+std::span<const std::string_view> reduction_words() { return kReductionWords; }
+
+bool is_keyword(std::string_view name) {
+  const auto statements = statement_words().first(kStatementKeywords);
+  return std::ranges::find(statements, name) != statements.end() ||
+         std::ranges::find(kOperatorWords, name) != kOperatorWords.end();
+}
+
+std::string_view why_reserved(std::string_view name) {
+  if (is_keyword(name)) return "a keyword";
+  if (find_function(name)) return "a builtin function";
+  if (find_builtin(name)) return "a builtin value";
+  if (name == "inf" || name == "pi" || name == "true" || name == "false") return "a constant";
+  return "";
+}
+
+}  // namespace flexjit::dsl

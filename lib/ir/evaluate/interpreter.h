@@ -1,0 +1,73 @@
+// Program -> values, one row of keys at a time: the oracle of every kernel test and the engine of the reference backend.
+// Shares no code with codegen. What depends on `score` is computed in fp64, and so is all in a program whose floats are fp64;
+// every other float is rounded to fp32 after each operation, because comparisons, floor and int() of index arithmetic must
+// decide as the kernel does.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "ir/evaluate/environment.h"
+#include "ir/evaluate/lanes.h"
+#include "ir/program/program.h"
+
+namespace flexjit::ir {
+
+// The keys [kv_begin, kv_begin + count) of one query row.
+struct RowRange {
+  std::int32_t b = 0;
+  std::int32_t h = 0;
+  std::int32_t q_idx = 0;
+  std::int32_t kv_begin = 0;
+  std::int32_t count = 0;  // at most Interpreter::kMaxCount
+};
+
+// A read outside its buffer in a lane that counts. For a Dot, `dimension` counts through the indices of a, then those of b.
+struct ReadFault {
+  std::uint32_t site = 0;
+  std::int32_t dimension = 0;
+  std::int64_t index = 0;
+};
+
+struct FirstFault;
+
+// Holds scratch, so one per thread; the Program and Environment must outlive it and stay as they were when it was made.
+class Interpreter {
+ public:
+  static constexpr std::int32_t kMaxCount = 256;
+
+  Interpreter(const Program& program, const Environment& environment);
+
+  // allowed[i] = 1 where the mask holds at kv_begin + i. Without a mask all are 1. The fault is that of the first lane. Calls
+  // that keep the row or the keys of the call before keep what depends on these alone.
+  std::optional<ReadFault> eval_mask(const RowRange& row, std::span<std::uint8_t> allowed);
+
+  // scores[i] = score_mod(scores[i]) where allowed[i]; other lanes are left alone and read nothing.
+  std::optional<ReadFault> eval_score(const RowRange& row, std::span<const std::uint8_t> allowed, std::span<double> scores);
+
+ private:
+  // What a node's value changes with.
+  enum class Varies : std::uint8_t { kByRow, kByKey, kByBoth };
+
+  std::vector<Varies> variations() const;
+  void eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, std::span<const double> scores,
+                FirstFault& fault);
+  void eval_node(Id id, const RowRange& row, std::span<const double> scores);
+  // One lane, which then stands in all of them.
+  void eval_row_value(Id id, const RowRange& row, FirstFault& fault);
+  void eval_access(Id id, std::span<const std::uint8_t> active, FirstFault& fault);
+  void fill_constants();
+  bool constant_over_call(Op op) const;
+
+  const Program& program_;
+  const Environment& environment_;
+  std::vector<Lanes> values_;
+  std::vector<Precision> precision_;                     // fp64 for what depends on score
+  std::vector<std::uint32_t> score_order_, mask_order_;  // ascending ids that each root needs, less what is constant
+  std::vector<Varies> varies_;
+  std::optional<RowRange> masked_;  // of the last eval_mask, if its values are still there
+};
+
+}  // namespace flexjit::ir

@@ -1,0 +1,29 @@
+// Program -> Program: the rewrites between lowering and planning.
+#pragma once
+
+#include <string>
+
+#include "ir/program/interface.h"
+
+namespace flexjit::ir {
+
+// Constant folding, algebraic identities that hold for every value including NaN, infinities and wrapping ints, and removal of
+// what no root reaches. Operands of commutative operations get an order that depends on the expression alone, > and >= become
+// < and <=, and a root that does nothing (score itself; a mask that is always true) becomes invalid. Deterministic; idempotent.
+Program simplify(const Program& program);
+
+// Marks as unchecked (and unguards) every read whose index is proved inside its buffer's declared extents for all
+// b, h, q_idx, kv_idx inside the lengths, whatever the lengths are. Relies on what a call guarantees: lengths and counts are in
+// [1, 2^30], num_kv_heads <= num_heads, bound buffers have exactly the extents declared; and on what lowering guarantees: no
+// root depends on a guarded read where its guard is false. Int arithmetic that could wrap under these bounds proves nothing.
+Program prove_reads(const Program& program, const Interface& interface);
+
+// One line a node, "%3 = add %1, %2 : float", then the roots. Slots instead of names: the identity of a kernel.
+std::string print(const Program& program);
+// The same with the names of buffers and params, for people.
+std::string print(const Program& program, const Interface& interface);
+
+// A Const: the shortest text that reads back as the same value.
+std::string print_constant(const Program& program, Id id);
+
+}  // namespace flexjit::ir

@@ -1,0 +1,60 @@
+// Reads whose every index is proved inside its declared extent lose their check and their guard: they may then be executed
+// for any position inside the lengths, so a kernel loads them without a branch.
+#include <algorithm>
+
+#include "ir/passes/passes.h"
+#include "ir/passes/rewrite.h"
+#include "ir/analysis/symbolic_bounds.h"
+
+namespace flexjit::ir {
+namespace {
+
+bool proves_all(const SymbolicAnalysis& analysis, std::span<const Id> indices, const BufferInterface& buffer) {
+  for (std::size_t d = 0; d < indices.size(); ++d) {
+    if (!analysis.proves_inside(indices[d], buffer.extents[d])) return false;
+  }
+  return true;
+}
+
+bool is_proved(const SymbolicAnalysis& analysis, const Program& program, const Interface& interface, Id id) {
+  const auto indices = program.operands(id).subspan(1);
+  if (program.node(id).op == Op::kRead) {
+    return proves_all(analysis, indices, interface.buffers[program.read(id).buffer]);
+  }
+  const DotInfo& dot = program.dot(id);
+  const auto split = static_cast<std::size_t>(program.buffers()[dot.buffer_a].rank) - 1;
+  return proves_all(analysis, indices.first(split), interface.buffers[dot.buffer_a]) &&
+         proves_all(analysis, indices.subspan(split), interface.buffers[dot.buffer_b]);
+}
+
+Id unchecked_copy(ProgramBuilder& builder, const Program& program, Id id, std::vector<Id> operands) {
+  operands[0] = builder.const_bool(true);
+  if (program.node(id).op == Op::kRead) {
+    ReadInfo read = program.read(id);
+    read.checked = false;
+    return builder.read(read, operands);
+  }
+  DotInfo dot = program.dot(id);
+  dot.checked = false;
+  return builder.dot(dot, operands);
+}
+
+}  // namespace
+
+Program prove_reads(const Program& program, const Interface& interface) {
+  const SymbolicAnalysis analysis(program, interface);
+  ProgramBuilder builder = with_declarations_of(program);
+  std::vector<Id> copies;
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const Id id{i};
+    std::vector<Id> operands;
+    for (Id operand : program.operands(id)) operands.push_back(copies[operand.index]);
+    const bool proved = type_rule(program.node(id).op) == TypeRule::kVariadic && is_proved(analysis, program, interface, id);
+    copies.push_back(proved ? unchecked_copy(builder, program, id, operands) : copy_node(builder, program, id, operands));
+  }
+  builder.copy_marks(program, copies);
+  auto copy_of = [&](Id root) { return root.valid() ? copies[root.index] : Id{}; };
+  return std::move(builder).finish(copy_of(program.score()), copy_of(program.mask()));
+}
+
+}  // namespace flexjit::ir

@@ -1,0 +1,166 @@
+// The straight list of phases between a spec's text and a kernel key.
+#include "pattern/pattern.h"
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include "pattern/debug_source.h"
+#include "pattern/flags.h"
+#include "pattern/pattern_name.h"
+#include "diagnostics/report.h"
+#include "call/validate.h"
+#include "cache/perf.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
+#include "plan/code_size.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::engine {
+
+namespace {
+
+void append(Diagnostics& all, const Diagnostics& more) { all.insert(all.end(), more.begin(), more.end()); }
+
+void check_head_dim(std::string_view name, std::int32_t head_dim, Report& report) {
+  if (head_dim < 1 || head_dim > kMaxHeadDim) report.add(Finding::kHeadDim, name, head_dim, kMaxHeadDim);
+}
+
+std::int32_t v_head_dim_of(const AttentionSpec& spec) { return spec.v_head_dim == 0 ? spec.head_dim : spec.v_head_dim; }
+
+// f32 queries may have keys and values of half the size; bf16 and f16 queries may have the output in f32.
+void check_types(const plan::ElementTypes& types, Report& report) {
+  const bool is_small = types.q == DType::kBF16 || types.q == DType::kF16;
+  const bool is_f32 = types.q == DType::kF32;
+  if (!is_small && !is_f32 && types.q != DType::kF64) {
+    report.add(Finding::kUnsupportedDType, "dtype", name_of(types.q), "f32, bf16, f16 or f64");
+    return;
+  }
+  const bool small_kv = types.kv == DType::kBF16 || types.kv == DType::kF16;
+  const auto choices = [&](const char* more) {
+    return fmt::format("{}{} with {} queries", name_of(types.q), more, name_of(types.q));
+  };
+  if (types.kv != types.q && !(is_f32 && small_kv)) {
+    report.add(Finding::kUnsupportedDType, "kv_dtype", name_of(types.kv), choices(is_f32 ? ", bf16 or f16" : ""));
+  }
+  if (types.out != types.q && !(is_small && types.out == DType::kF32)) {
+    report.add(Finding::kUnsupportedDType, "out_dtype", name_of(types.out), choices(is_small ? " or f32" : ""));
+  }
+}
+
+plan::Weights weights_of(const AttentionSpec& spec) {
+  switch (spec.weights) {
+    case Weights::kSoftmax: return plan::Weights::kSoftmax;
+    case Weights::kSigmoid: return plan::Weights::kSigmoid;
+  }
+  return plan::Weights::kSoftmax;
+}
+
+Result<plan::Target> target_of(const EngineOptions& options, Purpose purpose) {
+  Result<plan::Target> target = plan::parse_target(options.target);
+  if (target && purpose == Purpose::kRun && !plan::can_execute(*target)) {
+    return single_finding("compile", Finding::kUnsupportedTarget, plan::name_of(*target), plan::name_of(plan::host_target()));
+  }
+  return target;
+}
+
+Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) {
+  Report report("compile");
+  if (!spec.program.empty() && !(spec.score_mod.empty() && spec.mask_mod.empty())) {
+    report.add(Finding::kSpecForm, spec.mask_mod.empty()    ? "`score_mod`"
+                                   : spec.score_mod.empty() ? "`mask_mod`"
+                                                            : "`score_mod` and `mask_mod`");
+  }
+  check_types(types_of(spec), report);
+  check_head_dim("head_dim", spec.head_dim, report);
+  if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
+  if (spec.scale && !std::isfinite(*spec.scale)) report.add(Finding::kBadOption, "scale", *spec.scale, "give a finite number");
+  check_threads("EngineOptions::threads", options.threads, report);
+  if (!cache::parse_perf(options.perf)) {
+    report.add(Finding::kBadOption, "EngineOptions::perf", fmt::format("\"{}\"", options.perf),
+               "give \"map\", \"jitdump\" or \"\", there or in the environment variable FLEXJIT_PERF");
+  }
+  return report.take();
+}
+
+}  // namespace
+
+plan::ElementTypes types_of(const AttentionSpec& spec) {
+  return {.q = spec.dtype, .kv = spec.kv_dtype.value_or(spec.dtype), .out = spec.out_dtype.value_or(spec.dtype)};
+}
+
+support::Precision precision_of(const AttentionSpec& spec) {
+  return spec.dtype == DType::kF64 ? support::Precision::kFp64 : support::Precision::kFp32;
+}
+
+dsl::Source source_of(const AttentionSpec& spec) {
+  dsl::Source source;
+  source.precision = precision_of(spec);
+  if (!spec.program.empty()) {
+    source.file = dsl::SourceText{spec.program_name, spec.program};
+    return source;
+  }
+  if (!spec.mask_mod.empty()) source.mask = dsl::SourceText{"mask_mod", spec.mask_mod};
+  // Plain attention is the identity, said as a text so that declarations are checked in one place.
+  const bool plain = spec.score_mod.empty() && spec.mask_mod.empty();
+  if (plain || !spec.score_mod.empty()) source.score = dsl::SourceText{"score_mod", plain ? "score" : spec.score_mod};
+  source.buffers = spec.buffers;
+  source.params = spec.params;
+  return source;
+}
+
+ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface) {
+  return ir::simplify(ir::prove_reads(ir::simplify(lowered), interface));
+}
+
+plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& target) {
+  return plan::plan_kernel({.program = pattern.program,
+                            .types = pattern.types,
+                            .weights = pattern.weights,
+                            .head_dim = pattern.head_dim,
+                            .v_head_dim = pattern.v_head_dim},
+                           target);
+}
+
+Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
+                                                       Purpose purpose) {
+  Diagnostics wrong = check_spec(spec, options);
+  plan::Target target;
+  if (options.backend != Backend::kReference) {
+    if (Result<plan::Target> found = target_of(options, purpose)) {
+      target = *found;
+    } else {
+      append(wrong, found.diagnostics());
+    }
+  }
+  Result<ir::Lowered> lowered = ir::lower_source(source_of(spec));
+  if (!lowered) append(wrong, lowered.diagnostics());
+  Report report("compile");
+  Diagnostics warnings = lowered ? lowered->warnings : Diagnostics{};
+  if (lowered) lowered = compose_flags(spec, std::move(*lowered), report);
+  append(wrong, report.take());
+  if (!wrong.empty()) return wrong;
+
+  auto pattern = std::make_shared<Pattern>();
+  pattern->name = pattern_name(spec);
+  pattern->lowered = std::move(lowered->program);
+  pattern->interface = std::move(lowered->interface);
+  pattern->program = optimise(pattern->lowered, pattern->interface);
+  if (const std::int64_t size = plan::instructions_of(pattern->program); size > plan::kMaxInstructions) {
+    return single_finding("compile", Finding::kProgramSize, size, plan::kMaxInstructions);
+  }
+  pattern->head_dim = spec.head_dim;
+  pattern->v_head_dim = v_head_dim_of(spec);
+  pattern->scale = spec.scale.value_or(1.0 / std::sqrt(spec.head_dim));
+  pattern->types = types_of(spec);
+  pattern->weights = weights_of(spec);
+  pattern->warnings = std::move(warnings);
+  if (options.backend != Backend::kReference) {
+    plan::KernelKey key = prefill_key_of(*pattern, target);
+    if (options.gdb) key.debug = make_debug_source(pattern->program, pattern->interface);
+    pattern->key = std::make_shared<const cache::HashedKey>(std::move(key));
+  }
+  return std::shared_ptr<const Pattern>(std::move(pattern));
+}
+
+}  // namespace flexjit::engine

@@ -1,0 +1,157 @@
+// out = weights(pattern(scale * q k^T)) v in fp64, row by row, exactly as it is written down. Shares nothing with the kernel.
+#include "reference/reference_attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "support/elements.h"
+
+namespace flexjit::reference {
+
+namespace {
+
+constexpr double kMasked = -std::numeric_limits<double>::infinity();
+
+// A score is an fp32 number unless the tensors are fp64. What lies beyond it is infinite; nothing else is rounded.
+double in_range(double score, const plan::ElementTypes& types) {
+  constexpr double kBeyond = 0x1.ffffffp127;  // from here on the nearest fp32 is infinite
+  if (types.q == DType::kF64 || std::abs(score) < kBeyond || std::isnan(score)) return score;
+  return std::copysign(std::numeric_limits<double>::infinity(), score);
+}
+
+// The place of row `row` of (b, h) in elements.
+std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32_t h, std::int32_t row) {
+  return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
+}
+
+std::int32_t kv_head_of(const plan::LaunchArg& launch, const ReferenceRow& row) {
+  return row.h / (launch.num_heads / launch.num_kv_heads);
+}
+
+void write(const plan::RowArg& rows, const ReferenceRow& row, double value) {
+  if (rows.data == nullptr) return;
+  rows.data[row.b * rows.stride_batch + row.h * rows.stride_head + row.q_idx * rows.stride_row] = static_cast<float>(value);
+}
+
+// What a row's weights leave behind: ln sum exp, and the largest score.
+struct RowSummary {
+  double lse = kMasked;
+  double max_score = kMasked;
+};
+
+// Turns scores into weights that sum to 1, less the share of the sink. No allowed key: weights 0, and the sink is all there is.
+// A NaN or +inf score makes every weight NaN, as exp(inf - inf) does on paper.
+RowSummary softmax(std::span<double> scores, double sink) {
+  RowSummary summary;
+  bool all_masked = true;
+  for (double score : scores) {
+    summary.max_score = std::max(summary.max_score, score);
+    all_masked = all_masked && score == kMasked;
+  }
+  if (all_masked) {
+    std::ranges::fill(scores, 0.0);
+    summary.lse = sink;
+    return summary;
+  }
+  const double highest = std::max(summary.max_score, sink);
+  double sum = sink == kMasked ? 0 : std::exp(sink - highest);
+  for (double& score : scores) {
+    score = std::exp(score - highest);
+    sum += score;
+  }
+  for (double& score : scores) score /= sum;
+  summary.lse = highest + std::log(sum);
+  return summary;
+}
+
+void sigmoid(std::span<double> scores) {
+  for (double& score : scores) score = 1 / (1 + std::exp(-score));
+}
+
+class Reference {
+ public:
+  Reference(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
+      : launch_(launch),
+        kernel_(kernel),
+        scaled_(launch, kernel),
+        v_(static_cast<std::size_t>(kernel.v_head_dim)),
+        sums_(v_.size()),
+        scores_(static_cast<std::size_t>(launch.kv_len)) {}
+
+  bool attend(const ReferenceRow& row, const ReferencePattern& pattern) {
+    scaled_.compute(row, scores_);
+    if (!pattern(row, scores_)) return false;
+    for (double& score : scores_) score = in_range(score, kernel_.types);
+    switch (kernel_.weights) {
+      case plan::Weights::kSoftmax: {
+        const double sink = launch_.sinks != nullptr ? static_cast<double>(launch_.sinks[row.h]) : kMasked;
+        const RowSummary summary = softmax(scores_, sink);
+        write(launch_.lse, row, summary.lse);
+        write(launch_.max_scores, row, summary.max_score);
+        break;
+      }
+      case plan::Weights::kSigmoid: sigmoid(scores_); break;
+    }
+    weighted_values(row);
+    return true;
+  }
+
+ private:
+  // Of fp64 values a sum may pass the largest on its way to a result that is finite or of the other sign.
+  void weighted_values(const ReferenceRow& row) {
+    if (!add_weighted<double>(row)) add_weighted<long double>(row);
+    support::write_elements(kernel_.types.out, launch_.out.data, offset_of(launch_.out, row.b, row.h, row.q_idx), sums_);
+  }
+
+  // A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds. Whether all sums are finite.
+  template <typename Sum>
+  bool add_weighted(const ReferenceRow& row) {
+    std::vector<Sum> sums(sums_.size());
+    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+      const Sum weight = scores_[static_cast<std::size_t>(kv)];
+      if (weight == 0) continue;
+      support::read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head_of(launch_, row), kv), v_);
+      for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight * static_cast<Sum>(v_[d]);
+    }
+    std::ranges::transform(sums, sums_.begin(), [](Sum sum) { return static_cast<double>(sum); });
+    return std::ranges::all_of(sums_, [](double sum) { return std::isfinite(sum); });
+  }
+
+  const plan::LaunchArg& launch_;
+  const ReferenceKernel& kernel_;
+  ReferenceScores scaled_;
+  std::vector<double> v_, sums_, scores_;
+};
+
+}  // namespace
+
+ReferenceScores::ReferenceScores(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
+    : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}
+
+void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores) {
+  if (launch_.kv_len == 0) return;
+  support::read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, row.b, row.h, row.q_idx), q_);
+  for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+    support::read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head_of(launch_, row), kv), k_);
+    double dot = 0;
+    for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
+    scores[static_cast<std::size_t>(kv)] = in_range(dot * static_cast<double>(launch_.scale), kernel_.types);
+  }
+}
+
+bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern) {
+  Reference reference(launch, kernel);
+  ReferenceRow row;
+  for (row.b = 0; row.b < launch.batch_size; ++row.b) {
+    for (row.h = 0; row.h < launch.num_heads; ++row.h) {
+      for (row.q_idx = 0; row.q_idx < launch.q_len; ++row.q_idx) {
+        if (!reference.attend(row, pattern)) return false;
+      }
+    }
+  }
+  return true;
+}
+
+}  // namespace flexjit::reference

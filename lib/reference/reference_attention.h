@@ -1,0 +1,47 @@
+// Naive fp64 attention, one row at a time, over a callback that applies the pattern: the oracle and the reference backend.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "plan/kernel_abi.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::reference {
+
+struct ReferenceRow {
+  std::int32_t b = 0, h = 0, q_idx = 0;
+};
+
+// What a kernel has in its key and a launch does not say. Head dims in elements.
+struct ReferenceKernel {
+  plan::ElementTypes types{};
+  plan::Weights weights = plan::Weights::kSoftmax;
+  std::int32_t head_dim = 0;
+  std::int32_t v_head_dim = 0;
+};
+
+// scale * q k^T, one row after the other, in fp64. Holds scratch, so one per thread; what it is made from must outlive it.
+class ReferenceScores {
+ public:
+  ReferenceScores(const plan::LaunchArg& launch, const ReferenceKernel& kernel);
+  // `scores` has room for kv_len.
+  void compute(const ReferenceRow& row, std::span<double> scores);
+
+ private:
+  const plan::LaunchArg& launch_;
+  const ReferenceKernel& kernel_;
+  std::vector<double> q_, k_;
+};
+
+// Replaces the scaled scores of one row (kv_len of them) by the modified ones, -inf where masked. Returns false to stop
+// the whole computation (the caller keeps the reason).
+using ReferencePattern = std::function<bool(const ReferenceRow& row, std::span<double> scores)>;
+
+// launch.q/k/v/out hold elements of kernel.types; what is written is rounded once, to nearest even. lse and max_scores are left
+// alone with sigmoid weights; buffers and params are not read. Single-threaded. Returns false when a row stopped it.
+bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern);
+
+}  // namespace flexjit::reference

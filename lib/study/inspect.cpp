@@ -1,0 +1,164 @@
+// One spec -> the subject that the inspector's views look at -> their texts and JSON.
+#include "flexjit/inspect.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "call/call.h"
+#include "cache/compiler.h"
+#include "study/counted_run.h"
+#include "call/decode_kernel.h"
+#include "pattern/flags.h"
+#include "diagnostics/guard.h"
+#include "pattern/pattern.h"
+#include "diagnostics/report.h"
+#include "study/time_phases.h"
+#include "study/views/view.h"
+#include "plan/decode.h"
+
+namespace flexjit {
+
+namespace {
+
+bool shows(const InspectRequest& request, InspectView view) {
+  return std::ranges::find(request.views, view) != request.views.end();
+}
+
+study::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args) {
+  const auto bytes = [](const auto& tensor) {
+    if (tensor.data == nullptr) return 0.0;
+    double elements = 1;
+    for (int d = 0; d < std::min(tensor.rank, kMaxRank); ++d)
+      elements *= static_cast<double>(tensor.shape[static_cast<std::size_t>(d)]);
+    return elements * static_cast<double>(size_of(tensor.dtype));
+  };
+  study::CallSize size{.scores = 1.0 * sizes.batch * sizes.heads * sizes.q_len * sizes.kv_len,
+                           .kv_bytes = bytes(args.k) + bytes(args.v),
+                           .other_bytes = bytes(args.q) + bytes(args.out) + bytes(args.lse)};
+  if (args.bindings == nullptr) return size;
+  for (const auto& [name, view] : args.bindings->buffers) size.other_bytes += bytes(view);
+  return size;
+}
+
+// What the view of one call needs.
+Result<std::int64_t> add_run(study::Subject& subject, const std::shared_ptr<const engine::Pattern>& pattern,
+                             const InspectRequest& request) {
+  const RunArgs& args = *request.run;
+  Attention::Impl handle;
+  handle.pattern = pattern;
+  const auto allowed = Attention(std::make_shared<const Attention::Impl>(handle)).count_allowed(request.sizes, args.bindings);
+  if (!allowed) return allowed.diagnostics();
+  subject.call_size = size_of_call(request.sizes, args);
+  subject.call_size.allowed_scores = *allowed;
+  subject.limits = request.limits;
+  subject.run = [&subject, pattern, &args]() -> Result<study::CountedRun> {
+    const Result<const plan::CompilerDoor*> door = subject.open_compiler();
+    if (!door) return door.diagnostics();
+    return engine::run_counted(pattern, subject.key, **door, args);
+  };
+  return *allowed;
+}
+
+// The key of the kernel that is shown.
+Result<plan::KernelKey> key_of(const engine::Pattern& pattern, const InspectRequest& request) {
+  const bool decodes = request.kernel == InspectKernel::kOfCall ? engine::suits_decode(pattern.types, request.sizes)
+                                                                : request.kernel == InspectKernel::kDecode;
+  if (!decodes) return pattern.key->key;
+  if (!plan::can_decode(pattern.types))
+    return engine::single_finding("inspect", engine::Finding::kInspectKernel, "there is none of f64");
+  return plan::decode_key_of(pattern.key->key);
+}
+
+// In the order in which they apply.
+std::vector<study::Text> texts_of(const AttentionSpec& spec) {
+  std::vector<study::Text> before, after;
+  for (const engine::Flag& flag : engine::flags_of(spec))
+    (flag.place == engine::FlagPlace::kBeforeText ? before : after).push_back({flag.name, flag.source()});
+  before.push_back({.flag = {}, .source = engine::source_of(spec)});
+  std::ranges::move(after, std::back_inserter(before));
+  return before;
+}
+
+struct BoundCall {
+  engine::Bound bound;
+  std::vector<bool> known;
+};
+
+Result<BoundCall> bind_call(const engine::Pattern& pattern, const InspectRequest& request) {
+  engine::Report report("inspect");
+  const std::optional<engine::CallShape> shape = engine::check_mask_options(request.sizes, report);
+  // Ranges need no buffers: analysis then knows nothing of their values.
+  ir::Interface interface = pattern.interface;
+  if (request.bindings == nullptr && !shows(request, InspectView::kMask)) interface.buffers.clear();
+  BoundCall call{engine::bind_names(interface, request.bindings, shape, report), {}};
+  if (!report.empty()) return report.take();
+  for (const ir::BufferInterface& buffer : interface.buffers)
+    call.known.push_back(std::ranges::find(request.samples, buffer.name) == request.samples.end());
+  return Result<BoundCall>(std::move(call));
+}
+
+Result<std::vector<Inspection>> show(const study::Subject& subject, const std::vector<InspectView>& views) {
+  std::vector<Inspection> shown;
+  for (InspectView view : views) {
+    Result<study::ViewResult> made = study::make_view(view, subject);
+    if (!made) return made.diagnostics();
+    // Texts may hold any bytes.
+    shown.push_back({view, std::move(made->text), made->json.dump(-1, ' ', false, study::Json::error_handler_t::replace)});
+    if (!shown.back().text.ends_with('\n')) shown.back().text += '\n';
+  }
+  return shown;
+}
+
+Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const EngineOptions& options,
+                                                const InspectRequest& request) {
+  // A kernel can be shown whatever backend the caller runs.
+  EngineOptions compiled = options;
+  compiled.backend = Backend::kCompiled;
+  compiled.gdb = false;
+  const auto prepared = engine::prepare_pattern(spec, compiled, engine::Purpose::kShow);
+  if (!prepared) return prepared.diagnostics();
+  const engine::Pattern& pattern = **prepared;
+  const Result<plan::KernelKey> key = key_of(pattern, request);
+  if (!key) return key.diagnostics();
+  cache::CompilerLoader loader(options.compiler_path);
+  study::Subject subject{.texts = texts_of(spec),
+                             .lowered = pattern.lowered,
+                             .program = pattern.program,
+                             .interface = pattern.interface,
+                             .key = *key,
+                             .open_compiler = [&] { return engine::open_compiler(loader); }};
+  subject.asm_syntax = request.asm_syntax;
+  BoundCall call;
+  if (shows(request, InspectView::kIntervals) || shows(request, InspectView::kMask)) {
+    Result<BoundCall> bound = bind_call(pattern, request);
+    if (!bound) return bound.diagnostics();
+    call = std::move(*bound);
+    subject.describe_fault = [&](const ir::ReadFault& fault) {
+      return engine::describe_fault(pattern, call.bound.buffers, fault);
+    };
+    subject.values = {engine::mask_shape_of(request.sizes), call.bound.environment, call.known};
+  }
+  if (shows(request, InspectView::kTiming)) {
+    const Result<const plan::CompilerDoor*> door = subject.open_compiler();
+    if (!door) return door.diagnostics();
+    Result<study::PhaseTimes> times = engine::time_phases(spec, pattern, *key, **door);
+    if (!times) return times.diagnostics();
+    subject.times = std::move(*times);
+  }
+  const bool runs = request.run != nullptr && plan::can_execute(pattern.key->key.target);
+  if (runs && shows(request, InspectView::kRoofline)) {
+    const Result<std::int64_t> added = add_run(subject, *prepared, request);
+    if (!added) return added.diagnostics();
+  }
+  return show(subject, request.views);
+}
+
+}  // namespace
+
+Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
+                                        const InspectRequest& request) {
+  return engine::guarded_on_large_stack("inspect", [&] { return inspect_pattern(spec, options, request); });
+}
+
+}  // namespace flexjit

@@ -1,0 +1,38 @@
+// The decode nest: few query rows over keys as they lie.
+#include <fmt/format.h>
+
+#include "study/views/plan_text.h"
+#include "plan/decode.h"
+
+namespace flexjit::study {
+namespace {
+
+std::vector<ScratchSection> sections_of(const plan::DecodeScratch& s) {
+  return {{"q", "queries, as the products read them", s.q},
+          {"s", "scores, then weights", s.s},
+          {"keys", "which key each column is computed from", s.keys},
+          {"sum_lanes", "running sum of each lane", s.sum_lanes},
+          {"unsettled", "rows whose output is not finite", s.unsettled},
+          {"row_values", "table of what varies with h and q_idx", s.row_values},
+          {"column_values", "table of what varies with kv_idx", s.column_values}};
+}
+
+}  // namespace
+
+void add_decode_plan(const plan::KernelKey& key, PlanText& text) {
+  const plan::Tiling& t = key.tiling;
+  text.line("rows", fmt::format("up to {} a work item: the query rows of all heads that share a kv head", t.q_tile));
+  text.line("key step", fmt::format("{} keys between K and V, so that both streams advance together", t.kv_tile));
+  text.line("products", fmt::format("{} rows x {} keys of K, {} rows x {} vectors of V: {} accumulators of {} registers",
+                                    t.micro_rows, t.micro_vectors, t.micro_rows, t.micro_vectors,
+                                    t.micro_rows * t.micro_vectors, plan::vector_registers_of(key.target.isa)));
+  text.line("K and V", "read once, as they lie, for all rows; nothing is packed");
+  text.json["rows"] = t.q_tile;
+  text.json["keys"] = t.kv_tile;
+  text.json["micro_tile"] = {{"rows", t.micro_rows}, {"vectors", t.micro_vectors}};
+  text.json["registers"] = {{"accumulators", t.micro_rows * t.micro_vectors},
+                            {"available", plan::vector_registers_of(key.target.isa)}};
+  text.add_scratch(key, sections_of(plan::decode_scratch_of(key)));
+}
+
+}  // namespace flexjit::study

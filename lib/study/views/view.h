@@ -1,0 +1,29 @@
+// The views: each a function from the subject to a text and a JSON object, in a file of its own.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "flexjit/inspect.h"
+#include "flexjit/result.h"
+#include "study/views/json.h"
+#include "study/views/subject.h"
+
+namespace flexjit::study {
+
+struct ViewResult {
+  std::string text{};
+  Json json{};
+};
+
+// make_tokens_view, make_ast_view, ...
+#define FLEXJIT_VIEW(view, name, description) Result<ViewResult> make_##name##_view(const Subject& subject);
+#include "flexjit/inspect_views.def"
+#undef FLEXJIT_VIEW
+
+// What one work item of a nest is: "a batch entry, a head and a tile of query rows".
+std::string_view work_item_of(plan::Nest nest);
+
+Result<ViewResult> make_view(InspectView view, const Subject& subject);
+
+}  // namespace flexjit::study
