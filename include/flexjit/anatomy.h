@@ -9,6 +9,7 @@
 
 #include "flexjit/attention.h"
 #include "flexjit/engine.h"
+#include "flexjit/vocabulary.h"
 
 namespace flexjit {
 
@@ -19,21 +20,6 @@ struct TextPlace {
   std::uint32_t length = 0;
   std::string snippet;
 };
-
-enum class PartRole : std::uint8_t {
-  kScore,      // all of the score; without it scores stay as they are
-  kMask,       // all of the mask; without it every pair is allowed
-  kLet,        // the value of a `let`
-  kTerm,       // a summand
-  kFactor,     // of a product
-  kDivision,   // `/`, `//` or `%`; without it the left side remains
-  kCall,       // of a function; without it an argument remains
-  kBranch,     // a conditional; without it one of its sides remains
-  kIndex,      // of a buffer
-  kRead,       // of a buffer
-  kCondition,  // one side of an `and` or `or`
-};
-FLEXJIT_API std::string_view name_of(PartRole role) noexcept;  // "score", "mask", "let", "term", ...
 
 // Where a kernel computes a value.
 enum class Loop : std::uint8_t {

@@ -20,4 +20,18 @@ struct Bindings {
   std::map<std::string, Scalar, std::less<>> params;
 };
 
+// A free name of the expression-string form: the type and rank that will be bound to it. `*.flex` programs declare their own.
+struct BufferDeclaration {
+  std::string name{};
+  DType dtype = DType::kF32;
+  int rank = 1;  // 1 to 4
+  // As declared in a *.flex file, one a dimension: a number, the name of a builtin or param, or "?". Empty: undeclared; ignored
+  // in AttentionSpec::buffers (spec.h).
+  std::vector<std::string> extents{};
+};
+struct ParamDeclaration {
+  std::string name{};
+  Scalar default_value = std::int32_t{0};  // its alternative is the parameter's type
+};
+
 }  // namespace flexjit

@@ -8,15 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "flexjit/attention.h"
 #include "flexjit/export.h"
+#include "flexjit/library_kind.h"
 #include "flexjit/result.h"
+#include "flexjit/spec.h"
 
 namespace flexjit {
-
-// One ELF object, an archive with an object a pattern (a program links only those that it calls), or a shared library that
-// needs libflexjit.
-enum class LibraryKind : std::uint8_t { kObject, kArchive, kShared };
 
 // `name` is a C identifier: the functions are <name>_args_init, <name>_run and <name>_attention.
 struct BuildPattern {

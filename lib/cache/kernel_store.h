@@ -15,7 +15,7 @@
 #include "cache/disk_cache.h"
 #include "cache/kernel_cache.h"
 #include "cache/perf.h"
-#include "flexjit/engine.h"
+#include "flexjit/engine_options.h"
 #include "runtime/traced.h"
 #include "support/large_stack.h"
 

@@ -39,7 +39,7 @@ Diagnostics describe_exception(std::string_view call) noexcept {
   }
 }
 
-Diagnostics empty_attention(std::string_view call) {
+Diagnostics empty_handle(std::string_view call) {
   return single_finding(call, Finding::kEmptyHandle, "attention", "assign one that Engine::compile() gave");
 }
 

@@ -3,7 +3,6 @@
 
 #include <string_view>
 
-#include "flexjit/attention.h"
 #include "flexjit/diagnostic.h"
 #include "support/fork_gate.h"
 #include "support/large_stack.h"
@@ -15,7 +14,7 @@ namespace flexjit::engine {
 Diagnostics describe_exception(std::string_view call) noexcept;
 
 // The finding about a handle that holds no pattern.
-Diagnostics empty_attention(std::string_view call);
+Diagnostics empty_handle(std::string_view call);
 
 // body(), which returns a Result; exceptions become its diagnostics.
 template <typename Body>
@@ -39,11 +38,11 @@ auto guarded_on_large_stack(std::string_view call, const Body& body) -> decltype
   });
 }
 
-// The same for a member of an Attention, which may be empty.
-template <typename Body>
-auto guarded(std::string_view call, const Attention& attention, const Body& body) noexcept -> decltype(body()) {
+// The same for a member of a handle, which may be empty.
+template <typename Handle, typename Body>
+auto guarded(std::string_view call, const Handle& handle, const Body& body) noexcept -> decltype(body()) {
   return guarded(call, [&]() -> decltype(body()) {
-    if (attention.empty()) return empty_attention(call);
+    if (handle.empty()) return empty_handle(call);
     return body();
   });
 }

@@ -9,7 +9,7 @@
 
 #include "diagnostics/report.h"
 #include "dsl/parse/source.h"
-#include "flexjit/attention.h"
+#include "flexjit/spec.h"
 #include "ir/program/interface.h"
 
 namespace flexjit::engine {

@@ -8,7 +8,8 @@
 
 #include "cache/kernel_cache.h"
 #include "dsl/parse/source.h"
-#include "flexjit/engine.h"
+#include "flexjit/engine_options.h"
+#include "flexjit/spec.h"
 #include "ir/program/interface.h"
 #include "ir/program/program.h"
 #include "plan/kernel_key.h"

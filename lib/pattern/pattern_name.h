@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "flexjit/attention.h"
+#include "flexjit/spec.h"
 
 namespace flexjit::engine {
 

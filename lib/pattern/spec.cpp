@@ -8,7 +8,7 @@
 
 #include "pattern/flags.h"
 #include "pattern/pattern.h"
-#include "flexjit/attention.h"
+#include "flexjit/spec.h"
 
 namespace flexjit {
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "flexjit/build.h"
+#include "flexjit/library_kind.h"
 #include "flexjit/result.h"
 #include "plan/code_listing.h"
 #include "plan/kernel_key.h"

@@ -8,7 +8,7 @@
 
 #include "dsl/parse/source.h"
 #include "dsl/parse/source_location.h"
-#include "flexjit/anatomy.h"
+#include "flexjit/vocabulary.h"
 
 namespace flexjit::dsl {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "flexjit/attention.h"
+#include "flexjit/bindings.h"
 #include "support/precision.h"
 
 namespace flexjit::dsl {

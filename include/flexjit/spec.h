@@ -1,0 +1,72 @@
+// What to compute: the text of a score and a mask, types, head dimensions and the flags that stand for common texts.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "flexjit/bindings.h"
+#include "flexjit/export.h"
+#include "flexjit/tensor.h"
+
+namespace flexjit {
+
+// Keys around the diagonal that ends in the bottom-right corner: diagonal - left to diagonal + right, both inclusive, where
+// diagonal = q_idx + kv_len - q_len, or q_idx + min(key_lengths[b], kv_len) - q_len beside key_lengths. -1: unbounded on that
+// side.
+struct Window {
+  std::int32_t left = -1;
+  std::int32_t right = -1;
+  bool operator==(const Window&) const = default;
+};
+
+// The last dimensions of (batch, q_heads, q_len, kv_len). A mask that is the same for all batch entries and heads is best
+// declared with rank 2: its blocks are then classified once.
+struct MaskTensor {
+  DType dtype = DType::kF32;  // f32, bf16 or f16: added to the score, -inf masks; bool: false masks
+  int rank = 4;               // 2 to 4
+  bool operator==(const MaskTensor&) const = default;
+};
+
+// What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V. They have no lse, no max_scores and no
+// sinks; their bias is part of score_mod, as in "score - log(float(kv_len))".
+enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
+
+// The pattern. Either `program` (the text of a *.flex file) or the two expression strings; leave what you do not need empty.
+// S = scale * Q K^T -> softcap -> alibi -> score_mod -> attention_mask, all masks (to -inf) -> softmax -> O = P V; see
+// docs/language.md for the text and docs/api.md for the flags. The flags are texts of the language themselves, composed with
+// the caller's: all masks are ANDed. Their tensors are captured buffers and their numbers params, bound by the names below; a
+// text cannot declare these names when the flag is used. Dimensions of extent 1 (or stride 0) and missing leading dimensions of
+// their tensors repeat.
+struct AttentionSpec {
+  std::string program{};
+  std::string program_name = "program";      // shown in diagnostics, usually the file name
+  std::string score_mod{};                   // e.g. "score + slope[h] * (kv_idx - q_idx)"
+  std::string mask_mod{};                    // e.g. "q_idx >= kv_idx"
+  std::vector<BufferDeclaration> buffers{};  // of the expression strings
+  std::vector<ParamDeclaration> params{};    // of the expression strings
+
+  DType dtype = DType::kF32;         // of q: f32, bf16, f16 or f64
+  std::optional<DType> kv_dtype{};   // of k and v; default: dtype. f32 queries may have bf16 or f16 keys and values
+  std::optional<DType> out_dtype{};  // default: dtype. bf16 and f16 queries may have an f32 output
+  std::int32_t head_dim = 64;        // 1..512
+  std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
+  std::optional<double> scale{};     // default 1 / sqrt(head_dim); any finite number, 0 and negatives included
+
+  // Beside key_lengths, causal, window and alibi have min(key_lengths[b], kv_len) in the place of kv_len.
+  bool causal = false;              // kv_idx <= q_idx + kv_len - q_len
+  std::optional<Window> window{};   // params window_left and window_right, which have these values where a call binds none
+  std::optional<double> softcap{};  // s -> c * tanh(s / c), c > 0 and finite; param softcap
+  bool alibi = false;               // s -> s - alibi_slopes * |q_idx + kv_len - q_len - kv_idx|; f32 (batch, q_heads)
+  bool key_lengths = false;         // keys from key_lengths[b] on are masked; i32 (batch)
+  bool key_mask = false;            // keys where key_mask[b, kv_idx] is false are masked; bool (batch, kv_len)
+  std::optional<MaskTensor> attention_mask{};  // buffer attention_mask
+  Weights weights = Weights::kSoftmax;
+
+  // Declares every name of `bindings` that is not yet declared and that no flag uses, with its type and rank.
+  FLEXJIT_API AttentionSpec& declare(const Bindings& bindings) &;
+  FLEXJIT_API AttentionSpec declare(const Bindings& bindings) &&;
+};
+
+}  // namespace flexjit
