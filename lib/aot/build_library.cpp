@@ -11,8 +11,8 @@
 #include "aot/c_header.h"
 #include "cache/compiler.h"
 #include "diagnostics/guard.h"
-#include "pattern/pattern.h"
 #include "diagnostics/report.h"
+#include "pattern/pattern.h"
 #include "plan/decode.h"
 
 namespace flexjit {
@@ -44,8 +44,6 @@ void check_names(std::span<const BuildPattern> patterns, engine::Report& report)
   }
 }
 
-bool is_aarch64(const plan::Target& target) { return target.isa == plan::Isa::kAArch64; }
-
 // Sorted, the best last, each once.
 std::vector<plan::Target> check_targets(const std::vector<std::string>& names, engine::Report& report) {
   if (names.empty()) report.add(Finding::kBadOption, "the number of targets", 0, "give one or more");
@@ -62,7 +60,7 @@ std::vector<plan::Target> check_targets(const std::vector<std::string>& names, e
   std::ranges::sort(targets, {}, rank);
   const auto repeated = std::ranges::unique(targets, {}, rank);
   targets.erase(repeated.begin(), repeated.end());
-  if (!targets.empty() && is_aarch64(targets.front()) != is_aarch64(targets.back())) {
+  if (!targets.empty() && plan::baseline_of(targets.front().isa) != plan::baseline_of(targets.back().isa)) {
     report.add(Finding::kBuildTargets, plan::name_of(targets.front()), plan::name_of(targets.back()));
   }
   return targets;
@@ -135,7 +133,7 @@ Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOp
   BuiltLibrary library;
   for (const plan::Target& target : targets) library.targets.push_back(plan::name_of(target));
   plan::LibraryRequest request;
-  request.isa = is_aarch64(targets.front()) ? plan::Isa::kAArch64 : plan::Isa::kX86_64;
+  request.isa = plan::baseline_of(targets.front().isa);
   request.kind = options.kind;
   request.soname = options.soname;
   std::vector<aot::DeclaredPattern> declarations;

@@ -23,10 +23,10 @@ struct Header {
   std::uint32_t version;
   std::uint32_t key_bytes;
   std::uint64_t code_bytes;
-  std::uint64_t attend_offset, pack_offset, decode_offset;
+  plan::EntryOffsets entries;
   std::array<char, 16> code_id;  // FLEXJIT_CODE_ID of the library that wrote it
 };
-static_assert(sizeof(Header) == 64);
+static_assert(sizeof(Header) == 40 + sizeof(plan::EntryOffsets) && std::has_unique_object_representations_v<Header>);
 
 // Follows the sources that kernels are made by: what another version made is another's.
 constexpr std::string_view kCodeId = FLEXJIT_CODE_ID;
@@ -50,14 +50,8 @@ std::string file_of(const std::string& key_text) {
 }
 
 std::vector<std::uint8_t> to_entry(const plan::CodeImage& image) {
-  Header header{kMagic,
-                kVersion,
-                static_cast<std::uint32_t>(image.key_text.size()),
-                image.bytes.size(),
-                image.attend_offset,
-                image.pack_offset,
-                image.decode_offset,
-                own_code_id()};
+  Header header{kMagic,        kVersion,     static_cast<std::uint32_t>(image.key_text.size()), image.bytes.size(),
+                image.entries, own_code_id()};
   std::uint64_t checksum = 0;
   std::vector<std::uint8_t> bytes(sizeof(header) + image.key_text.size() + image.bytes.size() + sizeof(checksum));
   std::memcpy(bytes.data(), &header, sizeof(header));
@@ -80,16 +74,13 @@ std::optional<plan::CodeImage> from_entry(std::span<const std::uint8_t> bytes) {
   if (checksum != checksum_of(body)) return std::nullopt;
   const std::uint64_t texts = body.size() - sizeof(header);
   if (header.key_bytes > texts || header.code_bytes != texts - header.key_bytes) return std::nullopt;
-  const std::uint64_t last = std::max({header.attend_offset, header.pack_offset, header.decode_offset});
-  if (last >= header.code_bytes) return std::nullopt;
+  if (std::ranges::max(header.entries) >= header.code_bytes) return std::nullopt;
   plan::CodeImage image;
   const auto* key = reinterpret_cast<const char*>(body.data() + sizeof(header));
   image.key_text.assign(key, header.key_bytes);
   const auto code = body.subspan(sizeof(header) + header.key_bytes);
   image.bytes.assign(code.begin(), code.end());
-  image.attend_offset = header.attend_offset;
-  image.pack_offset = header.pack_offset;
-  image.decode_offset = header.decode_offset;
+  image.entries = header.entries;
   return image;
 }
 

@@ -1,6 +1,7 @@
 // Single flight: the first asker of a key registers a future and compiles outside the lock; the others wait for it.
 #include "cache/kernel_cache.h"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,18 +13,13 @@ namespace flexjit::cache {
 HashedKey::HashedKey(plan::KernelKey k) : key(std::move(k)), hash(std::hash<std::string>{}(plan::canonical_text(key))) {}
 
 SharedKernel load_image(const plan::KernelKey& key, const plan::CodeImage& image) {
-  FLEXJIT_CHECK(image.attend_offset < image.bytes.size() && image.pack_offset < image.bytes.size() &&
-                image.decode_offset < image.bytes.size());
+  FLEXJIT_CHECK(std::ranges::max(image.entries) < image.bytes.size());
   FLEXJIT_CHECK(image.key_text == plan::canonical_text(key), image.key_text);
   CodeMemory code(image.bytes);
   runtime::Kernel kernel{.layout = plan::layout_of(key)};
-  switch (key.nest) {
-    case plan::Nest::kPrefill:
-      kernel.attend = code.function<plan::AttendFn>(image.attend_offset);
-      kernel.pack = code.function<plan::PackFn>(image.pack_offset);
-      break;
-    case plan::Nest::kDecode: kernel.decode = code.function<plan::DecodeFn>(image.decode_offset); break;
-  }
+#define FLEXJIT_ENTRY(of_nest, name, entry, type) \
+  if (key.nest == plan::Nest::k##of_nest) kernel.entry = code.function<plan::type>(image.entries[plan::Entry::k##name]);
+#include "plan/nests.def"
   LoadedKernel loaded{std::move(code), kernel, image.compile_ms};
   if (!image.debug_object.empty())
     loaded.debugger = std::make_unique<DebuggerEntry>(image.debug_object, loaded.code.function<const void*>(0));

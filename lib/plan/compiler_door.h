@@ -21,10 +21,8 @@ namespace flexjit::plan {
 // and to an ahead-of-time file. Load at any address aligned to 4096 and mark read + execute.
 struct CodeImage {
   std::vector<std::uint8_t> bytes;
-  std::uint64_t attend_offset = 0;  // AttendFn; prefill nest
-  std::uint64_t pack_offset = 0;    // PackFn; prefill nest
-  std::uint64_t decode_offset = 0;  // DecodeFn; decode nest
-  std::string key_text;             // canonical_text of the key it was compiled from
+  EntryOffsets entries;
+  std::string key_text;  // canonical_text of the key it was compiled from
   double compile_ms = 0;
   // Where the key has debug information: the object file with it, section addresses relative to the first of `bytes`.
   std::vector<std::uint8_t> debug_object{};

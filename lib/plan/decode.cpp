@@ -20,11 +20,8 @@ bool can_decode(const ElementTypes& types) {
   return types.q != DType::kF64 && types.kv != DType::kF64 && types.out != DType::kF64;
 }
 
-// Two products of micro_rows x 4 accumulators each: 4 keys, or micro_vectors vectors of value dims. Without FMA every product
-// needs a register of its own.
 Tiling decode_tiling(Isa isa) {
-  const std::int32_t rows = vector_registers_of(isa) == 32 ? 4 : (has_fma(isa) ? 2 : 1);
-  return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = rows, .micro_vectors = 4};
+  return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = facts_of(isa).decode_rows, .micro_vectors = 4};
 }
 
 KernelKey decode_key_of(const KernelKey& prefill) {
@@ -51,9 +48,9 @@ DecodeScratch decode_scratch_of(const KernelKey& key) {
     end += round_up(bytes, kCacheLine);
     return at;
   };
-  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
-  scratch.q_stride = round_up(key.head_dim, pairs ? 2 * lanes : lanes);
-  scratch.q = place(rows * scratch.q_stride * (pairs ? 2 : 4));
+  const ArithmeticFacts& facts = facts_of(arithmetic_of(key.types, key.target));
+  scratch.q_stride = round_up(key.head_dim, facts.elements_of_cell * lanes);
+  scratch.q = place(rows * scratch.q_stride * facts.cell_bytes / facts.elements_of_cell);
   scratch.s = place(rows * key.tiling.kv_tile * 4);
   scratch.keys = place(key.tiling.kv_tile * 4);
   scratch.sum_lanes = place(rows * lanes * 4);
@@ -72,8 +69,8 @@ KernelLayout decode_layout_of(const KernelKey& key) {
   layout.kv_tile = key.tiling.kv_tile;
   layout.head_dim = key.head_dim;
   layout.v_head_dim = key.v_head_dim;
-  const bool pairs = arithmetic_of(key.types, key.target) == Arithmetic::kBF16;
-  layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, (pairs ? 2 : 1) * layout.lanes));
+  const std::int32_t pair = facts_of(arithmetic_of(key.types, key.target)).elements_of_cell;
+  layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, pair * layout.lanes));
   layout.scratch_bytes = decode_scratch_of(key).bytes;
   return layout;
 }

@@ -156,9 +156,10 @@ void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
     if (level == Level::kUniform && op != Op::kQIdx && op != Op::kKvIdx && program.node(id).type == ir::Type::kInt) {
       slopes = {true, 0, 0};
     }
-    if (op == Op::kQIdx || (op == Op::kHead && nest == Nest::kDecode)) level = Level::kRow;
+    if (op == Op::kQIdx || (op == Op::kHead && facts_of(nest).heads_by_row)) level = Level::kRow;
     if (op == Op::kKvIdx) level = Level::kColumn;
-    if (nest == Nest::kPrefill && slopes.known && level == Level::kElement && slopes.q == -slopes.kv) level = Level::kDiagonal;
+    if (facts_of(nest).diagonals && slopes.known && level == Level::kElement && slopes.q == -slopes.kv)
+      level = Level::kDiagonal;
     hoisting.level[i] = level;
     hoisting.slopes[i] = slopes;
     if (is_checked(program, id)) note_guard(program, id, hoisting);
@@ -246,7 +247,7 @@ void assign_slots(const ir::Program& program, Nest nest, Hoisting& hoisting) {
       if (crossing[i]) hoisting.value_slot[i] = std::exchange(slots, slots + width);
       if (checked) hoisting.flag_slot[i] = slots++;
     };
-    const bool ranged = nest == Nest::kPrefill && crossing[i] && needs_range(program, hoisting, i);
+    const bool ranged = facts_of(nest).diagonals && crossing[i] && needs_range(program, hoisting, i);
     switch (hoisting.level[i]) {
       case Level::kUniform: break;
       case Level::kRow:

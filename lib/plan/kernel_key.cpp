@@ -18,10 +18,25 @@ std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value
 
 }  // namespace
 
-std::string_view name_of(Nest nest) { return nest == Nest::kPrefill ? "prefill" : "decode"; }
-std::string_view name_of(Weights weights) { return weights == Weights::kSoftmax ? "softmax" : "sigmoid"; }
+std::string_view name_of(Weights weights) {
+  switch (weights) {
+    case Weights::kSoftmax: return "softmax";
+    case Weights::kSigmoid: return "sigmoid";
+  }
+  return "";
+}
 
-int lanes_of(Isa isa, Arithmetic arithmetic) { return lanes_of(isa) / (arithmetic == Arithmetic::kF64 ? 2 : 1); }
+const ArithmeticFacts& facts_of(Arithmetic arithmetic) {
+  static constexpr ArithmeticFacts kF32{4, 4, 1, DType::kF32}, kBF16{4, 4, 2, DType::kF32}, kF64{8, 8, 1, DType::kF64};
+  switch (arithmetic) {
+    case Arithmetic::kF32: return kF32;
+    case Arithmetic::kBF16: return kBF16;
+    case Arithmetic::kF64: return kF64;
+  }
+  return kF32;
+}
+
+int lanes_of(Isa isa, Arithmetic arithmetic) { return lanes_of(isa) * 4 / facts_of(arithmetic).real_bytes; }
 
 Arithmetic arithmetic_of(const ElementTypes& types, const Target& target) {
   if (types.q == DType::kF64) return Arithmetic::kF64;
@@ -37,14 +52,17 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.head_dim = request.head_dim;
   key.v_head_dim = request.v_head_dim;
   key.target = target;
-  key.tiling = key.nest == Nest::kDecode ? decode_tiling(target.isa) : prefill_tiling(key);
+  switch (key.nest) {
+    case Nest::kPrefill: key.tiling = prefill_tiling(key); break;
+    case Nest::kDecode: key.tiling = decode_tiling(target.isa); break;
+  }
   key.llvm_version = kLlvmVersion;
   return key;
 }
 
 ScratchLayout scratch_of(const KernelKey& key) {
   const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
-  const std::int64_t real = arithmetic == Arithmetic::kF64 ? 8 : 4;
+  const std::int64_t real = facts_of(arithmetic).real_bytes;
   const std::int64_t lanes = lanes_of(key.target.isa, arithmetic);
   const std::int64_t rows = key.tiling.q_tile;
   const std::int64_t groups = rows / key.tiling.micro_rows;
@@ -84,11 +102,11 @@ ScratchLayout scratch_of(const KernelKey& key) {
 }
 
 std::int32_t k_depth_of(const KernelKey& key) {
-  return arithmetic_of(key.types, key.target) == Arithmetic::kBF16 ? (key.head_dim + 1) / 2 : key.head_dim;
+  const std::int32_t pair = facts_of(arithmetic_of(key.types, key.target)).elements_of_cell;
+  return (key.head_dim + pair - 1) / pair;
 }
 
-KernelLayout layout_of(const KernelKey& key) {
-  if (key.nest == Nest::kDecode) return decode_layout_of(key);
+static KernelLayout prefill_layout_of(const KernelKey& key) {
   const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
   KernelLayout layout;
   layout.lanes = lanes_of(key.target.isa, arithmetic);
@@ -97,14 +115,21 @@ KernelLayout layout_of(const KernelKey& key) {
   layout.kv_tile = key.tiling.kv_tile;
   layout.head_dim = key.head_dim;
   layout.v_head_dim = key.v_head_dim;
-  layout.cell_bytes = arithmetic == Arithmetic::kF64 ? 8 : 4;
+  layout.cell_bytes = facts_of(arithmetic).cell_bytes;
   layout.k_depth = k_depth_of(key);
-  layout.v_group = arithmetic == Arithmetic::kBF16 ? 2 : 1;
+  layout.v_group = facts_of(arithmetic).elements_of_cell;
   layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, layout.lanes));
-  const DType in_place = arithmetic == Arithmetic::kF64 ? DType::kF64 : DType::kF32;
-  layout.packs_v = layout.v_padded != key.v_head_dim || key.types.kv != in_place;
+  layout.packs_v = layout.v_padded != key.v_head_dim || key.types.kv != facts_of(arithmetic).in_place;
   layout.scratch_bytes = scratch_of(key).bytes;
   return layout;
+}
+
+KernelLayout layout_of(const KernelKey& key) {
+  switch (key.nest) {
+    case Nest::kPrefill: return prefill_layout_of(key);
+    case Nest::kDecode: return decode_layout_of(key);
+  }
+  return {};
 }
 
 std::int64_t KernelLayout::k_bytes(std::int32_t kv_len) const {
@@ -133,11 +158,11 @@ std::string canonical_text(const DebugSource& source) {
 
 std::string canonical_text(const KernelKey& key) {
   return fmt::format(
-      "flexjit kernel {}\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
+      "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
       "tiling q {} kv {} micro {}x{}\n{}{}",
-      key.codegen_version, key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest),
-      flexjit::name_of(key.types.q), flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights),
-      key.head_dim, key.v_head_dim, key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
+      key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest), flexjit::name_of(key.types.q),
+      flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim,
+      key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
       key.debug ? canonical_text(*key.debug) : "", ir::print(key.program));
 }
 

@@ -10,12 +10,10 @@
 #include "flexjit/tensor.h"
 #include "ir/program/program.h"
 #include "plan/debug_source.h"
+#include "plan/nests.h"
 #include "plan/target.h"
 
 namespace flexjit::plan {
-
-// Raised with every change of emitted code or of kernel_abi.h, so that no stored kernel outlives its meaning.
-inline constexpr std::uint32_t kCodegenVersion = 4;
 
 // Tiles in elements. A panel is one vector of key columns; a strip is the columns of one micro-tile, micro_vectors panels.
 struct Tiling {
@@ -26,10 +24,6 @@ struct Tiling {
 
   bool operator==(const Tiling&) const = default;
 };
-
-// Which loop nest: tiles of query rows over packed keys, or few query rows that stream K and V as they lie.
-enum class Nest : std::uint8_t { kPrefill, kDecode };
-std::string_view name_of(Nest nest);
 
 // What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V.
 enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
@@ -49,6 +43,14 @@ enum class Arithmetic : std::uint8_t {
   kBF16,  // bf16 pairs multiplied into fp32 sums (vdpbf16ps); weights are rounded to bf16
   kF64,
 };
+
+struct ArithmeticFacts {
+  std::int32_t real_bytes;        // of a number that is summed
+  std::int32_t cell_bytes;        // of what is multiplied, see KernelLayout
+  std::int32_t elements_of_cell;  // 2: of a pair
+  DType in_place;                 // whose elements are cells as they lie
+};
+const ArithmeticFacts& facts_of(Arithmetic arithmetic);
 
 // Lanes of one vector of the numbers that are summed: fp32, or half as many fp64.
 int lanes_of(Isa isa, Arithmetic arithmetic);
@@ -72,7 +74,6 @@ struct KernelKey {
   std::int32_t v_head_dim = 0;
   Tiling tiling;
   Target target;
-  std::uint32_t codegen_version = kCodegenVersion;
   std::string llvm_version;
   std::optional<DebugSource> debug{};  // absent: no debug information
 

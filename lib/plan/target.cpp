@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #if defined(__x86_64__)
@@ -13,7 +14,17 @@
 namespace flexjit::plan {
 namespace {
 
-constexpr std::array kIsas{Isa::kX86_64, Isa::kX86_64_V2, Isa::kX86_64_V3, Isa::kX86_64_V4, Isa::kAArch64};
+constexpr std::array kFacts = {
+#define FLEXJIT_ISA(name, text, triple, cpu, lanes, registers, micro_rows, micro_vectors, decode_rows, features) \
+  IsaFacts{text, triple, cpu, lanes, registers, micro_rows, micro_vectors, decode_rows, features},
+#include "plan/targets.def"
+#undef FLEXJIT_ISA
+};
+constexpr std::array kIsas = {
+#define FLEXJIT_ISA(name, text, triple, cpu, lanes, registers, micro_rows, micro_vectors, decode_rows, features) Isa::k##name,
+#include "plan/targets.def"
+#undef FLEXJIT_ISA
+};
 
 #if defined(__x86_64__)
 // AMD's families by CPUID; others keep LLVM's generic scheduling, which costs little on hand-scheduled tiles.
@@ -68,31 +79,11 @@ constexpr std::string_view kBf16Suffix = "-bf16";
 
 }  // namespace
 
-std::string_view name_of(Isa isa) {
-  switch (isa) {
-    case Isa::kX86_64: return "x86-64";
-    case Isa::kX86_64_V2: return "x86-64-v2";
-    case Isa::kX86_64_V3: return "x86-64-v3";
-    case Isa::kX86_64_V4: return "x86-64-v4";
-    case Isa::kAArch64: return "aarch64";
-  }
-  return "";
+Isa baseline_of(Isa isa) {
+  return *std::ranges::find_if(kIsas, [&](Isa least) { return facts_of(least).triple == facts_of(isa).triple; });
 }
 
-int lanes_of(Isa isa) {
-  switch (isa) {
-    case Isa::kX86_64_V4: return 16;
-    case Isa::kX86_64_V3: return 8;
-    case Isa::kX86_64:
-    case Isa::kX86_64_V2:
-    case Isa::kAArch64: return 4;
-  }
-  return 4;
-}
-
-bool has_fma(Isa isa) { return isa == Isa::kX86_64_V3 || isa == Isa::kX86_64_V4 || isa == Isa::kAArch64; }
-bool has_gather(Isa isa) { return isa == Isa::kX86_64_V3 || isa == Isa::kX86_64_V4; }
-int vector_registers_of(Isa isa) { return isa == Isa::kX86_64_V4 || isa == Isa::kAArch64 ? 32 : 16; }
+const IsaFacts& facts_of(Isa isa) { return kFacts[static_cast<std::size_t>(isa)]; }
 
 std::string name_of(const Target& target) { return fmt::format("{}{}", name_of(target.isa), target.bf16 ? kBf16Suffix : ""); }
 
@@ -108,10 +99,11 @@ Caches caches_of(const Target& target) {
 
 Target host_target() {
 #if defined(__x86_64__)
-  for (Isa isa : {Isa::kX86_64_V4, Isa::kX86_64_V3, Isa::kX86_64_V2}) {
-    if (can_execute_isa(isa)) return {isa, host_tuning(), isa == Isa::kX86_64_V4 && has_bf16()};
+  Target best{Isa::kX86_64, host_tuning(), false};
+  for (Isa isa : kIsas) {
+    if (can_execute_isa(isa)) best.isa = isa, best.bf16 = has(isa, kBf16Possible) && has_bf16();
   }
-  return {Isa::kX86_64, host_tuning(), false};
+  return best;
 #else
   return {Isa::kAArch64, "", false};
 #endif
@@ -122,7 +114,7 @@ Result<Target> parse_target(std::string_view name) {
   std::string known = "host";
   for (Isa isa : kIsas) {
     for (bool bf16 : {false, true}) {
-      if (bf16 && isa != Isa::kX86_64_V4) continue;
+      if (bf16 && !has(isa, kBf16Possible)) continue;
       Target target{isa, can_execute_isa(isa) ? host_target().tuning : "", bf16};
       if (name == name_of(target)) return target;
       known += fmt::format(", {}", name_of(target));

@@ -12,44 +12,25 @@ constexpr std::int64_t kMaxPanels = 64;
 constexpr std::int64_t kMaxKvTile = 320;
 constexpr std::int64_t kMinKvTile = 64;
 
-struct MicroTile {
-  std::int32_t rows;
-  std::int32_t vectors;
-};
-
-// Accumulators fill the register file but for one row of B vectors and a broadcast: 24 + 4 + 1 of 32, 12 + 2 + 1 of 16.
-// Without FMA (baseline) a product needs one more register.
-MicroTile micro_tile_for(Isa isa) {
-  switch (isa) {
-    case Isa::kX86_64_V4: return {6, 4};
-    case Isa::kX86_64_V3: return {6, 2};
-    case Isa::kX86_64:
-    case Isa::kX86_64_V2: return {4, 2};
-    case Isa::kAArch64: return {4, 4};
-  }
-  return {};
-}
-
 }  // namespace
 
 RegisterUse register_use(const KernelKey& key) {
-  const MicroTile micro = micro_tile_for(key.target.isa);
-  return {.accumulators = micro.rows * micro.vectors,
-          .operands = micro.vectors,
+  const IsaFacts& isa = facts_of(key.target.isa);
+  return {.accumulators = isa.micro_rows * isa.micro_vectors,
+          .operands = isa.micro_vectors,
           .broadcasts = 1,
-          .products = has_fma(key.target.isa) ? 0 : 1,
-          .available = vector_registers_of(key.target.isa)};
+          .products = has(key.target.isa, kFma) ? 0 : 1,
+          .available = isa.vector_registers};
 }
 
 // The longest tile of keys whose K, V and scores take half of the second-level cache: the more keys between two rescales of
 // the output, the less they cost.
 KeyTileBounds key_tile_bounds(const KernelKey& key) {
   const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
-  const std::int64_t cell = key.types.q == DType::kF64 ? 8 : (arithmetic == Arithmetic::kBF16 ? 2 : 4);
-  const std::int64_t real = key.types.q == DType::kF64 ? 8 : 4;
+  const ArithmeticFacts& facts = facts_of(arithmetic);
   const std::int64_t panels = kMaxPanels * lanes_of(key.target.isa, arithmetic);
   KeyTileBounds bounds;
-  bounds.key_bytes = (key.head_dim + key.v_head_dim) * cell + kQTile * real;
+  bounds.key_bytes = (key.head_dim + key.v_head_dim) * facts.cell_bytes / facts.elements_of_cell + kQTile * facts.real_bytes;
   bounds.cache_bytes = caches_of(key.target).l2 / 2;
   bounds.fitting = bounds.cache_bytes / bounds.key_bytes;
   bounds.tile = std::min(kMaxKvTile, panels);
@@ -63,11 +44,13 @@ KeyTileBounds key_tile_bounds(const KernelKey& key) {
 }
 
 Tiling prefill_tiling(const KernelKey& key) {
-  const MicroTile micro = micro_tile_for(key.target.isa);
-  const std::int64_t strip = std::int64_t{micro.vectors} * lanes_of(key.target.isa, arithmetic_of(key.types, key.target));
+  const IsaFacts& isa = facts_of(key.target.isa);
+  const std::int64_t strip = std::int64_t{isa.micro_vectors} * lanes_of(key.target.isa, arithmetic_of(key.types, key.target));
   const std::int64_t keys = (key_tile_bounds(key).tile + strip - 1) / strip * strip;
-  return {
-      .q_tile = kQTile, .kv_tile = static_cast<std::int32_t>(keys), .micro_rows = micro.rows, .micro_vectors = micro.vectors};
+  return {.q_tile = kQTile,
+          .kv_tile = static_cast<std::int32_t>(keys),
+          .micro_rows = isa.micro_rows,
+          .micro_vectors = isa.micro_vectors};
 }
 
 }  // namespace flexjit::plan

@@ -11,11 +11,10 @@
 
 namespace flexjit::runtime {
 
-// Null: an entry of the other nest.
+// Null: an entry of another nest.
 struct Kernel {
-  plan::AttendFn attend = nullptr;
-  plan::PackFn pack = nullptr;
-  plan::DecodeFn decode = nullptr;
+#define FLEXJIT_ENTRY(nest, name, function, type) plan::type function = nullptr;
+#include "plan/nests.def"
   plan::KernelLayout layout;
 };
 

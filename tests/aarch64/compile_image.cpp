@@ -12,7 +12,8 @@ int main(int argc, char** argv) try {
   std::ifstream request(argv[1]);
   const auto image = flexjit::jit::compile(flexjit::testing::read_key(request)).value();
   std::ofstream out(argv[2], std::ios::binary);
-  out << image.attend_offset << ' ' << image.pack_offset << ' ' << image.decode_offset << ' ' << image.bytes.size() << '\n';
+  for (const std::uint64_t entry : image.entries) out << entry << ' ';
+  out << image.bytes.size() << '\n';
   out.write(reinterpret_cast<const char*>(image.bytes.data()), static_cast<std::streamsize>(image.bytes.size()));
   return out.flush() ? 0 : 1;
 } catch (const std::exception& error) {

@@ -41,7 +41,7 @@ inline plan::CodeImage image_of(const std::string& key, std::size_t size = 300) 
   plan::CodeImage image;
   std::mt19937 random(static_cast<unsigned>(std::hash<std::string>{}(key)));
   for (std::size_t i = 0; i < size; ++i) image.bytes.push_back(static_cast<std::uint8_t>(random()));
-  image.attend_offset = 16, image.pack_offset = 32;
+  image.entries[plan::Entry::kAttend] = 16, image.entries[plan::Entry::kPack] = 32;
   image.key_text = key;
   return image;
 }
@@ -50,9 +50,7 @@ inline void expect_same(const std::optional<plan::CodeImage>& found, const plan:
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(found->bytes, stored.bytes);
   EXPECT_EQ(found->key_text, stored.key_text);
-  EXPECT_EQ(found->attend_offset, stored.attend_offset);
-  EXPECT_EQ(found->pack_offset, stored.pack_offset);
-  EXPECT_EQ(found->decode_offset, stored.decode_offset);
+  EXPECT_EQ(found->entries, stored.entries);
 }
 
 inline std::vector<std::uint8_t> bytes_of(const std::string& path) {

@@ -27,9 +27,7 @@ Emitter::Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmeti
       lanes_(plan::lanes_of(isa, arithmetic)),
       lines_(lines) {}
 
-llvm::Type* Emitter::real_type() {
-  return arithmetic_ == plan::Arithmetic::kF64 ? builder_.getDoubleTy() : builder_.getFloatTy();
-}
+llvm::Type* Emitter::real_type() { return real_bytes() == 8 ? builder_.getDoubleTy() : builder_.getFloatTy(); }
 
 void Emitter::match_precision(Float& a, Float& b) {
   if (is_double(a) == is_double(b)) return;

@@ -66,10 +66,11 @@ class Emitter {
   plan::Arithmetic arithmetic() const { return arithmetic_; }
   int lanes() const { return lanes_; }
   llvm::Type* real_type();
-  std::int64_t real_bytes() const { return arithmetic_ == plan::Arithmetic::kF64 ? 8 : 4; }
+  std::int64_t real_bytes() const { return plan::facts_of(arithmetic_).real_bytes; }
   llvm::IRBuilder<>& ir() { return builder_; }
   llvm::Module& module() { return module_; }
-  bool has_fma() const { return plan::has_fma(isa_); }
+  bool has_fma() const { return has(plan::kFma); }
+  bool has(plan::Feature feature) const { return plan::has(isa_, feature); }
 
   // void name(ptr), visible, with the target's attributes; the builder stands in its entry block.
   Ptr begin_function(llvm::StringRef name, llvm::StringRef argument);

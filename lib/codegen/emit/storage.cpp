@@ -6,11 +6,6 @@ namespace {
 
 using Predicate = llvm::CmpInst::Predicate;
 
-// F16C and NEON convert between fp16 and fp32 in one instruction.
-bool has_half_conversions(plan::Isa isa) {
-  return isa == plan::Isa::kX86_64_V3 || isa == plan::Isa::kX86_64_V4 || isa == plan::Isa::kAArch64;
-}
-
 // IEEE half in the low 16 bits of an int -> float: shifted into place, its exponent bias corrected by one multiplication,
 // which also normalises subnormals; infinities and NaN keep a full exponent.
 Float half_to_float(Emitter& e, Int bits) {
@@ -82,7 +77,7 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
     case DType::kI32: return stored;
     case DType::kF64: return ir.CreateFPTrunc(stored, f32);
     case DType::kF16:
-      if (has_half_conversions(e.isa())) return ir.CreateFPExt(ir.CreateBitCast(stored, half_type(e, stored)), f32);
+      if (e.has(plan::kHalf)) return ir.CreateFPExt(ir.CreateBitCast(stored, half_type(e, stored)), f32);
       return half_to_float(e, Int{ir.CreateZExt(stored, i32)}).value;
     case DType::kBF16: return e.bits_as_float(e.shl(Int{ir.CreateZExt(stored, i32)}, e.constant_int(16))).value;
     case DType::kI8: return ir.CreateSExt(stored, i32);
@@ -104,7 +99,7 @@ llvm::Value* narrow(Emitter& e, Float value, DType dtype) {
   if (dtype == DType::kF64) return value.value;  // only fp64 kernels have fp64 tensors
   if (dtype == DType::kBF16) return ir.CreateTrunc(float_to_bf16(e, value).value, i16);
   if (dtype != DType::kF16) return value.value;
-  if (!has_half_conversions(e.isa())) return ir.CreateTrunc(float_to_half(e, value).value, i16);
+  if (!e.has(plan::kHalf)) return ir.CreateTrunc(float_to_half(e, value).value, i16);
   return ir.CreateBitCast(ir.CreateFPTrunc(value.value, half_type(e, value.value)), i16);
 }
 

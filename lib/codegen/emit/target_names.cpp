@@ -4,15 +4,8 @@
 namespace flexjit::codegen {
 
 TargetNames target_names(const plan::Target& target) {
-  switch (target.isa) {
-    case plan::Isa::kX86_64:
-    case plan::Isa::kX86_64_V2:
-    case plan::Isa::kX86_64_V3:
-    case plan::Isa::kX86_64_V4:
-      return {"x86_64-unknown-linux-gnu", std::string(plan::name_of(target.isa)), target.bf16 ? "+avx512bf16" : ""};
-    case plan::Isa::kAArch64: return {"aarch64-unknown-linux-gnu", "generic", ""};
-  }
-  return {};
+  const plan::IsaFacts& isa = plan::facts_of(target.isa);
+  return {std::string(isa.triple), std::string(isa.cpu), target.bf16 ? "+avx512bf16" : ""};
 }
 
 }  // namespace flexjit::codegen

@@ -32,7 +32,7 @@ constexpr float kRoundTwiceBiased = kRound + 254.0F;
 
 // For whole registers alone: the fp32 vectors of an fp64 kernel are half as wide.
 bool has_scalef(Emitter& e, Float x) {
-  return e.isa() == plan::Isa::kX86_64_V4 && Emitter::is_vector(x.value) && e.lanes() == plan::lanes_of(e.isa());
+  return e.has(plan::kScalef) && Emitter::is_vector(x.value) && e.lanes() == plan::lanes_of(e.isa());
 }
 
 // x * 2^floor(n), n a float: one instruction that also settles -inf, NaN, overflow and gradual underflow.

@@ -181,7 +181,7 @@ Float emit_pow(Emitter& e, Float x, Float y) {
 
 // Every double from 2^52 on is an integer; SSE2's rounding would be a libm call.
 Float emit_round(Emitter& e, Float x) {
-  if (e.isa() != plan::Isa::kX86_64) return {e.ir().CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x.value)};
+  if (e.has(plan::kRounding)) return {e.ir().CreateUnaryIntrinsic(llvm::Intrinsic::roundeven, x.value)};
   const Shaped s(e, x);
   const Float magnitude = e.abs(x);
   const Float rounded = e.sub(e.add(magnitude, s.number(0x1p52)), s.number(0x1p52));
@@ -189,7 +189,7 @@ Float emit_round(Emitter& e, Float x) {
 }
 
 Float emit_floor(Emitter& e, Float x) {
-  if (e.isa() != plan::Isa::kX86_64) return {e.ir().CreateUnaryIntrinsic(llvm::Intrinsic::floor, x.value)};
+  if (e.has(plan::kRounding)) return {e.ir().CreateUnaryIntrinsic(llvm::Intrinsic::floor, x.value)};
   const Shaped s(e, x);
   const Float nearest = emit_round(e, x);
   const Float down = e.select(e.compare(FloatOrder::kGt, nearest, x), s.number(1), s.number(0));
@@ -197,7 +197,7 @@ Float emit_floor(Emitter& e, Float x) {
 }
 
 Float emit_ceil(Emitter& e, Float x) {
-  if (e.isa() != plan::Isa::kX86_64) return {e.ir().CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x.value)};
+  if (e.has(plan::kRounding)) return {e.ir().CreateUnaryIntrinsic(llvm::Intrinsic::ceil, x.value)};
   const Shaped s(e, x);
   const Float nearest = emit_round(e, x);
   const Float up = e.select(e.compare(FloatOrder::kLt, nearest, x), s.number(1), s.number(0));

@@ -73,7 +73,7 @@ Int multiply_shift_31(Emitter& e, Int u, Int m) {
   const auto wide = [&](llvm::Value* x, unsigned n) {
     return ir.CreateZExt(x, llvm::FixedVectorType::get(ir.getInt64Ty(), n));
   };
-  if (e.isa() == plan::Isa::kAArch64) {
+  if (e.has(plan::kWideMultiply)) {
     auto* product = ir.CreateMul(wide(u.value, lanes), wide(e.broadcast(m).value, lanes));
     return {ir.CreateTrunc(ir.CreateLShr(product, std::uint64_t{31}), u.value->getType())};
   }

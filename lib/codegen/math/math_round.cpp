@@ -24,7 +24,7 @@ Float unary(Emitter& e, llvm::Intrinsic::ID id, Float x) { return {e.ir().Create
 
 Float emit_floor(Emitter& e, Float x) {
   if (is_f64(x)) return f64::emit_floor(e, x);
-  if (e.isa() != plan::Isa::kX86_64) return unary(e, llvm::Intrinsic::floor, x);
+  if (e.has(plan::kRounding)) return unary(e, llvm::Intrinsic::floor, x);
   return round_below(e, x, [&](Float small) {
     const Float t = truncate_small(e, small);
     return e.select(e.compare(FloatOrder::kGt, t, small), e.sub(t, e.constant(1.0F)), t);
@@ -33,7 +33,7 @@ Float emit_floor(Emitter& e, Float x) {
 
 Float emit_ceil(Emitter& e, Float x) {
   if (is_f64(x)) return f64::emit_ceil(e, x);
-  if (e.isa() != plan::Isa::kX86_64) return unary(e, llvm::Intrinsic::ceil, x);
+  if (e.has(plan::kRounding)) return unary(e, llvm::Intrinsic::ceil, x);
   return round_below(e, x, [&](Float small) {
     const Float t = truncate_small(e, small);
     return e.select(e.compare(FloatOrder::kLt, t, small), e.add(t, e.constant(1.0F)), t);
@@ -42,7 +42,7 @@ Float emit_ceil(Emitter& e, Float x) {
 
 Float emit_round(Emitter& e, Float x) {
   if (is_f64(x)) return f64::emit_round(e, x);
-  if (e.isa() != plan::Isa::kX86_64) return unary(e, llvm::Intrinsic::roundeven, x);
+  if (e.has(plan::kRounding)) return unary(e, llvm::Intrinsic::roundeven, x);
   // |x| + 2^23 leaves no fraction bits: the hardware rounds to nearest even.
   return round_below(
       e, x, [&](Float small) { return e.sub(e.add(e.abs(small), e.constant(kAllIntegral)), e.constant(kAllIntegral)); });
@@ -61,13 +61,13 @@ Int emit_float_to_int(Emitter& e, Float x) {
 
 // x86's minps and maxps give the second operand of a NaN pair; NEON has instructions that hand NaN on.
 Float emit_at_most(Emitter& e, Float x, float limit) {
-  if (e.isa() != plan::Isa::kAArch64) return e.min(e.constant(limit), x);
+  if (!e.has(plan::kNanMinMax)) return e.min(e.constant(limit), x);
   auto* bound = llvm::ConstantFP::get(x.value->getType(), static_cast<double>(limit));
   return {e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::minimum, x.value, bound)};
 }
 
 Float emit_at_least(Emitter& e, Float x, float limit) {
-  if (e.isa() != plan::Isa::kAArch64) return e.max(e.constant(limit), x);
+  if (!e.has(plan::kNanMinMax)) return e.max(e.constant(limit), x);
   auto* bound = llvm::ConstantFP::get(x.value->getType(), static_cast<double>(limit));
   return {e.ir().CreateBinaryIntrinsic(llvm::Intrinsic::maximum, x.value, bound)};
 }

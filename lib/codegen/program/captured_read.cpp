@@ -52,7 +52,7 @@ llvm::Value* CapturedReads::load(const ElementAddress& at, DType dtype, Index st
     moved.pointer = ir.CreateGEP(element, at.pointer, offset);
   }
   if (Emitter::is_vector(at.pointer)) {
-    const bool native = plan::has_gather(e_.isa()) && element->getScalarSizeInBits() == 32;
+    const bool native = e_.has(plan::kGather) && element->getScalarSizeInBits() == 32;
     return as_read(e_, native ? gather(moved, element) : load_lane_by_lane(moved, element), dtype);
   }
   if (moved.allowed) moved.pointer = ir.CreateSelect(moved.allowed.value, moved.pointer, zero_);

@@ -6,9 +6,9 @@
 #include <llvm/IR/DiagnosticInfo.h>
 
 #include "jit/listing/assembly_text.h"
+#include "jit/listing/machine_model.h"
 #include "jit/object/generate.h"
 #include "jit/object/internal_error.h"
-#include "jit/listing/machine_model.h"
 #include "support/check.h"
 
 namespace flexjit::jit {
@@ -49,7 +49,7 @@ Result<plan::CodeListing> list_code(const plan::KernelKey& key, plan::Costs cost
   assembly->push_back('\0');
   const llvm::StringRef text(assembly->data(), assembly->size() - 1);
   ParsedAssembly parsed =
-      parse_assembly(text, key.target.isa == plan::Isa::kAArch64 ? AsmComment::kSlashes : AsmComment::kHash);
+      parse_assembly(text, plan::has(key.target.isa, plan::kSlashComments) ? AsmComment::kSlashes : AsmComment::kHash);
   listing.functions = std::move(parsed.functions);
   add_intel_syntax(listing, parsed.offsets, text, *emitted->machine, key);
   if (costs == plan::Costs::kSimulated) add_costs(listing, parsed.offsets, text, *emitted->machine, key);

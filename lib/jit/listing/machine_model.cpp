@@ -205,7 +205,7 @@ double peak_of(const MachineModel& model, const plan::KernelKey& key) {
   const auto cost = model.cost_of(block);
   if (!cost || cost->cycles <= 0) return 0;
   const double lanes = plan::lanes_of(key.target.isa, arithmetic);
-  const double each = arithmetic == plan::Arithmetic::kBF16 ? 2 : plan::has_fma(key.target.isa) ? 1 : 0.5;
+  const double each = plan::facts_of(arithmetic).elements_of_cell * (plan::has(key.target.isa, plan::kFma) ? 1 : 0.5);
   return static_cast<double>(block.size()) * lanes * each / cost->cycles;
 }
 

@@ -24,12 +24,9 @@ Result<plan::CodeImage> make_image(Emitted& emitted, const plan::KernelKey& key,
   if (!linked) return linked.diagnostics();
   plan::CodeImage image;
   image.bytes = std::move(linked->bytes);
-  switch (key.nest) {
-    case plan::Nest::kPrefill:
-      image.attend_offset = linked->symbols.at("attend");
-      image.pack_offset = linked->symbols.at("pack");
-      break;
-    case plan::Nest::kDecode: image.decode_offset = linked->symbols.at("decode"); break;
+  for (std::size_t i = 0; i < plan::kEntryFacts.size(); ++i) {
+    const plan::EntryFacts& entry = plan::kEntryFacts[i];
+    if (entry.nest == key.nest) image.entries[static_cast<plan::Entry>(i)] = linked->symbols.at(std::string(entry.function));
   }
   image.key_text = plan::canonical_text(key);
   if (key.debug) image.debug_object = place_sections(*object, linked->sections);

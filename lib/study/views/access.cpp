@@ -2,10 +2,10 @@
 // happens, which loads that takes, and whether its index is proved in range. A dot reads two rows and has two entries.
 #include <fmt/format.h>
 
-#include "study/views/program_json.h"
-#include "study/views/view.h"
 #include "ir/program/expression_texts.h"
 #include "plan/hoisting.h"
+#include "study/views/program_json.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {
@@ -131,7 +131,7 @@ class AccessView {
     if (pattern_of(read) == Pattern::kBroadcast && !guard_varies(read)) return "scalar";
     if (hoisting_.contiguous[read.id.index] && !is_guarded(read)) return "vector";
     const bool has_words = size_of(subject_.interface.buffers[read.buffer].dtype) == 4;
-    return plan::has_gather(subject_.key.target.isa) && has_words ? "gather" : "lanes";
+    return plan::has(subject_.key.target.isa, plan::kGather) && has_words ? "gather" : "lanes";
   }
 
   static std::string_view words_of(std::string_view load) {

@@ -6,9 +6,9 @@
 
 #include <bitset>
 
+#include "ir/program/expression_texts.h"
 #include "study/views/program_json.h"
 #include "study/views/view.h"
-#include "ir/program/expression_texts.h"
 
 namespace flexjit::study {
 namespace {
@@ -19,12 +19,11 @@ using plan::Level;
 constexpr Level kLevels[] = {Level::kUniform, Level::kRow, Level::kColumn, Level::kDiagonal, Level::kElement};
 
 std::string heading_of(Level level, plan::Nest nest) {
-  const bool decodes = nest == plan::Nest::kDecode;
   switch (level) {
-    case Level::kUniform: return fmt::format("once a work item ({}), in a register", work_item_of(nest));
+    case Level::kUniform: return fmt::format("once a work item ({}), in a register", plan::facts_of(nest).item);
     case Level::kRow:
-      return decodes ? "once a query row of any head, in a table of the item's rows"
-                     : "once a query row, in a table of the tile's rows";
+      return fmt::format("once {}, in a table of the {}'s rows", plan::facts_of(nest).row,
+                         plan::facts_of(nest).heads_by_row ? "item" : "tile");
     case Level::kColumn: return "once a key, in a table of the tile's columns";
     case Level::kDiagonal: return "once a diagonal (kv_idx - q_idx) of the tile, in a table of its diagonals";
     case Level::kElement: return "for each score";

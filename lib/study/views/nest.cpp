@@ -2,10 +2,10 @@
 // page that says what runs how often, without the code of any of it.
 #include <fmt/format.h>
 
-#include "study/views/view.h"
 #include "ir/program/expression_texts.h"
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

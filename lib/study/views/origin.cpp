@@ -2,8 +2,8 @@
 // hands expressions down to nodes that have none.
 #include "study/views/origin.h"
 
-#include "study/views/source_texts.h"
 #include "ir/program/origins.h"
+#include "study/views/source_texts.h"
 
 namespace flexjit::study {
 

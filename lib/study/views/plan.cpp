@@ -2,8 +2,8 @@
 // not depend on the nest.
 #include <fmt/format.h>
 
-#include "study/views/plan_text.h"
 #include "plan/tiling.h"
+#include "study/views/plan_text.h"
 
 namespace flexjit::study {
 namespace {

@@ -1,8 +1,8 @@
 // The decode nest: few query rows over keys as they lie.
 #include <fmt/format.h>
 
-#include "study/views/plan_text.h"
 #include "plan/decode.h"
+#include "study/views/plan_text.h"
 
 namespace flexjit::study {
 namespace {
@@ -25,13 +25,13 @@ void add_decode_plan(const plan::KernelKey& key, PlanText& text) {
   text.line("key step", fmt::format("{} keys between K and V, so that both streams advance together", t.kv_tile));
   text.line("products", fmt::format("{} rows x {} keys of K, {} rows x {} vectors of V: {} accumulators of {} registers",
                                     t.micro_rows, t.micro_vectors, t.micro_rows, t.micro_vectors,
-                                    t.micro_rows * t.micro_vectors, plan::vector_registers_of(key.target.isa)));
+                                    t.micro_rows * t.micro_vectors, plan::facts_of(key.target.isa).vector_registers));
   text.line("K and V", "read once, as they lie, for all rows; nothing is packed");
   text.json["rows"] = t.q_tile;
   text.json["keys"] = t.kv_tile;
   text.json["micro_tile"] = {{"rows", t.micro_rows}, {"vectors", t.micro_vectors}};
   text.json["registers"] = {{"accumulators", t.micro_rows * t.micro_vectors},
-                            {"available", plan::vector_registers_of(key.target.isa)}};
+                            {"available", plan::facts_of(key.target.isa).vector_registers}};
   text.add_scratch(key, sections_of(plan::decode_scratch_of(key)));
 }
 

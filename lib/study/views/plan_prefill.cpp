@@ -1,11 +1,11 @@
 // The prefill nest: tiles of query rows over packed keys.
 #include <fmt/format.h>
 
-#include "study/views/plan_text.h"
 #include "plan/decode.h"
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
 #include "plan/tiling.h"
+#include "study/views/plan_text.h"
 
 namespace flexjit::study {
 namespace {

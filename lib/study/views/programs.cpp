@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <optional>
 
-#include "study/views/program_json.h"
-#include "study/views/view.h"
 #include "ir/analysis/intervals.h"
 #include "ir/passes/passes.h"
 #include "mask/derive/buffer_ranges.h"
+#include "study/views/program_json.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

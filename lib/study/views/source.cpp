@@ -7,8 +7,8 @@
 #include <tuple>
 
 #include "dsl/parse/source_location.h"
-#include "study/views/view.h"
 #include "plan/hoisting.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {
@@ -37,8 +37,8 @@ char letter_of(Place place) {
 std::string meaning_of(Place place, plan::Nest nest) {
   if (!place) return "nothing: known when the kernel is compiled, or part of another expression";
   switch (*place) {
-    case Level::kUniform: return fmt::format("once a work item: {}", work_item_of(nest));
-    case Level::kRow: return nest == plan::Nest::kDecode ? "once a query row of any head" : "once a query row";
+    case Level::kUniform: return fmt::format("once a work item: {}", plan::facts_of(nest).item);
+    case Level::kRow: return fmt::format("once {}", plan::facts_of(nest).row);
     case Level::kColumn: return "once a key column of a tile";
     case Level::kDiagonal: return "once a diagonal (kv_idx - q_idx) of a tile";
     case Level::kElement: return "for each score";

@@ -5,14 +5,6 @@ namespace flexjit {
 
 namespace study {
 
-std::string_view work_item_of(plan::Nest nest) {
-  switch (nest) {
-    case plan::Nest::kPrefill: return "a batch entry, a head and a tile of query rows";
-    case plan::Nest::kDecode: return "a batch entry, a kv head and a range of keys";
-  }
-  return "";
-}
-
 Result<ViewResult> make_view(InspectView view, const Subject& subject) {
   switch (view) {
 #define FLEXJIT_VIEW(view, name, description) \

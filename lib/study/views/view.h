@@ -21,9 +21,6 @@ struct ViewResult {
 #include "flexjit/inspect_views.def"
 #undef FLEXJIT_VIEW
 
-// What one work item of a nest is: "a batch entry, a head and a tile of query rows".
-std::string_view work_item_of(plan::Nest nest);
-
 Result<ViewResult> make_view(InspectView view, const Subject& subject);
 
 }  // namespace flexjit::study

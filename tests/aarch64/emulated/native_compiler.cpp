@@ -36,7 +36,8 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) {
   image.key_text = plan::canonical_text(key);
   std::ifstream in(image_path, std::ios::binary);
   std::size_t size = 0;
-  in >> image.attend_offset >> image.pack_offset >> image.decode_offset >> size;
+  for (std::uint64_t& entry : image.entries) in >> entry;
+  in >> size;
   in.get();
   image.bytes.resize(size);
   in.read(reinterpret_cast<char*>(image.bytes.data()), static_cast<std::streamsize>(size));
