@@ -39,16 +39,22 @@ if(FLEXJIT_SANITIZE)
   endif()
 endif()
 
-# What nearly every file of a kind includes, parsed once: half of the time of a build. FLEXJIT_PCH=OFF shows that each file includes
-# what it uses.
+# What nearly every file of a kind includes, parsed once for all targets of the kind: half of the time of a build. FLEXJIT_PCH=OFF
+# shows that each file includes what it uses.
 set(FLEXJIT_COMMON_HEADERS <algorithm> <array> <cstdint> <functional> <limits> <map> <memory> <mutex> <optional> <span> <string>
   <string_view> <utility> <vector> <fmt/format.h>)
 set(FLEXJIT_LLVM_HEADERS <llvm/IR/IRBuilder.h> <llvm/IR/Module.h>)
-# flexjit_precompile(<target> <header>...), for the C++ files of a target.
-function(flexjit_precompile target)
-  if(FLEXJIT_PCH)
+# flexjit_precompile(<target> <kind> <header>...), for the C++ files of a target. Those of one kind have the same compiler flags.
+function(flexjit_precompile target kind)
+  get_property(first GLOBAL PROPERTY FLEXJIT_PRECOMPILED_${kind})
+  if(NOT FLEXJIT_PCH)
+    return()
+  elseif(first)
+    target_precompile_headers(${target} REUSE_FROM ${first})
+  else()
     list(TRANSFORM ARGN REPLACE "^<(.+)>$" "$<$<COMPILE_LANGUAGE:CXX>:<\\1$<ANGLE-R>>")
     target_precompile_headers(${target} PRIVATE ${ARGN})
+    set_property(GLOBAL PROPERTY FLEXJIT_PRECOMPILED_${kind} ${target})
   endif()
 endfunction()
 
@@ -64,8 +70,8 @@ function(flexjit_folder folder)
     FLEXJIT_LLVM_VERSION="${LLVM_PACKAGE_VERSION}" FLEXJIT_VERSION="${PROJECT_VERSION}")
   if(ARG_LLVM)
     target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
-    flexjit_precompile(${target} ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_LLVM_HEADERS})
+    flexjit_precompile(${target} llvm ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_LLVM_HEADERS})
   else()
-    flexjit_precompile(${target} ${FLEXJIT_COMMON_HEADERS})
+    flexjit_precompile(${target} lib ${FLEXJIT_COMMON_HEADERS})
   endif()
 endfunction()
