@@ -12,16 +12,12 @@ namespace flexjit::tools {
 namespace {
 
 bool is_integer(DType dtype) {
+  enum class Kind { Float, Long, Int, Bool };
   switch (dtype) {
-    case DType::kI64:
-    case DType::kI32:
-    case DType::kI8:
-    case DType::kU8:
-    case DType::kBool: return true;
-    case DType::kF32:
-    case DType::kF64:
-    case DType::kF16:
-    case DType::kBF16: return false;
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  case DType::k##name: return Kind::kind != Kind::Float;
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
   }
   return false;
 }

@@ -33,8 +33,10 @@ struct ElementType {
   DType dtype;
 };
 constexpr ElementType kElementTypes[] = {
-    {"<f4", DType::kF32}, {"<f8", DType::kF64}, {"<f2", DType::kF16},  {"<i8", DType::kI64}, {"<i4", DType::kI32},
-    {"|i1", DType::kI8},  {"|u1", DType::kU8},  {"|b1", DType::kBool}, {"<u2", DType::kBF16}};  // numpy has no bf16: its bits
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) {npy, DType::k##name},
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
+};
 
 // Reads the dict; every member returns nullopt (or false) where the text is not what numpy writes.
 class HeaderReader {

@@ -90,8 +90,8 @@ Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags) {
   if (flags.attention_mask.empty()) return spec;
   const Result<Array> mask = read_npy(flags.attention_mask);
   if (!mask) return mask.diagnostics();
-  const DType dtype = mask->dtype == DType::kF64 ? DType::kF32 : mask->dtype;  // to which it is converted when it is bound
-  spec.attention_mask = MaskTensor{dtype, static_cast<int>(mask->shape.size())};
+  spec.attention_mask = MaskTensor{mask->dtype, static_cast<int>(mask->shape.size())};
+  if (mask->dtype == DType::kF64) spec.attention_mask->dtype = DType::kF32;  // to which it is converted when it is bound
   return spec;
 }
 

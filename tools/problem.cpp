@@ -204,13 +204,14 @@ Array Problem::make_output() const {
 Array Problem::make_lse() const { return Array(DType::kF32, {sizes.batch, sizes.heads, sizes.q_len}); }
 
 RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& bindings) {
-  return {.q = view_of(problem.q, problem.layout),
-          .k = view_of(problem.k, problem.layout),
-          .v = view_of(problem.v, problem.layout),
-          .out = mutable_view_of(outputs.out, problem.layout),
-          .lse = problem.weights == Weights::kSoftmax ? mutable_lse_view(outputs.lse) : MutableTensorView{},
-          .bindings = &bindings,
-          .sinks = problem.sinks.shape.empty() ? TensorView{} : problem.sinks.view()};
+  RunArgs args{.q = view_of(problem.q, problem.layout),
+               .k = view_of(problem.k, problem.layout),
+               .v = view_of(problem.v, problem.layout),
+               .out = mutable_view_of(outputs.out, problem.layout),
+               .bindings = &bindings,
+               .sinks = problem.sinks.shape.empty() ? TensorView{} : problem.sinks.view()};
+  if (problem.weights == Weights::kSoftmax) args.lse = mutable_lse_view(outputs.lse);
+  return args;
 }
 
 BlockMaskOptions mask_options_of(const Sizes& sizes) {

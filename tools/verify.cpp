@@ -55,15 +55,10 @@ double largest_finite(const Array& array) {
 // Relative size of one rounding to `dtype`, half a unit in the last place.
 double rounding_of(DType dtype) {
   switch (dtype) {
-    case DType::kBF16: return 0x1p-8;
-    case DType::kF16: return 0x1p-11;
-    case DType::kF64: return 0x1p-53;
-    case DType::kF32:
-    case DType::kI64:
-    case DType::kI32:
-    case DType::kI8:
-    case DType::kU8:
-    case DType::kBool: return 0x1p-24;
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  case DType::k##name: return unit;
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
   }
   return 0x1p-24;
 }

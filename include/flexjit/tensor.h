@@ -14,7 +14,12 @@
 
 namespace flexjit {
 
-enum class DType : std::uint8_t { kF32, kF64, kF16, kBF16, kI64, kI32, kI8, kU8, kBool };
+// kF32, kF64, kF16, kBF16, kI64, kI32, kI8, kU8, kBool.
+enum class DType : std::uint8_t {
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) k##name,
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
+};
 
 // Bytes of one element.
 FLEXJIT_API std::size_t size_of(DType dtype) noexcept;

@@ -62,15 +62,10 @@ flexjit_status {name}_attention(flexjit_attention** attention, flexjit_error** e
 
 std::string_view c_name_of(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return "FLEXJIT_F32";
-    case DType::kF64: return "FLEXJIT_F64";
-    case DType::kF16: return "FLEXJIT_F16";
-    case DType::kBF16: return "FLEXJIT_BF16";
-    case DType::kI64: return "FLEXJIT_I64";
-    case DType::kI32: return "FLEXJIT_I32";
-    case DType::kI8: return "FLEXJIT_I8";
-    case DType::kU8: return "FLEXJIT_U8";
-    case DType::kBool: return "FLEXJIT_BOOL";
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  case DType::k##name: return "FLEXJIT_" #c_name;
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
   }
   return {};
 }

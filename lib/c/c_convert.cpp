@@ -11,11 +11,10 @@ namespace flexjit::engine {
 
 namespace {
 
-static_assert(FLEXJIT_F32 == static_cast<int>(DType::kF32) && FLEXJIT_F64 == static_cast<int>(DType::kF64));
-static_assert(FLEXJIT_F16 == static_cast<int>(DType::kF16) && FLEXJIT_BF16 == static_cast<int>(DType::kBF16));
-static_assert(FLEXJIT_I64 == static_cast<int>(DType::kI64) && FLEXJIT_I32 == static_cast<int>(DType::kI32));
-static_assert(FLEXJIT_I8 == static_cast<int>(DType::kI8) && FLEXJIT_U8 == static_cast<int>(DType::kU8));
-static_assert(FLEXJIT_BOOL == static_cast<int>(DType::kBool));
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  static_assert(FLEXJIT_##c_name == static_cast<int>(DType::k##name));
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
 
 std::string name_or_report(const char* name, std::string_view what, Report& report) {
   if (name == nullptr) report.add(Finding::kNullArgument, fmt::format("the name of a {}", what));

@@ -8,10 +8,11 @@
 #include <type_traits>
 #include <vector>
 
-#include "diagnostics/guard.h"
 #include "call/validate.h"
+#include "diagnostics/guard.h"
 #include "runtime/merge_states.h"
 #include "runtime/parallel.h"
+#include "support/dtype.h"
 
 namespace flexjit {
 
@@ -23,10 +24,6 @@ using engine::Finding;
 constexpr const char* kDimensions[] = {"batch", "heads", "q_len", "v_head_dim"};
 constexpr const char* kFloats = "f32, bf16, f16 or f64";
 
-bool is_float(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kBF16 || dtype == DType::kF16 || dtype == DType::kF64;
-}
-
 // `rank` 4: values; 3: an lse, whose extents are the first three.
 void check(const std::string& name, const TensorView& view, int rank, const TensorView& first, engine::Report& report) {
   if (view.rank != rank) {
@@ -34,7 +31,7 @@ void check(const std::string& name, const TensorView& view, int rank, const Tens
                rank == 4 ? "(batch, heads, q_len, v_head_dim)" : "(batch, heads, q_len)");
     return;
   }
-  const bool fits = rank == 4 ? is_float(view.dtype) : view.dtype == DType::kF32;
+  const bool fits = rank == 4 ? support::is_float(view.dtype) : view.dtype == DType::kF32;
   if (!fits) report.add(Finding::kStateDType, name, name_of(view.dtype), rank == 4 ? kFloats : "f32");
   engine::check_view(name, view, report);
   if (rank == 4 && view.shape[3] > 1 && view.strides[3] != 1) report.add(Finding::kInnerStride, name, view.strides[3]);

@@ -5,14 +5,14 @@
 #include <string>
 #include <utility>
 
+#include "cache/perf.h"
+#include "call/validate.h"
+#include "diagnostics/report.h"
+#include "ir/lower/lower.h"
+#include "ir/passes/passes.h"
 #include "pattern/debug_source.h"
 #include "pattern/flags.h"
 #include "pattern/pattern_name.h"
-#include "diagnostics/report.h"
-#include "call/validate.h"
-#include "cache/perf.h"
-#include "ir/lower/lower.h"
-#include "ir/passes/passes.h"
 #include "plan/code_size.h"
 #include "plan/kernel_key.h"
 
@@ -90,7 +90,8 @@ plan::ElementTypes types_of(const AttentionSpec& spec) {
 }
 
 support::Precision precision_of(const AttentionSpec& spec) {
-  return spec.dtype == DType::kF64 ? support::Precision::kFp64 : support::Precision::kFp32;
+  if (spec.dtype == DType::kF64) return support::Precision::kFp64;
+  return support::Precision::kFp32;
 }
 
 dsl::Source source_of(const AttentionSpec& spec) {

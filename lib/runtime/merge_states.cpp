@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "support/dtype.h"
 #include "support/elements.h"
 
 namespace flexjit::runtime {
@@ -15,16 +16,10 @@ namespace {
 constexpr std::int64_t kChunk = 64;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-double largest_of(DType dtype) {
-  if (dtype == DType::kF64) return std::numeric_limits<double>::max();
-  if (dtype == DType::kF16) return 65504;
-  return dtype == DType::kBF16 ? 0x1.fep127 : double{std::numeric_limits<float>::max()};
-}
-
 // A mean lies between its values, so that only rounding takes a finite one past the largest number.
 double limit_of(std::span<const RowState> states) {
   double limit = 0;
-  for (const RowState& state : states) limit = std::max(limit, largest_of(state.dtype));
+  for (const RowState& state : states) limit = std::max(limit, support::facts_of(state.dtype).largest);
   return limit;
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "pattern/pattern.h"
-#include "study/views/subject.h"
+#include "study/subject/subject.h"
 #include "plan/compiler_door.h"
 
 namespace flexjit::engine {

@@ -107,7 +107,8 @@ namespace {
 
 Float load_real(Emitter& e, llvm::Type* type, Ptr address, DType dtype) {
   auto* stored = e.ir().CreateAlignedLoad(type, address.value, llvm::Align(size_of(dtype)));
-  return {dtype == DType::kF64 ? stored : widen(e, stored, dtype)};
+  if (dtype == DType::kF64) return {stored};
+  return {widen(e, stored, dtype)};
 }
 
 }  // namespace

@@ -8,7 +8,11 @@ namespace flexjit::dsl {
 namespace {
 
 constexpr std::array<std::string_view, 3> kTypeNames = {"int", "float", "bool"};
-constexpr std::array<std::string_view, 9> kDTypeNames = {"f32", "f64", "f16", "bf16", "i64", "i32", "i8", "u8", "bool"};
+constexpr std::array kDTypeNames = {
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) std::string_view(text),
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
+};
 
 // By Builtin; the two aliases and the four constants follow.
 constexpr std::array<std::string_view, 17> kValueNames = {
@@ -49,15 +53,10 @@ std::optional<Type> find_type(std::string_view name) { return find_in<Type>(kTyp
 
 Type type_of_elements(DType dtype) {
   switch (dtype) {
-    case DType::kF32:
-    case DType::kF64:
-    case DType::kF16:
-    case DType::kBF16: return Type::kFloat;
-    case DType::kI64: return Type::kLong;
-    case DType::kI32:
-    case DType::kI8:
-    case DType::kU8: return Type::kInt;
-    case DType::kBool: return Type::kBool;
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  case DType::k##name: return Type::k##kind;
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
   }
   return Type::kFloat;
 }

@@ -4,7 +4,7 @@
 
 #include "ir/evaluate/arithmetic.h"
 #include "support/check.h"
-#include "support/small_float.h"
+#include "support/dtype.h"
 
 namespace flexjit::ir {
 namespace {
@@ -27,40 +27,22 @@ Place locate(const Indexed& source, int dimensions, int lane) {
   return place;
 }
 
-template <typename T>
-T element(const TensorView& view, std::int64_t offset) {
-  return static_cast<const T*>(view.data)[offset];
-}
-
 double load_float(const TensorView& view, std::int64_t offset) {
-  switch (view.dtype) {
-    case DType::kF32: return element<float>(view, offset);
-    case DType::kF64: return element<double>(view, offset);
-    case DType::kF16: return support::half_to_float(element<std::uint16_t>(view, offset));
-    case DType::kBF16: return support::bfloat_to_float(element<std::uint16_t>(view, offset));
-    case DType::kI64: return static_cast<double>(element<std::int64_t>(view, offset));
-    case DType::kI32: return element<std::int32_t>(view, offset);
-    case DType::kI8: return element<std::int8_t>(view, offset);
-    case DType::kU8:
-    case DType::kBool: return element<std::uint8_t>(view, offset);
-  }
-  return 0;
+  return support::with_element(view.dtype, [&](auto element) {
+    using E = decltype(element);
+    return static_cast<double>(E::decode(static_cast<const typename E::Stored*>(view.data)[offset]));
+  });
 }
 
-std::int32_t load_int(const TensorView& view, std::int64_t offset) {
-  switch (view.dtype) {
-    case DType::kI32: return element<std::int32_t>(view, offset);
-    case DType::kI8: return element<std::int8_t>(view, offset);
-    case DType::kU8: return element<std::uint8_t>(view, offset);
-    case DType::kBool: return element<std::uint8_t>(view, offset) != 0 ? 1 : 0;
-    case DType::kF32:
-    case DType::kF64:
-    case DType::kF16:
-    case DType::kBF16:
-    case DType::kI64: break;
-  }
-  FLEXJIT_CHECK(false, "another element where an int was promised");
-  return 0;
+std::int64_t load_integer(const TensorView& view, std::int64_t offset) {
+  return support::with_element(view.dtype, [&](auto element) -> std::int64_t {
+    using E = decltype(element);
+    if constexpr (E::kKind != support::ElementKind::kFloat) {
+      return E::decode(static_cast<const typename E::Stored*>(view.data)[offset]);
+    }
+    FLEXJIT_CHECK(false, "a float where an integer was promised");
+    return 0;
+  });
 }
 
 double stored(Precision precision, double value) { return precision == Precision::kFp32 ? RoundToFp32()(value) : value; }
@@ -92,9 +74,9 @@ void read_lanes(const Access& access, const Indexed& source, Lanes& out, FirstFa
     if (type == Type::kFloat) {
       out.f[l] = place.inside ? stored(access.precision, load_float(*source.view, place.offset)) : 0.0;
     } else if (type == Type::kLong) {
-      out.l[l] = place.inside ? element<std::int64_t>(*source.view, place.offset) : 0;
+      out.l[l] = place.inside ? load_integer(*source.view, place.offset) : 0;
     } else {
-      out.i[l] = place.inside ? load_int(*source.view, place.offset) : 0;
+      out.i[l] = place.inside ? static_cast<std::int32_t>(load_integer(*source.view, place.offset)) : 0;
     }
   }
 }

@@ -39,4 +39,14 @@ std::string_view name_of(Type type) {
   return "";
 }
 
+Type element_type(DType dtype) {
+  switch (dtype) {
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  case DType::k##name: return Type::k##kind;
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
+  }
+  return Type::kFloat;
+}
+
 }  // namespace flexjit::ir

@@ -177,7 +177,8 @@ class MachineModel {
 
 // Sixteen independent multiply-adds, as kernels of this key are made of.
 std::string multiply_adds(const plan::Target& target, plan::Arithmetic arithmetic) {
-  const char* suffix = arithmetic == plan::Arithmetic::kF64 ? "pd" : "ps";
+  const bool is_double = plan::facts_of(arithmetic).real_bytes == 8;
+  const char* suffix = is_double ? "pd" : "ps";
   const auto line = [&](int i) -> std::string {
     switch (target.isa) {
       case plan::Isa::kX86_64:
@@ -188,7 +189,7 @@ std::string multiply_adds(const plan::Target& target, plan::Arithmetic arithmeti
         if (arithmetic == plan::Arithmetic::kBF16) return llvm::formatv("vdpbf16ps %zmm0, %zmm0, %zmm{0}", 1 + i);
         return llvm::formatv("vfmadd231{0} %zmm0, %zmm0, %zmm{1}", suffix, 1 + i);
       case plan::Isa::kAArch64:
-        return llvm::formatv("fmla v{0}.{1}, v0.{1}, v0.{1}", 1 + i, arithmetic == plan::Arithmetic::kF64 ? "2d" : "4s");
+        return llvm::formatv("fmla v{0}.{1}, v0.{1}, v0.{1}", 1 + i, is_double ? "2d" : "4s");
     }
     return {};
   };

@@ -8,7 +8,7 @@
 #include <limits>
 #include <type_traits>
 
-#include "support/small_float.h"
+#include "support/dtype.h"
 
 namespace flexjit::mask {
 
@@ -57,18 +57,17 @@ ir::Range range_of_elements(const void* first, std::int64_t stride, std::int64_t
 }
 
 ir::Range range_of_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-    case DType::kF64:
-    case DType::kF16:
-    case DType::kBF16: return {-kInf, kInf, true};
-    case DType::kI64: return ir::kAnyLong;
-    case DType::kI32: return ir::kAnyInt;
-    case DType::kI8: return {-128, 127, false};
-    case DType::kU8: return {0, 255, false};
-    case DType::kBool: return {0, 1, false};
-  }
-  return {-kInf, kInf, true};
+  return support::with_element(dtype, [](auto element) -> ir::Range {
+    using E = decltype(element);
+    using Limits = std::numeric_limits<typename E::Stored>;
+    switch (E::kKind) {
+      case support::ElementKind::kFloat: return {-kInf, kInf, true};
+      case support::ElementKind::kLong: return ir::kAnyLong;
+      case support::ElementKind::kInt: return {static_cast<double>(Limits::min()), static_cast<double>(Limits::max()), false};
+      case support::ElementKind::kBool: return {0, 1, false};
+    }
+    return {-kInf, kInf, true};
+  });
 }
 
 }  // namespace
@@ -78,22 +77,16 @@ ir::Range range_of_dtype(DType dtype) {
 ir::Range BufferTable::range_of_line(const TensorView& view, std::int64_t offset, std::int64_t stride,
                                      std::int64_t count) const {
   const void* first = static_cast<const char*>(view.data) + offset * static_cast<std::int64_t>(size_of(view.dtype));
-  const auto as_int = [](auto value) { return static_cast<std::int32_t>(value); };
-  switch (view.dtype) {
-    case DType::kF32: return range_of_elements<float>(first, stride, count, [](float value) { return value; });
-    case DType::kF64:
-      return range_of_elements<double>(first, stride, count,
+  return support::with_element(view.dtype, [&](auto element) {
+    using E = decltype(element);
+    using Stored = typename E::Stored;
+    if constexpr (std::is_same_v<Stored, double>) {
+      return range_of_elements<Stored>(first, stride, count,
                                        [this](double value) { return support::rounded(precision_, value); });
-    case DType::kF16: return range_of_elements<std::uint16_t>(first, stride, count, support::half_to_float);
-    case DType::kBF16: return range_of_elements<std::uint16_t>(first, stride, count, support::bfloat_to_float);
-    case DType::kI64: return range_of_elements<std::int64_t>(first, stride, count, [](std::int64_t value) { return value; });
-    case DType::kI32: return range_of_elements<std::int32_t>(first, stride, count, as_int);
-    case DType::kI8: return range_of_elements<std::int8_t>(first, stride, count, as_int);
-    case DType::kU8: return range_of_elements<std::uint8_t>(first, stride, count, as_int);
-    case DType::kBool:
-      return range_of_elements<std::uint8_t>(first, stride, count, [](std::uint8_t value) { return value != 0 ? 1 : 0; });
-  }
-  return {};
+    } else {
+      return range_of_elements<Stored>(first, stride, count, [](Stored stored) { return E::decode(stored); });
+    }
+  });
 }
 
 ir::Range BufferTable::range(std::uint32_t buffer, std::span<const ir::Range> index) const {

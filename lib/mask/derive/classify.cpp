@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "ir/analysis/intervals.h"
+#include "mask/blocks/block_mask_builder.h"
 #include "mask/derive/axis_breaks.h"
 #include "mask/derive/block_decider.h"
-#include "mask/blocks/block_mask_builder.h"
 #include "mask/derive/repetition.h"
 #include "mask/derive/separation.h"
 #include "support/check.h"

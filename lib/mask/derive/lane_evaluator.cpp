@@ -1,33 +1,35 @@
-// The meaning of every operation is that of ir/evaluate/lanes.h and ir/evaluate/captured.h; here is only which nodes are computed over how many
-// lanes, and the loop for a buffer that is read along them.
+// The meaning of every operation is that of ir/evaluate/lanes.h and ir/evaluate/captured.h; here is only which nodes are
+// computed over how many lanes, and the loop for a buffer that is read along them.
 #include "mask/derive/lane_evaluator.h"
 
 #include <algorithm>
 
 #include "support/check.h"
+#include "support/dtype.h"
 
 namespace flexjit::mask {
 
 namespace {
 
-template <typename T, typename Out>
+template <typename E, typename Out>
 bool copy_line(const TensorView& view, std::int64_t offset, std::int64_t stride, std::span<Out> out) {
-  const T* from = static_cast<const T*>(view.data) + offset;
-  for (std::size_t l = 0; l < out.size(); ++l) out[l] = from[static_cast<std::int64_t>(l) * stride];
+  const auto* from = static_cast<const typename E::Stored*>(view.data) + offset;
+  for (std::size_t l = 0; l < out.size(); ++l) out[l] = E::decode(from[static_cast<std::int64_t>(l) * stride]);
   return true;
 }
 
-// False: elements of another kind.
+// False: floats.
 bool copy_line(const TensorView& view, std::int64_t offset, std::int64_t stride, ir::Lanes& lanes, std::size_t count) {
-  if (view.dtype == DType::kI64) return copy_line<std::int64_t>(view, offset, stride, std::span(lanes.l).first(count));
-  const std::span<std::int32_t> out = std::span(lanes.i).first(std::min(count, lanes.i.size()));
-  if (view.dtype == DType::kI32) return copy_line<std::int32_t>(view, offset, stride, out);
-  if (view.dtype == DType::kI8) return copy_line<std::int8_t>(view, offset, stride, out);
-  if (view.dtype == DType::kU8) return copy_line<std::uint8_t>(view, offset, stride, out);
-  if (view.dtype != DType::kBool) return false;
-  copy_line<std::uint8_t>(view, offset, stride, out);
-  for (std::int32_t& value : out) value = value != 0 ? 1 : 0;
-  return true;
+  return support::with_element(view.dtype, [&](auto element) {
+    using E = decltype(element);
+    if constexpr (E::kKind == support::ElementKind::kFloat) {
+      return false;
+    } else if constexpr (E::kKind == support::ElementKind::kLong) {
+      return copy_line<E>(view, offset, stride, std::span(lanes.l).first(count));
+    } else {
+      return copy_line<E>(view, offset, stride, std::span(lanes.i).first(std::min(count, lanes.i.size())));
+    }
+  });
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 
 #include "ir/program/expression_texts.h"
 #include "plan/hoisting.h"
-#include "study/views/program_json.h"
+#include "study/subject/program_json.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

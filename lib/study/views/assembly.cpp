@@ -6,8 +6,8 @@
 #include <iterator>
 #include <map>
 
-#include "study/views/listing.h"
-#include "study/views/origin.h"
+#include "study/subject/listing.h"
+#include "study/subject/origin.h"
 
 namespace flexjit::study {
 namespace {

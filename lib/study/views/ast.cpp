@@ -4,7 +4,7 @@
 
 #include "dsl/findings/diagnostic_engine.h"
 #include "dsl/parse/print_ast.h"
-#include "study/views/source_texts.h"
+#include "study/subject/source_texts.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

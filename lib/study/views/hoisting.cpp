@@ -7,7 +7,7 @@
 #include <bitset>
 
 #include "ir/program/expression_texts.h"
-#include "study/views/program_json.h"
+#include "study/subject/program_json.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

@@ -2,7 +2,7 @@
 // how much of the peak of multiply-adds the products reach.
 #include <fmt/format.h>
 
-#include "study/views/listing.h"
+#include "study/subject/listing.h"
 
 namespace flexjit::study {
 namespace {

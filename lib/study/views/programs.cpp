@@ -5,7 +5,7 @@
 #include "ir/analysis/intervals.h"
 #include "ir/passes/passes.h"
 #include "mask/derive/buffer_ranges.h"
-#include "study/views/program_json.h"
+#include "study/subject/program_json.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

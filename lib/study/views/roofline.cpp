@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <map>
 
-#include "study/views/listing.h"
+#include "study/subject/listing.h"
 
 namespace flexjit::study {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "study/views/listing.h"
-#include "study/views/origin.h"
+#include "study/subject/listing.h"
+#include "study/subject/origin.h"
 
 namespace flexjit::study {
 

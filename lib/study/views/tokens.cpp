@@ -4,7 +4,7 @@
 #include "dsl/findings/diagnostic_engine.h"
 #include "dsl/parse/lexer.h"
 #include "dsl/vocabulary/vocabulary.h"
-#include "study/views/source_texts.h"
+#include "study/subject/source_texts.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

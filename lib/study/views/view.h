@@ -6,8 +6,8 @@
 
 #include "flexjit/inspect.h"
 #include "flexjit/result.h"
-#include "study/views/json.h"
-#include "study/views/subject.h"
+#include "study/subject/json.h"
+#include "study/subject/subject.h"
 
 namespace flexjit::study {
 

@@ -1,5 +1,5 @@
 // The allocator that destructors of JSON values meet: the process's, and a part of this library where that refuses.
-#include "study/views/json.h"
+#include "study/subject/json.h"
 
 #include <array>
 #include <functional>

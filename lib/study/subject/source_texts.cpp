@@ -1,5 +1,5 @@
 // A Source is one file or up to two expressions; views of texts take them all the same.
-#include "study/views/source_texts.h"
+#include "study/subject/source_texts.h"
 
 namespace flexjit::study {
 

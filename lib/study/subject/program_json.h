@@ -1,7 +1,8 @@
 // A Program as JSON: what the views of the IR share, and what their nodes have in common.
 #pragma once
 
-#include "study/views/view.h"
+#include "study/subject/json.h"
+#include "study/subject/subject.h"
 
 namespace flexjit::study {
 

@@ -6,7 +6,8 @@
 
 #include "dsl/parse/parser.h"
 #include "dsl/parse/source_location.h"
-#include "study/views/view.h"
+#include "study/subject/json.h"
+#include "study/subject/subject.h"
 
 namespace flexjit::study {
 

@@ -1,9 +1,9 @@
 // Marks point from expressions to nodes; here they are turned around. Users come after operands, so that one backward loop
 // hands expressions down to nodes that have none.
-#include "study/views/origin.h"
+#include "study/subject/origin.h"
 
 #include "ir/program/origins.h"
-#include "study/views/source_texts.h"
+#include "study/subject/source_texts.h"
 
 namespace flexjit::study {
 

@@ -1,8 +1,9 @@
 // The listing of a subject's machine code, made once for all views that show it, and what these views say of a block.
 #pragma once
 
-#include "study/views/view.h"
 #include "plan/code_listing.h"
+#include "study/subject/json.h"
+#include "study/subject/subject.h"
 
 namespace flexjit::study {
 

@@ -1,5 +1,5 @@
 // One object a node, in the order of the program, so that an id is an index.
-#include "study/views/program_json.h"
+#include "study/subject/program_json.h"
 
 #include <cmath>
 

@@ -1,5 +1,5 @@
 // One question to the compiler's door, and sums over its answer.
-#include "study/views/listing.h"
+#include "study/subject/listing.h"
 
 #include <fmt/format.h>
 

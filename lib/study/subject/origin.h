@@ -5,8 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "study/views/view.h"
 #include "plan/kernel_parts.h"
+#include "study/subject/json.h"
+#include "study/subject/subject.h"
 
 namespace flexjit::study {
 
