@@ -1,4 +1,4 @@
-# One target a folder. flexjit_folder(<folder> SOURCES ... [LINK ...]) makes the object library flexjit_<folder>; LLVM's
+# One target a folder. flexjit_folder(<folder> SOURCES ... [LINK ...] [HEADERS ...]) makes the object library flexjit_<folder>; LLVM's
 # headers are given to no folder but those that ask with LLVM, so a layering violation does not compile.
 
 # Identifies what crosses the compiler's door: both shared libraries must carry the same value. It follows the headers that
@@ -58,8 +58,9 @@ function(flexjit_precompile target kind)
   endif()
 endfunction()
 
+# HEADERS: what most files of the folder include besides.
 function(flexjit_folder folder)
-  cmake_parse_arguments(ARG "LLVM" "" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(ARG "LLVM" "" "SOURCES;LINK;HEADERS" ${ARGN})
   set(target flexjit_${folder})
   add_library(${target} OBJECT ${ARG_SOURCES})
   target_include_directories(${target} PUBLIC
@@ -71,6 +72,8 @@ function(flexjit_folder folder)
   if(ARG_LLVM)
     target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
     flexjit_precompile(${target} llvm ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_LLVM_HEADERS})
+  elseif(ARG_HEADERS)
+    flexjit_precompile(${target} ${folder} ${FLEXJIT_COMMON_HEADERS} ${ARG_HEADERS})
   else()
     flexjit_precompile(${target} lib ${FLEXJIT_COMMON_HEADERS})
   endif()

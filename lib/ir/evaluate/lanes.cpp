@@ -87,8 +87,8 @@ class Evaluator {
  private:
   // The count is no member here: what a lane writes could change that one, so that no loop would be vectorised.
   template <typename F>
-  void each(F f) const {
-    for (int l = 0, count = count_; l < count; ++l) f(l);
+  static void each(int count, F f) {
+    for (int l = 0; l < count; ++l) f(l);
   }
 
   // out = f(a), from and to lanes of any type.
@@ -96,7 +96,7 @@ class Evaluator {
   void over(std::vector<From> Lanes::* from, std::vector<To> Lanes::* to, F f) const {
     const From* a = (operands_[0]->*from).data();
     To* out = (out_.*to).data();
-    each([=](int l) { out[l] = f(a[l]); });
+    each(count_, [=](int l) { out[l] = f(a[l]); });
   }
 
   // In one rounding.
@@ -119,10 +119,10 @@ class Evaluator {
     const T* a = (operands_[0]->*lanes).data();
     T* out = (out_.*lanes).data();
     if constexpr (std::is_invocable_v<F, T>) {
-      each([=](int l) { out[l] = f(a[l]); });
+      each(count_, [=](int l) { out[l] = f(a[l]); });
     } else {
       const T* b = (operands_[1]->*lanes).data();
-      each([=](int l) { out[l] = f(a[l], b[l]); });
+      each(count_, [=](int l) { out[l] = f(a[l], b[l]); });
     }
   }
 
@@ -131,10 +131,10 @@ class Evaluator {
     const double* a = operands_[0]->f.data();
     double* out = out_.f.data();
     if constexpr (std::is_invocable_v<F, double>) {
-      each([=](int l) { out[l] = Round()(f(a[l])); });
+      each(count_, [=](int l) { out[l] = Round()(f(a[l])); });
     } else {
       const double* b = operands_[1]->f.data();
-      each([=](int l) { out[l] = Round()(f(a[l], b[l])); });
+      each(count_, [=](int l) { out[l] = Round()(f(a[l], b[l])); });
     }
   }
 
@@ -154,7 +154,9 @@ class Evaluator {
   template <typename F>
   void compare(F f) const {
     std::int32_t* out = out_.i.data();
-    auto over = [this, out, f](const auto* a, const auto* b) { each([=](int l) { out[l] = f(a[l], b[l]) ? 1 : 0; }); };
+    auto over = [count = count_, out, f](const auto* a, const auto* b) {
+      each(count, [=](int l) { out[l] = f(a[l], b[l]) ? 1 : 0; });
+    };
     if (operation_.operand_type == Type::kFloat) {
       over(operands_[0]->f.data(), operands_[1]->f.data());
     } else if (operation_.operand_type == Type::kLong) {
@@ -166,8 +168,8 @@ class Evaluator {
 
   void select() const {
     const std::int32_t* condition = operands_[0]->i.data();
-    auto over = [this, condition](const auto* a, const auto* b, auto* out) {
-      each([=](int l) { out[l] = condition[l] != 0 ? a[l] : b[l]; });
+    auto over = [count = count_, condition](const auto* a, const auto* b, auto* out) {
+      each(count, [=](int l) { out[l] = condition[l] != 0 ? a[l] : b[l]; });
     };
     if (operation_.operand_type == Type::kFloat) {
       over(operands_[1]->f.data(), operands_[2]->f.data(), out_.f.data());

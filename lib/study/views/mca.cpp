@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "study/subject/listing.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

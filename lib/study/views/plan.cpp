@@ -4,6 +4,7 @@
 
 #include "plan/tiling.h"
 #include "study/views/plan_text.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

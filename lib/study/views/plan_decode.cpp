@@ -3,6 +3,7 @@
 
 #include "plan/decode.h"
 #include "study/views/plan_text.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

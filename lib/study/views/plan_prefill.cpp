@@ -6,6 +6,7 @@
 #include "plan/scratch.h"
 #include "plan/tiling.h"
 #include "study/views/plan_text.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

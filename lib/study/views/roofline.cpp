@@ -6,6 +6,7 @@
 #include <map>
 
 #include "study/subject/listing.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 namespace {

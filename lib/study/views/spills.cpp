@@ -5,6 +5,7 @@
 
 #include "study/subject/listing.h"
 #include "study/subject/origin.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 
