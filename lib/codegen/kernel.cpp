@@ -1,8 +1,8 @@
 // Puts the functions of a kernel into one module and gives them the target's attributes.
 #include "codegen/kernel.h"
 
-#include "codegen/nests/decode.h"
 #include "codegen/nests/forward.h"
+#include "codegen/nests/nests.h"
 #include "codegen/parts/pack.h"
 #include "codegen/emit/target_names.h"
 
@@ -25,7 +25,7 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
       ForwardEmitter(emitter, key).emit();
       emit_pack(emitter, key);
       break;
-    case plan::Nest::kDecode: DecodeEmitter(emitter, key).emit(); break;
+    case plan::Nest::kDecode: emit_decode(emitter, key); break;
   }
   if (table) table->finish();
   for (llvm::Function& function : *module) {

@@ -52,7 +52,9 @@ void ForwardEmitter::emit_careful_product(const KeyTile& tile, Index group, Inde
       Values next;
       for (int j = 0; j < vectors; ++j) {
         const Float values = load_values_of_key(e_.add(tile.kv, k), dims_at(j));
-        next.push_back(add_careful_product(e_, weight, values, Float{so_far[next.size()]}).value);
+        const Bool none = e_.compare(FloatOrder::kLt, weight, e_.real(0.0));
+        const Float sum{so_far[next.size()]};
+        next.push_back(e_.select(none, sum, e_.fma(weight, e_.mul(values, e_.real(1 / kHeadroom)), sum)).value);
       }
       return next;
     });

@@ -1,0 +1,121 @@
+// Values of nodes <-> entries of the tables in the scratch: reals, ints and longs as they are, bools as 0 and -1. Entries have
+// 4 bytes; a value of 8 takes two (plan::width_of).
+#include "codegen/parts/tables.h"
+
+#include <utility>
+
+#include "codegen/parts/table_entry.h"
+
+namespace flexjit::codegen {
+
+using ir::Id;
+using plan::Level;
+
+Tables::Tables(Emitter& emitter, const ir::Program& of, plan::Hoisting hoists, const LaunchFields& launch,
+               const ItemIndices& item)
+    : e(emitter),
+      program(of),
+      hoisting(std::move(hoists)),
+      kv_len(launch.kv_len),
+      expressions(e, program, hoisting, launch),
+      uniform(expressions.uniform_scope(item)) {}
+
+llvm::Value** Tables::leaf(Scope& scope, ir::Op op) const {
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (program.nodes()[i].op == op) return &scope.value[i];
+  }
+  return nullptr;
+}
+
+Scope Tables::without_flags() const {
+  Scope scope = uniform;
+  scope.flag.assign(program.size(), nullptr);
+  return scope;
+}
+
+Bool Tables::uniform_reads_fine() {
+  Bool fine = expressions.unit_strides(Level::kElement);
+  for (llvm::Value* flag : uniform.flag) {
+    if (flag != nullptr) fine = e.logical_and(fine, Bool{flag});
+  }
+  return fine;
+}
+
+void Tables::evaluate(Scope& scope, Level level) {
+  expressions.evaluate(scope, level, std::vector<bool>(program.size(), true));
+}
+
+// kv_idx = first_key + lane
+void Tables::evaluate_columns(Scope& scope, Index first_key) {
+  const Int columns = e.add(e.narrow(first_key), e.lane_numbers());
+  *leaf(scope, ir::Op::kKvIdx) = columns.value;
+  scope.active = e.compare(llvm::CmpInst::ICMP_SLT, columns, kv_len);
+  evaluate(scope, Level::kColumn);
+}
+
+Bool Tables::fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, Index)> body) {
+  const Values init = fine ? Values{fine.value} : Values{};
+  const auto step = [&](Index at, const Values& so_far) {
+    Scope scope = uniform;
+    body(scope, at);
+    const Bool here = store(scope, table.level, at, fine);
+    return fine ? Values{e.logical_and(Bool{so_far[0]}, here).value} : Values{};
+  };
+  const Values all = e.for_range(table.name, e.index(0), table.count, e.index(table.step), init, step);
+  return fine ? Bool{all[0]} : fine;
+}
+
+// Stores what `level` keeps of `scope` at entry `at`; returns that every checked read of the level is in range there.
+Bool Tables::store(const Scope& scope, Level level, Index at, Bool fine) {
+  Bool here = e.constant_bool(true);
+  const auto store = [&](std::int32_t slot, std::int32_t width, llvm::Value* value) {
+    if (level != Level::kRow) value = e.broadcast(Int{value}).value;
+    e.store(to_entry(e, value), entry_at(level, slot, at, width));
+  };
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (hoisting.level[i] != level) continue;
+    if (const auto slot = hoisting.value_slot[i]; slot >= 0) store(slot, plan::width_of(program, Id{i}), scope.value[i]);
+    if (const auto slot = hoisting.flag_slot[i]; slot >= 0) {
+      store(slot, 1, scope.flag[i]);
+      if (fine) here = e.logical_and(here, e.logical_not(e.any(expressions.faulty_lanes(scope, Id{i}))));
+    }
+  }
+  return here;
+}
+
+void Tables::load(Scope& scope, Level level, Index at, Stored what) const {
+  llvm::Type* one = e.ir().getInt1Ty();
+  llvm::Type* shape = level == Level::kRow ? one : llvm::FixedVectorType::get(one, static_cast<unsigned>(e.lanes()));
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (hoisting.level[i] != level) continue;
+    if (const auto slot = hoisting.value_slot[i]; slot >= 0 && what != Stored::kFlags) {
+      const Ptr address = entry_at(level, slot, at, plan::width_of(program, Id{i}));
+      scope.value[i] = from_entry(e, address, program.nodes()[i].type, shape);
+    }
+    if (const auto slot = hoisting.flag_slot[i]; slot >= 0 && what != Stored::kValues) {
+      scope.flag[i] = from_entry(e, entry_at(level, slot, at, 1), ir::Type::kBool, shape);
+    }
+  }
+}
+
+Ptr Tables::entry_at(Level level, std::int32_t slot, Index at, std::int32_t width) const {
+  TableSection table;
+  switch (level) {
+    case Level::kRow: table = layout.row; break;
+    case Level::kColumn: table = layout.column; break;
+    case Level::kDiagonal: table = layout.diagonal; break;
+    case Level::kUniform:
+    case Level::kElement: break;
+  }
+  const std::int64_t offset = slot * table.entries;
+  switch (layout.slot_offset) {
+    case SlotOffset::kInPointer:
+      if (width != 1) at = e.mul(at, e.index(width));
+      return e.at(e.at_byte(scratch, table.section + 4 * offset), at);
+    case SlotOffset::kInIndex:
+      return e.at(e.at_byte(scratch, table.section), e.add(e.index(offset), e.mul(at, e.index(width))));
+  }
+  return {};
+}
+
+}  // namespace flexjit::codegen
