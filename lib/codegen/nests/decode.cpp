@@ -39,14 +39,6 @@ void fill_rows(Emitter& e, Tables& tables, const DecodeItem& item) {
   });
 }
 
-// for (c = 0; c < kv_tile; c += lanes) { kv_idx = kv + c + lane; column_values[slot][c..] = ...; }
-void fill_columns(Emitter& e, Tables& tables, Index kv, Index kv_tile) {
-  const SourceScope part = e.part(plan::Part::kColumnTables);
-  if (tables.hoisting.column_slots == 0) return;
-  tables.fill({"column_values", Level::kColumn, kv_tile, e.lanes()}, Bool{},
-              [&](Scope& scope, Index column) { tables.evaluate_columns(scope, e.add(kv, column)); });
-}
-
 // for (r = 0; r < rows; ++r) { max[r] = -inf; scale[r] = 1; sum_lanes[r][*] = 0; o[r][*] = 0; }
 void reset(Emitter& e, const DecodeItem& item, const RowSoftmax& softmax) {
   e.for_range("reset", e.index(0), item.rows, e.index(1), [&](Index r) {
@@ -126,7 +118,7 @@ void emit_decode(Emitter& e, const plan::KernelKey& key) {
   e.repeat("pass", [&](Bool careful) {
     for_spans(e, arg, {offsetof(DecodeArg, span_count), offsetof(DecodeArg, spans)}, [&](const Span& span) {
       for_key_steps(e, span, kv_tile, [&](const KeyStep& step) {
-        fill_columns(e, tables, step.kv, e.index(kv_tile));
+        tables.fill_columns(step.kv, e.index(kv_tile), Bool{}, [](const Scope&, Index) {});
         products.for_keys(step, [&](const KeyProducts::Keys& keys) {
           for_row_chunks(e, "score_rows", item.rows, key.tiling.micro_rows,
                          [&](Index row, int count) { products.emit(keys, row, count); });

@@ -2,40 +2,12 @@
 #include "codegen/parts/key_products.h"
 
 #include "codegen/emit/cells.h"
+#include "codegen/emit/lane_transpose.h"
 
 namespace flexjit::codegen {
 namespace {
 
 constexpr std::int64_t kCacheLine = 64;
-
-// Four vectors -> a vector of their four sums: two steps that add halves of pairs inside each 128 bits, then the 128-bit parts.
-llvm::Value* reduce_four(Emitter& e, llvm::ArrayRef<llvm::Value*> vectors) {
-  auto& ir = e.ir();
-  const int lanes = e.lanes();
-  // Within each group of four lanes, takes `from` of a, b where entries above 3 mean b.
-  const auto pick = [&](llvm::Value* a, llvm::Value* b, std::array<int, 4> from) {
-    llvm::SmallVector<int, 16> mask;
-    for (int group = 0; group < lanes; group += 4) {
-      for (int lane : from) mask.push_back(lane < 4 ? group + lane : lanes + group + lane - 4);
-    }
-    return ir.CreateShuffleVector(a, b, mask);
-  };
-  const auto add_pairs = [&](llvm::Value* a, llvm::Value* b) {
-    return ir.CreateFAdd(pick(a, b, {0, 4, 1, 5}), pick(a, b, {2, 6, 3, 7}));
-  };
-  llvm::Value* low = add_pairs(vectors[0], vectors[1]);
-  llvm::Value* high = add_pairs(vectors[2], vectors[3]);
-  llvm::Value* sum = ir.CreateFAdd(pick(low, high, {0, 1, 4, 5}), pick(low, high, {2, 3, 6, 7}));
-  for (int width = lanes / 2; width >= 4; width /= 2) {
-    llvm::SmallVector<int, 16> lower, upper;
-    for (int i = 0; i < width; ++i) {
-      lower.push_back(i);
-      upper.push_back(width + i);
-    }
-    sum = ir.CreateFAdd(ir.CreateShuffleVector(sum, lower), ir.CreateShuffleVector(sum, upper));
-  }
-  return sum;
-}
 
 // What was loaded of K, as the products take it.
 Cells as_operand(Emitter& e, llvm::Value* loaded, DType dtype) {
@@ -76,7 +48,7 @@ void KeyProducts::for_keys(const KeyStep& step, llvm::function_ref<void(const Ke
 void KeyProducts::emit(const Keys& keys, Index row, int rows) const {
   const Values acc = products(keys, row, rows);
   for (int r = 0; r < rows; ++r) {
-    llvm::Value* scores = reduce_four(e, llvm::ArrayRef<llvm::Value*>(acc).slice(static_cast<std::size_t>(kKeys * r), kKeys));
+    llvm::Value* scores = sum_four(e, llvm::ArrayRef<llvm::Value*>(acc).slice(static_cast<std::size_t>(kKeys * r), kKeys));
     e.store(scores, s.at(e.add(row, e.index(r)), keys.column), 16);
   }
 }

@@ -45,14 +45,6 @@ void Tables::evaluate(Scope& scope, Level level) {
   expressions.evaluate(scope, level, std::vector<bool>(program.size(), true));
 }
 
-// kv_idx = first_key + lane
-void Tables::evaluate_columns(Scope& scope, Index first_key) {
-  const Int columns = e.add(e.narrow(first_key), e.lane_numbers());
-  *leaf(scope, ir::Op::kKvIdx) = columns.value;
-  scope.active = e.compare(llvm::CmpInst::ICMP_SLT, columns, kv_len);
-  evaluate(scope, Level::kColumn);
-}
-
 Bool Tables::fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, Index)> body) {
   const Values init = fine ? Values{fine.value} : Values{};
   const auto step = [&](Index at, const Values& so_far) {
@@ -63,6 +55,19 @@ Bool Tables::fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, 
   };
   const Values all = e.for_range(table.name, e.index(0), table.count, e.index(table.step), init, step);
   return fine ? Bool{all[0]} : fine;
+}
+
+// for (c = 0; c < count; c += lanes) { kv_idx = kv + c + lane; column_values[slot][c..] = ...; }
+Bool Tables::fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<void(const Scope&, Index)> body) {
+  const SourceScope part = e.part(plan::Part::kColumnTables);
+  if (hoisting.column_slots == 0) return fine;
+  return fill({"column_values", Level::kColumn, count, e.lanes()}, fine, [&](Scope& scope, Index column) {
+    const Int columns = e.add(e.narrow(e.add(kv, column)), e.lane_numbers());
+    *leaf(scope, ir::Op::kKvIdx) = columns.value;
+    scope.active = e.compare(llvm::CmpInst::ICMP_SLT, columns, kv_len);
+    evaluate(scope, Level::kColumn);
+    body(scope, column);
+  });
 }
 
 // Stores what `level` keeps of `scope` at entry `at`; returns that every checked read of the level is in range there.

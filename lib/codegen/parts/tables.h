@@ -35,9 +35,8 @@ struct Tables {
   // Every uniform read is in range, and every contiguous read of the innermost loop has a unit stride.
   Bool uniform_reads_fine();
 
-  // Evaluates all nodes of the level; `active` are the columns below kv_len.
+  // Evaluates all nodes of the level.
   void evaluate(Scope& scope, plan::Level level);
-  void evaluate_columns(Scope& scope, Index first_key);
   // for (i = 0; i < count; i += step) { body(scope, i); tables of `level` at i = scope; }
   // Returns `fine` (empty: not asked for) and that all checked reads of the level are in range.
   struct Fill {
@@ -47,6 +46,8 @@ struct Tables {
     std::int64_t step;
   };
   Bool fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, Index)> body);
+  // The same for the columns of [kv, kv + count); body(scope, column) with their values.
+  Bool fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<void(const Scope&, Index)> body);
   void load(Scope& scope, plan::Level level, Index at, Stored what) const;
   Index diagonal_of(Index row, Index column) const { return e.add(e.sub(column, row), e.index(layout.last_row)); }
   // Where a value of `width` entries lies, from `slot` on.

@@ -1,0 +1,118 @@
+// Layouts of the plan -> rows in the scratch; the loops over a tile's keys and groups; what is computed before them.
+#include "codegen/parts/query_tile.h"
+
+#include <limits>
+
+namespace flexjit::codegen {
+namespace {
+
+using plan::Level;
+
+Precision precision_of(plan::Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case plan::Arithmetic::kF32:
+    case plan::Arithmetic::kF64: return Precision::kFast;
+    case plan::Arithmetic::kBF16: return Precision::kCoarse;
+  }
+  return {};
+}
+
+}  // namespace
+
+QueryTile::QueryTile(Emitter& emitter, const plan::KernelKey& of, const PrefillItem& rows, const Units& in)
+    : e(emitter),
+      key(of),
+      item(rows),
+      units(in),
+      weights{e, key.weights, units.exponent, precision_of(e.arithmetic())},
+      layout(plan::layout_of(key)),
+      at(plan::scratch_of(key)),
+      q{e, item.scratch, at.q, layout.k_depth},
+      s{e, item.scratch, at.s, at.s_stride},
+      o{e, item.scratch, at.o, layout.v_padded},
+      max_lanes{e, item.scratch, at.max_lanes, e.lanes()},
+      sum_lanes{e, item.scratch, at.sum_lanes, e.lanes()},
+      row_max{e, item.scratch, at.row_max, 1},
+      base{e, item.scratch, at.base, 1},
+      rescale{e, item.scratch, at.rescale, 1},
+      least{e, item.scratch, at.least, 1},
+      unsettled{{e, item.scratch, at.unsettled}} {}
+
+void for_key_tiles(const QueryTile& t, const Span& span, llvm::function_ref<void(KeyTile)> body) {
+  Emitter& e = t.e;
+  const Int kind = span.load_kind(e);
+  KeyTile tile{.begin = span.begin,
+               .end = span.end,
+               .bounded = e.logical_not(is_kind(e, kind, plan::SpanKind::kWhole)),
+               .masked = is_kind(e, kind, plan::SpanKind::kMasked)};
+  const Int first = e.bit_and(span.begin, e.constant_int(-t.layout.lanes));
+  const Index kv_tile = e.index(t.key.tiling.kv_tile);
+  const Index last = e.widen(span.end);
+  e.for_range("key_tile", e.widen(first), last, kv_tile, [&](Index kv) {
+    tile.kv = kv;
+    tile.count = e.min(kv_tile, e.sub(last, kv));
+    body(tile);
+  });
+}
+
+void for_groups(const QueryTile& t, const char* name, llvm::function_ref<void(Index group, Index row)> body) {
+  Emitter& e = t.e;
+  const Index micro_rows = e.index(t.key.tiling.micro_rows);
+  e.for_range(name, e.index(0), t.item.rows, micro_rows, {e.index(0).value}, [&](Index row, const Values& group) {
+    body(Index{group[0]}, row);
+    return Values{e.add(Index{group[0]}, e.index(1)).value};
+  });
+}
+
+// for (r = 0; r < q_tile; ++r) {
+//   row_max[r] = -inf; rescale[r] = 1; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; unsettled[r] = r < q_count; o[r][*] = 0;
+// }
+void emit_initial_state(const QueryTile& t) {
+  Emitter& e = t.e;
+  const Float lowest = e.real(-std::numeric_limits<double>::infinity());
+  e.for_range("reset", e.index(0), e.index(t.key.tiling.q_tile), e.index(1), [&](Index r) {
+    e.store(lowest.value, t.row_max.at(r));
+    e.store(e.real(1.0).value, t.rescale.at(r));
+    e.store(e.broadcast(lowest).value, t.max_lanes.at(r), vector_bytes(e));
+    e.store(e.broadcast(e.real(0.0)).value, t.sum_lanes.at(r), vector_bytes(e));
+    e.store(e.to_int(e.less(r, t.item.q_count)).value, t.unsettled.at(r));
+    t.o.clear(r);
+  });
+}
+
+// for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; }
+Bool fill_rows(const QueryTile& t, Tables& tables) {
+  Emitter& e = t.e;
+  const SourceScope part = e.part(plan::Part::kRowTables);
+  const Bool fine = tables.uniform_reads_fine();
+  if (tables.hoisting.row_slots == 0) return fine;
+  const Index last = e.sub(t.item.q_count, e.index(1));
+  return tables.fill({"row_values", Level::kRow, t.item.rows, 1}, fine, [&](Scope& scope, Index r) {
+    *tables.leaf(scope, ir::Op::kQIdx) = e.narrow(e.add(t.item.q_begin, e.min(r, last))).value;
+    tables.evaluate(scope, Level::kRow);
+  });
+}
+
+// for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..]
+// = ...; } Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it
+// alone. Only differences that occur between the span's columns and the tile's rows are read.
+Bool fill_diagonals(const QueryTile& t, Tables& tables, const KeyTile& keys) {
+  Emitter& e = t.e;
+  const SourceScope part = e.part(plan::Part::kDiagonalTables);
+  const Bool fine = e.constant_bool(true);
+  if (tables.hoisting.diagonal_slots == 0) return fine;
+  const Int query = e.narrow(t.item.q_begin);
+  const Index first_key = e.sub(keys.kv, e.index(t.key.tiling.q_tile - 1));
+  const Index used = e.add(keys.count, e.index(t.key.tiling.q_tile - 1));
+  const Int least = e.sub(keys.begin, e.narrow(e.sub(t.item.q_count, e.index(1))));
+  return tables.fill({"diagonal_values", Level::kDiagonal, used, e.lanes()}, fine, [&](Scope& scope, Index diagonal) {
+    const Int kv_idx = e.add(e.narrow(e.add(first_key, diagonal)), e.lane_numbers());
+    *tables.leaf(scope, ir::Op::kQIdx) = query.value;
+    *tables.leaf(scope, ir::Op::kKvIdx) = kv_idx.value;
+    scope.active =
+        e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, kv_idx, least), e.compare(llvm::CmpInst::ICMP_SLT, kv_idx, keys.end));
+    tables.expressions.evaluate_along_diagonal(scope);
+  });
+}
+
+}  // namespace flexjit::codegen
