@@ -28,12 +28,12 @@ std::int64_t wide_sets(int vectors) {
 //   row 1  |    |    |    |    |     for (d = 0; d < k_depth; ++d)
 //   ...    +----+----+----+----+
 // A panel of packed K holds k_depth vectors; the panel of column kv begins at cell kv * k_depth.
-Values query_key_product(const QueryTile& t, Index row, Index key, int vectors) {
+Values query_key_product(const QueryTile& t, Index kv, Index row, Index column, int vectors) {
   Emitter& e = t.e;
   const SourceScope part = e.part(plan::Part::kQueryKey);
   const int rows = t.key.tiling.micro_rows;
   const std::int64_t depth = t.layout.k_depth;
-  const Ptr panels = at_cell(e, t.item.k_panels, e.mul(key, e.index(depth)));
+  const Ptr panels = at_cell(e, t.item.k_panels, e.mul(e.add(kv, column), e.index(depth)));
   const auto load = [&](Ptr keys) {
     llvm::SmallVector<Cells, 8> k;
     for (int j = 0; j < vectors; ++j) {
@@ -199,7 +199,7 @@ void emit_score_tile(const QueryTile& t, const Scores& scores, const KeyTile& ke
   e.if_else(
       "wide", e.equal(wide, e.index(1)),
       [&] {
-        const Values products = query_key_product(t, micro.row, e.add(keys.kv, micro.column), vectors);
+        const Values products = query_key_product(t, keys.kv, micro.row, micro.column, vectors);
         e.if_else(
             "whole", is_whole, [&] { emit_whole_epilogue(t, scores, micro, products); },
             [&] { store_scores(t, micro.row, micro.column, products); });
@@ -207,7 +207,7 @@ void emit_score_tile(const QueryTile& t, const Scores& scores, const KeyTile& ke
       [&] {
         const SourceScope part = e.part(plan::Part::kQueryKey);
         for_visited_panels(t, {"narrow", "narrow.visited"}, micro, [&](Index column) {
-          store_scores(t, micro.row, column, query_key_product(t, micro.row, e.add(keys.kv, column), 1));
+          store_scores(t, micro.row, column, query_key_product(t, keys.kv, micro.row, column, 1));
         });
       });
   e.if_then("partial", e.logical_not(is_whole), [&] {
