@@ -5,6 +5,8 @@
 
 #include <limits>
 
+#include "codegen/emit/storage.h"
+
 namespace flexjit::codegen {
 namespace {
 
@@ -21,6 +23,21 @@ Cells as_operand(Emitter& e, llvm::Value* cells) {
 }
 
 }  // namespace
+
+Operands operands_of(Emitter& e) {
+  const auto lanes = static_cast<unsigned>(e.lanes());
+  switch (e.arithmetic()) {
+    case plan::Arithmetic::kBF16:
+      return {2 * e.lanes(), DType::kBF16, llvm::FixedVectorType::get(e.ir().getBFloatTy(), 2 * lanes)};
+    case plan::Arithmetic::kF32:
+    case plan::Arithmetic::kF64: break;
+  }
+  return {e.lanes(), DType::kF32, llvm::FixedVectorType::get(e.ir().getFloatTy(), lanes)};
+}
+
+Cells as_cells(Emitter& e, llvm::Value* loaded, DType dtype) {
+  return as_operand(e, is_pair(e) ? loaded : widen(e, loaded, dtype));
+}
 
 Ptr at_cell(Emitter& e, Ptr base, Index cells) { return {e.ir().CreateInBoundsGEP(cell_type(e), base.value, cells.value)}; }
 

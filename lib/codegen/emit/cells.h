@@ -10,10 +10,20 @@ struct Cells {
   llvm::Value* value = nullptr;
 };
 
+// One vector of cells as it lies in a row of fp32 or bf16.
+struct Operands {
+  int width;  // elements
+  DType stored_as;
+  llvm::Type* type;
+};
+Operands operands_of(Emitter& e);
+
 Ptr at_cell(Emitter& e, Ptr base, Index cells);
 Cells load_cells(Emitter& e, Ptr address, int alignment);  // alignment in bytes
 // One cell in every lane.
 Cells broadcast_cell(Emitter& e, Ptr address);
+// Elements as they were loaded, as cells: widened, or two bf16 in each.
+Cells as_cells(Emitter& e, llvm::Value* loaded, DType dtype);
 // sum + a * b, lane by lane; of pairs, both products.
 Float multiply_add(Emitter& e, Cells a, Cells b, Float sum);
 

@@ -82,4 +82,23 @@ llvm::Value* sum_four(Emitter& e, llvm::ArrayRef<llvm::Value*> vectors) {
   return sum;
 }
 
+llvm::Value* interleave(Emitter& e, llvm::Value* a, llvm::Value* b, int half) {
+  const int width = 2 * e.lanes();
+  llvm::SmallVector<int, 32> mask;
+  for (int group = 0; group < width; group += 8) {
+    for (int i = 4 * half; i < 4 * half + 4; ++i) {
+      mask.push_back(group + i);
+      mask.push_back(width + group + i);
+    }
+  }
+  return e.ir().CreateShuffleVector(a, b, mask);
+}
+
+llvm::Value* fours_in_turn(Emitter& e, llvm::Value* a, llvm::Value* b, int half) {
+  const int lanes = e.lanes();
+  llvm::SmallVector<int, 16> mask;
+  for (int i = half * lanes; i < (half + 1) * lanes; ++i) mask.push_back((i % 8 < 4 ? 0 : lanes) + i / 8 * 4 + i % 4);
+  return e.ir().CreateShuffleVector(a, b, mask);
+}
+
 }  // namespace flexjit::codegen

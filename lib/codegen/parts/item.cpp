@@ -4,29 +4,13 @@
 #include <cstddef>
 
 namespace flexjit::codegen {
-namespace {
 
 using plan::DecodeArg;
 using plan::LaunchArg;
 using plan::TileArg;
 
-struct Fields {
-  Emitter& e;
-  Ptr arg;
-
-  Int integer(std::size_t offset, const char* name) const {
-    return e.load_int(e.at_byte(arg, static_cast<std::int64_t>(offset)), name);
-  }
-  Index index(std::size_t offset, const char* name) const { return e.widen(integer(offset, name)); }
-  Ptr pointer(std::size_t offset, const char* name) const {
-    return e.load_pointer(e.at_byte(arg, static_cast<std::int64_t>(offset)), name);
-  }
-};
-
-}  // namespace
-
 PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
-  const Fields tile{e, arg};
+  const ArgFields tile{e, arg};
   const Ptr launch = tile.pointer(offsetof(TileArg, launch), "launch");
   PrefillItem item;
   item.launch = load_launch(e, launch);
@@ -41,14 +25,14 @@ PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
   item.out = load_rows(e, launch, {offsetof(LaunchArg, out), key.types.out}, item.b, item.h);
   item.k_panels = tile.pointer(offsetof(TileArg, k_panels), "k_panels");
   item.v_rows = tile.pointer(offsetof(TileArg, v_rows), "v_rows");
-  item.v_stride = e.load_index(e.at_byte(arg, offsetof(TileArg, v_stride)), "v_stride");
+  item.v_stride = tile.long_index(offsetof(TileArg, v_stride), "v_stride");
   item.fault = tile.pointer(offsetof(TileArg, fault), "fault");
   item.scratch = tile.pointer(offsetof(TileArg, scratch), "scratch");
   return item;
 }
 
 DecodeItem load_decode_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
-  const Fields fields{e, arg};
+  const ArgFields fields{e, arg};
   DecodeItem item;
   item.launch = load_launch(e, fields.pointer(offsetof(DecodeArg, launch), "launch"));
   item.indices = {fields.integer(offsetof(DecodeArg, b), "b"), Int{}, fields.integer(offsetof(DecodeArg, kv_head), "kv_head")};
@@ -83,7 +67,7 @@ Bool is_kind(Emitter& e, Int kind, plan::SpanKind wanted) {
 }
 
 void for_spans(Emitter& e, Ptr arg, SpanFields fields, llvm::function_ref<void(const Span&)> body) {
-  const Fields item{e, arg};
+  const ArgFields item{e, arg};
   const Index span_count = item.index(fields.count, "span_count");
   const Ptr spans = item.pointer(fields.spans, "spans");
   const SourceScope loops = e.part(plan::Part::kLoops);

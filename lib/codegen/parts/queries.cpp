@@ -6,7 +6,6 @@
 
 #include "codegen/emit/storage.h"
 #include "codegen/parts/product.h"
-#include "codegen/parts/streamed_rows.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -98,10 +97,10 @@ void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& 
 void emit_query_rows(Emitter& e, const plan::KernelKey& key, const DecodeItem& item, const RealRows& q, Float factor) {
   const SourceScope part = e.part(plan::Part::kQueries);
   const Ptr tensor = e.at_byte(item.launch.launch, offsetof(plan::LaunchArg, q));
-  const auto field = [&](std::size_t offset) { return e.load_index(e.at_byte(tensor, static_cast<std::int64_t>(offset))); };
-  const Index batch = field(offsetof(plan::TensorArg, stride_batch));
-  const Index head = field(offsetof(plan::TensorArg, stride_head));
-  const Index row = field(offsetof(plan::TensorArg, stride_row));
+  const ArgFields fields{e, tensor};
+  const Index batch = fields.long_index(offsetof(plan::TensorArg, stride_batch));
+  const Index head = fields.long_index(offsetof(plan::TensorArg, stride_head));
+  const Index row = fields.long_index(offsetof(plan::TensorArg, stride_row));
   const Ptr data = e.load_pointer(tensor);
   const Operands operands = operands_of(e);
   e.for_range("load_q", e.index(0), item.rows, e.index(1), [&](Index r) {

@@ -1,4 +1,4 @@
-// Layouts of the plan -> rows in the scratch; the loops over a tile's keys and groups; what is computed before them.
+// The loops over a tile's keys and groups, and what is computed before them: the state of the rows and the tables.
 #include "codegen/parts/query_tile.h"
 
 #include <limits>
@@ -8,38 +8,30 @@ namespace {
 
 using plan::Level;
 
-Precision precision_of(plan::Arithmetic arithmetic) {
-  switch (arithmetic) {
-    case plan::Arithmetic::kF32:
-    case plan::Arithmetic::kF64: return Precision::kFast;
-    case plan::Arithmetic::kBF16: return Precision::kCoarse;
-  }
-  return {};
+// for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..]
+// = ...; } Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it
+// alone. Only differences that occur between the span's columns and the tile's rows are read.
+Bool fill_diagonals(Emitter& e, QueryTile& t, const KeyTile& keys) {
+  const SourceScope part = e.part(plan::Part::kDiagonalTables);
+  if (t.tables.hoisting.diagonal_slots == 0) return e.constant_bool(true);
+  const Int query = e.narrow(t.item.q_begin);
+  const Index first_key = e.sub(keys.kv, e.index(t.key.tiling.q_tile - 1));
+  const Index used = e.add(keys.count, e.index(t.key.tiling.q_tile - 1));
+  const Int least = e.sub(keys.begin, e.narrow(e.sub(t.item.q_count, e.index(1))));
+  return t.tables.fill({"diagonal_values", Level::kDiagonal, used, e.lanes()}, e.constant_bool(true),
+                       [&](Scope& scope, Index diagonal) {
+                         const Int kv_idx = e.add(e.narrow(e.add(first_key, diagonal)), e.lane_numbers());
+                         *t.tables.leaf(scope, ir::Op::kQIdx) = query.value;
+                         *t.tables.leaf(scope, ir::Op::kKvIdx) = kv_idx.value;
+                         scope.active = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, kv_idx, least),
+                                                      e.compare(llvm::CmpInst::ICMP_SLT, kv_idx, keys.end));
+                         t.tables.expressions.evaluate_along_diagonal(scope);
+                       });
 }
 
 }  // namespace
 
-QueryTile::QueryTile(Emitter& emitter, const plan::KernelKey& of, const PrefillItem& rows, const Units& in)
-    : e(emitter),
-      key(of),
-      item(rows),
-      units(in),
-      weights{e, key.weights, units.exponent, precision_of(e.arithmetic())},
-      layout(plan::layout_of(key)),
-      at(plan::scratch_of(key)),
-      q{e, item.scratch, at.q, layout.k_depth},
-      s{e, item.scratch, at.s, at.s_stride},
-      o{e, item.scratch, at.o, layout.v_padded},
-      max_lanes{e, item.scratch, at.max_lanes, e.lanes()},
-      sum_lanes{e, item.scratch, at.sum_lanes, e.lanes()},
-      row_max{e, item.scratch, at.row_max, 1},
-      base{e, item.scratch, at.base, 1},
-      rescale{e, item.scratch, at.rescale, 1},
-      least{e, item.scratch, at.least, 1},
-      unsettled{{e, item.scratch, at.unsettled}} {}
-
-void for_key_tiles(const QueryTile& t, const Span& span, llvm::function_ref<void(KeyTile)> body) {
-  Emitter& e = t.e;
+void for_key_tiles(Emitter& e, QueryTile& t, const Span& span, llvm::function_ref<void(KeyTile)> body) {
   const Int kind = span.load_kind(e);
   KeyTile tile{.begin = span.begin,
                .end = span.end,
@@ -55,8 +47,7 @@ void for_key_tiles(const QueryTile& t, const Span& span, llvm::function_ref<void
   });
 }
 
-void for_groups(const QueryTile& t, const char* name, llvm::function_ref<void(Index group, Index row)> body) {
-  Emitter& e = t.e;
+void for_groups(Emitter& e, QueryTile& t, const char* name, llvm::function_ref<void(Index group, Index row)> body) {
   const Index micro_rows = e.index(t.key.tiling.micro_rows);
   e.for_range(name, e.index(0), t.item.rows, micro_rows, {e.index(0).value}, [&](Index row, const Values& group) {
     body(Index{group[0]}, row);
@@ -67,8 +58,7 @@ void for_groups(const QueryTile& t, const char* name, llvm::function_ref<void(In
 // for (r = 0; r < q_tile; ++r) {
 //   row_max[r] = -inf; rescale[r] = 1; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; unsettled[r] = r < q_count; o[r][*] = 0;
 // }
-void emit_initial_state(const QueryTile& t) {
-  Emitter& e = t.e;
+void emit_initial_state(Emitter& e, QueryTile& t) {
   const Float lowest = e.real(-std::numeric_limits<double>::infinity());
   e.for_range("reset", e.index(0), e.index(t.key.tiling.q_tile), e.index(1), [&](Index r) {
     e.store(lowest.value, t.row_max.at(r));
@@ -81,38 +71,22 @@ void emit_initial_state(const QueryTile& t) {
 }
 
 // for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; }
-Bool fill_rows(const QueryTile& t, Tables& tables) {
-  Emitter& e = t.e;
+Bool fill_tables(Emitter& e, QueryTile& t) {
   const SourceScope part = e.part(plan::Part::kRowTables);
-  const Bool fine = tables.uniform_reads_fine();
-  if (tables.hoisting.row_slots == 0) return fine;
+  const Bool fine = t.tables.uniform_reads_fine();
+  if (t.tables.hoisting.row_slots == 0) return fine;
   const Index last = e.sub(t.item.q_count, e.index(1));
-  return tables.fill({"row_values", Level::kRow, t.item.rows, 1}, fine, [&](Scope& scope, Index r) {
-    *tables.leaf(scope, ir::Op::kQIdx) = e.narrow(e.add(t.item.q_begin, e.min(r, last))).value;
-    tables.evaluate(scope, Level::kRow);
+  return t.tables.fill({"row_values", Level::kRow, t.item.rows, 1}, fine, [&](Scope& scope, Index r) {
+    *t.tables.leaf(scope, ir::Op::kQIdx) = e.narrow(e.add(t.item.q_begin, e.min(r, last))).value;
+    t.tables.evaluate(scope, Level::kRow);
   });
 }
 
-// for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..]
-// = ...; } Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it
-// alone. Only differences that occur between the span's columns and the tile's rows are read.
-Bool fill_diagonals(const QueryTile& t, Tables& tables, const KeyTile& keys) {
-  Emitter& e = t.e;
-  const SourceScope part = e.part(plan::Part::kDiagonalTables);
-  const Bool fine = e.constant_bool(true);
-  if (tables.hoisting.diagonal_slots == 0) return fine;
-  const Int query = e.narrow(t.item.q_begin);
-  const Index first_key = e.sub(keys.kv, e.index(t.key.tiling.q_tile - 1));
-  const Index used = e.add(keys.count, e.index(t.key.tiling.q_tile - 1));
-  const Int least = e.sub(keys.begin, e.narrow(e.sub(t.item.q_count, e.index(1))));
-  return tables.fill({"diagonal_values", Level::kDiagonal, used, e.lanes()}, fine, [&](Scope& scope, Index diagonal) {
-    const Int kv_idx = e.add(e.narrow(e.add(first_key, diagonal)), e.lane_numbers());
-    *tables.leaf(scope, ir::Op::kQIdx) = query.value;
-    *tables.leaf(scope, ir::Op::kKvIdx) = kv_idx.value;
-    scope.active =
-        e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, kv_idx, least), e.compare(llvm::CmpInst::ICMP_SLT, kv_idx, keys.end));
-    tables.expressions.evaluate_along_diagonal(scope);
-  });
+Bool fill_tables(Emitter& e, QueryTile& t, const KeyTile& keys) {
+  const auto ranges = [&](const Scope& scope, Index column) { store_column_ranges(e, t, scope, e.panel_of(column)); };
+  const Bool columns = t.tables.fill_columns(keys.kv, keys.count, e.constant_bool(true), ranges);
+  const Bool diagonals = fill_diagonals(e, t, keys);
+  return e.logical_and(columns, diagonals);
 }
 
 }  // namespace flexjit::codegen

@@ -1,14 +1,12 @@
-// Sums of rows, and rows divided by them, to the caller.
-#include "codegen/parts/results.h"
-
+// The finished rows of a query tile: output = o / sum in the caller's element type, ln sum exp, the largest score. A row whose
+// o is not finite stays unsettled: the careful pass writes it again.
 #include <cstddef>
 #include <limits>
 #include <numbers>
 
 #include "codegen/emit/lane_transpose.h"
 #include "codegen/emit/storage.h"
-#include "codegen/math/vector_math.h"
-#include "codegen/parts/careful.h"
+#include "codegen/parts/query_tile.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -16,9 +14,8 @@ namespace {
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // sinks ? sinks[h] : -inf
-Float emit_sink(const QueryTile& t) {
-  Emitter& e = t.e;
-  const Ptr sinks = e.load_pointer(e.at_byte(t.item.launch.launch, offsetof(plan::LaunchArg, sinks)), "sinks");
+Float emit_sink(Emitter& e, QueryTile& t) {
+  const Ptr sinks = ArgFields{e, t.item.launch.launch}.pointer(offsetof(plan::LaunchArg, sinks), "sinks");
   const Float lowest = e.real(-kInf);
   return {e.choose(
       "sink", Bool{e.ir().CreateIsNotNull(sinks.value)},
@@ -30,8 +27,7 @@ Float emit_sink(const QueryTile& t) {
 // rescale[r] = sum == 0 ? 0 : shrink / total; base[r] = sum == 0 ? sink : top + ln(total);
 // least[r] = log2 of the weight that vanishes relative to top, but relative to max
 // Without sinks top is max and shrink 1, to the bit.
-void emit_row_totals(const QueryTile& t, Index row, Float sink) {
-  Emitter& e = t.e;
+void emit_row_totals(Emitter& e, QueryTile& t, Index row, Float sink) {
   const auto bytes = static_cast<int>(e.real_bytes());
   const Float sum = reduce_rows(e, t.sum_lanes.at(row), [&](Float a, Float b) { return e.add(a, b); });
   Float max = e.load_reals(t.row_max.at(row), bytes);
@@ -50,15 +46,14 @@ void emit_row_totals(const QueryTile& t, Index row, Float sink) {
 
 // RowArg* result = launch + offset; if (result->data) for (r = 0; r < q_count; ++r) result->data[b][h][q_begin + r] =
 // unit * rows[r];   unit empty: 1
-void emit_row_results(const QueryTile& t, std::size_t offset, const RealRows& rows, Float unit) {
-  Emitter& e = t.e;
+void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRows& rows, Float unit) {
   const Ptr result = e.at_byte(t.item.launch.launch, static_cast<std::int64_t>(offset));
   const Ptr data = e.load_pointer(result);
   e.if_then("row_results", Bool{e.ir().CreateIsNotNull(data.value)}, [&] {
-    const auto stride = [&](std::size_t field) { return e.load_index(e.at_byte(result, static_cast<std::int64_t>(field))); };
-    const Index from_batch = e.mul(t.item.b, stride(offsetof(plan::RowArg, stride_batch)));
-    const Index from_plane = e.add(from_batch, e.mul(t.item.h, stride(offsetof(plan::RowArg, stride_head))));
-    const Index row_stride = stride(offsetof(plan::RowArg, stride_row));
+    const ArgFields fields{e, result};
+    const Index from_batch = e.mul(t.item.b, fields.long_index(offsetof(plan::RowArg, stride_batch)));
+    const Index from_plane = e.add(from_batch, e.mul(t.item.h, fields.long_index(offsetof(plan::RowArg, stride_head))));
+    const Index row_stride = fields.long_index(offsetof(plan::RowArg, stride_row));
     e.for_range("row_result", e.index(0), t.item.q_count, e.index(1), [&](Index r) {
       const Float plain = rows.load(r);
       llvm::Value* single = unit ? e.mul(plain, unit).value : plain.value;
@@ -69,18 +64,16 @@ void emit_row_results(const QueryTile& t, std::size_t offset, const RealRows& ro
 }
 
 // for (r = 0; r < q_count; r += lanes) row_totals(r); lse[...] = ...; max_scores[...] = ...;
-void emit_statistics(const QueryTile& t) {
-  Emitter& e = t.e;
-  const Float sink = e.broadcast(emit_sink(t));
-  e.for_range("totals", e.index(0), t.item.q_count, e.index(e.lanes()), [&](Index row) { emit_row_totals(t, row, sink); });
-  emit_row_results(t, offsetof(plan::LaunchArg, lse), t.base, Float{});
-  emit_row_results(t, offsetof(plan::LaunchArg, max_scores), t.row_max, t.units.natural);
+void emit_statistics(Emitter& e, QueryTile& t) {
+  const Float sink = e.broadcast(emit_sink(e, t));
+  e.for_range("totals", e.index(0), t.item.q_count, e.index(e.lanes()), [&](Index row) { emit_row_totals(e, t, row, sink); });
+  emit_row_results(e, t, offsetof(plan::LaunchArg, lse), t.base, Float{});
+  emit_row_results(e, t, offsetof(plan::LaunchArg, max_scores), t.row_max, t.units.natural);
 }
 
 // for (d) o[row][d] = kHeadroom * (o[row][d] * rescale[row]); rescale[row] = 1;
 // A mean lies between its values, so that only rounding takes a finite one past the largest number.
-void emit_settled_row(const QueryTile& t, Index row) {
-  Emitter& e = t.e;
+void emit_settled_row(Emitter& e, QueryTile& t, Index row) {
   const SourceScope part = e.part(plan::Part::kCareful);
   const bool is_mean = is_relative(t.key.weights);
   const Ptr factor_at = t.rescale.at(row);
@@ -103,10 +96,9 @@ void emit_settled_row(const QueryTile& t, Index row) {
 // if (careful) settled_row;
 // out[q_begin + r] = o[r] * rescale[r]; sigmoid weights are not normalised
 // unsettled[r] = !careful && o[r] is not finite; if (unsettled[r]) o[r] = 0;
-void emit_output_row(const QueryTile& t, Bool careful, Index row) {
-  Emitter& e = t.e;
+void emit_output_row(Emitter& e, QueryTile& t, Bool careful, Index row) {
   const DType dtype = t.key.types.out;
-  e.if_then("settle", careful, [&] { emit_settled_row(t, row); });
+  e.if_then("settle", careful, [&] { emit_settled_row(e, t, row); });
   const Float factor = is_relative(t.key.weights) ? t.rescale.load(row) : e.real(1.0);
   const Ptr target = at_element(e, t.item.out.data, e.mul(e.add(t.item.q_begin, row), t.item.out.stride), dtype);
   const std::int64_t whole = t.key.v_head_dim / e.lanes() * e.lanes();
@@ -132,12 +124,11 @@ void emit_output_row(const QueryTile& t, Bool careful, Index row) {
 
 // if (!careful) statistics;                                                         softmax weights only
 // for (r = 0; r < q_count; ++r) { if (unsettled[r]) output_row(r); left |= unsettled[r]; }
-Bool emit_results(const QueryTile& t, Bool careful) {
-  Emitter& e = t.e;
+Bool emit_results(Emitter& e, QueryTile& t, Bool careful) {
   const SourceScope part = e.part(plan::Part::kOutput);
-  if (is_relative(t.key.weights)) e.if_then("results", e.logical_not(careful), [&] { emit_statistics(t); });
+  if (is_relative(t.key.weights)) e.if_then("results", e.logical_not(careful), [&] { emit_statistics(e, t); });
   return t.unsettled.for_rows("store_out", t.item.q_count, [&](Index r) {
-    e.if_then("unsettled", t.unsettled.is(r), [&] { emit_output_row(t, careful, r); });
+    e.if_then("unsettled", t.unsettled.is(r), [&] { emit_output_row(e, t, careful, r); });
   });
 }
 

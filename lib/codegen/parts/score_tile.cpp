@@ -1,9 +1,8 @@
-// What happens to scores before the softmax. The whole epilogue serves micro-tiles in which every pair is allowed: in registers
-// for cheap mods, row by row over stored scores for others, whose unrolled copies would cost more than they save. The masked
+// One micro-tile of scores. A strip in which a group visits few panels is computed panel by panel, so that narrow windows and
+// the edges of documents waste little. The whole epilogue serves micro-tiles in which every pair is allowed: in registers for
+// cheap mods, row by row over stored scores for others, whose unrolled copies would cost more than they save. The masked
 // epilogue, a loop over panels and rows, serves the edges of masks and of the tensors, and reads that must be checked.
-#include "codegen/parts/score_tile.h"
-
-#include "codegen/parts/product.h"
+#include "codegen/parts/query_tile.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -28,51 +27,45 @@ std::int64_t wide_sets(int vectors) {
 //   row 1  |    |    |    |    |     for (d = 0; d < k_depth; ++d)
 //   ...    +----+----+----+----+
 // A panel of packed K holds k_depth vectors; the panel of column kv begins at cell kv * k_depth.
-Values query_key_product(const QueryTile& t, Index kv, Index row, Index column, int vectors) {
-  Emitter& e = t.e;
+Values query_key_product(Emitter& e, QueryTile& t, const KeyTile& keys, const MicroTile& micro, int vectors) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
   const int rows = t.key.tiling.micro_rows;
   const std::int64_t depth = t.layout.k_depth;
-  const Ptr panels = at_cell(e, t.item.k_panels, e.mul(e.add(kv, column), e.index(depth)));
-  const auto load = [&](Ptr keys) {
-    llvm::SmallVector<Cells, 8> k;
+  const Ptr panels = at_cell(e, t.item.k_panels, e.mul(e.add(keys.kv, micro.column), e.index(depth)));
+  const auto load = [&](Ptr panel) {
+    CellVectors k;
     for (int j = 0; j < vectors; ++j) {
-      k.push_back(load_cells(e, at_cell(e, keys, e.index(std::int64_t{j} * e.lanes() * depth)), vector_bytes(e)));
+      k.push_back(load_cells(e, at_cell(e, panel, e.index(std::int64_t{j} * e.lanes() * depth)), vector_bytes(e)));
     }
     return k;
   };
+  const Product product{.name = vectors == 1 ? "qk_narrow" : "qk",
+                        .begin = e.index(0),
+                        .end = e.index(depth),
+                        .rows = rows,
+                        .factors = t.q.at(micro.row),
+                        .factor_stride = depth,
+                        .vectors = panels};
   const Values zeros(static_cast<std::size_t>(rows * vectors), e.broadcast(e.real(0.0)).value);
-  return emit_product(e,
-                      {.name = vectors == 1 ? "qk_narrow" : "qk",
-                       .begin = e.index(0),
-                       .end = e.index(depth),
-                       .rows = rows,
-                       .factors = t.q.at(row),
-                       .factor_stride = depth,
-                       .vectors = panels,
-                       .load = load,
-                       .next = [&](Ptr keys) { return at_cell(e, keys, e.index(e.lanes())); }},
-                      zeros);
+  return emit_product(e, product, zeros, load, [&](Ptr panel) { return at_cell(e, panel, e.index(e.lanes())); });
 }
 
-void store_scores(const QueryTile& t, Index row, Index column, const Values& scores) {
-  Emitter& e = t.e;
+void store_scores(Emitter& e, QueryTile& t, const MicroTile& micro, const Values& scores) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
-  const int rows = t.key.tiling.micro_rows;
-  VectorTile{e, e.opaque(t.s.at(row, column)), t.s.stride, rows, static_cast<int>(scores.size()) / rows}.store(scores);
+  const int rows = t.key.tiling.micro_rows, vectors = static_cast<int>(scores.size()) / rows;
+  VectorTile{e, e.opaque(t.s.at(micro.row, micro.column)), t.s.stride, rows, vectors}.store(scores);
 }
 
-// The names of the loop over panels and of the block of one.
-struct PanelNames {
-  const char *loop, *panel;
-};
-
-// body(first column) of each visited panel of the micro-tile
-void for_visited_panels(const QueryTile& t, PanelNames names, const MicroTile& micro, llvm::function_ref<void(Index)> body) {
-  Emitter& e = t.e;
-  e.for_range(names.loop, e.index(0), e.index(t.key.tiling.micro_vectors), e.index(1), [&](Index panel) {
+// body(the micro-tile, from the panel on) for each visited panel; the names of the loop and of a panel's block
+void for_visited_panels(Emitter& e, QueryTile& t, const MicroTile& micro, std::array<const char*, 2> names,
+                        llvm::function_ref<void(const MicroTile&)> body) {
+  e.for_range(names[0], e.index(0), e.index(t.key.tiling.micro_vectors), e.index(1), [&](Index panel) {
     const Index bit = e.bit_and(e.lshr(micro.visited, panel), e.index(1));
-    e.if_then(names.panel, e.equal(bit, e.index(1)), [&] { body(e.add(micro.column, e.mul(panel, e.index(e.lanes())))); });
+    e.if_then(names[1], e.equal(bit, e.index(1)), [&] {
+      MicroTile from = micro;
+      from.column = e.add(micro.column, e.mul(panel, e.index(e.lanes())));
+      body(from);
+    });
   });
 }
 
@@ -91,8 +84,7 @@ struct ScoreRow {
 };
 
 // S[row][column + j] = score_mod(products[j]), unrolled; then the row's running maximum
-void emit_whole_row(const Scores& scores, const ScoreRow& at, llvm::ArrayRef<llvm::Value*> products) {
-  Emitter& e = scores.e;
+void emit_whole_row(Emitter& e, const Scores& scores, const ScoreRow& at, llvm::ArrayRef<llvm::Value*> products) {
   const Tables& tables = scores.tables;
   Scope of_row = tables.without_flags();
   of_row.whole = true;
@@ -113,22 +105,20 @@ void emit_whole_row(const Scores& scores, const ScoreRow& at, llvm::ArrayRef<llv
 }
 
 // for (j = 0; j < micro_vectors; ++j) the same for one vector: copies of a large mod cost more time to compile than they save.
-void emit_whole_panels(const QueryTile& t, const Scores& scores, const ScoreRow& at) {
-  Emitter& e = t.e;
+void emit_whole_panels(Emitter& e, QueryTile& t, const ScoreRow& at) {
   e.for_range("whole.panel", e.index(0), e.index(t.key.tiling.micro_vectors), e.index(1), [&](Index panel) {
     const Index offset = e.mul(panel, e.index(e.lanes()));
     const ScoreRow one{
         .row = at.row, .column = e.add(at.column, offset), .scores = e.at_real(at.scores, offset), .maxima = at.maxima};
-    emit_whole_row(scores, one, {e.load_reals(one.scores, vector_bytes(e)).value});
+    emit_whole_row(e, t.scores, one, {e.load_reals(one.scores, vector_bytes(e)).value});
   });
 }
 
 // for each row r: whole_row
-void emit_whole_epilogue(const QueryTile& t, const Scores& scores, const MicroTile& micro, const Values& products) {
-  Emitter& e = t.e;
+void emit_whole_epilogue(Emitter& e, QueryTile& t, const MicroTile& micro, const Values& products) {
   const SourceScope part = e.part(plan::Part::kScores);
   const int vectors = t.key.tiling.micro_vectors;
-  const std::int32_t cost = scores.tables.hoisting.score_cost;
+  const std::int32_t cost = t.tables.hoisting.score_cost;
   const Ptr first = e.opaque(t.s.at(micro.row, micro.column)), maxima = e.opaque(t.max_lanes.at(micro.row));
   if (cost <= plan::kRegisterEpilogueCost) {
     for (int r = 0; r < t.key.tiling.micro_rows; ++r) {
@@ -137,30 +127,29 @@ void emit_whole_epilogue(const QueryTile& t, const Scores& scores, const MicroTi
                          .scores = e.at_real(first, e.index(r * t.s.stride)),
                          .maxima = e.at_real(maxima, e.index(std::int64_t{r} * e.lanes()))};
       const llvm::ArrayRef<llvm::Value*> all = products;
-      emit_whole_row(scores, row, all.slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors)));
+      emit_whole_row(e, t.scores, row, all.slice(static_cast<std::size_t>(r * vectors), static_cast<std::size_t>(vectors)));
     }
     return;
   }
-  store_scores(t, micro.row, micro.column, products);
+  store_scores(e, t, micro, products);
   e.for_range("whole.row", micro.row, e.add(micro.row, e.index(t.key.tiling.micro_rows)), e.index(1), [&](Index row) {
     const ScoreRow of_row{
         .row = row, .column = micro.column, .scores = e.opaque(t.s.at(row, micro.column)), .maxima = t.max_lanes.at(row)};
-    if (cost > kUnrolledCost) return emit_whole_panels(t, scores, of_row);
-    emit_whole_row(scores, of_row, VectorTile{e, of_row.scores, t.s.stride, 1, vectors}.load());
+    if (cost > kUnrolledCost) return emit_whole_panels(e, t, of_row);
+    emit_whole_row(e, t.scores, of_row, VectorTile{e, of_row.scores, t.s.stride, 1, vectors}.load());
   });
 }
 
 // allowed = span.begin <= kv_idx < span.end && (mask_mod || !masked); s = allowed ? score_mod(s) : -inf; running maximum
-Bool emit_masked_scores(const QueryTile& t, const Scores& scores, const KeyTile& keys, Scope scope, const Place& at) {
-  Emitter& e = t.e;
-  scores.tables.load(scope, Level::kRow, at.row, Stored::kValues);
-  scores.tables.load(scope, Level::kDiagonal, scores.tables.diagonal_of(at.row, at.column), Stored::kValues);
+Bool emit_masked_scores(Emitter& e, QueryTile& t, const KeyTile& keys, const Place& at, Scope scope) {
+  t.tables.load(scope, Level::kRow, at.row, Stored::kValues);
+  t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(at.row, at.column), Stored::kValues);
   const Ptr address = t.s.at(at.row, at.column);
   const Float product = e.load_reals(address, vector_bytes(e));
   const Int columns = e.add(e.narrow(e.add(keys.kv, at.column)), e.lane_numbers());
   const Bool inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, keys.begin),
                                     e.compare(llvm::CmpInst::ICMP_SLT, columns, keys.end));
-  const auto [score, allowed] = scores.masked(scope, product, at, {inside, keys.masked});
+  const auto [score, allowed] = t.scores.masked(scope, product, at, {inside, keys.masked});
   e.store(score.value, address, vector_bytes(e));
   emit_running_max(e, t.max_lanes.at(at.row), score);
   return allowed;
@@ -169,19 +158,18 @@ Bool emit_masked_scores(const QueryTile& t, const Scores& scores, const KeyTile&
 // for (j = 0; j < micro_vectors; ++j) if (panel j is visited)
 //   for (r = row; r < row + micro_rows; ++r) allowed |= masked_scores(r, column + j * lanes)
 //   narrow_visit(group, column + j * lanes, allowed)
-void emit_masked_epilogue(const QueryTile& t, const Scores& scores, const KeyTile& keys, const MicroTile& micro) {
-  Emitter& e = t.e;
+void emit_masked_epilogue(Emitter& e, QueryTile& t, const KeyTile& keys, const MicroTile& micro) {
   const SourceScope part = e.part(plan::Part::kMaskedScores);
-  for_visited_panels(t, {"epilogue.panel", "epilogue.visited"}, micro, [&](Index column) {
-    Scope of_columns = scores.tables.without_flags();
-    scores.tables.load(of_columns, Level::kColumn, column, Stored::kValues);
-    const Index end = e.add(micro.row, e.index(t.key.tiling.micro_rows));
+  for_visited_panels(e, t, micro, {"epilogue.panel", "epilogue.visited"}, [&](const MicroTile& panel) {
+    Scope of_columns = t.tables.without_flags();
+    t.tables.load(of_columns, Level::kColumn, panel.column, Stored::kValues);
+    const Index end = e.add(panel.row, e.index(t.key.tiling.micro_rows));
     const Values allowed =
-        e.for_range("epilogue.row", micro.row, end, e.index(1), {e.index(0).value}, [&](Index row, const Values& so_far) {
-          const Bool in_row = emit_masked_scores(t, scores, keys, of_columns, {row, column, keys.fine});
+        e.for_range("epilogue.row", panel.row, end, e.index(1), {e.index(0).value}, [&](Index row, const Values& so_far) {
+          const Bool in_row = emit_masked_scores(e, t, keys, {row, panel.column, keys.fine}, of_columns);
           return Values{e.bit_or(Index{so_far[0]}, e.lane_bits(in_row)).value};
         });
-    narrow_visit(t, micro.group, column, Index{allowed[0]});
+    narrow_visit(e, t, panel.group, panel.column, Index{allowed[0]});
   });
 }
 
@@ -190,8 +178,7 @@ void emit_masked_epilogue(const QueryTile& t, const Scores& scores, const KeyTil
 // if (wide) { acc = q k over the strip; if (whole) return whole_epilogue(acc); S = acc; }
 // else for each visited panel: S = q k
 // masked_epilogue
-void emit_score_tile(const QueryTile& t, const Scores& scores, const KeyTile& keys, const MicroTile& micro) {
-  Emitter& e = t.e;
+void emit_score_tile(Emitter& e, QueryTile& t, const KeyTile& keys, const MicroTile& micro) {
   const int vectors = t.key.tiling.micro_vectors;
   const Index all = e.index((std::int64_t{1} << vectors) - 1);
   const Bool is_whole = e.equal(micro.whole, all);
@@ -199,22 +186,21 @@ void emit_score_tile(const QueryTile& t, const Scores& scores, const KeyTile& ke
   e.if_else(
       "wide", e.equal(wide, e.index(1)),
       [&] {
-        const Values products = query_key_product(t, keys.kv, micro.row, micro.column, vectors);
+        const Values products = query_key_product(e, t, keys, micro, vectors);
         e.if_else(
-            "whole", is_whole, [&] { emit_whole_epilogue(t, scores, micro, products); },
-            [&] { store_scores(t, micro.row, micro.column, products); });
+            "whole", is_whole, [&] { emit_whole_epilogue(e, t, micro, products); },
+            [&] { store_scores(e, t, micro, products); });
       },
       [&] {
         const SourceScope part = e.part(plan::Part::kQueryKey);
-        for_visited_panels(t, {"narrow", "narrow.visited"}, micro, [&](Index column) {
-          store_scores(t, micro.row, column, query_key_product(t, keys.kv, micro.row, column, 1));
-        });
+        for_visited_panels(e, t, micro, {"narrow", "narrow.visited"},
+                           [&](const MicroTile& panel) { store_scores(e, t, panel, query_key_product(e, t, keys, panel, 1)); });
       });
   e.if_then("partial", e.logical_not(is_whole), [&] {
     // A wide product has left scores in every panel; those that are not visited become -inf like any masked score.
     MicroTile stored = micro;
     stored.visited = e.select(e.equal(wide, e.index(1)), micro.panels, micro.visited);
-    emit_masked_epilogue(t, scores, keys, stored);
+    emit_masked_epilogue(e, t, keys, stored);
   });
 }
 

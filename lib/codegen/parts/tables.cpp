@@ -2,23 +2,42 @@
 // 4 bytes; a value of 8 takes two (plan::width_of).
 #include "codegen/parts/tables.h"
 
-#include <utility>
-
-#include "codegen/parts/table_entry.h"
-
 namespace flexjit::codegen {
+
+namespace {
+
+// `bool_shape`: i1, or a vector of them for as many entries.
+llvm::Value* from_entry(Emitter& e, Ptr address, ir::Type type, llvm::Type* bool_shape) {
+  const bool vector = bool_shape->isVectorTy();
+  if (type == ir::Type::kFloat) {
+    const auto alignment = static_cast<int>(e.real_bytes());
+    return vector ? e.load_reals(address, alignment).value : e.load_real(address).value;
+  }
+  if (type == ir::Type::kLong) return vector ? e.load_long_vector(address).value : e.load_long(address).value;
+  const Int bits = vector ? e.load_int_vector(address) : e.load_int(address);
+  if (type == ir::Type::kInt) return bits.value;
+  return e.compare(llvm::CmpInst::ICMP_NE, bits, e.constant_int(0)).value;
+}
+
+}  // namespace
 
 using ir::Id;
 using plan::Level;
 
-Tables::Tables(Emitter& emitter, const ir::Program& of, plan::Hoisting hoists, const LaunchFields& launch,
-               const ItemIndices& item)
+llvm::Value* to_entry(Emitter& e, llvm::Value* value) {
+  if (!value->getType()->getScalarType()->isIntegerTy(1)) return value;
+  return e.ir().CreateSExt(value, e.shaped(e.ir().getInt32Ty(), value));
+}
+
+Tables::Tables(Emitter& emitter, const plan::KernelKey& key, const LaunchFields& launch, const ItemIndices& item,
+               const TableLayout& where)
     : e(emitter),
-      program(of),
-      hoisting(std::move(hoists)),
+      program(key.program),
+      hoisting(plan::hoist(key.program, key.nest)),
       kv_len(launch.kv_len),
       expressions(e, program, hoisting, launch),
-      uniform(expressions.uniform_scope(item)) {}
+      uniform(expressions.uniform_scope(item)),
+      layout(where) {}
 
 llvm::Value** Tables::leaf(Scope& scope, ir::Op op) const {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
@@ -66,7 +85,7 @@ Bool Tables::fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<v
     *leaf(scope, ir::Op::kKvIdx) = columns.value;
     scope.active = e.compare(llvm::CmpInst::ICMP_SLT, columns, kv_len);
     evaluate(scope, Level::kColumn);
-    body(scope, column);
+    if (body) body(scope, column);
   });
 }
 
@@ -116,9 +135,9 @@ Ptr Tables::entry_at(Level level, std::int32_t slot, Index at, std::int32_t widt
   switch (layout.slot_offset) {
     case SlotOffset::kInPointer:
       if (width != 1) at = e.mul(at, e.index(width));
-      return e.at(e.at_byte(scratch, table.section + 4 * offset), at);
+      return e.at(e.at_byte(layout.scratch, table.section + 4 * offset), at);
     case SlotOffset::kInIndex:
-      return e.at(e.at_byte(scratch, table.section), e.add(e.index(offset), e.mul(at, e.index(width))));
+      return e.at(e.at_byte(layout.scratch, table.section), e.add(e.index(offset), e.mul(at, e.index(width))));
   }
   return {};
 }

@@ -15,16 +15,21 @@ struct TableSection {
 // What carries the offset of a slot, the pointer to the table or the index into it: the same address.
 enum class SlotOffset : std::uint8_t { kInPointer, kInIndex };
 struct TableLayout {
+  Ptr scratch;
   TableSection row, column;
   SlotOffset slot_offset;
   TableSection diagonal{};
   std::int32_t last_row = 0;  // row r and column c meet in diagonal c - r + last_row
 };
 
+// A bool as 0 or -1, else the value itself.
+llvm::Value* to_entry(Emitter& e, llvm::Value* value);
+
 enum class Stored : std::uint8_t { kValues, kFlags, kBoth };
 
 struct Tables {
-  Tables(Emitter& e, const ir::Program& program, plan::Hoisting hoists, const LaunchFields& launch, const ItemIndices& item);
+  Tables(Emitter& e, const plan::KernelKey& key, const LaunchFields& launch, const ItemIndices& item,
+         const TableLayout& layout);
   Tables(const Tables&) = delete;
   Tables& operator=(const Tables&) = delete;
 
@@ -47,7 +52,7 @@ struct Tables {
   };
   Bool fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, Index)> body);
   // The same for the columns of [kv, kv + count); body(scope, column) with their values.
-  Bool fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<void(const Scope&, Index)> body);
+  Bool fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<void(const Scope&, Index)> body = nullptr);
   void load(Scope& scope, plan::Level level, Index at, Stored what) const;
   Index diagonal_of(Index row, Index column) const { return e.add(e.sub(column, row), e.index(layout.last_row)); }
   // Where a value of `width` entries lies, from `slot` on.
@@ -59,8 +64,7 @@ struct Tables {
   const Int kv_len;
   ExpressionEmitter expressions;
   const Scope uniform;
-  Ptr scratch;
-  TableLayout layout{};
+  const TableLayout layout;
 
  private:
   Bool store(const Scope& scope, plan::Level level, Index at, Bool fine);
