@@ -74,7 +74,9 @@ Int scale_pairs(Emitter& e, Int pairs, Float power) {
   return e.bit_or(lower, e.bit_and(second, upper));
 }
 
-void copy_pairs(Emitter& e, const PairRow& row, Float power) {
+namespace {
+
+void copy_pairs(Emitter& e, const ElementRow& row, Float power) {
   const std::int64_t pairs = row.count / 2;
   const std::int64_t whole = pairs / e.lanes() * e.lanes();
   auto& ir = e.ir();
@@ -91,6 +93,27 @@ void copy_pairs(Emitter& e, const PairRow& row, Float power) {
   auto* last = ir.CreateAlignedLoad(ir.getInt16Ty(), e.at(row.source, e.index(pairs)).value, llvm::Align(2));
   const Int alone{ir.CreateZExt(last, ir.getInt32Ty())};
   e.store(scale_pairs(e, alone, power).value, e.at(row.target, e.index(pairs)));
+}
+
+}  // namespace
+
+void copy_as_cells(Emitter& e, const ElementRow& row, DType dtype, Float factor) {
+  if (is_pair(e)) return copy_pairs(e, row, factor);
+  const std::int64_t whole = row.count / e.lanes() * e.lanes();
+  e.for_range("load_q.vector", e.index(0), e.index(whole), e.index(e.lanes()), [&](Index d) {
+    const Float x = load_elements(e, at_element(e, row.source, d, dtype), dtype);
+    e.store(e.mul(x, factor).value, e.at_real(row.target, d));
+  });
+  e.for_range("load_q.tail", e.index(whole), e.index(row.count), e.index(1), [&](Index d) {
+    const Float x = load_element(e, at_element(e, row.source, d, dtype), dtype);
+    e.store(e.mul(x, factor).value, e.at_real(row.target, d));
+  });
+}
+
+llvm::Value* scaled_operand(Emitter& e, llvm::Value* loaded, DType dtype, Float factor) {
+  if (!is_pair(e)) return e.mul(Float{widen(e, loaded, dtype)}, factor).value;
+  auto* pairs = llvm::FixedVectorType::get(e.ir().getInt32Ty(), static_cast<unsigned>(e.lanes()));
+  return scale_pairs(e, Int{e.ir().CreateBitCast(loaded, pairs)}, factor).value;
 }
 
 void store_as_cells(Emitter& e, llvm::ArrayRef<Float> vectors, Ptr address) {

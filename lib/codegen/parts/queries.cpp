@@ -28,37 +28,6 @@ void emit_prefetches(Emitter& e, const plan::KernelKey& key, const PrefillItem& 
         [&](Index byte) { e.prefetch(e.anywhere(output, byte), CacheLevel::kSecond, Access::kWrite); });
 }
 
-// target[0 .. head_dim) = factor * source[0 .. head_dim), as cells
-void copy_cells(Emitter& e, const plan::KernelKey& key, Ptr source, Ptr target, Float factor) {
-  const std::int64_t whole = key.head_dim / e.lanes() * e.lanes();
-  switch (e.arithmetic()) {
-    case plan::Arithmetic::kBF16: return copy_pairs(e, {source, target, key.head_dim}, factor);
-    case plan::Arithmetic::kF32:
-    case plan::Arithmetic::kF64: break;
-  }
-  e.for_range("load_q.vector", e.index(0), e.index(whole), e.index(e.lanes()), [&](Index d) {
-    const Float q = load_elements(e, at_element(e, source, d, key.types.q), key.types.q);
-    e.store(e.mul(q, factor).value, e.at_real(target, d));
-  });
-  e.for_range("load_q.tail", e.index(whole), e.index(key.head_dim), e.index(1), [&](Index d) {
-    const Float q = load_element(e, at_element(e, source, d, key.types.q), key.types.q);
-    e.store(e.mul(q, factor).value, e.at_real(target, d));
-  });
-}
-
-// What was loaded of a query row, times `factor`.
-llvm::Value* scaled(Emitter& e, llvm::Value* loaded, DType dtype, Float factor) {
-  switch (e.arithmetic()) {
-    case plan::Arithmetic::kBF16: {
-      auto* pairs = llvm::FixedVectorType::get(e.ir().getInt32Ty(), static_cast<unsigned>(e.lanes()));
-      return scale_pairs(e, Int{e.ir().CreateBitCast(loaded, pairs)}, factor).value;
-    }
-    case plan::Arithmetic::kF32:
-    case plan::Arithmetic::kF64: break;
-  }
-  return e.mul(Float{widen(e, loaded, dtype)}, factor).value;
-}
-
 }  // namespace
 
 // Scores are in natural units, the queries being scaled: products of what is not may overflow where scores do not. Pairs of
@@ -89,7 +58,7 @@ void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& 
     const Ptr source = at_element(e, item.q.data, e.mul(source_row, item.q.stride), key.types.q);
     const Ptr target = q.at(r);
     emit_prefetches(e, key, item, source, source_row);
-    copy_cells(e, key, source, target, factor);
+    copy_as_cells(e, {source, target, key.head_dim}, key.types.q, factor);
   });
 }
 
@@ -110,8 +79,8 @@ void emit_query_rows(Emitter& e, const plan::KernelKey& key, const DecodeItem& i
     for_chunks(e, "load_q.vector", {key.head_dim, operands.width, 1}, [&](const Chunk& chunk) {
       const Ptr at = at_element(e, source, chunk.dim, key.types.q);
       const VectorPart vector{operands.width, chunk.elements(0, operands.width)};
-      llvm::Value* q_vector = scaled(e, load_first(e, at, key.types.q, vector), key.types.q, factor);
-      e.store(q_vector, at_element(e, target, chunk.dim, operands.stored_as), vector_bytes(e));
+      llvm::Value* loaded = scaled_operand(e, load_first(e, at, key.types.q, vector), key.types.q, factor);
+      e.store(loaded, at_element(e, target, chunk.dim, operands.stored_as), vector_bytes(e));
     });
   });
 }

@@ -18,15 +18,14 @@ Bool fill_diagonals(Emitter& e, QueryTile& t, const KeyTile& keys) {
   const Index first_key = e.sub(keys.kv, e.index(t.key.tiling.q_tile - 1));
   const Index used = e.add(keys.count, e.index(t.key.tiling.q_tile - 1));
   const Int least = e.sub(keys.begin, e.narrow(e.sub(t.item.q_count, e.index(1))));
-  return t.tables.fill({"diagonal_values", Level::kDiagonal, used, e.lanes()}, e.constant_bool(true),
-                       [&](Scope& scope, Index diagonal) {
-                         const Int kv_idx = e.add(e.narrow(e.add(first_key, diagonal)), e.lane_numbers());
-                         *t.tables.leaf(scope, ir::Op::kQIdx) = query.value;
-                         *t.tables.leaf(scope, ir::Op::kKvIdx) = kv_idx.value;
-                         scope.active = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, kv_idx, least),
-                                                      e.compare(llvm::CmpInst::ICMP_SLT, kv_idx, keys.end));
-                         t.tables.expressions.evaluate_along_diagonal(scope);
-                       });
+  return t.tables.fill("diagonal_values", Level::kDiagonal, used, e.constant_bool(true), [&](Scope& scope, Index diagonal) {
+    const Int kv_idx = e.add(e.narrow(e.add(first_key, diagonal)), e.lane_numbers());
+    *t.tables.leaf(scope, ir::Op::kQIdx) = query.value;
+    *t.tables.leaf(scope, ir::Op::kKvIdx) = kv_idx.value;
+    scope.active =
+        e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, kv_idx, least), e.compare(llvm::CmpInst::ICMP_SLT, kv_idx, keys.end));
+    t.tables.expressions.evaluate_along_diagonal(scope);
+  });
 }
 
 }  // namespace
@@ -70,13 +69,17 @@ void emit_initial_state(Emitter& e, QueryTile& t) {
   });
 }
 
-// for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; }
+// fine = uniform reads in range and contiguous;
+// for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; fine &= row reads in range; }
 Bool fill_tables(Emitter& e, QueryTile& t) {
   const SourceScope part = e.part(plan::Part::kRowTables);
-  const Bool fine = t.tables.uniform_reads_fine();
+  Bool fine = t.tables.expressions.unit_strides(Level::kElement);
+  for (llvm::Value* flag : t.tables.uniform.flag) {
+    if (flag != nullptr) fine = e.logical_and(fine, Bool{flag});
+  }
   if (t.tables.hoisting.row_slots == 0) return fine;
   const Index last = e.sub(t.item.q_count, e.index(1));
-  return t.tables.fill({"row_values", Level::kRow, t.item.rows, 1}, fine, [&](Scope& scope, Index r) {
+  return t.tables.fill("row_values", Level::kRow, t.item.rows, fine, [&](Scope& scope, Index r) {
     *t.tables.leaf(scope, ir::Op::kQIdx) = e.narrow(e.add(t.item.q_begin, e.min(r, last))).value;
     t.tables.evaluate(scope, Level::kRow);
   });

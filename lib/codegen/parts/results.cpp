@@ -63,14 +63,6 @@ void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRo
   });
 }
 
-// for (r = 0; r < q_count; r += lanes) row_totals(r); lse[...] = ...; max_scores[...] = ...;
-void emit_statistics(Emitter& e, QueryTile& t) {
-  const Float sink = e.broadcast(emit_sink(e, t));
-  e.for_range("totals", e.index(0), t.item.q_count, e.index(e.lanes()), [&](Index row) { emit_row_totals(e, t, row, sink); });
-  emit_row_results(e, t, offsetof(plan::LaunchArg, lse), t.base, Float{});
-  emit_row_results(e, t, offsetof(plan::LaunchArg, max_scores), t.row_max, t.units.natural);
-}
-
 // for (d) o[row][d] = kHeadroom * (o[row][d] * rescale[row]); rescale[row] = 1;
 // A mean lies between its values, so that only rounding takes a finite one past the largest number.
 void emit_settled_row(Emitter& e, QueryTile& t, Index row) {
@@ -122,11 +114,17 @@ void emit_output_row(Emitter& e, QueryTile& t, Bool careful, Index row) {
 
 }  // namespace
 
-// if (!careful) statistics;                                                         softmax weights only
-// for (r = 0; r < q_count; ++r) { if (unsettled[r]) output_row(r); left |= unsettled[r]; }
+// if (!careful) { for (r = 0; r < q_count; r += lanes) row_totals(r); lse[...] = ...; max_scores[...] = ...; }   softmax
+// weights only for (r = 0; r < q_count; ++r) { if (unsettled[r]) output_row(r); left |= unsettled[r]; }
 Bool emit_results(Emitter& e, QueryTile& t, Bool careful) {
   const SourceScope part = e.part(plan::Part::kOutput);
-  if (is_relative(t.key.weights)) e.if_then("results", e.logical_not(careful), [&] { emit_statistics(e, t); });
+  const auto statistics = [&] {
+    const Float sink = e.broadcast(emit_sink(e, t));
+    e.for_range("totals", e.index(0), t.item.q_count, e.index(e.lanes()), [&](Index row) { emit_row_totals(e, t, row, sink); });
+    emit_row_results(e, t, offsetof(plan::LaunchArg, lse), t.base, Float{});
+    emit_row_results(e, t, offsetof(plan::LaunchArg, max_scores), t.row_max, t.units.natural);
+  };
+  if (is_relative(t.key.weights)) e.if_then("results", e.logical_not(careful), statistics);
   return t.unsettled.for_rows("store_out", t.item.q_count, [&](Index r) {
     e.if_then("unsettled", t.unsettled.is(r), [&] { emit_output_row(e, t, careful, r); });
   });

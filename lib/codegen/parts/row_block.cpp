@@ -34,7 +34,7 @@ void emit_initial_state(Emitter& e, RowBlock& b) {
 void fill_row_table(Emitter& e, RowBlock& b) {
   const SourceScope part = e.part(plan::Part::kRowTables);
   if (b.tables.hoisting.row_slots == 0) return;
-  b.tables.fill({"row_values", Level::kRow, b.item.rows, 1}, Bool{}, [&](Scope& scope, Index r) {
+  b.tables.fill("row_values", Level::kRow, b.item.rows, Bool{}, [&](Scope& scope, Index r) {
     if (llvm::Value** h = b.tables.leaf(scope, ir::Op::kHead)) *h = e.narrow(head_of(e, b.item, r)).value;
     if (llvm::Value** q_idx = b.tables.leaf(scope, ir::Op::kQIdx)) *q_idx = e.narrow(query_of(e, b.item, r)).value;
     b.tables.evaluate(scope, Level::kRow);

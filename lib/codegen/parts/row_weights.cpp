@@ -9,15 +9,15 @@ using plan::Level;
 
 // The modified scores of lanes keys, from `column` on. Steps that are all allowed take the same way: a few instructions against
 // some hundred of the products.
-Float modified_scores(Emitter& e, RowBlock& b, const KeyStep& step, Scope scope, const Place& at) {
+Float modified_scores(Emitter& e, RowBlock& b, const KeyStep& step, Place at, Scope scope) {
   const SourceScope part = e.part(plan::Part::kMaskedScores);
   b.tables.load(scope, Level::kColumn, at.column, Stored::kBoth);
   Float score = b.s.load_vector(at.row, at.column);
   if (b.units.product) score = e.mul(score, b.units.product);
   const Int columns = e.add(e.narrow(e.add(step.kv, at.column)), e.lane_numbers());
-  const Bool inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, e.narrow(step.first)),
-                                    e.compare(llvm::CmpInst::ICMP_SLT, columns, e.narrow(step.last)));
-  return b.scores.masked(scope, score, at, {inside, step.masked}).score;
+  at.inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, e.narrow(step.first)),
+                            e.compare(llvm::CmpInst::ICMP_SLT, columns, e.narrow(step.last)));
+  return b.scores.masked(scope, score, at).score;
 }
 
 Float shift_of(Emitter& e, RowBlock& b, Index row) {
@@ -102,7 +102,7 @@ void emit_weights(Emitter& e, RowBlock& b, const KeyStep& step, Bool careful) {
     b.tables.load(of_row, Level::kRow, row, Stored::kBoth);
     llvm::SmallVector<Float, 4> x;
     for (int column = 0; column < b.key.tiling.kv_tile; column += e.lanes()) {
-      x.push_back(modified_scores(e, b, step, of_row, {row, e.index(column)}));
+      x.push_back(modified_scores(e, b, step, {row, e.index(column), {}, step.masked}, of_row));
     }
     e.if_else("careful_weights", careful, [&] { emit_careful_weights(e, b, row, x); }, [&] { emit_row_weights(e, b, row, x); });
   });

@@ -97,7 +97,7 @@ void emit_whole_row(Emitter& e, const Scores& scores, const ScoreRow& at, llvm::
     tables.load(scope, Level::kColumn, column, Stored::kValues);
     tables.load(scope, Level::kDiagonal, tables.diagonal_of(at.row, column), Stored::kValues);
     const Float score = scores.modified(scope, Float{products[j]});
-    if (tables.hoisting.checks_elements) scores.check_score_reads(scope, {.row = at.row});
+    if (tables.hoisting.checks_elements) scores.check(scope, {.row = at.row}, tables.hoisting.in_score, e.constant_bool(true));
     e.store(score.value, e.at_real(at.scores, offset), vector_bytes(e));
     max = max ? e.max(score, max) : score;
   }
@@ -141,15 +141,15 @@ void emit_whole_epilogue(Emitter& e, QueryTile& t, const MicroTile& micro, const
 }
 
 // allowed = span.begin <= kv_idx < span.end && (mask_mod || !masked); s = allowed ? score_mod(s) : -inf; running maximum
-Bool emit_masked_scores(Emitter& e, QueryTile& t, const KeyTile& keys, const Place& at, Scope scope) {
+Bool emit_masked_scores(Emitter& e, QueryTile& t, const KeyTile& keys, Place at, Scope scope) {
   t.tables.load(scope, Level::kRow, at.row, Stored::kValues);
   t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(at.row, at.column), Stored::kValues);
   const Ptr address = t.s.at(at.row, at.column);
   const Float product = e.load_reals(address, vector_bytes(e));
   const Int columns = e.add(e.narrow(e.add(keys.kv, at.column)), e.lane_numbers());
-  const Bool inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, keys.begin),
-                                    e.compare(llvm::CmpInst::ICMP_SLT, columns, keys.end));
-  const auto [score, allowed] = t.scores.masked(scope, product, at, {inside, keys.masked});
+  at.inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, keys.begin),
+                            e.compare(llvm::CmpInst::ICMP_SLT, columns, keys.end));
+  const auto [score, allowed] = t.scores.masked(scope, product, at);
   e.store(score.value, address, vector_bytes(e));
   emit_running_max(e, t.max_lanes.at(at.row), score);
   return allowed;
@@ -166,7 +166,7 @@ void emit_masked_epilogue(Emitter& e, QueryTile& t, const KeyTile& keys, const M
     const Index end = e.add(panel.row, e.index(t.key.tiling.micro_rows));
     const Values allowed =
         e.for_range("epilogue.row", panel.row, end, e.index(1), {e.index(0).value}, [&](Index row, const Values& so_far) {
-          const Bool in_row = emit_masked_scores(e, t, keys, {row, panel.column, keys.fine}, of_columns);
+          const Bool in_row = emit_masked_scores(e, t, keys, {row, panel.column, {}, keys.masked, keys.fine}, of_columns);
           return Values{e.bit_or(Index{so_far[0]}, e.lane_bits(in_row)).value};
         });
     narrow_visit(e, t, panel.group, panel.column, Index{allowed[0]});

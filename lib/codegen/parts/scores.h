@@ -5,23 +5,21 @@
 
 namespace flexjit::codegen {
 
-// Where reads are checked. Their flags are in the scope; those of outer loops are not, where `fine` says whether they need be.
+// One row and a vector of columns, as entries of the tables, and which of them count.
 struct Place {
   Index row;
-  Index column{};  // in the tables
-  Bool fine{};
+  Index column{};
+  Bool inside{};  // lanes whose keys are in the span
+  Bool masked{};  // the mask decides; else every key inside is allowed
+  Bool fine{};    // whether reads of outer loops need no check; empty: their flags are in the scope, like all others
 };
 
-// Of one vector of scores.
-struct Masking {
-  Bool inside;  // the lanes whose keys are in the span
-  Bool masked;  // the mask decides; else every key inside is allowed
-};
 struct MaskedScores {
   Float score;  // -inf where it is not allowed
   Bool allowed;
 };
 
+// What `scope` needs of rows, columns and diagonals must be loaded.
 struct Scores {
   Emitter& e;
   Tables& tables;
@@ -29,21 +27,12 @@ struct Scores {
   Index rows{};     // rows from here on pad the last ones, and find no fault; empty: none
   Float product{};  // what products are multiplied with before score_mod; empty: 1
 
-  // score_mod of products; what `scope` needs of rows, columns and diagonals must be loaded.
+  // score_mod(score)
   Float modified(Scope& scope, Float score) const;
-  void check_score_reads(const Scope& scope, const Place& at) const;
   // allowed = inside && (mask_mod || !masked); allowed ? score_mod(score) : -inf
-  MaskedScores masked(Scope& scope, Float score, const Place& at, const Masking& masking) const;
-
- private:
-  // Of the wanted nodes, where `counts`: elsewhere the mask that reads does not decide.
-  struct Faults {
-    const std::vector<bool>& wanted;
-    Bool counts;
-  };
-  Bool mask(Scope& scope, const Place& at, const Masking& masking) const;
-  void check(const Scope& scope, const Place& at, const Faults& faults) const;
-  void check_known(const Scope& scope, Index row, const Faults& faults) const;
+  MaskedScores masked(Scope& scope, Float score, const Place& at) const;
+  // Reports reads of the wanted nodes that are out of range where `counts`.
+  void check(const Scope& scope, const Place& at, const std::vector<bool>& wanted, Bool counts) const;
 };
 
 }  // namespace flexjit::codegen

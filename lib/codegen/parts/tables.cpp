@@ -3,7 +3,6 @@
 #include "codegen/parts/tables.h"
 
 namespace flexjit::codegen {
-
 namespace {
 
 // `bool_shape`: i1, or a vector of them for as many entries.
@@ -52,27 +51,20 @@ Scope Tables::without_flags() const {
   return scope;
 }
 
-Bool Tables::uniform_reads_fine() {
-  Bool fine = expressions.unit_strides(Level::kElement);
-  for (llvm::Value* flag : uniform.flag) {
-    if (flag != nullptr) fine = e.logical_and(fine, Bool{flag});
-  }
-  return fine;
-}
-
 void Tables::evaluate(Scope& scope, Level level) {
   expressions.evaluate(scope, level, std::vector<bool>(program.size(), true));
 }
 
-Bool Tables::fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, Index)> body) {
+Bool Tables::fill(const char* name, Level level, Index count, Bool fine, llvm::function_ref<void(Scope&, Index)> body) {
   const Values init = fine ? Values{fine.value} : Values{};
   const auto step = [&](Index at, const Values& so_far) {
     Scope scope = uniform;
     body(scope, at);
-    const Bool here = store(scope, table.level, at, fine);
+    const Bool here = store(scope, level, at, fine);
     return fine ? Values{e.logical_and(Bool{so_far[0]}, here).value} : Values{};
   };
-  const Values all = e.for_range(table.name, e.index(0), table.count, e.index(table.step), init, step);
+  const Index entries = e.index(level == Level::kRow ? 1 : e.lanes());
+  const Values all = e.for_range(name, e.index(0), count, entries, init, step);
   return fine ? Bool{all[0]} : fine;
 }
 
@@ -80,7 +72,7 @@ Bool Tables::fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, 
 Bool Tables::fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<void(const Scope&, Index)> body) {
   const SourceScope part = e.part(plan::Part::kColumnTables);
   if (hoisting.column_slots == 0) return fine;
-  return fill({"column_values", Level::kColumn, count, e.lanes()}, fine, [&](Scope& scope, Index column) {
+  return fill("column_values", Level::kColumn, count, fine, [&](Scope& scope, Index column) {
     const Int columns = e.add(e.narrow(e.add(kv, column)), e.lane_numbers());
     *leaf(scope, ir::Op::kKvIdx) = columns.value;
     scope.active = e.compare(llvm::CmpInst::ICMP_SLT, columns, kv_len);

@@ -37,20 +37,11 @@ struct Tables {
   llvm::Value** leaf(Scope& scope, ir::Op op) const;
   // The uniform values without their flags.
   Scope without_flags() const;
-  // Every uniform read is in range, and every contiguous read of the innermost loop has a unit stride.
-  Bool uniform_reads_fine();
-
   // Evaluates all nodes of the level.
   void evaluate(Scope& scope, plan::Level level);
-  // for (i = 0; i < count; i += step) { body(scope, i); tables of `level` at i = scope; }
+  // for (i = 0; i < count; i += 1 or lanes) { body(scope, i); table of `level` at i = scope; }
   // Returns `fine` (empty: not asked for) and that all checked reads of the level are in range.
-  struct Fill {
-    const char* name;
-    plan::Level level;
-    Index count;
-    std::int64_t step;
-  };
-  Bool fill(const Fill& table, Bool fine, llvm::function_ref<void(Scope&, Index)> body);
+  Bool fill(const char* name, plan::Level level, Index count, Bool fine, llvm::function_ref<void(Scope&, Index)> body);
   // The same for the columns of [kv, kv + count); body(scope, column) with their values.
   Bool fill_columns(Index kv, Index count, Bool fine, llvm::function_ref<void(const Scope&, Index)> body = nullptr);
   void load(Scope& scope, plan::Level level, Index at, Stored what) const;
