@@ -10,7 +10,14 @@
 namespace flexjit::codegen {
 namespace {
 
-bool is_pair(Emitter& e) { return e.arithmetic() == plan::Arithmetic::kBF16; }
+bool is_pair(Emitter& e) {
+  switch (e.arithmetic()) {
+    case plan::Arithmetic::kF32:
+    case plan::Arithmetic::kF64: return false;
+    case plan::Arithmetic::kBF16: return true;
+  }
+  return false;
+}
 
 // The type that one cell is loaded as.
 llvm::Type* cell_type(Emitter& e) { return is_pair(e) ? e.ir().getInt32Ty() : e.real_type(); }
@@ -26,12 +33,7 @@ Cells as_operand(Emitter& e, llvm::Value* cells) {
 
 Operands operands_of(Emitter& e) {
   const auto lanes = static_cast<unsigned>(e.lanes());
-  switch (e.arithmetic()) {
-    case plan::Arithmetic::kBF16:
-      return {2 * e.lanes(), DType::kBF16, llvm::FixedVectorType::get(e.ir().getBFloatTy(), 2 * lanes)};
-    case plan::Arithmetic::kF32:
-    case plan::Arithmetic::kF64: break;
-  }
+  if (is_pair(e)) return {2 * e.lanes(), DType::kBF16, llvm::FixedVectorType::get(e.ir().getBFloatTy(), 2 * lanes)};
   return {e.lanes(), DType::kF32, llvm::FixedVectorType::get(e.ir().getFloatTy(), lanes)};
 }
 
@@ -66,6 +68,9 @@ SplitScale split_scale(Emitter& e, Float scale) {
   return {e.select(negative, e.neg(power), power), e.div(magnitude, power)};
 }
 
+namespace {
+
+// Pairs of bf16, as int32, times a power of two; results below the normal numbers lose bits.
 Int scale_pairs(Emitter& e, Int pairs, Float power) {
   const Int upper = e.constant_int(static_cast<std::int32_t>(0xffff0000));
   const auto scaled = [&](Int half) { return e.bits_as_int(e.mul(e.bits_as_float(half), power)); };
@@ -73,8 +78,6 @@ Int scale_pairs(Emitter& e, Int pairs, Float power) {
   const Int lower{e.ir().CreateLShr(first.value, std::uint64_t{16})};
   return e.bit_or(lower, e.bit_and(second, upper));
 }
-
-namespace {
 
 void copy_pairs(Emitter& e, const ElementRow& row, Float power) {
   const std::int64_t pairs = row.count / 2;

@@ -33,8 +33,6 @@ struct SplitScale {
   Float power, rest;
 };
 SplitScale split_scale(Emitter& e, Float scale);
-// Pairs of bf16, as int32, times a power of two; results below the normal numbers lose bits.
-Int scale_pairs(Emitter& e, Int pairs, Float power);
 
 // Copies `count` elements as cells, times `factor`: reals, or pairs of bf16 (a power of two), the last one beside a 0 where
 // count is odd.

@@ -27,9 +27,16 @@ Emitter::Emitter(llvm::Module& module, plan::Isa isa, plan::Arithmetic arithmeti
       lanes_(plan::lanes_of(isa, arithmetic)),
       lines_(lines) {}
 
-llvm::Type* Emitter::real_type() {
-  return arithmetic_ == plan::Arithmetic::kF64 ? builder_.getDoubleTy() : builder_.getFloatTy();
+std::int64_t Emitter::real_bytes() const {
+  switch (arithmetic_) {
+    case plan::Arithmetic::kF32:
+    case plan::Arithmetic::kBF16: return 4;
+    case plan::Arithmetic::kF64: return 8;
+  }
+  return 0;
 }
+
+llvm::Type* Emitter::real_type() { return real_bytes() == 8 ? builder_.getDoubleTy() : builder_.getFloatTy(); }
 
 void Emitter::match_precision(Float& a, Float& b) {
   if (is_double(a) == is_double(b)) return;

@@ -66,7 +66,7 @@ class Emitter {
   plan::Arithmetic arithmetic() const { return arithmetic_; }
   int lanes() const { return lanes_; }
   llvm::Type* real_type();
-  std::int64_t real_bytes() const { return arithmetic_ == plan::Arithmetic::kF64 ? 8 : 4; }
+  std::int64_t real_bytes() const;
   llvm::IRBuilder<>& ir() { return builder_; }
   llvm::Module& module() { return module_; }
   bool has_fma() const { return plan::has_fma(isa_); }

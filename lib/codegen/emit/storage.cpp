@@ -8,7 +8,14 @@ using Predicate = llvm::CmpInst::Predicate;
 
 // F16C and NEON convert between fp16 and fp32 in one instruction.
 bool has_half_conversions(plan::Isa isa) {
-  return isa == plan::Isa::kX86_64_V3 || isa == plan::Isa::kX86_64_V4 || isa == plan::Isa::kAArch64;
+  switch (isa) {
+    case plan::Isa::kX86_64:
+    case plan::Isa::kX86_64_V2: return false;
+    case plan::Isa::kX86_64_V3:
+    case plan::Isa::kX86_64_V4:
+    case plan::Isa::kAArch64: return true;
+  }
+  return false;
 }
 
 // IEEE half in the low 16 bits of an int -> float: shifted into place, its exponent bias corrected by one multiplication,
@@ -112,7 +119,8 @@ namespace {
 
 Float load_real(Emitter& e, llvm::Type* type, Ptr address, DType dtype) {
   auto* stored = e.ir().CreateAlignedLoad(type, address.value, llvm::Align(size_of(dtype)));
-  return {dtype == DType::kF64 ? stored : widen(e, stored, dtype)};
+  if (dtype == DType::kF64) return {stored};  // only fp64 kernels have fp64 tensors
+  return {widen(e, stored, dtype)};
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ using plan::PackArg;
 class Packer {
  public:
   Packer(Emitter& e, const plan::KernelKey& key)
-      : e_(e), key_(key), layout_(plan::layout_of(key)), pairs_(e.arithmetic() == plan::Arithmetic::kBF16) {}
+      : e_(e), key_(key), layout_(plan::layout_of(key)), pairs_(layout_.v_group == 2) {}
   void emit();
 
  private:
