@@ -1,8 +1,7 @@
 // Puts the functions of a kernel into one module and gives them the target's attributes.
 #include "codegen/kernel.h"
 
-#include "codegen/nests/decode.h"
-#include "codegen/nests/forward.h"
+#include "codegen/nests/nests.h"
 #include "codegen/parts/pack.h"
 #include "codegen/emit/target_names.h"
 
@@ -22,10 +21,10 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
   Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target), table.get());
   switch (key.nest) {
     case plan::Nest::kPrefill:
-      ForwardEmitter(emitter, key).emit();
+      emit_prefill(emitter, key);
       emit_pack(emitter, key);
       break;
-    case plan::Nest::kDecode: DecodeEmitter(emitter, key).emit(); break;
+    case plan::Nest::kDecode: emit_decode(emitter, key); break;
   }
   if (table) table->finish();
   for (llvm::Function& function : *module) {

@@ -5,10 +5,19 @@
 
 #include <limits>
 
+#include "codegen/emit/storage.h"
+
 namespace flexjit::codegen {
 namespace {
 
-bool is_pair(Emitter& e) { return e.arithmetic() == plan::Arithmetic::kBF16; }
+bool is_pair(Emitter& e) {
+  switch (e.arithmetic()) {
+    case plan::Arithmetic::kF32:
+    case plan::Arithmetic::kF64: return false;
+    case plan::Arithmetic::kBF16: return true;
+  }
+  return false;
+}
 
 // The type that one cell is loaded as.
 llvm::Type* cell_type(Emitter& e) { return is_pair(e) ? e.ir().getInt32Ty() : e.real_type(); }
@@ -21,6 +30,16 @@ Cells as_operand(Emitter& e, llvm::Value* cells) {
 }
 
 }  // namespace
+
+Operands operands_of(Emitter& e) {
+  const auto lanes = static_cast<unsigned>(e.lanes());
+  if (is_pair(e)) return {2 * e.lanes(), DType::kBF16, llvm::FixedVectorType::get(e.ir().getBFloatTy(), 2 * lanes)};
+  return {e.lanes(), DType::kF32, llvm::FixedVectorType::get(e.ir().getFloatTy(), lanes)};
+}
+
+Cells as_cells(Emitter& e, llvm::Value* loaded, DType dtype) {
+  return as_operand(e, is_pair(e) ? loaded : widen(e, loaded, dtype));
+}
 
 Ptr at_cell(Emitter& e, Ptr base, Index cells) { return {e.ir().CreateInBoundsGEP(cell_type(e), base.value, cells.value)}; }
 
@@ -49,6 +68,9 @@ SplitScale split_scale(Emitter& e, Float scale) {
   return {e.select(negative, e.neg(power), power), e.div(magnitude, power)};
 }
 
+namespace {
+
+// Pairs of bf16, as int32, times a power of two; results below the normal numbers lose bits.
 Int scale_pairs(Emitter& e, Int pairs, Float power) {
   const Int upper = e.constant_int(static_cast<std::int32_t>(0xffff0000));
   const auto scaled = [&](Int half) { return e.bits_as_int(e.mul(e.bits_as_float(half), power)); };
@@ -57,7 +79,7 @@ Int scale_pairs(Emitter& e, Int pairs, Float power) {
   return e.bit_or(lower, e.bit_and(second, upper));
 }
 
-void copy_pairs(Emitter& e, const PairRow& row, Float power) {
+void copy_pairs(Emitter& e, const ElementRow& row, Float power) {
   const std::int64_t pairs = row.count / 2;
   const std::int64_t whole = pairs / e.lanes() * e.lanes();
   auto& ir = e.ir();
@@ -74,6 +96,27 @@ void copy_pairs(Emitter& e, const PairRow& row, Float power) {
   auto* last = ir.CreateAlignedLoad(ir.getInt16Ty(), e.at(row.source, e.index(pairs)).value, llvm::Align(2));
   const Int alone{ir.CreateZExt(last, ir.getInt32Ty())};
   e.store(scale_pairs(e, alone, power).value, e.at(row.target, e.index(pairs)));
+}
+
+}  // namespace
+
+void copy_as_cells(Emitter& e, const ElementRow& row, DType dtype, Float factor) {
+  if (is_pair(e)) return copy_pairs(e, row, factor);
+  const std::int64_t whole = row.count / e.lanes() * e.lanes();
+  e.for_range("load_q.vector", e.index(0), e.index(whole), e.index(e.lanes()), [&](Index d) {
+    const Float x = load_elements(e, at_element(e, row.source, d, dtype), dtype);
+    e.store(e.mul(x, factor).value, e.at_real(row.target, d));
+  });
+  e.for_range("load_q.tail", e.index(whole), e.index(row.count), e.index(1), [&](Index d) {
+    const Float x = load_element(e, at_element(e, row.source, d, dtype), dtype);
+    e.store(e.mul(x, factor).value, e.at_real(row.target, d));
+  });
+}
+
+llvm::Value* scaled_operand(Emitter& e, llvm::Value* loaded, DType dtype, Float factor) {
+  if (!is_pair(e)) return e.mul(Float{widen(e, loaded, dtype)}, factor).value;
+  auto* pairs = llvm::FixedVectorType::get(e.ir().getInt32Ty(), static_cast<unsigned>(e.lanes()));
+  return scale_pairs(e, Int{e.ir().CreateBitCast(loaded, pairs)}, factor).value;
 }
 
 void store_as_cells(Emitter& e, llvm::ArrayRef<Float> vectors, Ptr address) {

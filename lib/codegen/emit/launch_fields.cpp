@@ -23,15 +23,13 @@ Float load_number(Emitter& e, Ptr address, const char* name = "") {
 }  // namespace
 
 LaunchFields load_launch(Emitter& e, Ptr launch) {
-  const auto int_at = [&](std::size_t offset, const char* name) {
-    return e.load_int(e.at_byte(launch, static_cast<std::int64_t>(offset)), name);
-  };
+  const ArgFields fields{e, launch};
   return {.launch = launch,
-          .batch_size = int_at(offsetof(LaunchArg, batch_size), "batch_size"),
-          .num_heads = int_at(offsetof(LaunchArg, num_heads), "num_heads"),
-          .num_kv_heads = int_at(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
-          .q_len = int_at(offsetof(LaunchArg, q_len), "q_len"),
-          .kv_len = int_at(offsetof(LaunchArg, kv_len), "kv_len"),
+          .batch_size = fields.integer(offsetof(LaunchArg, batch_size), "batch_size"),
+          .num_heads = fields.integer(offsetof(LaunchArg, num_heads), "num_heads"),
+          .num_kv_heads = fields.integer(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
+          .q_len = fields.integer(offsetof(LaunchArg, q_len), "q_len"),
+          .kv_len = fields.integer(offsetof(LaunchArg, kv_len), "kv_len"),
           .scale = load_number(e, e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
 }
 

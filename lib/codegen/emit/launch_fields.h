@@ -9,6 +9,23 @@
 
 namespace flexjit::codegen {
 
+// An argument struct, whose fields lie at these offsets.
+struct ArgFields {
+  Emitter& e;
+  Ptr arg;
+
+  Int integer(std::size_t offset, const char* name = "") const {
+    return e.load_int(e.at_byte(arg, static_cast<std::int64_t>(offset)), name);
+  }
+  Index index(std::size_t offset, const char* name = "") const { return e.widen(integer(offset, name)); }
+  Index long_index(std::size_t offset, const char* name = "") const {
+    return e.load_index(e.at_byte(arg, static_cast<std::int64_t>(offset)), name);
+  }
+  Ptr pointer(std::size_t offset, const char* name = "") const {
+    return e.load_pointer(e.at_byte(arg, static_cast<std::int64_t>(offset)), name);
+  }
+};
+
 // A (batch, heads, length, dim) tensor of the launch, positioned at one (batch, head).
 struct Rows {
   Ptr data;

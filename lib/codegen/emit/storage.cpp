@@ -120,6 +120,17 @@ Float load_elements(Emitter& e, Ptr address, DType dtype) {
   return load_real(e, type, address, dtype);
 }
 
+llvm::Value* load_first(Emitter& e, Ptr address, DType dtype, VectorPart part) {
+  auto& ir = e.ir();
+  auto* type = llvm::FixedVectorType::get(storage_type(e, dtype), static_cast<unsigned>(part.width));
+  const llvm::Align alignment(size_of(dtype));
+  if (part.count == part.width) return ir.CreateAlignedLoad(type, address.value, alignment);
+  llvm::SmallVector<llvm::Constant*, 32> lanes;
+  for (int i = 0; i < part.width; ++i) lanes.push_back(ir.getInt1(i < part.count));
+  return ir.CreateMaskedLoad(type, address.value, alignment, llvm::ConstantVector::get(lanes),
+                             llvm::Constant::getNullValue(type));
+}
+
 void store_elements(Emitter& e, Float value, Ptr address, DType dtype) {
   e.ir().CreateAlignedStore(narrow(e, value, dtype), address.value, llvm::Align(size_of(dtype)));
 }

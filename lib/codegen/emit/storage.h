@@ -20,6 +20,12 @@ llvm::Value* narrow(Emitter& e, Float value, DType dtype);
 // Tensor elements (f32, bf16, f16 or f64) as reals; unaligned.
 Float load_element(Emitter& e, Ptr address, DType dtype);
 Float load_elements(Emitter& e, Ptr address, DType dtype);  // one vector of lanes
+// A vector of `width` as stored, of which the first `count` elements are read (all: without a mask) and the others 0;
+// unaligned.
+struct VectorPart {
+  int width, count;
+};
+llvm::Value* load_first(Emitter& e, Ptr address, DType dtype, VectorPart part);
 // One scalar or one vector, whichever `value` is; unaligned.
 void store_elements(Emitter& e, Float value, Ptr address, DType dtype);
 

@@ -18,7 +18,7 @@ using plan::PackArg;
 class Packer {
  public:
   Packer(Emitter& e, const plan::KernelKey& key)
-      : e_(e), key_(key), layout_(plan::layout_of(key)), pairs_(e.arithmetic() == plan::Arithmetic::kBF16) {}
+      : e_(e), key_(key), layout_(plan::layout_of(key)), pairs_(layout_.v_group == 2) {}
   void emit();
 
  private:
@@ -49,19 +49,17 @@ class Packer {
 };
 
 void Packer::load_arguments(Ptr arg) {
-  const Ptr launch = e_.load_pointer(e_.at_byte(arg, offsetof(PackArg, launch)));
-  const auto index_at = [&](std::size_t offset) {
-    return e_.widen(e_.load_int(e_.at_byte(arg, static_cast<std::int64_t>(offset))));
-  };
-  const Index b = index_at(offsetof(PackArg, b));
-  const Index head = index_at(offsetof(PackArg, kv_head));
-  kv_begin_ = index_at(offsetof(PackArg, kv_begin));
-  kv_end_ = index_at(offsetof(PackArg, kv_end));
-  kv_len_ = e_.widen(e_.load_int(e_.at_byte(launch, offsetof(plan::LaunchArg, kv_len))));
+  const ArgFields fields{e_, arg};
+  const Ptr launch = fields.pointer(offsetof(PackArg, launch));
+  const Index b = fields.index(offsetof(PackArg, b));
+  const Index head = fields.index(offsetof(PackArg, kv_head));
+  kv_begin_ = fields.index(offsetof(PackArg, kv_begin));
+  kv_end_ = fields.index(offsetof(PackArg, kv_end));
+  kv_len_ = ArgFields{e_, launch}.index(offsetof(plan::LaunchArg, kv_len));
   k_ = load_rows(e_, launch, {offsetof(plan::LaunchArg, k), key_.types.kv}, b, head);
   v_ = load_rows(e_, launch, {offsetof(plan::LaunchArg, v), key_.types.kv}, b, head);
-  k_panels_ = e_.load_pointer(e_.at_byte(arg, offsetof(PackArg, k_panels)));
-  v_rows_ = e_.load_pointer(e_.at_byte(arg, offsetof(PackArg, v_rows)));
+  k_panels_ = fields.pointer(offsetof(PackArg, k_panels));
+  v_rows_ = fields.pointer(offsetof(PackArg, v_rows));
 }
 
 // for (kv = kv_begin; kv < kv_end; kv += lanes) kv + lanes <= kv_len ? whole_panel(kv) : ragged_panel(kv); then the rows of V

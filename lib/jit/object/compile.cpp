@@ -3,7 +3,7 @@
 
 #include <llvm/Support/raw_ostream.h>
 
-#include "codegen/parts/block_counts.h"
+#include "codegen/block_counts.h"
 #include "jit/object/debug_object.h"
 #include "jit/object/generate.h"
 #include "jit/object/internal_error.h"

@@ -1,5 +1,5 @@
 // Every function's argument begins with the pointer to its LaunchArg.
-#include "codegen/parts/block_counts.h"
+#include "codegen/block_counts.h"
 
 #include <llvm/IR/IRBuilder.h>
 

@@ -1,0 +1,12 @@
+// The loop nests of plan::Nest, each one function over parts: the functions `attend` and `decode` of kernel_abi.h.
+#pragma once
+
+#include "codegen/emit/emitter.h"
+#include "plan/kernel_key.h"
+
+namespace flexjit::codegen {
+
+void emit_prefill(Emitter& e, const plan::KernelKey& key);
+void emit_decode(Emitter& e, const plan::KernelKey& key);
+
+}  // namespace flexjit::codegen

@@ -1,0 +1,81 @@
+// Field offsets of kernel_abi.h's arguments -> loads in the entry block.
+#include "codegen/parts/item.h"
+
+#include <cstddef>
+
+namespace flexjit::codegen {
+
+using plan::DecodeArg;
+using plan::LaunchArg;
+using plan::TileArg;
+
+PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
+  const ArgFields tile{e, arg};
+  const Ptr launch = tile.pointer(offsetof(TileArg, launch), "launch");
+  PrefillItem item;
+  item.launch = load_launch(e, launch);
+  item.indices = {tile.integer(offsetof(TileArg, b), "b"), tile.integer(offsetof(TileArg, h), "h"),
+                  tile.integer(offsetof(TileArg, kv_head), "kv_head")};
+  item.b = e.widen(item.indices.b);
+  item.h = e.widen(item.indices.h);
+  item.q_begin = tile.index(offsetof(TileArg, q_begin), "q_begin");
+  item.q_count = tile.index(offsetof(TileArg, q_count), "q_count");
+  item.rows = e.round_up(item.q_count, key.tiling.micro_rows);
+  item.q = load_rows(e, launch, {offsetof(LaunchArg, q), key.types.q}, item.b, item.h);
+  item.out = load_rows(e, launch, {offsetof(LaunchArg, out), key.types.out}, item.b, item.h);
+  item.k_panels = tile.pointer(offsetof(TileArg, k_panels), "k_panels");
+  item.v_rows = tile.pointer(offsetof(TileArg, v_rows), "v_rows");
+  item.v_stride = tile.long_index(offsetof(TileArg, v_stride), "v_stride");
+  item.fault = tile.pointer(offsetof(TileArg, fault), "fault");
+  item.scratch = tile.pointer(offsetof(TileArg, scratch), "scratch");
+  return item;
+}
+
+DecodeItem load_decode_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
+  const ArgFields fields{e, arg};
+  DecodeItem item;
+  item.launch = load_launch(e, fields.pointer(offsetof(DecodeArg, launch), "launch"));
+  item.indices = {fields.integer(offsetof(DecodeArg, b), "b"), Int{}, fields.integer(offsetof(DecodeArg, kv_head), "kv_head")};
+  item.b = e.widen(item.indices.b);
+  item.kv_head = e.widen(item.indices.kv_head);
+  item.row_begin = fields.index(offsetof(DecodeArg, row_begin), "row_begin");
+  item.rows = fields.index(offsetof(DecodeArg, row_count), "row_count");
+  item.group = fields.integer(offsetof(DecodeArg, group), "group");
+  item.k = load_rows(e, item.launch.launch, {offsetof(LaunchArg, k), key.types.kv}, item.b, item.kv_head);
+  item.v = load_rows(e, item.launch.launch, {offsetof(LaunchArg, v), key.types.kv}, item.b, item.kv_head);
+  item.o = fields.pointer(offsetof(DecodeArg, o), "o");
+  item.max = fields.pointer(offsetof(DecodeArg, max), "max");
+  item.sum = fields.pointer(offsetof(DecodeArg, sum), "sum");
+  item.scale = fields.pointer(offsetof(DecodeArg, scale), "scale");
+  item.fault = fields.pointer(offsetof(DecodeArg, fault), "fault");
+  item.scratch = fields.pointer(offsetof(DecodeArg, scratch), "scratch");
+  return item;
+}
+
+Index head_of(Emitter& e, const DecodeItem& item, Index row) {
+  auto* global = e.add(item.row_begin, row).value;
+  auto* within = e.ir().CreateSDiv(global, e.widen(item.launch.q_len).value);
+  return e.add(e.mul(item.kv_head, e.widen(item.group)), Index{within});
+}
+
+Index query_of(Emitter& e, const DecodeItem& item, Index row) {
+  return {e.ir().CreateSRem(e.add(item.row_begin, row).value, e.widen(item.launch.q_len).value)};
+}
+
+Bool is_kind(Emitter& e, Int kind, plan::SpanKind wanted) {
+  return e.compare(llvm::CmpInst::ICMP_EQ, kind, e.constant_int(static_cast<std::int32_t>(wanted)));
+}
+
+void for_spans(Emitter& e, Ptr arg, SpanFields fields, llvm::function_ref<void(const Span&)> body) {
+  const ArgFields item{e, arg};
+  const Index span_count = item.index(fields.count, "span_count");
+  const Ptr spans = item.pointer(fields.spans, "spans");
+  const SourceScope loops = e.part(plan::Part::kLoops);
+  e.for_range("span", e.index(0), span_count, e.index(1), [&](Index s) {
+    const Ptr span = e.at(spans, e.mul(s, e.index(sizeof(plan::SpanArg) / 4)));
+    const Int begin = e.load_int(span, "span.begin");
+    body({span, begin, e.load_int(e.at_byte(span, offsetof(plan::SpanArg, end)), "span.end")});
+  });
+}
+
+}  // namespace flexjit::codegen

@@ -1,0 +1,88 @@
+// Loads of query rows in the caller's element type, and prefetches of the rows that the next tile takes.
+#include "codegen/parts/queries.h"
+
+#include <cstddef>
+#include <numbers>
+
+#include "codegen/emit/storage.h"
+#include "codegen/parts/product.h"
+
+namespace flexjit::codegen {
+namespace {
+
+constexpr std::int64_t kCacheLine = 64;
+
+// The tile that follows is most often the next one: its row is on the way while this tile is computed, and so is the row that
+// this tile's output is written to.
+void emit_prefetches(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, Ptr query, Index row) {
+  const auto lines = [&](const char* name, std::int64_t bytes, llvm::function_ref<void(Index)> body) {
+    e.for_range(name, e.index(0), e.index(bytes), e.index(kCacheLine), body);
+  };
+  const auto q_bytes = static_cast<std::int64_t>(size_of(key.types.q));
+  const auto out_bytes = static_cast<std::int64_t>(size_of(key.types.out));
+  const Index next = e.mul(item.q.stride, e.index(key.tiling.q_tile * q_bytes));
+  lines("load_q.prefetch", key.head_dim * q_bytes,
+        [&](Index byte) { e.prefetch(e.anywhere(query, e.add(next, byte)), CacheLevel::kSecond); });
+  const Ptr output = at_element(e, item.out.data, e.mul(row, item.out.stride), key.types.out);
+  lines("load_q.output", key.v_head_dim * out_bytes,
+        [&](Index byte) { e.prefetch(e.anywhere(output, byte), CacheLevel::kSecond, Access::kWrite); });
+}
+
+}  // namespace
+
+// Scores are in natural units, the queries being scaled: products of what is not may overflow where scores do not. Pairs of
+// bf16 would lose bits to scaled queries, so that all but a power of two is left to their sums: before the mod, or in the
+// exponent, where the factor must be positive for masked scores to vanish.
+Units units_of(Emitter& e, Float scale, RestGoes goes) {
+  const Float log2_e = e.real(std::numbers::log2e);
+  switch (e.arithmetic()) {
+    case plan::Arithmetic::kF32:
+    case plan::Arithmetic::kF64: return {.query = scale, .exponent = log2_e};
+    case plan::Arithmetic::kBF16: break;
+  }
+  const auto [power, rest] = split_scale(e, scale);
+  switch (goes) {
+    case RestGoes::kToProducts: return {.query = power, .exponent = log2_e, .product = rest};
+    case RestGoes::kToExponent: return {.query = power, .exponent = e.mul(rest, log2_e), .natural = rest};
+  }
+  return {};
+}
+
+// for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) q[r][d] = factor * tensor[q_begin + min(r, q_count - 1)][d];
+// The rows that pad the last micro-tile repeat the last real one, so that whatever they compute is as harmless.
+void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, const CellRows& q, Float factor) {
+  const SourceScope part = e.part(plan::Part::kQueries);
+  const Index last = e.sub(item.q_count, e.index(1));
+  e.for_range("load_q", e.index(0), item.rows, e.index(1), [&](Index r) {
+    const Index source_row = e.add(item.q_begin, e.min(r, last));
+    const Ptr source = at_element(e, item.q.data, e.mul(source_row, item.q.stride), key.types.q);
+    const Ptr target = q.at(r);
+    emit_prefetches(e, key, item, source, source_row);
+    copy_as_cells(e, {source, target, key.head_dim}, key.types.q, factor);
+  });
+}
+
+// for (r = 0; r < rows; ++r) q[r][0 .. head_dim) = factor * tensor[head_of(r)][query_of(r)], then zeros
+void emit_query_rows(Emitter& e, const plan::KernelKey& key, const DecodeItem& item, const RealRows& q, Float factor) {
+  const SourceScope part = e.part(plan::Part::kQueries);
+  const Ptr tensor = e.at_byte(item.launch.launch, offsetof(plan::LaunchArg, q));
+  const ArgFields fields{e, tensor};
+  const Index batch = fields.long_index(offsetof(plan::TensorArg, stride_batch));
+  const Index head = fields.long_index(offsetof(plan::TensorArg, stride_head));
+  const Index row = fields.long_index(offsetof(plan::TensorArg, stride_row));
+  const Ptr data = e.load_pointer(tensor);
+  const Operands operands = operands_of(e);
+  e.for_range("load_q", e.index(0), item.rows, e.index(1), [&](Index r) {
+    const Index from_head = e.add(e.mul(item.b, batch), e.mul(head_of(e, item, r), head));
+    const Index from = e.add(from_head, e.mul(query_of(e, item, r), row));
+    const Ptr source = at_element(e, data, from, key.types.q), target = q.at(r);
+    for_chunks(e, "load_q.vector", {key.head_dim, operands.width, 1}, [&](const Chunk& chunk) {
+      const Ptr at = at_element(e, source, chunk.dim, key.types.q);
+      const VectorPart vector{operands.width, chunk.elements(0, operands.width)};
+      llvm::Value* loaded = scaled_operand(e, load_first(e, at, key.types.q, vector), key.types.q, factor);
+      e.store(loaded, at_element(e, target, chunk.dim, operands.stored_as), vector_bytes(e));
+    });
+  });
+}
+
+}  // namespace flexjit::codegen
