@@ -8,8 +8,46 @@ namespace {
 
 constexpr std::int64_t kCacheLine = 64;
 
+// acc[r][i] = 0;
+// for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key i][d..]; }   lane by lane
+// Vector by vector, unrolled; the last vector is cut.
+Values key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int rows) {
+  const Operands operands = operands_of(e);
+  const std::int64_t line = kCacheLine / b.k.element_bytes();
+  const std::int64_t whole = b.k.dims / line * line;
+  const Ptr queries = b.q.at(row);
+  const Index ahead = b.k.ahead();
+  const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
+    for (const Ptr& key : keys.row) b.k.prefetch(key, e.add(ahead, dim));
+    for (std::int64_t offset = 0; offset < count; offset += operands.width) {
+      const Index at = e.add(dim, e.index(offset));
+      const VectorPart part{operands.width, static_cast<int>(std::min<std::int64_t>(operands.width, count - offset))};
+      CellVectors vectors;
+      for (const Ptr& key : keys.row) {
+        vectors.push_back(as_cells(e, load_first(e, at_element(e, key, at, b.k.dtype), b.k.dtype, part), b.k.dtype));
+      }
+      for (int r = 0; r < rows; ++r) {
+        const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
+        for (int i = 0; i < kKeys; ++i) {
+          llvm::Value*& sum = sums[static_cast<std::size_t>(r * kKeys + i)];
+          const Cells query{e.ir().CreateAlignedLoad(operands.type, address.value, llvm::Align(4 * e.lanes()))};
+          sum = multiply_add(e, query, vectors[static_cast<std::size_t>(i)], Float{sum}).value;
+        }
+      }
+    }
+    return sums;
+  };
+  Values acc(static_cast<std::size_t>(kKeys * rows), e.broadcast(e.real(0.0)).value);
+  acc = e.for_range("qk", e.index(0), e.index(whole), e.index(line), acc,
+                    [&](Index dim, const Values& sums) { return add_line(dim, line, sums); });
+  return whole == b.k.dims ? acc : add_line(e.index(whole), b.k.dims - whole, acc);
+}
+
+}  // namespace
+
 // Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
-void number_keys(Emitter& e, RowBlock& b, const KeyStep& step) {
+void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body) {
+  const SourceScope part = e.part(plan::Part::kQueryKey);
   auto& ir = e.ir();
   const Int first = e.narrow(step.first), last = e.narrow(e.sub(step.last, e.index(1)));
   for (int offset = 0; offset < b.key.tiling.kv_tile; offset += e.lanes()) {
@@ -18,71 +56,9 @@ void number_keys(Emitter& e, RowBlock& b, const KeyStep& step) {
     auto* inside = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, e.broadcast(first).value);
     e.store(inside, b.numbers.at(e.index(offset)), 4 * e.lanes());
   }
-}
-
-// What the products of some rows with some keys multiply.
-struct Factors {
-  Ptr queries;
-  const Keys& keys;
-};
-struct Dims {
-  Index dim;
-  std::int64_t count;
-};
-
-// The products of dims [dim, dim + count), vector by vector, unrolled; the last vector is cut.
-Values add_products(Emitter& e, RowBlock& b, const Factors& factors, const Dims& dims, Values sums) {
-  const Operands operands = operands_of(e);
-  for (std::int64_t offset = 0; offset < dims.count; offset += operands.width) {
-    const Index at = e.add(dims.dim, e.index(offset));
-    const auto count = static_cast<int>(std::min<std::int64_t>(operands.width, dims.count - offset));
-    CellVectors vectors;
-    for (const Ptr& key : factors.keys.row) {
-      llvm::Value* loaded = load_first(e, at_element(e, key, at, b.k.dtype), b.k.dtype, {operands.width, count});
-      vectors.push_back(as_cells(e, loaded, b.k.dtype));
-    }
-    for (std::size_t r = 0; r < sums.size() / kKeys; ++r) {
-      const Index in_row = e.add(at, e.index(static_cast<std::int64_t>(r) * b.at.q_stride));
-      const Ptr address = at_element(e, factors.queries, in_row, operands.stored_as);
-      for (std::size_t i = 0; i < kKeys; ++i) {
-        llvm::Value*& sum = sums[r * kKeys + i];
-        const Cells query{e.ir().CreateAlignedLoad(operands.type, address.value, llvm::Align(4 * e.lanes()))};
-        sum = multiply_add(e, query, vectors[i], Float{sum}).value;
-      }
-    }
-  }
-  return sums;
-}
-
-// acc[r][i] = 0;
-// for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key i][d..]; }   lane by lane
-Values key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int rows) {
-  const std::int64_t line = kCacheLine / b.k.element_bytes();
-  const std::int64_t whole = b.k.dims / line * line;
-  const Factors factors{b.q.at(row), keys};
-  const Index ahead = b.k.ahead();
-  const auto prefetch = [&](Index dim) {
-    for (const Ptr& key : keys.row) b.k.prefetch(key, e.add(ahead, dim));
-  };
-  Values acc(static_cast<std::size_t>(kKeys * rows), e.broadcast(e.real(0.0)).value);
-  acc = e.for_range("qk", e.index(0), e.index(whole), e.index(line), acc, [&](Index dim, const Values& sums) {
-    prefetch(dim);
-    return add_products(e, b, factors, {dim, line}, sums);
-  });
-  if (whole == b.k.dims) return acc;
-  prefetch(e.index(whole));
-  return add_products(e, b, factors, {e.index(whole), b.k.dims - whole}, acc);
-}
-
-}  // namespace
-
-void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body) {
-  const SourceScope part = e.part(plan::Part::kQueryKey);
-  number_keys(e, b, step);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-kKeys));
   e.for_range("keys", from, e.sub(step.last, step.kv), e.index(kKeys), [&](Index column) {
-    Keys keys;
-    keys.column = column;
+    Keys keys{{}, column};
     for (int i = 0; i < kKeys; ++i) {
       const Index key = e.widen(b.numbers.load(e.add(column, e.index(i))));
       keys.row[i] = b.k.at(e.mul(key, b.k.rows.stride));

@@ -71,7 +71,7 @@ void emit_initial_state(Emitter& e, QueryTile& t) {
 
 // fine = uniform reads in range and contiguous;
 // for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; fine &= row reads in range; }
-Bool fill_tables(Emitter& e, QueryTile& t) {
+Bool fill_row_table(Emitter& e, QueryTile& t) {
   const SourceScope part = e.part(plan::Part::kRowTables);
   Bool fine = t.tables.expressions.unit_strides(Level::kElement);
   for (llvm::Value* flag : t.tables.uniform.flag) {
@@ -85,7 +85,7 @@ Bool fill_tables(Emitter& e, QueryTile& t) {
   });
 }
 
-Bool fill_tables(Emitter& e, QueryTile& t, const KeyTile& keys) {
+Bool fill_key_tables(Emitter& e, QueryTile& t, const KeyTile& keys) {
   const auto ranges = [&](const Scope& scope, Index column) { store_column_ranges(e, t, scope, e.panel_of(column)); };
   const Bool columns = t.tables.fill_columns(keys.kv, keys.count, e.constant_bool(true), ranges);
   const Bool diagonals = fill_diagonals(e, t, keys);

@@ -64,8 +64,8 @@ void for_key_tiles(Emitter& e, QueryTile& t, const Span& span, llvm::function_re
 void for_groups(Emitter& e, QueryTile& t, const char* name, llvm::function_ref<void(Index group, Index row)> body);
 void emit_initial_state(Emitter& e, QueryTile& t);
 // Tables of rows; of columns and diagonals of a key tile. Both return that the reads in them are in range.
-Bool fill_tables(Emitter& e, QueryTile& t);
-Bool fill_tables(Emitter& e, QueryTile& t, const KeyTile& keys);
+Bool fill_row_table(Emitter& e, QueryTile& t);
+Bool fill_key_tables(Emitter& e, QueryTile& t, const KeyTile& keys);
 
 // visits.cpp: which panels of a key tile each group visits, and in which of them every pair is allowed.
 // Least and greatest values of row and column tables, by group and by panel.

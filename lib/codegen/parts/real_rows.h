@@ -20,7 +20,6 @@ struct RealRows {
   Ptr at(Index row, Index column) const { return e.at_real(first(), e.add(e.mul(row, e.index(stride)), column)); }
   Ptr at(Index row) const { return at(row, e.index(0)); }
   Float load_vector(Index row, Index column) const { return e.load_reals(at(row, column), vector_bytes(e)); }
-  Float load_vector(Index row) const { return load_vector(row, e.index(0)); }
   Float load(Index row) const { return e.load_real(at(row)); }
 
   // for (d = 0; d < stride; d += lanes) rows[row][d..] = 0;

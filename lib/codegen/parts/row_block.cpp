@@ -47,7 +47,7 @@ void fill_row_table(Emitter& e, RowBlock& b) {
 Bool emit_states(Emitter& e, RowBlock& b, Bool careful) {
   const SourceScope part = e.part(plan::Part::kOutput);
   return b.unsettled.for_rows("state", e.select(careful, e.index(0), b.item.rows), [&](Index row) {
-    const Float lanes = b.sum_lanes.load_vector(row);
+    const Float lanes = b.sum_lanes.load_vector(row, e.index(0));
     e.store(e.reduce_add(lanes).value, e.at_real(b.item.sum, row));
     emit_dims_in_order(e, b, row);
     // 0 * o is 0 where o is finite, else NaN.
