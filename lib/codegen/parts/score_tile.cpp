@@ -43,7 +43,7 @@ Values query_key_product(Emitter& e, QueryTile& t, const KeyTile& keys, const Mi
                         .begin = e.index(0),
                         .end = e.index(depth),
                         .rows = rows,
-                        .factors = t.q.at(micro.row),
+                        .factors = t.q.cells_at(micro.row),
                         .factor_stride = depth,
                         .vectors = panels};
   const Values zeros(static_cast<std::size_t>(rows * vectors), e.broadcast(e.real(0.0)).value);
