@@ -2,6 +2,8 @@
 // and V are read once, as they lie, lanes along their dims.
 #pragma once
 
+#include <algorithm>
+
 #include "codegen/emit/storage.h"
 #include "codegen/parts/item.h"
 #include "codegen/parts/queries.h"

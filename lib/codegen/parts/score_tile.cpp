@@ -2,6 +2,8 @@
 // the edges of documents waste little. The whole epilogue serves micro-tiles in which every pair is allowed: in registers for
 // cheap mods, row by row over stored scores for others, whose unrolled copies would cost more than they save. The masked
 // epilogue, a loop over panels and rows, serves the edges of masks and of the tensors, and reads that must be checked.
+#include <array>
+
 #include "codegen/parts/query_tile.h"
 
 namespace flexjit::codegen {
