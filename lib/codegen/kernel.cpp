@@ -1,9 +1,9 @@
 // Puts the functions of a kernel into one module and gives them the target's attributes.
 #include "codegen/kernel.h"
 
+#include "codegen/emit/target_names.h"
 #include "codegen/nests/nests.h"
 #include "codegen/parts/pack.h"
-#include "codegen/emit/target_names.h"
 
 namespace flexjit::codegen {
 

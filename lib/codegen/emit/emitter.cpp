@@ -49,6 +49,7 @@ void Emitter::end_function() { builder_.CreateRetVoid(); }
 
 Float Emitter::constant(float value) { return {llvm::ConstantFP::get(builder_.getFloatTy(), static_cast<double>(value))}; }
 Float Emitter::real(double value) { return {llvm::ConstantFP::get(real_type(), value)}; }
+Float Emitter::lowest() { return real(-std::numeric_limits<double>::infinity()); }
 Int Emitter::constant_int(std::int32_t value) { return {builder_.getInt32(static_cast<std::uint32_t>(value))}; }
 Int Emitter::constant_like(Int shape, std::int64_t value) {
   return {llvm::ConstantInt::getSigned(shape.value->getType()->getScalarType(), value)};

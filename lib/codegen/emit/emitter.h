@@ -35,6 +35,7 @@ enum class Contraction : std::uint8_t { kOff, kOn };
 
 enum class FloatOrder : std::uint8_t { kEq, kNe, kLt, kLe, kGt, kGe };
 
+inline constexpr std::int64_t kCacheLine = 64;  // bytes
 enum class CacheLevel : std::uint8_t { kFirst, kSecond };
 enum class Access : std::uint8_t { kRead, kWrite };
 
@@ -78,6 +79,7 @@ class Emitter {
 
   Float constant(float value);
   Float real(double value);
+  Float lowest();  // -inf, a real: what masked scores are, and maxima of none
   Int constant_int(std::int32_t value);
   Int constant_like(Int shape, std::int64_t value);  // of its width, a scalar
   Bool constant_bool(bool value);

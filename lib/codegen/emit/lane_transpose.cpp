@@ -1,6 +1,8 @@
 // Step w exchanges the w-th bit of row and lane number; the reduction keeps one vector of the two that a step makes.
 #include "codegen/emit/lane_transpose.h"
 
+#include <array>
+
 namespace flexjit::codegen {
 namespace {
 

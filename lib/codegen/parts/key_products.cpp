@@ -6,8 +6,6 @@
 namespace flexjit::codegen {
 namespace {
 
-constexpr std::int64_t kCacheLine = 64;
-
 // acc[r][i] = 0;
 // for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key i][d..]; }   lane by lane
 // Vector by vector, unrolled; the last vector is cut.
@@ -23,9 +21,7 @@ Values key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int ro
       const Index at = e.add(dim, e.index(offset));
       const VectorPart part{operands.width, static_cast<int>(std::min<std::int64_t>(operands.width, count - offset))};
       CellVectors vectors;
-      for (const Ptr& key : keys.row) {
-        vectors.push_back(as_cells(e, load_first(e, at_element(e, key, at, b.k.dtype), b.k.dtype, part), b.k.dtype));
-      }
+      for (const Ptr& key : keys.row) vectors.push_back(as_cells(e, b.k.load(key, at, part), b.k.dtype));
       for (int r = 0; r < rows; ++r) {
         const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
         for (int i = 0; i < kKeys; ++i) {

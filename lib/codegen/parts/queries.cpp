@@ -10,8 +10,6 @@
 namespace flexjit::codegen {
 namespace {
 
-constexpr std::int64_t kCacheLine = 64;
-
 // The tile that follows is most often the next one: its row is on the way while this tile is computed, and so is the row that
 // this tile's output is written to.
 void emit_prefetches(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, Ptr query, Index row) {
@@ -50,13 +48,13 @@ Units units_of(Emitter& e, Float scale, RestGoes goes) {
 
 // for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) q[r][d] = factor * tensor[q_begin + min(r, q_count - 1)][d];
 // The rows that pad the last micro-tile repeat the last real one, so that whatever they compute is as harmless.
-void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, const CellRows& q, Float factor) {
+void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, const RealRows& q, Float factor) {
   const SourceScope part = e.part(plan::Part::kQueries);
   const Index last = e.sub(item.q_count, e.index(1));
   e.for_range("load_q", e.index(0), item.rows, e.index(1), [&](Index r) {
     const Index source_row = e.add(item.q_begin, e.min(r, last));
     const Ptr source = at_element(e, item.q.data, e.mul(source_row, item.q.stride), key.types.q);
-    const Ptr target = q.at(r);
+    const Ptr target = q.cells_at(r);
     emit_prefetches(e, key, item, source, source_row);
     copy_as_cells(e, {source, target, key.head_dim}, key.types.q, factor);
   });

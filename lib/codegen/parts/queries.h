@@ -18,7 +18,7 @@ enum class RestGoes : std::uint8_t { kToProducts, kToExponent };
 Units units_of(Emitter& e, Float scale, RestGoes rest);
 
 // Rows as they are multiplied cell by cell.
-void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, const CellRows& q, Float factor);
+void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, const RealRows& q, Float factor);
 // Rows as they are multiplied lane by lane (streamed_rows.h), padded with zeros to whole vectors.
 void emit_query_rows(Emitter& e, const plan::KernelKey& key, const DecodeItem& item, const RealRows& q, Float factor);
 

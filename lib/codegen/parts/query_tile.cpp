@@ -1,8 +1,6 @@
 // The loops over a tile's keys and groups, and what is computed before them: the state of the rows and the tables.
 #include "codegen/parts/query_tile.h"
 
-#include <limits>
-
 namespace flexjit::codegen {
 namespace {
 
@@ -58,7 +56,7 @@ void for_groups(Emitter& e, QueryTile& t, const char* name, llvm::function_ref<v
 //   row_max[r] = -inf; rescale[r] = 1; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; unsettled[r] = r < q_count; o[r][*] = 0;
 // }
 void emit_initial_state(Emitter& e, QueryTile& t) {
-  const Float lowest = e.real(-std::numeric_limits<double>::infinity());
+  const Float lowest = e.lowest();
   e.for_range("reset", e.index(0), e.index(t.key.tiling.q_tile), e.index(1), [&](Index r) {
     e.store(lowest.value, t.row_max.at(r));
     e.store(e.real(1.0).value, t.rescale.at(r));

@@ -23,7 +23,7 @@ struct QueryTile {
       units_of(e, item.launch.scale, key.program.score().valid() ? RestGoes::kToProducts : RestGoes::kToExponent);
   const Scores scores{e, tables, item.fault, item.q_count, units.product};
   const Weights weights{e, key.weights, units.exponent, layout.v_group == 1 ? Precision::kFast : Precision::kCoarse};
-  const CellRows q{e, item.scratch, at.q, layout.k_depth};
+  const RealRows q{e, item.scratch, at.q, layout.k_depth};
   const RealRows s{e, item.scratch, at.s, at.s_stride}, o{e, item.scratch, at.o, layout.v_padded};
   const RealRows max_lanes{e, item.scratch, at.max_lanes, layout.lanes}, sum_lanes{e, item.scratch, at.sum_lanes, layout.lanes};
   const RealRows row_max{e, item.scratch, at.row_max, 1}, base{e, item.scratch, at.base, 1};

@@ -10,7 +10,7 @@ namespace flexjit::codegen {
 
 inline int vector_bytes(Emitter& e) { return static_cast<int>(e.lanes() * e.real_bytes()); }
 
-// [row][stride] reals, `section` bytes into the scratch `base`, or at `base` where there is no section.
+// [row][stride] reals (or cells), `section` bytes into the scratch `base`, or at `base` where there is no section.
 struct RealRows {
   Emitter& e;
   Ptr base;
@@ -19,6 +19,7 @@ struct RealRows {
 
   Ptr at(Index row, Index column) const { return e.at_real(first(), e.add(e.mul(row, e.index(stride)), column)); }
   Ptr at(Index row) const { return at(row, e.index(0)); }
+  Ptr cells_at(Index row) const { return at_cell(e, first(), e.mul(row, e.index(stride))); }
   Float load_vector(Index row, Index column) const { return e.load_reals(at(row, column), vector_bytes(e)); }
   Float load(Index row) const { return e.load_real(at(row)); }
 
@@ -31,16 +32,6 @@ struct RealRows {
 
  private:
   Ptr first() const { return section ? e.at_byte(base, *section) : base; }
-};
-
-// [row][stride] cells, `section` bytes into the scratch.
-struct CellRows {
-  Emitter& e;
-  Ptr scratch;
-  std::int64_t section;
-  std::int64_t stride;
-
-  Ptr at(Index row) const { return at_cell(e, e.at_byte(scratch, section), e.mul(row, e.index(stride))); }
 };
 
 // int32s, `section` bytes into the scratch.

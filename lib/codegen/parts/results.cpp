@@ -11,12 +11,10 @@
 namespace flexjit::codegen {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
-
 // sinks ? sinks[h] : -inf
 Float emit_sink(Emitter& e, QueryTile& t) {
   const Ptr sinks = ArgFields{e, t.item.launch.launch}.pointer(offsetof(plan::LaunchArg, sinks), "sinks");
-  const Float lowest = e.real(-kInf);
+  const Float lowest = e.lowest();
   return {e.choose(
       "sink", Bool{e.ir().CreateIsNotNull(sinks.value)},
       [&] { return e.add(e.load(e.at(sinks, t.item.h)), e.real(0.0)).value; }, [&] { return lowest.value; })};
@@ -32,7 +30,7 @@ void emit_row_totals(Emitter& e, QueryTile& t, Index row, Float sink) {
   const Float sum = reduce_rows(e, t.sum_lanes.at(row), [&](Float a, Float b) { return e.add(a, b); });
   Float max = e.load_reals(t.row_max.at(row), bytes);
   if (t.units.natural) max = e.mul(max, t.units.natural);
-  const Float lowest = e.real(-kInf), zero = e.real(0.0);
+  const Float lowest = e.lowest(), zero = e.real(0.0);
   const Float highest = e.max(max, sink);
   const Float top = e.select(e.compare(FloatOrder::kEq, highest, lowest), zero, highest);
   const Float shrink = emit_exp(e, e.sub(max, top));
@@ -77,7 +75,7 @@ void emit_settled_row(Emitter& e, QueryTile& t, Index row) {
     Float o = e.load_reals(address, vector_bytes(e));
     if (is_mean) {
       const Float mean = e.mul(o, factor), limit = e.real(largest / kHeadroom);
-      const Bool finite = e.compare(FloatOrder::kLt, e.abs(mean), e.real(kInf));
+      const Bool finite = e.compare(FloatOrder::kLt, e.abs(mean), e.neg(e.lowest()));
       o = e.select(finite, e.max(e.min(mean, limit), e.neg(limit)), mean);
     }
     e.store(e.mul(o, headroom).value, address, vector_bytes(e));

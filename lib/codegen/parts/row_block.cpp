@@ -1,8 +1,5 @@
-// Layouts of the plan -> rows in the scratch and in the item's state; the loop over a span's keys; what comes before and after
-// it.
+// The loop over a span's keys, and what lies around it: the initial state and the table of the rows, the state that is left.
 #include "codegen/parts/row_block.h"
-
-#include <limits>
 
 namespace flexjit::codegen {
 
@@ -23,7 +20,7 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
 // for (r = 0; r < rows; ++r) { max[r] = -inf; scale[r] = 1; sum_lanes[r][*] = 0; o[r][*] = 0; }
 void emit_initial_state(Emitter& e, RowBlock& b) {
   e.for_range("reset", e.index(0), b.item.rows, e.index(1), [&](Index r) {
-    e.store(e.real(-std::numeric_limits<double>::infinity()).value, e.at_real(b.item.max, r));
+    e.store(e.lowest().value, e.at_real(b.item.max, r));
     e.store(e.real(1.0).value, e.at_real(b.item.scale, r));
     e.store(e.broadcast(e.real(0.0)).value, b.sum_lanes.at(r), vector_bytes(e));
     b.o.clear(r);

@@ -2,6 +2,8 @@
 // and V are read once, as they lie, lanes along their dims.
 #pragma once
 
+#include <algorithm>
+
 #include "codegen/emit/storage.h"
 #include "codegen/parts/item.h"
 #include "codegen/parts/queries.h"
@@ -27,6 +29,9 @@ struct StreamedRows {
   std::int64_t step;  // keys
 
   Ptr at(Index element) const { return at_element(e, rows.data, element, dtype); }
+  llvm::Value* load(Ptr row, Index element, VectorPart part) const {
+    return load_first(e, at_element(e, row, element, dtype), dtype, part);
+  }
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
   // How far prefetching runs ahead of the reads, in elements: about as many bytes whatever the row, and at least a step.
   Index ahead() const {

@@ -2,6 +2,8 @@
 // the edges of documents waste little. The whole epilogue serves micro-tiles in which every pair is allowed: in registers for
 // cheap mods, row by row over stored scores for others, whose unrolled copies would cost more than they save. The masked
 // epilogue, a loop over panels and rows, serves the edges of masks and of the tensors, and reads that must be checked.
+#include <array>
+
 #include "codegen/parts/query_tile.h"
 
 namespace flexjit::codegen {
@@ -43,7 +45,7 @@ Values query_key_product(Emitter& e, QueryTile& t, const KeyTile& keys, const Mi
                         .begin = e.index(0),
                         .end = e.index(depth),
                         .rows = rows,
-                        .factors = t.q.at(micro.row),
+                        .factors = t.q.cells_at(micro.row),
                         .factor_stride = depth,
                         .vectors = panels};
   const Values zeros(static_cast<std::size_t>(rows * vectors), e.broadcast(e.real(0.0)).value);

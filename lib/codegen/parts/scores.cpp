@@ -2,8 +2,6 @@
 // nothing score_mod makes there survives.
 #include "codegen/parts/scores.h"
 
-#include <limits>
-
 namespace flexjit::codegen {
 
 using ir::Id;
@@ -51,7 +49,7 @@ MaskedScores Scores::masked(Scope& scope, Float score, const Place& at) const {
   scope.active = allowed;
   score = modified(scope, score);
   check(scope, at, hoisting.in_score, e.constant_bool(true));
-  return {e.select(allowed, score, e.real(-std::numeric_limits<double>::infinity())), allowed};
+  return {e.select(allowed, score, e.lowest()), allowed};
 }
 
 // known; if (!fine) the same for the reads of outer loops, whose flags few tiles ever look at

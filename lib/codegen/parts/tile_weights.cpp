@@ -13,7 +13,6 @@ namespace {
 
 using plan::Visit;
 
-constexpr std::int64_t kCacheLine = 64;
 constexpr std::int64_t kKeysAhead = 8;  // between the prefetch of a row of V and its use
 
 // For lanes rows at once: max = reduce(max_lanes[r]); shift = shift_of(max);

@@ -7,8 +7,6 @@
 namespace flexjit::codegen {
 namespace {
 
-constexpr std::int64_t kCacheLine = 64;
-
 // o[row..][dims of the chunk], kept in registers.
 struct Target {
   VectorTile o;
@@ -32,9 +30,8 @@ void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
     }
     CellVectors cells;
     for (int j = 0; j < target.o.vectors; ++j) {
-      const Ptr address = at_element(e, row, e.index(std::int64_t{j} * e.lanes()), v.dtype);
       const VectorPart part{e.lanes(), target.chunk.elements(j, e.lanes())};
-      cells.push_back(as_cells(e, load_first(e, address, v.dtype, part), v.dtype));
+      cells.push_back(as_cells(e, v.load(row, e.index(std::int64_t{j} * e.lanes()), part), v.dtype));
     }
     return cells;
   };
@@ -83,11 +80,11 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
     llvm::SmallVector<llvm::Value*, 8> pairs;
     for (int j = 0; j < target.chunk.vectors; ++j) {
       const Index dim = e.index(std::int64_t{j} * width);
+      const VectorPart part{width, target.chunk.elements(j, width)};
       llvm::Value* both[2];
       for (int i = 0; i < 2; ++i) {
         v.prefetch(rows[i], e.add(ahead, dim));
-        const VectorPart part{width, target.chunk.elements(j, width)};
-        both[i] = load_first(e, at_element(e, rows[i], dim, v.dtype), v.dtype, part);
+        both[i] = v.load(rows[i], dim, part);
       }
       for (int half : {0, 1}) pairs.push_back(interleave(e, both[0], both[1], half));
     }
@@ -127,9 +124,9 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
   b.unsettled.for_each("careful_row", e.index(0), b.item.rows, [&](Index row) {
     for_chunks(e, "careful_dims", sizes, [&](const Chunk& chunk) {
       const auto values = [&](Index key, int j, Index dim) {
-        const Ptr address = b.v.at(e.add(e.mul(key, b.v.rows.stride), dim));
         const VectorPart part_of_row{e.lanes(), chunk.elements(j, e.lanes())};
-        return Float{widen(e, load_first(e, address, b.v.dtype, part_of_row), b.v.dtype)};
+        const Index first = e.add(e.mul(key, b.v.rows.stride), dim);
+        return Float{widen(e, b.v.load(b.v.rows.data, first, part_of_row), b.v.dtype)};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };
       emit_careful_product(e, {b.o, row, chunk, step.first, step.last, weight, values});

@@ -3,7 +3,6 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include <cstddef>
-#include <limits>
 
 #include "codegen/parts/query_tile.h"
 #include "codegen/program/range.h"
@@ -61,7 +60,7 @@ void emit_holes(Emitter& e, QueryTile& t, Index group, Index visited) {
   const Index hole = e.bit_and(from_first, e.add(from_first, e.index(1)));
   e.if_then("holes", e.logical_not(e.equal(hole, e.index(0))), [&] {
     const Index row = e.mul(group, e.index(t.key.tiling.micro_rows));
-    const Float masked = e.broadcast(e.real(-std::numeric_limits<double>::infinity()));
+    const Float masked = e.broadcast(e.lowest());
     e.for_range("holes.row", row, e.add(row, e.index(t.key.tiling.micro_rows)), e.index(1), [&](Index r) {
       e.for_range("holes.panel", visit_field(e, t, group, offsetof(Visit, begin)),
                   visit_field(e, t, group, offsetof(Visit, end)), e.index(e.lanes()),

@@ -2,8 +2,6 @@
 // 1 / (1 + e^-score). Both are powers of two of an exponent, which the careful pass looks at.
 #pragma once
 
-#include <limits>
-
 #include "codegen/math/vector_math.h"
 #include "codegen/parts/careful.h"
 
@@ -28,10 +26,7 @@ struct Weights {
   Precision precision = Precision::kFast;
 
   // max == -inf ? 0 : max: a row without any key keeps weights 2^(-inf) = 0
-  Float shift_of(Float max) const {
-    const Float lowest = e.real(-std::numeric_limits<double>::infinity());
-    return e.select(e.compare(FloatOrder::kEq, max, lowest), e.real(0.0), max);
-  }
+  Float shift_of(Float max) const { return e.select(e.compare(FloatOrder::kEq, max, e.lowest()), e.real(0.0), max); }
 
   // What is relative to one maximum times this is relative to another.
   Float factor_between(Float old_max, Float new_max) const {
