@@ -1,6 +1,8 @@
 // One directory a process, one file a text.
 #include "pattern/debug_source.h"
 
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
