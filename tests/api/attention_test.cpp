@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "naive_attention.h"
+#include "support/checklist.h"
 
 namespace flexjit::test {
 namespace {
@@ -29,6 +30,7 @@ AttentionSpec spec_of(const Shape& shape) {
 constexpr Shape kRagged{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 70, .kv_len = 131, .head_dim = 24, .v_head_dim = 40};
 
 TEST_P(AttentionOn, PlainAttention) {
+  covers("D10", "X19");
   Problem problem(kRagged);
   engine.compile(spec_of(kRagged)).value().run(problem.args()).value();
   EXPECT_LT(worst_error(problem, {}), kTolerance);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "naive_attention.h"
+#include "support/checklist.h"
 
 namespace flexjit::test {
 namespace {
@@ -206,6 +207,7 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
 }
 
 TEST(MergeStates, ASplitAnywhereIsTheWhole) {
+  covers("I13");
   Engine engine = compiled_engine();
   const Attention attention = engine.compile(plain16()).value();
   for (std::int64_t q_len : {1, 20}) {
@@ -263,6 +265,7 @@ Merged merge(std::span<const AttentionState> states, int threads = 1) {
 }
 
 TEST(MergeStates, IsAssociative) {
+  covers("I13");
   States states({{0.5F, -3, 40, 2}, {1.5F, 7, -40, 2}, {-1, 6, 39, 2}});
   const Merged all = merge(states.views);
   Merged pair = merge(std::span(states.views).first(2));
@@ -275,6 +278,7 @@ TEST(MergeStates, IsAssociative) {
 }
 
 TEST(MergeStates, EmptyStatesTakeNoPart) {
+  covers("I13");
   constexpr float kInf = std::numeric_limits<float>::infinity();
   States states({{-kInf, -kInf, 1}, {-kInf, 2, -kInf}});
   states.v[0][0] = states.v[0][2] = std::numeric_limits<float>::quiet_NaN();

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "naive_attention.h"
+#include "support/checklist.h"
 
 namespace flexjit::test {
 namespace {
@@ -127,6 +128,7 @@ TEST(Engine, ClearCacheForgets) {
 }
 
 TEST(Engine, MistakesAreReportedEachTime) {
+  covers("F26");
   Engine engine(compiled());
   AttentionSpec wrong = causal();
   wrong.mask_mod = "kv_ix <= q_idx";
@@ -139,6 +141,7 @@ TEST(Engine, MistakesAreReportedEachTime) {
     EXPECT_EQ(result.diagnostics()[1].kind, "unknown-name");
   }
   EXPECT_EQ(engine.stats().compiles, 0);
+  EXPECT_EQ(engine.stats().cached_kernels, 0U);
 }
 
 TEST(Engine, WarningsStopNothing) {

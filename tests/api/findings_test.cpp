@@ -4,6 +4,7 @@
 #include <set>
 
 #include "finding_cases.h"
+#include "support/checklist.h"
 
 namespace flexjit::test {
 
@@ -60,6 +61,7 @@ TEST(Findings, TheSampleItselfIsValid) {
 }
 
 TEST(Findings, EachCaseGivesItsText) {
+  covers("F11", "P05");
   for (const FindingCase& one : all_cases()) {
     SCOPED_TRACE(one.kind);
     const Diagnostics diagnostics = one.produce();

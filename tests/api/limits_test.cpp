@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "flexjit/flexjit.h"
+#include "support/checklist.h"
 
 namespace flexjit::test {
 namespace {
@@ -128,6 +129,23 @@ TEST(Limits, MemoryFollowsWhatIsVisited) {
   // The block mask numbers its 2^24 blocks of keys, 64 MiB each for partial and full ones; packed keys would be 132 GiB.
   // Sanitizers keep 256 MiB of what is freed for a while.
   EXPECT_LT(peak_mib() - before, 600);
+}
+
+// Scores would be 1 GiB. The peak is counted anew, because other tests of this process may have reached more.
+TEST(Limits, ScoresAreNeverKept) {
+  covers("E18", "F21");
+  constexpr std::int64_t kLength = 16384;
+  const Attention attention = compiled_engine().compile(spec_of(DType::kF32, 16)).value();
+  std::vector<float> values(kLength * 16, 0.5F), out(kLength * 16);
+  const TensorView view(values.data(), DType::kF32, {1, 1, kLength, 16});
+  RunArgs args;
+  args.q = args.k = args.v = view;
+  args.out = MutableTensorView(out.data(), DType::kF32, {1, 1, kLength, 16});
+  std::ofstream("/proc/self/clear_refs") << "5";
+  const double before = peak_mib();
+  EXPECT_EQ(attention.run(args).value().scores_visited, kLength * kLength);
+  EXPECT_LT(peak_mib() - before, 64);
+  for (float value : out) ASSERT_NEAR(value, 0.5F, 1e-5F);
 }
 
 // A window in the middle of nowhere needs no address space either.

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "naive_attention.h"
+#include "support/checklist.h"
 
 namespace flexjit::test {
 namespace {
@@ -109,6 +110,7 @@ TEST(Scores, PlanesOfAllOrOneBatchEntryAndHead) {
 }
 
 TEST(Scores, OfAKernelTheyExplainItsLse) {
+  covers("I09");
   Problem problem({.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 20, .kv_len = 70});
   AttentionSpec spec = program("score = score - 0.1 * abs(q_idx - kv_idx)\nmask = q_idx >= kv_idx", 8);
   const Attention attention = Engine().compile(spec).value();

@@ -14,11 +14,13 @@
 
 #include "cache/disk_entry.h"
 #include "disk_cache_fixture.h"
+#include "support/checklist.h"
 
 namespace flexjit::cache {
 namespace {
 
 TEST_F(DiskCacheTest, GivesBackWhatWasStored) {
+  covers("D54");
   DiskCache cache(directory_, kRoomy);
   EXPECT_FALSE(cache.load("a").has_value());
   EXPECT_FALSE(fs::exists(directory_)) << "looking makes nothing";
@@ -83,6 +85,7 @@ TEST_F(DiskCacheTest, DamagedFilesAreMissesAndGo) {
 }
 
 TEST_F(DiskCacheTest, ComparesTheWholeKey) {
+  covers("D54");
   DiskCache cache(directory_, kRoomy);
   cache.store(image_of("one"));
   fs::rename(path_of("one"), path_of("other"));  // as if their hashes were equal

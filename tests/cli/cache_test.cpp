@@ -8,6 +8,7 @@
 
 #include "cli/subprocess.h"
 #include "flexjit/engine.h"
+#include "support/checklist.h"
 
 namespace flexjit::tests {
 namespace {
@@ -27,6 +28,7 @@ class CacheCommand : public ::testing::Test {
 };
 
 TEST_F(CacheCommand, TheNextProcessFindsTheKernel) {
+  covers("D54");
   EXPECT_EQ(run_causal().json()["kernel_source"], "compiled");
   EXPECT_EQ(run_causal().json()["kernel_source"], "disk");
   const CommandResult listed = run_flexjit({"cache", "list", "--json"});

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <png.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -11,6 +12,7 @@
 #include "flexjit/block_mask.h"
 #include "npy.h"
 #include "picture/grid.h"
+#include "support/checklist.h"
 
 namespace flexjit::tests {
 namespace {
@@ -99,6 +101,34 @@ TEST(MaskCommand, TextShowsNumbersBlocksAndPairs) {
   for (const char* part : {"4 full, 2 partial, 3 empty", "20 of 30 pairs allowed", "by intervals alone", "elements evaluated",
                            "  0 |+  |\n  2 |#+ |\n  4 |###|\n", "  0  #....\n  1  ##...\n  2  ###..\n  3  ####.\n  4  #####\n"})
     EXPECT_NE(result.out.find(part), std::string::npos) << part << "\n" << result.out;
+}
+
+// Every pair as a character, against the same matrix written down here.
+TEST(MaskCommand, MatricesOfPairs) {
+  covers("X16");
+  const struct {
+    const char* mask;
+    int length;
+    std::int64_t popcount;
+    bool (*allowed)(int q, int kv);
+  } cases[] = {
+      {"mask = q_idx >= kv_idx", 12, 78, [](int q, int kv) { return q >= kv; }},
+      {"mask = q_idx >= kv_idx && q_idx - kv_idx < 3", 12, 33, [](int q, int kv) { return q >= kv && q - kv < 3; }},
+      {"mask = abs(q_idx // 8 - kv_idx // 8) <= 3 && abs(q_idx % 8 - kv_idx % 8) <= 3", 64, 1936,
+       [](int q, int kv) { return std::abs(q / 8 - kv / 8) <= 3 && std::abs(q % 8 - kv % 8) <= 3; }},
+  };
+  for (const auto& test : cases) {
+    const CommandResult result = mask_of({"-e", test.mask, "--q-len", std::to_string(test.length)});
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out.find(std::to_string(test.popcount) + " of "), std::string::npos) << result.out;
+    std::string matrix;
+    for (int q = 0; q < test.length; ++q) {
+      matrix += (q < 10 ? "   " : "  ") + std::to_string(q) + "  ";
+      for (int kv = 0; kv < test.length; ++kv) matrix += test.allowed(q, kv) ? '#' : '.';
+      matrix += '\n';
+    }
+    EXPECT_NE(result.out.find(matrix), std::string::npos) << matrix << result.out;
+  }
 }
 
 TEST(MaskCommand, TextStaysSmallAtAMillionTokens) {

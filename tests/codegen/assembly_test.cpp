@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "jit/object/compile.h"
 #include "jit/listing/list_code.h"
+#include "jit/object/compile.h"
 #include "listing_checks.h"
 #include "plan/kernel_key.h"
+#include "support/checklist.h"
 
 namespace flexjit::testing {
 namespace {
@@ -86,6 +87,7 @@ plan::CodeListing listing(const plan::Target& target, ir::Program program, const
 class Assembly : public ::testing::TestWithParam<plan::Target> {};
 
 TEST_P(Assembly, CallsNothing) {
+  covers("X17");
   for (const Form& form : kForms) {
     for (const ir::Program& program : {dense(), flagship(), functions()}) {
       expect_no_calls(listing(GetParam(), program, form));

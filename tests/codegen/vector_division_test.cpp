@@ -8,6 +8,7 @@
 
 #include "codegen/math/vector_math.h"
 #include "emitted_function.h"
+#include "support/checklist.h"
 
 namespace flexjit::testing {
 namespace {
@@ -81,6 +82,7 @@ class Division : public ::testing::TestWithParam<plan::Isa> {
 };
 
 TEST_P(Division, LaneByLane) {
+  covers("C21");
   const EmittedFunction quotient(GetParam(), of_bits(codegen::emit_floor_div));
   const EmittedFunction remainder(GetParam(), of_bits(codegen::emit_floor_mod));
   std::vector<std::int32_t> a, b;

@@ -12,6 +12,7 @@
 
 #include "codegen/math/vector_math.h"
 #include "emitted_function.h"
+#include "support/checklist.h"
 #include "support/floor_division.h"
 
 namespace flexjit::testing {
@@ -113,6 +114,7 @@ class Modulo : public ::testing::TestWithParam<plan::Isa> {
 };
 
 TEST_P(Modulo, Fp32) {
+  covers("C21");
   const EmittedFunction quotient(GetParam(), [](Emitter& e, Float a, Float b) { return codegen::emit_floor_div(e, a, b); });
   const EmittedFunction rest(GetParam(), [](Emitter& e, Float a, Float b) { return codegen::emit_floor_mod(e, a, b); });
   const std::vector<Case> all = cases(true);

@@ -5,6 +5,7 @@
 
 #include "patterns.h"
 #include "random_expression.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -106,6 +107,7 @@ std::string check_plane(const Attention& attention, BlockMaskOptions options, co
 class BlockMasksOf : public testing::TestWithParam<Pattern> {};
 
 TEST_P(BlockMasksOf, EveryLengthAndBlockSize) {
+  covers("C10");
   const Pattern& pattern = GetParam();
   const bool is_costly = std::string_view(pattern.name).starts_with("range_lists");  // a hundred operations an element
   const std::int32_t longest = is_costly ? 320 : 1024;

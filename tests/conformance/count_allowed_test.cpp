@@ -1,5 +1,8 @@
 // Attention::count_allowed against closed forms and against counting pair by pair through masks of block size 1.
+#include <algorithm>
+
 #include "patterns.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -9,8 +12,10 @@ std::int64_t count(const std::string& mask, const BlockMaskOptions& options, con
 }
 
 TEST(CountAllowed, ClosedForms) {
+  covers("F05", "G08", "G09", "G12");
   EXPECT_EQ(count("mask = q_idx >= kv_idx", {.q_len = 1024, .kv_len = 1024}), 524800);
   EXPECT_EQ(count("mask = q_idx >= kv_idx && q_idx - kv_idx <= 256", {.q_len = 1024, .kv_len = 1024}), 230272);
+  EXPECT_EQ(count("mask = (q_idx >= kv_idx) & (q_idx - kv_idx <= 256)", {.q_len = 1024, .kv_len = 1024}), 230272);
   EXPECT_EQ(count("mask = abs(q_idx - kv_idx) <= 128", {.q_len = 2048, .kv_len = 2048}), 509824);
   EXPECT_EQ(count("mask = q_idx >= kv_idx && q_idx - kv_idx <= 128", {.q_len = 2048, .kv_len = 2048}), 255936);
   EXPECT_EQ(
@@ -23,7 +28,27 @@ TEST(CountAllowed, ClosedForms) {
             69466);
 }
 
+// Longformer's two global tokens, named by a buffer.
+TEST(CountAllowed, GlobalTokensBesideAWindow) {
+  covers("X06");
+  const std::string mask =
+      "buffer is_global : bool[?]\nmask = is_global[q_idx] || is_global[kv_idx] || abs(q_idx - kv_idx) <= 32";
+  const Attention attention = compile_or_throw(engine_for("host"), spec_of(mask, {.head_dim = 16}));
+  for (auto [length, allowed] : {std::pair{256, 16474}, {1024, 69466}, {2048, 140122}, {4096, 281434}}) {
+    std::vector<bool> is_global(static_cast<std::size_t>(length));
+    is_global[0] = is_global[1] = true;
+    Captures captures;
+    captures.add("is_global", {length}, is_global);
+    const BlockMaskOptions options{.q_len = length, .kv_len = length};
+    EXPECT_EQ(attention.count_allowed(options, &captures.bindings()).value(), allowed);
+    const PositionRange all{0, length};
+    const auto rows = attention.mask_elements(options, {}, {0, 2}, all, &captures.bindings()).value();
+    EXPECT_EQ(std::ranges::count(rows, 1), 2 * length) << "global rows attend all";
+  }
+}
+
 TEST(CountAllowed, PlanesThatTheMaskDoesNotTellApartAreMultiplied) {
+  covers("F07");
   EXPECT_EQ(count("mask = q_idx >= kv_idx", {.batch = 3, .heads = 5, .q_len = 100, .kv_len = 100}), 15 * 5050);
   EXPECT_EQ(count("mask = kv_idx <= h", {.batch = 3, .heads = 4, .q_len = 10, .kv_len = 100}), 3 * 10 * (1 + 2 + 3 + 4));
   EXPECT_EQ(count("mask = kv_idx <= b", {.batch = 3, .heads = 4, .q_len = 10, .kv_len = 100}), 4 * 10 * (1 + 2 + 3));

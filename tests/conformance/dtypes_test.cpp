@@ -7,6 +7,7 @@
 
 #include "naive.h"
 #include "on_backends.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -110,6 +111,7 @@ class DtypesOn : public OnBackends {
 };
 
 TEST_P(DtypesOn, MainPatternsAtAllShapes) {
+  covers("E16", "P42");
   for (const Types& types : kTypes) {
     for (const TestedPattern& pattern : patterns()) {
       for (const Shape& shape : kShapes) {
@@ -210,6 +212,27 @@ TEST_P(DtypesOn, EmptyAndUnreachableRows) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, DtypesOn, testing::ValuesIn(backends_here()), name_of_backend);
+
+// On one target: a kernel is compiled for each. Those of fp32 are in shapes_test.cpp.
+TEST(Dtypes, HalvesOfEveryHeadDim) {
+  covers("P06");
+  std::vector<std::int32_t> dims = {59, 111, 512};
+  for (std::int32_t dim = 8; dim <= 256; dim += 8) dims.push_back(dim);
+  for (const DType dtype : {kF16, kBF16}) {
+    for (const std::int32_t dim : dims) {
+      SCOPED_TRACE(std::string(name_of(dtype)) + ", " + std::to_string(dim));
+      const Shape shape{.q_len = 21, .kv_len = 40, .head_dim = dim, .v_head_dim = dim == 64 ? 40 : dim};
+      AttentionSpec spec = spec_of("", shape);
+      spec.dtype = dtype;
+      TypedTensors tensors(shape, {dtype, dtype, dtype});
+      compile_or_throw(engine_for("host"), spec).run(tensors.args()).value();
+      const NaiveResult exact = naive_attention(tensors, {});
+      const Bounds bounds = bounds_of(tensors, {}, exact);
+      EXPECT_LE(worst_difference(tensors.out(), exact.out), bounds.out);
+      EXPECT_LE(worst_difference(widened(tensors.lse), exact.lse), bounds.lse);
+    }
+  }
+}
 
 TEST(Dtypes, EachCombinationIsAKernelOfItsOwn) {
   EngineOptions options;

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "harness.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -101,6 +102,7 @@ constexpr Shape kMaskShape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 300
 constexpr const char* kMaskProgram = "mask = kv_idx <= q_idx && q_idx - kv_idx <= 50 * (h + 1) + 30 * b";
 
 TEST(BlockMasks, GivenOrDerivedIsTheSame) {
+  covers("C10", "F07");
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kMaskProgram, kMaskShape));
   Tensors derived(kMaskShape), reference(kMaskShape);
   attention.run(derived.args()).value();

@@ -6,6 +6,7 @@
 
 #include "naive.h"
 #include "on_backends.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -50,6 +51,7 @@ class FlagsOn : public OnBackends {
 };
 
 TEST_P(FlagsOn, CausalIsBottomRight) {
+  covers("C1", "I05");
   expect_naive_at_all_shapes([](const Shape& s, AttentionSpec& spec, Captures&, NaivePattern& naive) {
     spec.causal = true;
     naive.mask = [s](const Position& p) { return p.kv_idx <= diagonal(s, p); };
@@ -57,6 +59,7 @@ TEST_P(FlagsOn, CausalIsBottomRight) {
 }
 
 TEST_P(FlagsOn, WindowIsInclusiveOnBothSides) {
+  covers("C7", "D04", "I05");
   for (const Window window : {Window{10, 0}, Window{0, 7}, Window{5, 20}, Window{-1, 3}, Window{30, -1}, Window{0, 0}}) {
     SCOPED_TRACE(std::to_string(window.left) + ", " + std::to_string(window.right));
     expect_naive_at_all_shapes([&](const Shape& s, AttentionSpec& spec, Captures&, NaivePattern& naive) {
@@ -70,6 +73,7 @@ TEST_P(FlagsOn, WindowIsInclusiveOnBothSides) {
 }
 
 TEST_P(FlagsOn, AnUnboundedWindowIsNoWindowBitForBit) {
+  covers("E07");
   for (const Window window : {Window{-1, -1}, Window{kLongKeys.kv_len, kLongKeys.kv_len}}) {
     Tensors plain(kLongKeys), windowed(kLongKeys);
     AttentionSpec spec = spec_for(kLongKeys);
@@ -88,6 +92,7 @@ TEST_P(FlagsOn, Softcap) {
 }
 
 TEST_P(FlagsOn, AlibiByHead) {
+  covers("C6");
   expect_naive_at_all_shapes([](const Shape& s, AttentionSpec& spec, Captures& captures, NaivePattern& naive) {
     const std::vector<float> slopes = Random(3).normals(at(s.q_heads), 0.3F);
     spec.alibi = true;
@@ -99,6 +104,7 @@ TEST_P(FlagsOn, AlibiByHead) {
 }
 
 TEST_P(FlagsOn, AlibiByBatchAndHead) {
+  covers("C6");
   expect_naive_at_all_shapes([](const Shape& s, AttentionSpec& spec, Captures& captures, NaivePattern& naive) {
     const std::vector<float> slopes = Random(4).normals(at(s.batch * s.q_heads), 0.3F);
     spec.alibi = true;
@@ -139,6 +145,7 @@ TEST_P(FlagsOn, KeyMask) {
 
 // Every broadcast: which of batch, heads, queries and keys a mask tensor has, with extent 1 in the others.
 TEST_P(FlagsOn, AdditiveMaskWithAnyBroadcast) {
+  covers("F27");
   constexpr Shape s{.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = 21, .kv_len = 70, .head_dim = 8};
   for (int present = 0; present < 16; ++present) {
     SCOPED_TRACE(present);
@@ -162,6 +169,7 @@ TEST_P(FlagsOn, AdditiveMaskWithAnyBroadcast) {
 }
 
 TEST_P(FlagsOn, BooleanMaskOfEachRank) {
+  covers("F27");
   for (const int rank : {2, 3, 4}) {
     SCOPED_TRACE(rank);
     expect_naive_at_all_shapes([&](const Shape& s, AttentionSpec& spec, Captures& captures, NaivePattern& naive) {
@@ -245,6 +253,7 @@ void fill_everything(const Shape& s, AttentionSpec& spec, Captures& captures, Na
 }
 
 TEST_P(FlagsOn, AllTogetherAroundExpressions) {
+  covers("C5", "D41", "D42");
   expect_naive_at_all_shapes([](const Shape& s, AttentionSpec& spec, Captures& captures, NaivePattern& naive) {
     fill_everything(s, spec, captures, naive);
     spec.score_mod = "gain * score * score";
@@ -254,6 +263,7 @@ TEST_P(FlagsOn, AllTogetherAroundExpressions) {
 }
 
 TEST_P(FlagsOn, AllTogetherAroundAProgram) {
+  covers("C5", "D41", "D42");
   expect_naive_at_all_shapes([](const Shape& s, AttentionSpec& spec, Captures& captures, NaivePattern& naive) {
     fill_everything(s, spec, captures, naive);
     spec.program = "param gain : float\nlet squared = score * score\nscore = gain * squared\nmask = kv_idx % 3 != 1\n";
@@ -326,6 +336,7 @@ TEST(Flags, SpecsThatDifferInAFlagAreDifferent) {
 
 // Counts that do not come from the library: the arithmetic of the pattern.
 TEST(Flags, MasksAreCountedAndClassified) {
+  covers("C7");
   AttentionSpec spec = spec_of("", {.q_len = 1, .kv_len = 1});
   spec.causal = true;
   const BlockMaskOptions square{.q_len = 1024, .kv_len = 1024};

@@ -3,6 +3,7 @@
 // and for buffers that a kernel must read with care.
 #include "naive.h"
 #include "on_backends.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -45,6 +46,7 @@ class FullBlocksOn : public OnBackends {
 };
 
 TEST_P(FullBlocksOn, AllowWhatTheMaskForbids) {
+  covers("D46");
   const Attention attention = compile_or_throw(engine(), spec("mask = (q_idx + kv_idx) % 3 == 0"));
   Random random(1);
   for (const Case& c : kCases) {
@@ -89,6 +91,7 @@ TEST_P(FullBlocksOn, AllowWhatAStridedBufferForbids) {
 
 // The mask would read outside its buffer in full blocks, which the blocks of these masks are from key 64 on.
 TEST_P(FullBlocksOn, MakeNoReadsForTheMask) {
+  covers("D46");
   const Attention attention =
       compile_or_throw(engine(), spec("buffer keep : f32[?]\nmask = keep[kv_idx * kv_idx // 64] > 0.0"));
   Captures captures;

@@ -12,6 +12,7 @@
 #include "cli/subprocess.h"
 #include "harness.h"
 #include "npy.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -21,6 +22,7 @@ const std::filesystem::path kGolden = std::filesystem::path(FLEXJIT_SOURCE_DIR) 
 struct GoldenCase {
   std::string name;
   std::vector<std::string> buffers;
+  std::string rows;  // of the checklist, that it shows
   friend void PrintTo(const GoldenCase& golden, std::ostream* out) { *out << golden.name; }
 };
 
@@ -28,7 +30,8 @@ std::vector<GoldenCase> golden_cases() {
   std::ifstream file(kGolden / "index.json");
   nlohmann::json index = nlohmann::json::parse(file);
   std::vector<GoldenCase> cases;
-  for (const auto& pattern : index.at("patterns")) cases.push_back({pattern.at("name"), pattern.at("buffers")});
+  for (const auto& pattern : index.at("patterns"))
+    cases.push_back({pattern.at("name"), pattern.at("buffers"), pattern.value("rows", "")});
   return cases;
 }
 
@@ -68,6 +71,7 @@ class GoldenTest : public testing::TestWithParam<GoldenCase> {};
 
 TEST_P(GoldenTest, ThroughTheApi) {
   const GoldenCase& golden = GetParam();
+  covers(golden.rows);
   tools::Array q = load("q.npy"), k = load("k.npy"), v = load("v.npy");
   Bindings bindings;
   std::vector<tools::Array> buffers;
@@ -93,6 +97,7 @@ TEST_P(GoldenTest, ThroughTheApi) {
 
 TEST_P(GoldenTest, ThroughTheCommand) {
   const GoldenCase& golden = GetParam();
+  covers(golden.rows);
   tests::TemporaryFolder folder;
   std::vector<std::string> arguments{"run", (kGolden / (golden.name + ".flex")).string()};
   for (const char* name : {"q", "k", "v"}) {

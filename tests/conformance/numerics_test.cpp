@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "harness.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -29,6 +30,7 @@ double mean_value(const Tensors& t, std::int32_t keys, std::int32_t d) {
 }
 
 TEST(Numerics, RowsWithoutAKeyAreZero) {
+  covers("C2", "D37", "G21");
   for (const std::string& target : targets_here()) {
     Tensors t = run(spec_of("mask = q_idx < 0", kShape), kShape, target);
     EXPECT_TRUE(std::all_of(t.out.begin(), t.out.end(), [](float value) { return value == 0.0F && !std::signbit(value); }));
@@ -57,6 +59,7 @@ TEST(Numerics, ScoresOfMinusInfinityAreMasked) {
 }
 
 TEST(Numerics, TheMaskHidesWhatTheScoreMakesOfForbiddenPairs) {
+  covers("F19");
   for (const char* score : {"score + log(q_idx - kv_idx + 1)", "score + 0.0 / (kv_idx <= q_idx ? 1.0 : 0.0)",
                             "kv_idx > q_idx ? inf : score", "score + sqrt(q_idx - kv_idx)"}) {
     AttentionSpec spec;
@@ -77,6 +80,7 @@ TEST(Numerics, NanScoresOfAllowedPairsStayVisible) {
 }
 
 TEST(Numerics, HugeScoresDoNotOverflow) {
+  covers("E18");
   for (const char* program :
        {"score = 10000.0 + score", "score = score - 10000.0", "score = kv_idx % 2 == 0 ? 10000.0 : -10000.0",
         "score = (kv_idx - 75) * 130.0", "score = (75 - kv_idx) * 130.0"}) {
@@ -93,6 +97,7 @@ TEST(Numerics, TheLargestScoreTakesAll) {
 
 // Integer scores: adding 1000 is then exact in fp32, and nothing but the shift is tested.
 TEST(Numerics, AShiftOfAllScoresChangesNoOutput) {
+  covers("E18");
   for (const std::string& target : targets_here()) {
     Tensors plain = run(spec_of("score = float((q_idx * 7 + kv_idx * 13) % 5)", kShape), kShape, target);
     Tensors shifted = run(spec_of("score = float((q_idx * 7 + kv_idx * 13) % 5) + 1000.0", kShape), kShape, target);
@@ -103,6 +108,7 @@ TEST(Numerics, AShiftOfAllScoresChangesNoOutput) {
 }
 
 TEST(Numerics, ScaleZeroAveragesTheAllowedValues) {
+  covers("E03");
   AttentionSpec spec = spec_of("mask = q_idx >= kv_idx", kShape);
   spec.scale = 0.0F;
   Tensors t = run(spec, kShape);
@@ -138,6 +144,7 @@ TEST(Numerics, ActivationsKeepTheirDigitsAndLimits) {
 }
 
 TEST(Numerics, AnyScale) {
+  covers("E03");
   for (float scale : {-0.25F, 1.0F, -3.0F, 0.001F}) {
     AttentionSpec spec = spec_of("score = score + 0.01 * (kv_idx - q_idx)", kShape);
     spec.scale = scale;

@@ -14,6 +14,7 @@ struct Pattern {
   std::string_view program;
   void (*bind)(const Shape& shape, Captures& captures) = nullptr;  // null: nothing is captured
   double tolerance = 1e-5;
+  std::string_view rows = "";  // of the checklist, that it shows
 };
 
 std::span<const Pattern> mask_patterns();

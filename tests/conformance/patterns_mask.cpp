@@ -148,20 +148,21 @@ void bind_rules(const Shape& s, Captures& c) {
 
 constexpr Pattern kMasks[] = {
     {"none", "score = score"},
-    {"causal", "mask = q_idx >= kv_idx"},
+    {"causal", "mask = q_idx >= kv_idx", nullptr, 1e-5, "C1"},
     {"causal_with_cache_param", "param off : int = 13\nmask = q_idx + off >= kv_idx"},
     {"causal_with_cache_buffer", "buffer off : i32[batch_size]\nmask = q_idx + off[b] >= kv_idx",
      [](const Shape& s, Captures& c) { add_per_batch(s, c, "off", 5); }},
-    {"bottom_right", "mask = q_idx + kv_len - q_len >= kv_idx"},
+    {"bottom_right", "mask = q_idx + kv_len - q_len >= kv_idx", nullptr, 1e-5, "C1"},
     {"sliding", "param W : int = 19\nmask = q_idx - kv_idx <= W && q_idx >= kv_idx"},
-    {"sliding_per_head", "buffer W : i32[num_heads]\nmask = q_idx >= kv_idx && q_idx - kv_idx <= W[h]", bind_head_window},
+    {"sliding_per_head", "buffer W : i32[num_heads]\nmask = q_idx >= kv_idx && q_idx - kv_idx <= W[h]", bind_head_window, 1e-5,
+     "F07"},
     {"symmetric_window", "param W : int = 17\nmask = abs(q_idx - kv_idx) <= W"},
     {"dilated", "param W : int = 30; param D : int = 3\nlet d = abs(q_idx - kv_idx)\nmask = d <= W && d % D == 0"},
     {"dilated_const", "const W : int = 30; const D : int = 3\nmask = abs(q - kv) <= W && abs(q - kv) % D == 0"},
     {"strided", "param S : int = 16\nmask = q_idx >= kv_idx && (q_idx - kv_idx < S || (q_idx - kv_idx) % S == 0)"},
     {"prefix_lm", "param P : int = 23\nmask = kv_idx < P || q_idx >= kv_idx"},
     {"prefix_lm_per_batch", "buffer P : i32[batch_size]\nmask = kv_idx < P[b] || q_idx >= kv_idx",
-     [](const Shape& s, Captures& c) { add_per_batch(s, c, "P", 19); }},
+     [](const Shape& s, Captures& c) { add_per_batch(s, c, "P", 19); }, 1e-5, "F07"},
     {"padding_right", "buffer len : i32[batch_size]\nmask = kv_idx < len[b]",
      [](const Shape& s, Captures& c) { add_per_batch(s, c, "len", s.kv_len - 27); }},
     {"padding_left", "buffer lp : i32[batch_size]\nmask = kv_idx >= lp[b]",
@@ -217,7 +218,8 @@ constexpr Pattern kMasks[] = {
      "mask = abs(qx - kv_idx // W) <= KH // 2 && abs(qy - kv_idx % W) <= KW // 2"},
     {"neighbourhood",
      "param W : int = 28; const R : int = 2\n"
-     "mask = abs(q_idx // W - kv_idx // W) <= R && abs(q_idx % W - kv_idx % W) <= R"},
+     "mask = abs(q_idx // W - kv_idx // W) <= R && abs(q_idx % W - kv_idx % W) <= R",
+     nullptr, 1e-5, "X10"},
     {"swin",
      "const H : int = 8; const W : int = 12; const M : int = 4; const s : int = 2\n"
      "def shifted(x, n) = (x - s) % n\n"

@@ -2,6 +2,7 @@
 #include <ostream>
 
 #include "patterns.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 
@@ -14,6 +15,7 @@ class PatternTest : public testing::TestWithParam<Pattern> {
  protected:
   static void check(const Shape& shape) {
     const Pattern& pattern = GetParam();
+    covers(pattern.rows);
     Captures captures;
     if (pattern.bind != nullptr) pattern.bind(shape, captures);
     expect_matches_reference(spec_of(pattern.program, shape), shape, &captures.bindings(), {pattern.tolerance});

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "harness.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -12,6 +13,7 @@ constexpr const char* kProgram = "score = score + 0.02 * (kv_idx - q_idx) * (h +
 class HeadDimTest : public testing::TestWithParam<std::int32_t> {};
 
 TEST_P(HeadDimTest, EqualAndDifferingValueDim) {
+  covers("D11", "P06");
   std::int32_t head_dim = GetParam();
   Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 53, .kv_len = 83, .head_dim = head_dim};
   expect_matches_reference(spec_of(kProgram, shape), shape, nullptr);
@@ -22,6 +24,19 @@ TEST_P(HeadDimTest, EqualAndDifferingValueDim) {
 INSTANTIATE_TEST_SUITE_P(Sizes, HeadDimTest,
                          testing::Values(1, 2, 3, 8, 24, 32, 40, 59, 64, 80, 96, 111, 128, 160, 192, 256, 512));
 
+// On one target: a kernel is compiled for each.
+TEST(HeadDims, EveryMultipleOf8) {
+  covers("D11", "P06");
+  for (std::int32_t head_dim = 8; head_dim <= 256; head_dim += 8) {
+    const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 37, .kv_len = 65, .head_dim = head_dim};
+    Tensors actual(shape), expected(shape);
+    const Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, shape));
+    attention.run(actual.args()).value();
+    attention.run_reference(expected.args()).value();
+    EXPECT_TRUE(outputs_agree(actual, expected)) << head_dim;
+  }
+}
+
 TEST(ValueDims, OddOnesBesideAWideHead) {
   for (std::int32_t v_head_dim : {1, 7, 16, 17, 31, 65, 512}) {
     Shape shape{.q_heads = 2, .kv_heads = 2, .q_len = 50, .kv_len = 70, .head_dim = 64, .v_head_dim = v_head_dim};
@@ -30,32 +45,49 @@ TEST(ValueDims, OddOnesBesideAWideHead) {
 }
 
 TEST(Heads, EveryGroupRatio) {
-  for (auto [q_heads, kv_heads] : std::vector<std::pair<int, int>>{{1, 1}, {4, 4}, {8, 2}, {8, 1}, {12, 4}, {6, 3}, {7, 1}}) {
+  covers("G13");
+  for (auto [q_heads, kv_heads] :
+       std::vector<std::pair<int, int>>{{1, 1}, {4, 4}, {8, 8}, {8, 2}, {8, 1}, {12, 4}, {32, 4}, {6, 3}, {7, 1}}) {
     Shape shape{.batch = 2, .q_heads = q_heads, .kv_heads = kv_heads, .q_len = 50, .kv_len = 67, .head_dim = 16};
     expect_matches_reference(spec_of("score = score + 0.1 * kv_head - 0.05 * h * num_kv_heads", shape), shape, nullptr);
   }
 }
 
-TEST(Heads, GroupedEqualsExpanded) {
-  Shape grouped{.batch = 2, .q_heads = 6, .kv_heads = 2, .q_len = 49, .kv_len = 70, .head_dim = 32};
-  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, grouped));
-  Tensors a(grouped);
-  attention.run(a.args()).value();
+// Keys and values of grouped heads, written out for every query head.
+void expand(const std::vector<float>& grouped, const Shape& shape, std::vector<float>& full) {
+  const auto plane = static_cast<std::ptrdiff_t>(shape.kv_len * shape.head_dim);
+  for (std::int32_t row = 0; row < shape.batch * shape.q_heads; ++row) {
+    const std::int32_t b = row / shape.q_heads, h = row % shape.q_heads;
+    const std::ptrdiff_t from = b * shape.kv_heads + h / (shape.q_heads / shape.kv_heads);
+    std::copy_n(grouped.begin() + from * plane, plane, full.begin() + row * plane);
+  }
+}
 
-  Shape full = grouped;
-  full.kv_heads = 6;
-  Tensors b(full);
-  b.q = a.q;
-  std::size_t plane = static_cast<std::size_t>(grouped.kv_len * grouped.head_dim);
-  for (std::size_t batch = 0; batch < 2; ++batch)
-    for (std::size_t h = 0; h < 6; ++h) {
-      auto from = static_cast<std::ptrdiff_t>((batch * 2 + h / 3) * plane),
-           to = static_cast<std::ptrdiff_t>((batch * 6 + h) * plane);
-      std::copy_n(a.k.begin() + from, plane, b.k.begin() + to);
-      std::copy_n(a.v.begin() + from, plane, b.v.begin() + to);
-    }
-  attention.run(b.args()).value();
-  EXPECT_TRUE(outputs_identical(a, b));
+TEST(Heads, GroupedEqualsExpanded) {
+  covers("F11");
+  for (auto [q_heads, kv_heads] : std::vector<std::pair<int, int>>{{6, 2}, {12, 4}, {8, 1}, {8, 2}, {4, 4}}) {
+    const Shape grouped{.batch = 2, .q_heads = q_heads, .kv_heads = kv_heads, .q_len = 49, .kv_len = 70, .head_dim = 32};
+    Shape full = grouped;
+    full.kv_heads = q_heads;
+    Tensors a(grouped), b(full);
+    b.q = a.q;
+    expand(a.k, grouped, b.k);
+    expand(a.v, grouped, b.v);
+    const Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, grouped));
+    attention.run(a.args()).value();
+    attention.run(b.args()).value();
+    EXPECT_TRUE(outputs_identical(a, b)) << to_string(grouped);
+  }
+}
+
+// A constant for each key head: what a query head gives is the constant of its own.
+TEST(Heads, ConsecutiveOnesShareAKeyHead) {
+  covers("D02");
+  const Shape shape{.q_heads = 6, .kv_heads = 2, .q_len = 20, .kv_len = 30, .head_dim = 16};
+  Tensors t(shape);
+  for (std::size_t i = 0; i < t.v.size(); ++i) t.v[i] = i < t.v.size() / 2 ? 3.0F : -7.0F;
+  compile_or_throw(engine_for("host"), spec_of("score = score", shape)).run(t.args()).value();
+  for (std::size_t i = 0; i < t.out.size(); ++i) EXPECT_FLOAT_EQ(t.out[i], i < t.out.size() / 2 ? 3.0F : -7.0F) << i;
 }
 
 TEST(Lengths, AroundTileEdges) {
@@ -78,6 +110,7 @@ TEST(Lengths, One) {
 }
 
 TEST(Lengths, NoKeys) {
+  covers("D52");
   for (const char* program : {"score = score", "mask = q_idx >= kv_idx"}) {
     Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = 65, .kv_len = 0, .head_dim = 16};
     Tensors t(shape);
@@ -131,9 +164,9 @@ std::array<std::int64_t, 4> sliced(const std::array<std::int64_t, kMaxRank>& sha
 
 using Strides = std::array<std::int64_t, 4> (*)(const std::array<std::int64_t, kMaxRank>&);
 
-void expect_same_bits_through(Strides strides) {
-  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
-  Tensors dense(kViewShape), viewed(kViewShape);
+void expect_same_bits_through(Strides strides, const Shape& shape = kViewShape) {
+  Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, shape));
+  Tensors dense(shape), viewed(shape);
   attention.run(dense.args()).value();
 
   RunArgs args = viewed.args();
@@ -141,18 +174,16 @@ void expect_same_bits_through(Strides strides) {
   args.q = scattered(args.q, q, strides(args.q.shape));
   args.k = scattered(args.k, k, strides(args.k.shape));
   args.v = scattered(args.v, v, strides(args.v.shape));
-  MutableTensorView dense_out = args.out;
   args.out = scattered(args.out, out, strides(args.out.shape));
   attention.run(args).value();
 
   std::vector<float> gathered;
-  MutableTensorView written = args.out;
-  written.shape = dense_out.shape;
+  const MutableTensorView& written = args.out;
   auto* memory = static_cast<const float*>(written.data);
-  for (std::int64_t b = 0; b < 2; ++b)
-    for (std::int64_t h = 0; h < 4; ++h)
-      for (std::int64_t row = 0; row < 61; ++row)
-        for (std::int64_t d = 0; d < 20; ++d)
+  for (std::int64_t b = 0; b < written.shape[0]; ++b)
+    for (std::int64_t h = 0; h < written.shape[1]; ++h)
+      for (std::int64_t row = 0; row < written.shape[2]; ++row)
+        for (std::int64_t d = 0; d < written.shape[3]; ++d)
           gathered.push_back(memory[b * written.strides[0] + h * written.strides[1] + row * written.strides[2] + d]);
   viewed.out = gathered;
   EXPECT_TRUE(outputs_identical(viewed, dense));
@@ -160,10 +191,19 @@ void expect_same_bits_through(Strides strides) {
   EXPECT_EQ(untouched, static_cast<std::ptrdiff_t>(out.size() - dense.out.size())) << "elements between the rows were written";
 }
 
-TEST(Views, TransposedHeadsAndLength) { expect_same_bits_through(transposed); }
-TEST(Views, Sliced) { expect_same_bits_through(sliced); }
+TEST(Views, TransposedHeadsAndLength) {
+  covers("D12", "F17");
+  expect_same_bits_through(transposed);
+  // Fewer positions than heads: nothing guesses which is which.
+  expect_same_bits_through(transposed, {.batch = 2, .q_heads = 8, .kv_heads = 8, .q_len = 4, .kv_len = 4, .head_dim = 24});
+}
+TEST(Views, Sliced) {
+  covers("D12");
+  expect_same_bits_through(sliced);
+}
 
 TEST(Views, ExpandedInputs) {
+  covers("D12");
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
   Tensors repeated(kViewShape), viewed(kViewShape);
   auto repeat_first_plane = [](std::vector<float>& values, std::int32_t planes) {

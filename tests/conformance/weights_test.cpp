@@ -7,6 +7,7 @@
 
 #include "naive.h"
 #include "on_backends.h"
+#include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -64,6 +65,7 @@ TEST_P(WeightsOn, ASinkOfMinusInfinityIsNoSinkBitForBit) {
 
 // No key: the sink is all there is. Rows without an allowed key, and calls without keys.
 TEST_P(WeightsOn, ARowWithoutKeysHasTheSinkAsLse) {
+  covers("C2", "D52");
   const std::vector<float> sinks = {0.1F, -7.3F, 88.0F, -kInf};
   for (const std::int32_t kv_len : {300, 0}) {
     SCOPED_TRACE(kv_len);
@@ -139,6 +141,7 @@ TEST_P(WeightsOn, OutputsAreIndependentOfWhatElseIsWanted) {
 }
 
 TEST_P(WeightsOn, SigmoidIsNotNormalised) {
+  covers("I09");
   for (const bool masked : {false, true}) {
     SCOPED_TRACE(masked);
     AttentionSpec spec = spec_of("", kShape);

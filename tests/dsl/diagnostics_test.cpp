@@ -9,6 +9,7 @@
 #include "dsl/findings/diagnostic_engine.h"
 #include "source_files.h"
 #include "sources.h"
+#include "support/checklist.h"
 
 namespace flexjit::dsl_test {
 namespace {
@@ -20,6 +21,7 @@ Diagnostics findings(const NamedSource& named) {
 }
 
 TEST(Diagnostics, EveryTextGivesExactlyTheExpectedErrors) {
+  covers("F04");
   for (const NamedSource& named : diagnostic_sources()) {
     const Diagnostics found = findings(named);
     ASSERT_FALSE(found.empty()) << named.name << " has no error";

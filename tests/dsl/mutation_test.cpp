@@ -7,6 +7,7 @@
 
 #include "source_files.h"
 #include "sources.h"
+#include "support/checklist.h"
 
 namespace flexjit::dsl_test {
 namespace {
@@ -137,6 +138,7 @@ void expect_an_answer(const dsl::Source& source) {
 }
 
 TEST(Mutation, EveryTextGetsAnAnswer) {
+  covers("F04");
   const char* chosen = std::getenv("FLEXJIT_TEST_SEED");
   const std::uint64_t seed = chosen != nullptr ? std::strtoull(chosen, nullptr, 10) : 20240611;
   std::vector<std::string> seeds = {

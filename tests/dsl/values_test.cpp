@@ -10,6 +10,7 @@
 
 #include "ir/evaluate/interpreter.h"
 #include "sources.h"
+#include "support/checklist.h"
 
 namespace flexjit::dsl_test {
 namespace {
@@ -57,6 +58,7 @@ std::int32_t python_mod(std::int32_t a, std::int32_t b) { return b == 0 ? 0 : a 
 
 // Long because it is a table.
 TEST(Values, Scores) {
+  covers("C21", "F04");
   using P = Position;
   const std::pair<const char*, std::function<double(P)>> cases[] = {
       {"score", [](P) { return 0.75; }},
@@ -168,6 +170,7 @@ TEST(Values, AnyAndAll) {
 }
 
 TEST(Values, Masks) {
+  covers("F04");
   using P = Position;
   const std::pair<const char*, std::function<bool(P)>> cases[] = {
       {"q >= kv", [](P p) { return p.q >= p.kv; }},
@@ -175,6 +178,7 @@ TEST(Values, Masks) {
       {"kv not in {q, h}", [](P p) { return p.kv != p.q && p.kv != p.h; }},
       {"kv / 2 in {0.5, 3}", [](P p) { return p.kv == 1 || p.kv == 6; }},
       {"not q < kv and kv != 3 or h == 0", [](P p) { return (p.q >= p.kv && p.kv != 3) || p.h == 0; }},
+      {"!(q <= kv) || kv == 3", [](P p) { return p.q > p.kv || p.kv == 3; }},
       {"(q < kv) ^ (h == 2)", [](P p) { return (p.q < p.kv) != (p.h == 2); }},
       {"~(q < kv) & true", [](P p) { return p.q >= p.kv; }},
       {"(q < kv) == (h < 3)", [](P p) { return (p.q < p.kv) == (p.h < 3); }},

@@ -4,6 +4,7 @@
 #include <random>
 
 #include "brute_force.h"
+#include "support/checklist.h"
 
 namespace flexjit {
 namespace {
@@ -107,6 +108,7 @@ TEST(BlockMaskSlice, IsSoundAndExactWhereBlocksCoincide) {
 }
 
 TEST(BlockMaskImport, ListsInAnyOrder) {
+  covers("D46");
   const BlockMaskShape shape{1, 1, 20, 40, 10, 10};
   const std::vector<std::int32_t> counts = {2, 1}, indices = {3, 0, 99, 2, 99, 99}, full_counts = {1, 2}, full = {1, -1, 1, 3};
   const BlockMask mask = BlockMask::from_lists(shape, {counts, indices, 3}, {full_counts, full, 2}).value();
@@ -116,6 +118,7 @@ TEST(BlockMaskImport, ListsInAnyOrder) {
 }
 
 TEST(BlockMaskImport, RefusesListsThatCannotBe) {
+  covers("D46");
   const BlockMaskShape shape{1, 1, 20, 40, 10, 10};
   const std::vector<std::int32_t> counts = {1, 1}, indices = {0, 1}, same = {0, 3}, high = {0, 4}, many = {2, 0}, one = {1};
   EXPECT_TRUE(BlockMask::from_lists(shape, {counts, indices, 1}, {}).has_value());

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "brute_force.h"
+#include "support/checklist.h"
 
 namespace flexjit {
 namespace {
@@ -37,6 +38,7 @@ TEST(BlockMask, ListsAreFlexAttentions) {
 }
 
 TEST(BlockMask, OnePlaneServesEveryBatchAndHead) {
+  covers("D46");
   const BlockMask mask = BlockMask::from_kinds({1, 2, 10, 20, 10, 10}, kinds_of("# +#")).value();
   EXPECT_EQ(mask.kind(7, 0, 0, 0), BlockKind::kFull);
   EXPECT_EQ(mask.kind(7, 1, 0, 0), BlockKind::kPartial);

@@ -7,6 +7,7 @@
 #include "ir/evaluate/interpreter.h"
 #include "mask/derive/classify.h"
 #include "patterns.h"
+#include "support/checklist.h"
 
 namespace flexjit {
 namespace {
@@ -46,6 +47,7 @@ struct Golden {
 };
 
 TEST(GoldenCounts, Blocks) {
+  covers("C10", "F08", "G09", "G10");
   using namespace testing;
   const Golden table[] = {
       {causal(), 1024, 64, 136, 120},
@@ -86,6 +88,7 @@ TEST(GoldenCounts, Blocks) {
 }
 
 TEST(GoldenCounts, OneRowBlocks) {
+  covers("G15");
   const BlockCounts counts = counts_of(testing::causal(), 1024, 1, 64);
   EXPECT_EQ(counts.partial + counts.full, 8704);
   EXPECT_EQ(counts.full, 7696);
@@ -93,6 +96,7 @@ TEST(GoldenCounts, OneRowBlocks) {
 }
 
 TEST(GoldenCounts, AllowedPairs) {
+  covers("F05", "G08", "G09", "G10", "X10");
   using namespace testing;
   EXPECT_EQ(popcount(causal(), 1024), 524800);
   EXPECT_EQ(popcount(causal_window(256), 1024), 230272);
@@ -106,6 +110,7 @@ TEST(GoldenCounts, AllowedPairs) {
 }
 
 TEST(GoldenCounts, AllowedPairsOfImages) {
+  covers("C18", "X08", "X10");
   using namespace testing;
   EXPECT_EQ(popcount(swin(56, 7, 0), 3136), 153664);
   EXPECT_EQ(popcount(swin(56, 7, 3), 3136), 135424);
