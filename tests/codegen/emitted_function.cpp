@@ -31,8 +31,7 @@ constexpr const char* kEmulatorCommand = FLEXJIT_RUN_FUNCTION;
 constexpr const char* kEmulatorCommand = nullptr;
 #endif
 
-void emit_function(Emitter& e, const BinaryBody& body, SecondOperand second) {
-  const Ptr arguments = e.begin_function("run", "arguments");
+void emit_elementwise(Emitter& e, Ptr arguments, const BinaryBody& body, SecondOperand second) {
   const Ptr a = e.load_pointer(e.at_byte(arguments, offsetof(FunctionArguments, a)));
   const Ptr b = e.load_pointer(e.at_byte(arguments, offsetof(FunctionArguments, b)));
   const Ptr y = e.load_pointer(e.at_byte(arguments, offsetof(FunctionArguments, y)));
@@ -44,16 +43,16 @@ void emit_function(Emitter& e, const BinaryBody& body, SecondOperand second) {
   });
   e.for_range("scalars", whole, count, e.index(1),
               [&](Index i) { e.store(body(e, e.load(e.at(a, i)), uniform ? uniform : e.load(e.at(b, i))).value, e.at(y, i)); });
-  e.end_function();
 }
 
-jit::FlatImage compile(plan::Isa isa, const BinaryBody& body, SecondOperand second) {
+jit::FlatImage compile(plan::Isa isa, const WholeBody& body) {
   const plan::Target target{isa, "", false};
   llvm::LLVMContext context;
   llvm::Module module("test", context);
   module.setTargetTriple(llvm::Triple(codegen::target_names(target).triple));
   Emitter e(module, isa);
-  emit_function(e, body, second);
+  body(e, e.begin_function("run", "arguments"));
+  e.end_function();
   auto machine = std::move(jit::make_target_machine(target)).value();
   module.setDataLayout(machine->createDataLayout());
   if (llvm::verifyModule(module, &llvm::errs())) throw std::logic_error("invalid module");
@@ -77,8 +76,10 @@ bool can_call(plan::Isa isa) {
 }
 
 EmittedFunction::EmittedFunction(plan::Isa isa, const BinaryBody& body, SecondOperand second)
-    : emulated_(!plan::can_execute({isa, "", false})) {
-  jit::FlatImage linked = compile(isa, body, second);
+    : EmittedFunction(isa, [&](Emitter& e, Ptr arguments) { emit_elementwise(e, arguments, body, second); }) {}
+
+EmittedFunction::EmittedFunction(plan::Isa isa, const WholeBody& body) : emulated_(!plan::can_execute({isa, "", false})) {
+  jit::FlatImage linked = compile(isa, body);
   image_ = std::move(linked.bytes);
   offset_ = linked.symbols.at("run");
   if (emulated_) return;

@@ -15,6 +15,8 @@ namespace flexjit::testing {
 
 using UnaryBody = std::function<codegen::Float(codegen::Emitter&, codegen::Float)>;
 using BinaryBody = std::function<codegen::Float(codegen::Emitter&, codegen::Float, codegen::Float)>;
+// Everything between the beginning and the end of a function, whose argument points to FunctionArguments.
+using WholeBody = std::function<void(codegen::Emitter&, codegen::Ptr arguments)>;
 
 // Whether an EmittedFunction for `isa` can be called: by this machine or by an emulator that the build has found.
 bool can_call(plan::Isa isa);
@@ -26,8 +28,10 @@ enum class SecondOperand : std::uint8_t {
 };
 
 // y[i] = body(a[i], b[i]) with vectors, and for the last elements that fill no vector, with scalars: both shapes are exercised.
+// Or what a whole body makes of a and b, from which it may take whatever bits it likes.
 class EmittedFunction {
  public:
+  EmittedFunction(plan::Isa isa, const WholeBody& body);
   EmittedFunction(plan::Isa isa, const BinaryBody& body, SecondOperand second = SecondOperand::kElementwise);
   ~EmittedFunction();
   EmittedFunction(const EmittedFunction&) = delete;
