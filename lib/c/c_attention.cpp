@@ -47,7 +47,7 @@ flexjit::Result<flexjit::RunStats> copy_scores(const flexjit::Attention& attenti
   if (!scores) return scores.diagnostics();
   if (scores->size() != target.size()) {
     return flexjit::engine::single_finding("scores", Finding::kBadOption, "score_count", target.size(),
-                                        fmt::format("these rows have {} scores", scores->size()));
+                                           fmt::format("these rows have {} scores", scores->size()));
   }
   std::ranges::copy(*scores, target.begin());
   return flexjit::RunStats{};

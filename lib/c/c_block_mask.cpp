@@ -96,7 +96,7 @@ template <typename From, typename To>
 Status copy_all(std::span<const From> from, To* to, std::size_t count, const char* name) {
   if (from.size() != count) {
     return flexjit::engine::single_finding("block_mask", Finding::kBadOption, name, count,
-                                        fmt::format("it must be {}", from.size()));
+                                           fmt::format("it must be {}", from.size()));
   }
   std::ranges::transform(from, to, [](From each) { return static_cast<To>(each); });
   return Unit{};

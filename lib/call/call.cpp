@@ -5,8 +5,8 @@
 #include <bit>
 #include <utility>
 
-#include "support/elements.h"
 #include "support/check.h"
+#include "support/elements.h"
 
 namespace flexjit::engine {
 

@@ -9,18 +9,18 @@
 #include "cache/compiler.h"
 #include "call/decode_kernel.h"
 #include "call/derived_mask.h"
-#include "pattern/pattern.h"
 #include "call/validate.h"
 #include "flexjit/attention.h"
 #include "ir/evaluate/interpreter.h"
+#include "pattern/pattern.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit {
 
 struct Attention::Impl {
   std::shared_ptr<const engine::Pattern> pattern;
-  Backend backend = Backend::kReference;      // as the engine was asked for
-  cache::SharedKernel kernel;                 // null: the reference computes all
+  Backend backend = Backend::kReference;         // as the engine was asked for
+  cache::SharedKernel kernel;                    // null: the reference computes all
   std::shared_ptr<engine::DecodeKernel> decode;  // null with the kernel
   std::shared_ptr<engine::DerivedMask> derived;  // null with the kernel
   KernelSource source = KernelSource::kReference;

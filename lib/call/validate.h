@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "pattern/pattern.h"
 #include "diagnostics/report.h"
 #include "flexjit/attention.h"
 #include "ir/evaluate/environment.h"
+#include "pattern/pattern.h"
 
 namespace flexjit::engine {
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <string_view>
 
-#include "pattern/flags.h"
 #include "call/validate.h"
 #include "dsl/findings/spelling.h"
+#include "pattern/flags.h"
 #include "support/check.h"
 
 namespace flexjit::engine {

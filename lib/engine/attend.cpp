@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "diagnostics/guard.h"
-#include "pattern/pattern.h"
 #include "diagnostics/report.h"
 #include "flexjit/engine.h"
+#include "pattern/pattern.h"
 
 namespace flexjit {
 
@@ -34,7 +34,7 @@ AttentionSpec completed(AttentionSpec spec, const RunArgs& args) {
 Result<std::vector<float>> attend_dense(const std::string& program, RunArgs args) {
   if (args.q.dtype == DType::kF64) {
     return engine::single_finding("attend", engine::Finding::kUnsupportedDType, "q", "f64",
-                               "f32, bf16 or f16 where no `out` is given");
+                                  "f32, bf16 or f16 where no `out` is given");
   }
   const auto extent = [](const TensorView& view, std::size_t d) {
     return std::clamp<std::int64_t>(view.rank == kMaxRank ? view.shape[d] : 0, 0, std::int64_t{1} << 30);
@@ -69,7 +69,7 @@ Result<RunStats> attend(const std::string& program, const RunArgs& args) {
 Result<std::vector<float>> attend(const std::string& program, const TensorView& q, const TensorView& k, const TensorView& v,
                                   const Bindings& bindings) {
   return engine::guarded("attend",
-                      [&] { return attend_dense(program, {.q = q, .k = k, .v = v, .out = {}, .bindings = &bindings}); });
+                         [&] { return attend_dense(program, {.q = q, .k = k, .v = v, .out = {}, .bindings = &bindings}); });
 }
 
 }  // namespace flexjit

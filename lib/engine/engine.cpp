@@ -6,9 +6,9 @@
 #include <mutex>
 #include <utility>
 
+#include "cache/kernel_store.h"
 #include "call/call.h"
 #include "diagnostics/guard.h"
-#include "cache/kernel_store.h"
 #include "diagnostics/report.h"
 #include "support/fork_gate.h"
 #include "support/large_stack.h"

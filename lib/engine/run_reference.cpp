@@ -68,8 +68,8 @@ Result<RunStats> Attention::run_reference(const RunArgs& args, const ReferenceRo
     if (!call) return call.diagnostics();
     if (rows.q_begin < 0 || rows.q_count < -1)
       return engine::single_finding("run", engine::Finding::kBadOption, "ReferenceRows",
-                                 fmt::format("{} rows from {} on", rows.q_count, rows.q_begin),
-                                 "rows count from 0; q_count -1 means all that follow");
+                                    fmt::format("{} rows from {} on", rows.q_count, rows.q_begin),
+                                    "rows count from 0; q_count -1 means all that follow");
     if (call->has_no_rows()) return RunStats{};
     return engine::attend_by_reference(*impl_->pattern, args, *call, rows);
   });

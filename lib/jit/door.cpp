@@ -2,10 +2,10 @@
 #include <new>
 
 #include "flexjit/export.h"
-#include "jit/object/compile.h"
-#include "jit/listing/list_code.h"
-#include "jit/object/reserve.h"
 #include "jit/library/write_library.h"
+#include "jit/listing/list_code.h"
+#include "jit/object/compile.h"
+#include "jit/object/reserve.h"
 
 namespace flexjit::jit {
 namespace {

@@ -8,11 +8,11 @@
 #include <cmath>
 #include <utility>
 
-#include "pattern/pattern.h"
 #include "dsl/check/check.h"
 #include "flexjit/presets.h"
-#include "ir/program/compose.h"
 #include "ir/lower/lower.h"
+#include "ir/program/compose.h"
+#include "pattern/pattern.h"
 #include "support/check.h"
 
 namespace flexjit::engine {

@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
+#include "flexjit/spec.h"
 #include "pattern/flags.h"
 #include "pattern/pattern.h"
-#include "flexjit/spec.h"
 
 namespace flexjit {
 

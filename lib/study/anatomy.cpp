@@ -8,11 +8,11 @@
 
 #include "call/decode_kernel.h"
 #include "diagnostics/guard.h"
-#include "pattern/pattern.h"
 #include "diagnostics/report.h"
 #include "dsl/parse/edit_statement.h"
 #include "dsl/parse/parts.h"
 #include "ir/lower/lower.h"
+#include "pattern/pattern.h"
 #include "plan/hoisting.h"
 
 namespace flexjit {

@@ -47,7 +47,7 @@ Result<double> seconds_of(const Attention::Impl& impl, const RunArgs& args, cons
 }  // namespace
 
 Result<study::CountedRun> run_counted(const std::shared_ptr<const Pattern>& pattern, const plan::KernelKey& key,
-                                          const plan::CompilerDoor& door, const RunArgs& args) {
+                                      const plan::CompilerDoor& door, const RunArgs& args) {
   const Result<Call> call = check_call(*pattern, args);
   if (!call) return call.diagnostics();
   const Result<plan::CodeImage> plain = door.compile(key);

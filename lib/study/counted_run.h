@@ -2,14 +2,14 @@
 #pragma once
 
 #include "pattern/pattern.h"
-#include "study/subject/subject.h"
 #include "plan/compiler_door.h"
+#include "study/subject/subject.h"
 
 namespace flexjit::engine {
 
 // `key` is that of the pattern's prefill or decode kernel. On one thread; this machine can execute the key's target. Errors:
 // those of Attention::run(), and `inspect-kernel` for a call that the decode kernel does not take.
 Result<study::CountedRun> run_counted(const std::shared_ptr<const Pattern>& pattern, const plan::KernelKey& key,
-                                          const plan::CompilerDoor& door, const RunArgs& args);
+                                      const plan::CompilerDoor& door, const RunArgs& args);
 
 }  // namespace flexjit::engine

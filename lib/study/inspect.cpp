@@ -5,17 +5,17 @@
 #include <optional>
 #include <utility>
 
-#include "call/call.h"
 #include "cache/compiler.h"
-#include "study/counted_run.h"
+#include "call/call.h"
 #include "call/decode_kernel.h"
-#include "pattern/flags.h"
 #include "diagnostics/guard.h"
-#include "pattern/pattern.h"
 #include "diagnostics/report.h"
+#include "pattern/flags.h"
+#include "pattern/pattern.h"
+#include "plan/decode.h"
+#include "study/counted_run.h"
 #include "study/time_phases.h"
 #include "study/views/view.h"
-#include "plan/decode.h"
 
 namespace flexjit {
 
@@ -34,8 +34,8 @@ study::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args)
     return elements * static_cast<double>(size_of(tensor.dtype));
   };
   study::CallSize size{.scores = 1.0 * sizes.batch * sizes.heads * sizes.q_len * sizes.kv_len,
-                           .kv_bytes = bytes(args.k) + bytes(args.v),
-                           .other_bytes = bytes(args.q) + bytes(args.out) + bytes(args.lse)};
+                       .kv_bytes = bytes(args.k) + bytes(args.v),
+                       .other_bytes = bytes(args.q) + bytes(args.out) + bytes(args.lse)};
   if (args.bindings == nullptr) return size;
   for (const auto& [name, view] : args.bindings->buffers) size.other_bytes += bytes(view);
   return size;
@@ -123,11 +123,11 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   if (!key) return key.diagnostics();
   cache::CompilerLoader loader(options.compiler_path);
   study::Subject subject{.texts = texts_of(spec),
-                             .lowered = pattern.lowered,
-                             .program = pattern.program,
-                             .interface = pattern.interface,
-                             .key = *key,
-                             .open_compiler = [&] { return engine::open_compiler(loader); }};
+                         .lowered = pattern.lowered,
+                         .program = pattern.program,
+                         .interface = pattern.interface,
+                         .key = *key,
+                         .open_compiler = [&] { return engine::open_compiler(loader); }};
   subject.asm_syntax = request.asm_syntax;
   BoundCall call;
   if (shows(request, InspectView::kIntervals) || shows(request, InspectView::kMask)) {

@@ -6,13 +6,13 @@
 #include <functional>
 #include <utility>
 
-#include "pattern/flags.h"
-#include "diagnostics/report.h"
 #include "cache/code_memory.h"
+#include "diagnostics/report.h"
 #include "dsl/check/check.h"
 #include "dsl/parse/parser.h"
 #include "ir/lower/lower.h"
 #include "ir/passes/passes.h"
+#include "pattern/flags.h"
 #include "plan/decode.h"
 
 namespace flexjit::engine {
@@ -77,7 +77,7 @@ std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pat
 }  // namespace
 
 Result<study::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::KernelKey& key,
-                                          const plan::CompilerDoor& door) {
+                                      const plan::CompilerDoor& door) {
   study::PhaseTimes times{.repetitions = kRepetitions, .phases = time_front_end(spec, pattern, key)};
   std::vector<plan::CodeImage> images;
   for (int i = 0; i < kRepetitions; ++i) {

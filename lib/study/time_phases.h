@@ -8,6 +8,6 @@ namespace flexjit::engine {
 
 // `pattern` is what the spec became, `key` that of one of its kernels. Errors: those of the compiler.
 Result<study::PhaseTimes> time_phases(const AttentionSpec& spec, const Pattern& pattern, const plan::KernelKey& key,
-                                          const plan::CompilerDoor& door);
+                                      const plan::CompilerDoor& door);
 
 }  // namespace flexjit::engine

@@ -39,8 +39,9 @@ void set_number(Enum& value, int number) {
 
 std::vector<FindingCase> c_cases() {
   return {
-      reporting("null-argument", "flexjit_compile: error: flexjit_spec is NULL\n",
-                [](engine::Report& report) { engine::complete<flexjit_spec>(nullptr, "flexjit_spec", flexjit_spec_init, report); }),
+      reporting(
+          "null-argument", "flexjit_compile: error: flexjit_spec is NULL\n",
+          [](engine::Report& report) { engine::complete<flexjit_spec>(nullptr, "flexjit_spec", flexjit_spec_init, report); }),
       reporting("struct-size",
                 "flexjit_compile: error: struct_size of flexjit_spec is 0, but this library knows " +
                     std::to_string(sizeof(flexjit_spec)) + " bytes; call flexjit_spec_init first\n",

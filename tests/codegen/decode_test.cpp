@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "decode_problem.h"
-#include "jit/object/compile.h"
 #include "jit/listing/list_code.h"
+#include "jit/object/compile.h"
 #include "listing_checks.h"
 
 namespace flexjit::testing {

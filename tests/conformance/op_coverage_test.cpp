@@ -1,6 +1,6 @@
 // Every operation of the expression IR runs in at least one kernel that is compared with the reference. The table is keyed by
-// the mnemonics of lib/ir/program/ops.def: a new operation fails here until it has a program, and a program that no longer lowers to
-// its operation fails too.
+// the mnemonics of lib/ir/program/ops.def: a new operation fails here until it has a program, and a program that no longer
+// lowers to its operation fails too.
 #include <ostream>
 #include <set>
 

@@ -1,8 +1,8 @@
 // The three lines of a diagnostic, whatever bytes the source has.
 #include <gtest/gtest.h>
 
-#include "dsl/parse/source_location.h"
 #include "dsl/findings/spelling.h"
+#include "dsl/parse/source_location.h"
 #include "flexjit/diagnostic.h"
 
 namespace flexjit {

@@ -3,8 +3,8 @@
 
 #include <map>
 
-#include "ir/program/compose.h"
 #include "ir/passes/passes.h"
+#include "ir/program/compose.h"
 #include "text.h"
 
 namespace flexjit::ir::test {

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "ir/evaluate/environment.h"
-#include "ir/program/interface.h"
 #include "ir/evaluate/interpreter.h"
+#include "ir/program/interface.h"
 
 namespace flexjit::ir::test {
 

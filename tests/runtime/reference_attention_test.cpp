@@ -133,13 +133,13 @@ TEST(ReferenceAttention, GroupsStridesAndPositions) {
   problem.launch.lse.stride_head = 2 * 9;
   problem.launch.lse.stride_row = 2;
   ASSERT_TRUE(reference::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5},
-                                           [&](const reference::ReferenceRow& row, std::span<double> s) {
-                                             for (int kv = 0; kv < 21; ++kv) {
-                                               if (!problem.state.allowed(row.b, row.h, row.q_idx, kv))
-                                                 s[static_cast<std::size_t>(kv)] = -kInf;
-                                             }
-                                             return true;
-                                           }));
+                                             [&](const reference::ReferenceRow& row, std::span<double> s) {
+                                               for (int kv = 0; kv < 21; ++kv) {
+                                                 if (!problem.state.allowed(row.b, row.h, row.q_idx, kv))
+                                                   s[static_cast<std::size_t>(kv)] = -kInf;
+                                               }
+                                               return true;
+                                             }));
   const std::vector<double> expected = problem.expected_out(), expected_lse = problem.expected_lse();
   for (int b = 0; b < 2; ++b) {
     for (int h = 0; h < 6; ++h) {

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "codegen/program/captured_read.h"
 #include "codegen/emit/launch_fields.h"
+#include "codegen/program/captured_read.h"
 #include "ir/program/program.h"
 #include "plan/hoisting.h"
 

@@ -1,8 +1,8 @@
 // One node -> its instructions, by family. Operands of different shapes are matched by the emitter.
 #include <limits>
 
-#include "codegen/program/expression.h"
 #include "codegen/math/vector_math.h"
+#include "codegen/program/expression.h"
 #include "support/check.h"
 
 namespace flexjit::codegen {

@@ -7,10 +7,10 @@
 #include <string_view>
 #include <vector>
 
-#include "dsl/parse/ast.h"
-#include "dsl/findings/diagnostic_engine.h"
 #include "dsl/check/scope.h"
 #include "dsl/check/typed_builder.h"
+#include "dsl/findings/diagnostic_engine.h"
+#include "dsl/parse/ast.h"
 
 namespace flexjit::dsl {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "dsl/check/check.h"
-#include "dsl/findings/diagnostic_engine.h"
 #include "dsl/check/fold.h"
+#include "dsl/findings/diagnostic_engine.h"
 
 namespace flexjit::dsl {
 

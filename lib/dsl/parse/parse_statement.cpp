@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "dsl/findings/foreign_names.h"
+#include "dsl/findings/spelling.h"
 #include "dsl/parse/lexer.h"
 #include "dsl/parse/parser_impl.h"
-#include "dsl/findings/spelling.h"
 #include "dsl/vocabulary/vocabulary.h"
 
 namespace flexjit::dsl {

@@ -2,8 +2,8 @@
 // after a mistake parsing goes on with the next statement.
 #pragma once
 
-#include "dsl/parse/ast.h"
 #include "dsl/findings/diagnostic_engine.h"
+#include "dsl/parse/ast.h"
 
 namespace flexjit::dsl {
 

@@ -5,8 +5,8 @@
 #include <cmath>
 #include <limits>
 
-#include "ir/evaluate/arithmetic.h"
 #include "ir/analysis/interval_arithmetic.h"
+#include "ir/evaluate/arithmetic.h"
 #include "support/check.h"
 
 namespace flexjit::ir {

@@ -9,8 +9,8 @@
 #include <cmath>
 #include <limits>
 
-#include "ir/evaluate/arithmetic.h"
 #include "ir/analysis/interval_arithmetic.h"
+#include "ir/evaluate/arithmetic.h"
 #include "ir/passes/passes.h"
 #include "support/check.h"
 

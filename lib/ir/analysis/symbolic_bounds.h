@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "ir/program/interface.h"
 #include "ir/analysis/linear.h"
+#include "ir/program/interface.h"
 
 namespace flexjit::ir {
 

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "dsl/check/checked.h"
-#include "ir/program/interface.h"
 #include "ir/lower/lower_guards.h"
 #include "ir/lower/lower_needs.h"
+#include "ir/program/interface.h"
 
 namespace flexjit::ir {
 

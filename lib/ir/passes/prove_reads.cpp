@@ -2,9 +2,9 @@
 // for any position inside the lengths, so a kernel loads them without a branch.
 #include <algorithm>
 
+#include "ir/analysis/symbolic_bounds.h"
 #include "ir/passes/passes.h"
 #include "ir/passes/rewrite.h"
-#include "ir/analysis/symbolic_bounds.h"
 
 namespace flexjit::ir {
 namespace {

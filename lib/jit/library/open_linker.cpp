@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "jit/object/internal_error.h"
 #include "jit/library/link_shared.h"
+#include "jit/object/internal_error.h"
 #include "plan/compiler_door.h"
 
 namespace flexjit::jit {

@@ -7,10 +7,10 @@
 
 #include <span>
 
-#include "jit/object/generate.h"
-#include "jit/object/internal_error.h"
 #include "jit/library/library_module.h"
 #include "jit/library/link_shared.h"
+#include "jit/object/generate.h"
+#include "jit/object/internal_error.h"
 #include "jit/object/target_machine.h"
 
 namespace flexjit::jit {

@@ -188,8 +188,7 @@ std::string multiply_adds(const plan::Target& target, plan::Arithmetic arithmeti
       case plan::Isa::kX86_64_V4:
         if (arithmetic == plan::Arithmetic::kBF16) return llvm::formatv("vdpbf16ps %zmm0, %zmm0, %zmm{0}", 1 + i);
         return llvm::formatv("vfmadd231{0} %zmm0, %zmm0, %zmm{1}", suffix, 1 + i);
-      case plan::Isa::kAArch64:
-        return llvm::formatv("fmla v{0}.{1}, v0.{1}, v0.{1}", 1 + i, is_double ? "2d" : "4s");
+      case plan::Isa::kAArch64: return llvm::formatv("fmla v{0}.{1}, v0.{1}, v0.{1}", 1 + i, is_double ? "2d" : "4s");
     }
     return {};
   };

@@ -7,9 +7,9 @@
 #include <span>
 #include <vector>
 
+#include "ir/analysis/intervals.h"
 #include "ir/evaluate/captured.h"
 #include "ir/evaluate/environment.h"
-#include "ir/analysis/intervals.h"
 #include "ir/evaluate/lanes.h"
 #include "mask/derive/dependence.h"
 

@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "study/views/view.h"
 #include "plan/kernel_key.h"
+#include "study/views/view.h"
 
 namespace flexjit::study {
 
