@@ -16,11 +16,9 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
-Range ints(Op op, Range a, Range b) { return range_of({.op = op, .operand_type = Type::kInt, .operands = std::array{a, b}}); }
-Range floats(Op op, Range a, Range b) {
-  return range_of({.op = op, .operand_type = Type::kFloat, .operands = std::array{a, b}});
-}
-Range floats(Op op, Range a) { return range_of({.op = op, .operand_type = Type::kFloat, .operands = std::array{a}}); }
+Range ints(Op op, Range a, Range b) { return range_of({.op = op, .operand_type = Type::kInt, .operands = {a, b}}); }
+Range floats(Op op, Range a, Range b) { return range_of({.op = op, .operand_type = Type::kFloat, .operands = {a, b}}); }
+Range floats(Op op, Range a) { return range_of({.op = op, .operand_type = Type::kFloat, .operands = a}); }
 
 // The mask of `text` over q in [q_lo, q_hi], kv in [kv_lo, kv_hi]: 'T', 'F' or '?'.
 char verdict(const std::string& text, std::int32_t q_lo, std::int32_t q_hi, std::int32_t kv_lo, std::int32_t kv_hi) {
@@ -142,8 +140,7 @@ TEST(Intervals, FloatsKnowAboutNanAndInfinity) {
   EXPECT_EQ(compare_range_of(Op::kLt, maybe_nan, {5, 6, false}), kAnyBool);
   EXPECT_EQ(compare_range_of(Op::kGt, maybe_nan, {5, 6, false}), Range::point(0));
   EXPECT_EQ(compare_range_of(Op::kNe, maybe_nan, {5, 6, false}), Range::point(1));
-  EXPECT_EQ(range_of({.op = Op::kFloatToInt, .operand_type = Type::kFloat, .operands = std::array{maybe_nan}}),
-            (Range{0, 2, false}));
+  EXPECT_EQ(range_of({.op = Op::kFloatToInt, .operand_type = Type::kFloat, .operands = maybe_nan}), (Range{0, 2, false}));
 }
 
 TEST(Intervals, PrintNamesAndRanges) {

@@ -44,7 +44,7 @@ Range compare_range_of(Op op, const Range& a, const Range& b) {
 
 // Exhaustive, which makes it long.
 Range range_of(const RangeOperation& operation) {
-  const std::span<const Range> x = operation.operands;
+  const RangeOperands& x = operation.operands;
   const Op op = operation.op;
   switch (op) {
     case Op::kAnd:

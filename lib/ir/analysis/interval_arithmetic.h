@@ -4,22 +4,38 @@
 // ulps.
 #pragma once
 
-#include <span>
+#include <array>
+#include <cstdint>
 
 #include "ir/analysis/intervals.h"
 
 namespace flexjit::ir {
 
+// Where the ranges of one to three operands are: a copy would wait for bounds that were written just before.
+class RangeOperands {
+ public:
+  RangeOperands(const Range& a) : at_{&a}, last_(0) {}
+  RangeOperands(const Range& a, const Range& b) : at_{&a, &b}, last_(1) {}
+  RangeOperands(const Range& a, const Range& b, const Range& c) : at_{&a, &b, &c}, last_(2) {}
+  const Range& operator[](std::size_t i) const { return *at_[i]; }
+  const Range& front() const { return *at_[0]; }
+  const Range& back() const { return *at_[last_]; }
+
+ private:
+  std::array<const Range*, 3> at_;
+  std::uint8_t last_;
+};
+
 struct RangeOperation {
   Op op = Op::kConst;
   Type operand_type = Type::kInt;  // of the last operand
-  std::span<const Range> operands;
+  RangeOperands operands;
 };
 
 // Any operation but leaves and reads.
 Range range_of(const RangeOperation& operation);
-Range int_range_of(Op op, Type type, std::span<const Range> x);  // operands and result are ints, or longs
-Range float_range_of(Op op, std::span<const Range> x);           // operands and result are floats
+Range int_range_of(Op op, Type type, const RangeOperands& x);  // operands and result are ints, or longs
+Range float_range_of(Op op, const RangeOperands& x);           // operands and result are floats
 Range compare_range_of(Op op, const Range& a, const Range& b);
 
 inline bool is_empty(const Range& a) { return a.lo > a.hi; }

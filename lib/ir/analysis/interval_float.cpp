@@ -136,7 +136,7 @@ Range rounded(const Range& a) {
 }
 
 // Exhaustive: the operations that take or give something else are listed last.
-Range float_range_of(Op op, std::span<const Range> x) {
+Range float_range_of(Op op, const RangeOperands& x) {
   const Range& a = x.front();
   const Range& b = x.back();
   switch (op) {

@@ -215,7 +215,7 @@ Range unlimited_range_of(Op op, Type type, const Range& a, const Range& b) {
 
 }  // namespace
 
-Range int_range_of(Op op, Type type, std::span<const Range> x) {
+Range int_range_of(Op op, Type type, const RangeOperands& x) {
   const Range& a = x.front();
   const Range& b = x.back();
   const bool is_long = type == Type::kLong;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <new>
 
 #include "ir/analysis/interval_arithmetic.h"
 #include "ir/evaluate/arithmetic.h"
@@ -37,13 +38,17 @@ Range range_of_scalar(const Scalar& value, Precision precision) {
   return std::visit([](auto v) { return point_of(static_cast<double>(v)); }, value);
 }
 
-// What an operation on one operand twice is known to give; bounds alone would forget that both sides are equal.
-std::optional<Range> range_of_twice(Op op, Type type) {
-  if (type == Type::kFloat) return std::nullopt;  // NaN differs from itself
-  if (op == Op::kSub || op == Op::kXor || op == Op::kMod) return Range::point(0);
-  if (op == Op::kEq || op == Op::kLe || op == Op::kGe) return Range::point(1);
-  if (op == Op::kNe || op == Op::kLt || op == Op::kGt) return Range::point(0);
-  return std::nullopt;
+// An operation on one operand twice: bounds alone would forget that both sides are equal.
+Range range_of_twice(Op op, Type type, const Range& a) {
+  if (type != Type::kFloat) {  // NaN differs from itself
+    if (op == Op::kSub || op == Op::kXor || op == Op::kMod) return Range::point(0);
+    if (op == Op::kEq || op == Op::kLe || op == Op::kGe) return Range::point(1);
+    if (op == Op::kNe || op == Op::kLt || op == Op::kGt) return Range::point(0);
+  }
+  Range range = range_of({op, type, {a, a}});
+  // A square is not negative, but an int that wraps may be.
+  if (op == Op::kMul && range != any_of(type)) range.lo = std::max(range.lo, 0.0);
+  return range;
 }
 
 // A captured int has the bits of its type, whatever the answer about its buffer says.
@@ -147,7 +152,8 @@ Range IntervalAnalysis::mask(const Box& box) { return mask(box, mask_nodes_); }
 
 Range IntervalAnalysis::mask(const Box& box, std::span<const std::uint32_t> nodes) {
   if (!program_.mask().valid()) return Range::point(1);
-  for (std::uint32_t i : nodes) ranges_[i] = eval(Id{i}, box);
+  // Made in its place: to copy a range is to wait until its bounds are written.
+  for (std::uint32_t i : nodes) ::new (&ranges_[i]) Range(eval(Id{i}, box));
   return ranges_[program_.mask().index];
 }
 
@@ -156,16 +162,11 @@ Range IntervalAnalysis::eval(Id id, const Box& box) {
   if (step.rule == TypeRule::kConst) return range_of_constant(program_, id);
   if (step.rule == TypeRule::kVariable) return eval_variable(program_.node(id), box);
   if (step.rule == TypeRule::kVariadic) return eval_access(id);
-  std::array<Range, 3> x;
-  for (std::size_t i = 0; i < step.operand_count; ++i) x[i] = ranges_[step.operands[i]];
-  const bool twice = step.operand_count == 2 && step.operands[0] == step.operands[1];
-  if (twice) {
-    if (const auto known = range_of_twice(step.op, step.type)) return *known;
-  }
-  Range range = range_of({.op = step.op, .operand_type = step.type, .operands = {x.data(), step.operand_count}});
-  // A square is not negative, but an int that wraps may be.
-  if (twice && step.op == Op::kMul && range != any_of(step.type)) range.lo = std::max(range.lo, 0.0);
-  return range;
+  const auto x = [&](std::size_t i) -> const Range& { return ranges_[step.operands[i]]; };
+  if (step.operand_count == 1) return range_of({step.op, step.type, x(0)});
+  if (step.operand_count == 3) return range_of({step.op, step.type, {x(0), x(1), x(2)}});
+  if (step.operands[0] == step.operands[1]) return range_of_twice(step.op, step.type, x(0));
+  return range_of({step.op, step.type, {x(0), x(1)}});
 }
 
 Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {

@@ -9,8 +9,9 @@ namespace flexjit::mask {
 namespace {
 
 constexpr std::int64_t kSmallBox = 64;  // elements of a box that is evaluated rather than analysed any further
-// Nodes from which on a box is dear enough for representatives to come first, and how many of these are cheaper than boxes.
-constexpr std::size_t kManyNodes = 16;
+// Nodes from which on a box is dear enough for representatives to come first, a read among them counting as several, and how
+// many representatives are cheaper than boxes.
+constexpr std::size_t kManyNodes = 32, kRead = 4;
 constexpr std::int32_t kFewRepresentatives = 8;
 constexpr std::int64_t kBoxesInside = 256;  // of one block
 
@@ -45,10 +46,16 @@ Parts BlockDecider::decide(const ir::Box& block, Nodes open) {
 
 std::optional<Parts> BlockDecider::decide_by_few(const ir::Box& block, Nodes open) {
   const bool one_index = varies_with_one_index(open);
-  if (!one_index && open.size() < kManyNodes) return std::nullopt;
+  if (!one_index && !is_dear(open)) return std::nullopt;
   const auto seen = representatives_.look(block, open, one_index ? 1 : kFewRepresentatives, prover_);
   if (!seen) return std::nullopt;
   return Parts{.seen = *seen, .evaluated = !one_index};
+}
+
+bool BlockDecider::is_dear(Nodes open) const {
+  const auto is_read = [&](std::uint32_t node) { return program_.nodes()[node].op == ir::Op::kRead; };
+  const auto reads = static_cast<std::size_t>(std::ranges::count_if(open, is_read));
+  return open.size() + (kRead - 1) * reads >= kManyNodes;
 }
 
 bool BlockDecider::varies_with_one_index(Nodes open) const {

@@ -61,6 +61,7 @@ class BlockDecider {
     std::int32_t q, kv;
   };
 
+  bool is_dear(Nodes open) const;
   bool varies_with_one_index(Nodes open) const;
   void probe(const ir::Box& box, Parts& parts);
   std::optional<Cut> cut_of(const ir::Box& box);

@@ -83,41 +83,40 @@ void BufferPieces::make_changes() {
   }
 }
 
-void BufferPieces::look_at(std::int32_t b, std::int32_t h, Positions positions) {
-  const std::int64_t size = std::int64_t{positions.hi} - positions.lo + 1;
-  looked_at_ = static_cast<std::size_t>(positions.lo / size) % windows_.size();
-  if (window().positions == positions && window().b == b && window().h == h) return;
-  window() = {.positions = positions, .b = b, .h = h, .begins = std::move(window().begins)};
+// The window of the positions that were chosen, with its pieces.
+const BufferPieces::Window& BufferPieces::window() {
+  if (windows_.empty()) windows_.resize(kWindows);
+  const std::int64_t size = std::int64_t{positions_.hi} - positions_.lo + 1;
+  Window& window = windows_[static_cast<std::size_t>(positions_.lo / size) % kWindows];
+  if (window.known && window.positions == positions_ && window.b == b_ && window.h == h_) return window;
+  window = {.positions = positions_, .b = b_, .h = h_, .known = true, .begins = std::move(window.begins)};
+  window.begins.clear();
+  for (const auto& change : changes_) add_pieces_of(*change, window);
+  std::ranges::sort(window.begins);
+  return window;
 }
 
-void BufferPieces::find_pieces() {
-  if (!made_) make_changes();
-  window().begins.clear();
-  for (const auto& change : changes_) add_pieces_of(*change);
-  std::ranges::sort(window().begins);
-  window().known = true;
-}
-
-void BufferPieces::add_pieces_of(Change& change) {
+void BufferPieces::add_pieces_of(Change& change, Window& window) {
   found_.clear();
   std::array<std::uint8_t, ir::Interpreter::kMaxCount> differs{};
-  const Positions positions = window().positions;
+  const Positions positions = window.positions;
   for (std::int64_t begin = std::int64_t{positions.lo} + 1; begin <= positions.hi; begin += ir::Interpreter::kMaxCount) {
     const auto first = static_cast<std::int32_t>(begin);
     const std::int32_t count = std::min(positions.hi - first + 1, ir::Interpreter::kMaxCount);
     // A read out of range is reported by who evaluates the mask.
-    change.interpreter.eval_mask({.b = window().b, .h = window().h, .kv_begin = first, .count = count}, differs);
+    change.interpreter.eval_mask({.b = window.b, .h = window.h, .kv_begin = first, .count = count}, differs);
     for (std::int32_t i = 0; i < count; ++i) {
       if (differs[static_cast<std::size_t>(i)] != 0) found_.push_back(first + i);
     }
   }
   const std::int64_t length = std::int64_t{positions.hi} - positions.lo + 1;
   if (static_cast<std::int64_t>(found_.size() + 1) * kShortPiece > length) return;
-  window().begins.insert(window().begins.end(), found_.begin(), found_.end());
+  window.begins.insert(window.begins.end(), found_.begin(), found_.end());
 }
 
 std::optional<std::int32_t> BufferPieces::split(Positions positions) {
-  if (!window().known) find_pieces();
+  if (!made_) make_changes();
+  if (changes_.empty()) return std::nullopt;
   const std::vector<std::int32_t>& begins = window().begins;
   const auto first = std::ranges::upper_bound(begins, positions.lo), last = std::ranges::upper_bound(begins, positions.hi);
   if (first >= last) return std::nullopt;

@@ -28,7 +28,7 @@ class BufferPieces {
       : program_(program), environment_(environment), axis_(axis) {}
 
   // Chooses the positions that are asked about next, within the plane of batch entry b and head h. Computes nothing yet.
-  void look_at(std::int32_t b, std::int32_t h, Positions positions);
+  void look_at(std::int32_t b, std::int32_t h, Positions positions) { b_ = b, h_ = h, positions_ = positions; }
   // The position in (lo, hi] where a piece begins, the one nearest to the middle; none: the buffers are steady from lo to hi,
   // which lie in the positions that were chosen.
   std::optional<std::int32_t> split(Positions positions);
@@ -42,15 +42,6 @@ class BufferPieces {
     ir::Program program;
     ir::Interpreter interpreter;
   };
-  void make_changes();
-  void find_pieces();
-  void add_pieces_of(Change& change);
-
-  const ir::Program& program_;
-  const ir::Environment& environment_;
-  ir::Op axis_;
-  bool made_ = false;  // changes_, on first use: most masks never need them
-  std::vector<std::unique_ptr<Change>> changes_;
   // Blocks are met in an order that comes back to a window soon, or not at all.
   struct Window {
     Positions positions;
@@ -58,9 +49,19 @@ class BufferPieces {
     bool known = false;                // begins
     std::vector<std::int32_t> begins;  // ascending
   };
-  Window& window() { return windows_[looked_at_]; }
-  std::vector<Window> windows_ = std::vector<Window>(64);  // by their place
-  std::size_t looked_at_ = 0;
+  void make_changes();
+  const Window& window();
+  void add_pieces_of(Change& change, Window& window);
+
+  static constexpr std::size_t kWindows = 64;
+  const ir::Program& program_;
+  const ir::Environment& environment_;
+  ir::Op axis_;
+  bool made_ = false;  // changes_, on first use: most masks never need them
+  std::vector<std::unique_ptr<Change>> changes_;
+  std::vector<Window> windows_;  // by their place; none before the first that is needed
+  std::int32_t b_ = 0, h_ = 0;   // where is looked at
+  Positions positions_;
   std::vector<std::int32_t> found_;  // of one read
 };
 

@@ -75,7 +75,14 @@ class Classifier {
   // A part of open_: what the rectangles in progress hang on, innermost last.
   struct Open {
     std::size_t begin = 0, end = 0;
+    bool by_column = false, by_row = false;  // varies with kv_idx alone, with q_idx alone
   };
+  Open open_from(std::size_t begin) const {
+    Open open{begin, open_.size()};
+    open.by_column = representatives_.vary_only_with(ir::Op::kKvIdx, nodes(open));
+    open.by_row = representatives_.vary_only_with(ir::Op::kQIdx, nodes(open));
+    return open;
+  }
   Nodes nodes(Open open) const { return {open_.data() + open.begin, open.end - open.begin}; }
 
   void classify_plane() {
@@ -83,6 +90,7 @@ class Classifier {
     const BlockRect plane{0, q_blocks, 0, kv_blocks};
     prover_.start_plane(plane.size() == 0 ? ir::Box{.b_lo = b_, .b_hi = b_, .h_lo = h_, .h_hi = h_} : box_of(plane));
     open_.assign(prover_.plane_nodes().begin(), prover_.plane_nodes().end());
+    whole_ = open_from(0);
     representatives_.forget();
     std::int64_t moved = 0;
     if (known_.mask == nullptr && plane.size() > 0) moved = repetition_.distance(prover_.ranges(), unit(), longest_move());
@@ -99,7 +107,7 @@ class Classifier {
   std::int64_t longest_move() const { return std::min(shape_.q_len, shape_.kv_len) / 8; }
 
   // Lower keys before higher ones, as the builder demands. Depth is at most the bits of both block counts.
-  void descend_all(const BlockRect& rect) { descend(rect, {0, open_.size()}, budget_end_); }
+  void descend_all(const BlockRect& rect) { descend(rect, whole_, budget_end_); }
 
   // Whether a row of blocks in the middle of the plane takes more boxes than copying it would. Nothing is kept of it.
   bool is_costly_row(std::int64_t moved) {
@@ -128,20 +136,20 @@ class Classifier {
       result_.proved += rect.size();
       return;
     }
-    const Open inside{open_.size(), 0};
-    open_.reserve(2 * open_.size());  // what is appended is a part of what is there
+    constexpr std::size_t kFewNodes = 12;  // are analysed sooner than sorted out
+    if (open.end - open.begin <= kFewNodes) return descend_open(rect, box, open, end);
+    const std::size_t begin = open_.size();
+    open_.reserve(2 * begin);  // what is appended is a part of what is there
     prover_.add_open_nodes(nodes(open), open_);
-    descend_open(rect, box, {inside.begin, open_.size()}, end);
-    open_.resize(inside.begin);
+    descend_open(rect, box, open_from(begin), end);
+    open_.resize(begin);
   }
 
   // What varies with one index alone is decided column by column, or row by row: one block stands for all of it.
   void descend_open(const BlockRect& rect, const ir::Box& box, Open open, std::int64_t end) {
-    const bool by_column = representatives_.vary_only_with(ir::Op::kKvIdx, nodes(open));
-    const bool by_row = representatives_.vary_only_with(ir::Op::kQIdx, nodes(open));
     const std::int32_t rows = rect.q_end - rect.q_begin, columns = rect.kv_end - rect.kv_begin;
-    if ((by_column || rows == 1) && (by_row || columns == 1)) return decide_block(rect, open);
-    const bool taller = by_row || (!by_column && box.q_hi - box.q_lo > box.kv_hi - box.kv_lo);
+    if ((open.by_column || rows == 1) && (open.by_row || columns == 1)) return decide_block(rect, open);
+    const bool taller = open.by_row || (!open.by_column && box.q_hi - box.q_lo > box.kv_hi - box.kv_lo);
     BlockRect first = rect, second = rect;
     if (columns == 1 || (rows > 1 && taller)) {
       first.q_end = second.q_begin = rect.q_begin + rows / 2;
@@ -247,9 +255,9 @@ class Classifier {
   bool copied(const BlockRect& rect, std::int32_t columns) {
     if (prover_.work() >= budget_end_) return descend_all(rect), true;
     const BlockRect both{rect.q_begin - moved_.rows, rect.q_end, rect.kv_begin - columns, rect.kv_end};
-    const std::optional<BlockKind> kind = prover_.prove(box_of(both), nodes({0, open_.size()}));
+    const std::optional<BlockKind> kind = prover_.prove(box_of(both), nodes(whole_));
     const Repetition::Move move{std::int64_t{moved_.rows} * shape_.q_block, std::int64_t{columns} * shape_.kv_block};
-    if (!kind && !repetition_.holds(prover_, nodes({0, open_.size()}), move)) return false;
+    if (!kind && !repetition_.holds(prover_, nodes(whole_), move)) return false;
     result_.proved += rect.size();
     if (kind)
       builder_.add(rect, *kind);
@@ -301,6 +309,7 @@ class Classifier {
   BlockMaskBuilder builder_;
   std::optional<AxisBreaks> breaks_;  // of the current plane
   std::vector<std::uint32_t> open_;
+  Open whole_;                                                  // of the plane
   std::int64_t budget_end_ = kNoBudget, patience_ = kNoBudget;  // in the prover's work
   static constexpr std::int64_t kExpected = 8, kTogether = 16;  // blocks
   std::int64_t partial_in_a_row_ = 0;

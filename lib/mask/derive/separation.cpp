@@ -131,7 +131,7 @@ class Separator {
 
 Separation::Separation(const ir::Program& program, const ir::Environment& environment, std::int64_t most)
     : program_(program), environment_(environment) {
-  if (!program.mask().valid()) return;
+  if (!program.mask().valid() || program.buffers().empty()) return;
   constexpr std::int64_t kPositions = 20;  // computed in the time of one node analysed
   separated_ = Separator(program).run();
   std::int64_t work = 0;
