@@ -13,7 +13,7 @@
 #include "flexjit/attention.h"
 #include "ir/evaluate/interpreter.h"
 #include "pattern/pattern.h"
-#include "plan/kernel_abi.h"
+#include "plan/operands.h"
 
 namespace flexjit {
 
@@ -50,7 +50,7 @@ Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
 
 // A call as compiled code reads it; `arg` refers into the vectors.
 struct Launch {
-  plan::LaunchArg arg{};
+  plan::Operands arg{};
   std::vector<plan::BufferArg> buffers;
   std::vector<std::uint64_t> params;
   std::vector<float> sinks;  // by query head; empty: none

@@ -34,7 +34,7 @@ void skip_rows(plan::RowArg& rows, std::int32_t row) {
 }
 
 // The launch whose row 0 is `row` of this one.
-void skip_rows(plan::LaunchArg& launch, const plan::ElementTypes& types, std::int32_t row) {
+void skip_rows(plan::Operands& launch, const plan::ElementTypes& types, std::int32_t row) {
   skip_rows(launch.q, types.q, row);
   skip_rows(launch.out, types.out, row);
   skip_rows(launch.lse, row);

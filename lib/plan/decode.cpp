@@ -1,6 +1,8 @@
 // KernelKey of the decode nest -> its sizes.
 #include "plan/decode.h"
 
+#include <algorithm>
+
 #include "plan/hoisting.h"
 #include "support/check.h"
 
@@ -11,8 +13,15 @@ constexpr std::int64_t kCacheLine = 64;
 constexpr std::int32_t kMaxRows = 32;
 // Keys between K and V: short, so that both streams advance together and prefetching stays just ahead of them.
 constexpr std::int32_t kKeyStep = 16;
+constexpr std::int64_t kBytesAhead = 8192;  // by which prefetching runs ahead of the reads
 
 std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+// About as many bytes whatever the row, and at least a step.
+std::int32_t keys_ahead(const KernelKey& key, std::int32_t dims) {
+  const auto row_bytes = dims * static_cast<std::int64_t>(size_of(key.types.kv));
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(kBytesAhead / row_bytes, kKeyStep, 4 * kKeyStep));
+}
 
 }  // namespace
 
@@ -67,8 +76,8 @@ KernelLayout decode_layout_of(const KernelKey& key) {
   layout.strip = key.tiling.kv_tile;
   layout.q_tile = key.tiling.q_tile;
   layout.kv_tile = key.tiling.kv_tile;
-  layout.head_dim = key.head_dim;
-  layout.v_head_dim = key.v_head_dim;
+  layout.k_ahead = keys_ahead(key, key.head_dim);
+  layout.v_ahead = keys_ahead(key, key.v_head_dim);
   const std::int32_t pair = facts_of(arithmetic_of(key.types, key.target)).elements_of_cell;
   layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, pair * layout.lanes));
   layout.scratch_bytes = decode_scratch_of(key).bytes;

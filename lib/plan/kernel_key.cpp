@@ -113,8 +113,6 @@ static KernelLayout prefill_layout_of(const KernelKey& key) {
   layout.strip = key.tiling.micro_vectors * layout.lanes;
   layout.q_tile = key.tiling.q_tile;
   layout.kv_tile = key.tiling.kv_tile;
-  layout.head_dim = key.head_dim;
-  layout.v_head_dim = key.v_head_dim;
   layout.cell_bytes = facts_of(arithmetic).cell_bytes;
   layout.k_depth = k_depth_of(key);
   layout.v_group = facts_of(arithmetic).elements_of_cell;
@@ -124,12 +122,22 @@ static KernelLayout prefill_layout_of(const KernelKey& key) {
   return layout;
 }
 
-KernelLayout layout_of(const KernelKey& key) {
+static KernelLayout nest_layout_of(const KernelKey& key) {
   switch (key.nest) {
     case Nest::kPrefill: return prefill_layout_of(key);
     case Nest::kDecode: return decode_layout_of(key);
   }
   return {};
+}
+
+KernelLayout layout_of(const KernelKey& key) {
+  KernelLayout layout = nest_layout_of(key);
+  layout.head_dim = key.head_dim;
+  layout.v_head_dim = key.v_head_dim;
+  layout.q_bytes = static_cast<std::int32_t>(size_of(key.types.q));
+  layout.kv_bytes = static_cast<std::int32_t>(size_of(key.types.kv));
+  layout.out_bytes = static_cast<std::int32_t>(size_of(key.types.out));
+  return layout;
 }
 
 std::int64_t KernelLayout::k_bytes(std::int32_t kv_len) const {

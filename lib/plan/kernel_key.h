@@ -90,6 +90,8 @@ struct KernelLayout {
   std::int32_t kv_tile = 0;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
+  std::int32_t q_bytes = 4, kv_bytes = 4, out_bytes = 4;  // of an element
+  std::int32_t k_ahead = 0, v_ahead = 0;  // keys from a row that is read to the one that is prefetched meanwhile
   std::int32_t cell_bytes = 4;
   std::int32_t k_depth = 0;        // cells of one key: head_dim, or its half rounded up
   std::int32_t v_group = 1;        // keys of one cell of V

@@ -26,7 +26,7 @@ std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32
   return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
 }
 
-std::int32_t kv_head_of(const plan::LaunchArg& launch, const ReferenceRow& row) {
+std::int32_t kv_head_of(const plan::Operands& launch, const ReferenceRow& row) {
   return row.h / (launch.num_heads / launch.num_kv_heads);
 }
 
@@ -72,7 +72,7 @@ void sigmoid(std::span<double> scores) {
 
 class Reference {
  public:
-  Reference(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
+  Reference(const plan::Operands& launch, const ReferenceKernel& kernel)
       : launch_(launch),
         kernel_(kernel),
         scaled_(launch, kernel),
@@ -119,7 +119,7 @@ class Reference {
     return std::ranges::all_of(sums_, [](double sum) { return std::isfinite(sum); });
   }
 
-  const plan::LaunchArg& launch_;
+  const plan::Operands& launch_;
   const ReferenceKernel& kernel_;
   ReferenceScores scaled_;
   std::vector<double> v_, sums_, scores_;
@@ -127,7 +127,7 @@ class Reference {
 
 }  // namespace
 
-ReferenceScores::ReferenceScores(const plan::LaunchArg& launch, const ReferenceKernel& kernel)
+ReferenceScores::ReferenceScores(const plan::Operands& launch, const ReferenceKernel& kernel)
     : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}
 
 void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores) {
@@ -141,7 +141,7 @@ void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores)
   }
 }
 
-bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern) {
+bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern) {
   Reference reference(launch, kernel);
   ReferenceRow row;
   for (row.b = 0; row.b < launch.batch_size; ++row.b) {

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "plan/kernel_abi.h"
 #include "plan/kernel_key.h"
+#include "plan/operands.h"
 
 namespace flexjit::reference {
 
@@ -26,12 +26,12 @@ struct ReferenceKernel {
 // scale * q k^T, one row after the other, in fp64. Holds scratch, so one per thread; what it is made from must outlive it.
 class ReferenceScores {
  public:
-  ReferenceScores(const plan::LaunchArg& launch, const ReferenceKernel& kernel);
+  ReferenceScores(const plan::Operands& launch, const ReferenceKernel& kernel);
   // `scores` has room for kv_len.
   void compute(const ReferenceRow& row, std::span<double> scores);
 
  private:
-  const plan::LaunchArg& launch_;
+  const plan::Operands& launch_;
   const ReferenceKernel& kernel_;
   std::vector<double> q_, k_;
 };
@@ -42,6 +42,6 @@ using ReferencePattern = std::function<bool(const ReferenceRow& row, std::span<d
 
 // launch.q/k/v/out hold elements of kernel.types; what is written is rounded once, to nearest even. lse and max_scores are left
 // alone with sigmoid weights; buffers and params are not read. Single-threaded. Returns false when a row stopped it.
-bool reference_attention(const plan::LaunchArg& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern);
+bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern);
 
 }  // namespace flexjit::reference

@@ -11,6 +11,7 @@
 #include "runtime/decode_plan.h"
 #include "runtime/merge_states.h"
 #include "runtime/parallel.h"
+#include "runtime/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
 
@@ -27,12 +28,10 @@ struct Merging {
   std::vector<RowState> states;
 };
 
-TraceEvent event_of(const plan::DecodeArg& arg, int thread) {
-  TraceEvent event{.kind = TraceKind::kSplit,
-                   .thread = thread,
-                   .b = arg.b,
-                   .head = arg.kv_head,
-                   .q = {arg.row_begin, arg.row_begin + arg.row_count}};
+TraceEvent event_of(const plan::DecodeArg& arg, std::int64_t row_begin, int thread) {
+  const auto begin = static_cast<std::int32_t>(row_begin);
+  TraceEvent event{
+      .kind = TraceKind::kSplit, .thread = thread, .b = arg.b, .head = arg.kv_head, .q = {begin, begin + arg.row_count}};
   describe_spans({arg.spans, static_cast<std::size_t>(arg.span_count)}, arg.row_count, event);
   return event;
 }
@@ -44,9 +43,16 @@ TraceEvent merge_event(const DecodeRows& rows, int thread) {
 
 class Decode {
  public:
-  Decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const DecodeWork& work,
+  Decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands, const DecodeWork& work,
          const Workers& workers)
-      : kernel_(kernel), output_(output), launch_(launch), work_(work), workers_(workers), plan_(work) {}
+      : kernel_(kernel),
+        output_(output),
+        operands_(operands),
+        launch_(operands.launch()),
+        rows_(operands, kernel.layout),
+        work_(work),
+        workers_(workers),
+        plan_(work) {}
 
   LaunchOutcome run(Workspace& workspace);
 
@@ -57,11 +63,18 @@ class Decode {
   void run_wave(Workspace& workspace, const Wave& wave);
   void attend(Workspace& workspace, std::int64_t item, int thread) const;
   void merge_rows(const Workspace& workspace, std::int64_t chunk, Merging& merging) const;
-  void write_row(std::int32_t b, std::int32_t h, std::int32_t q, Merging& merging) const;
+  // Row r of those that share a kv head is query r % q_len of head kv_head * group + r / q_len.
+  plan::QueryRow row_at(const DecodeRows& rows, std::int64_t row) const {
+    const std::int64_t head = std::int64_t{rows.kv_head} * work_.group + row / work_.q_len;
+    return rows_.at(rows.b, static_cast<std::int32_t>(head), static_cast<std::int32_t>(row % work_.q_len));
+  }
+  void write_row(const plan::QueryRow& row, Merging& merging) const;
 
   const Kernel& kernel_;
   const DecodeOutput& output_;
-  const plan::LaunchArg& launch_;
+  const plan::Operands& operands_;
+  const plan::LaunchArg launch_;
+  const Rows rows_;
   const DecodeWork work_;
   const Workers workers_;
   DecodePlan plan_;
@@ -78,9 +91,14 @@ void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const 
   arg.launch = &launch_;
   arg.b = item.rows.b;
   arg.kv_head = item.rows.kv_head;
-  arg.row_begin = static_cast<std::int32_t>(item.rows.begin);
+  arg.q_len = work_.q_len;
+  arg.kv_len = work_.kv_len;
   arg.row_count = item.rows.count;
-  arg.group = work_.group;
+  const std::span<plan::QueryRow> rows = workspace.rows_of(thread, work_.q_tile, arg.row_count);
+  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = row_at(item.rows, item.rows.begin + static_cast<std::int64_t>(i));
+  arg.rows = rows.data();
+  const plan::KeyRun run = key_run(operands_, kernel_.layout, arg.b, arg.kv_head);
+  arg.runs = &run;
   arg.span_count = static_cast<std::int32_t>(spans.size());
   arg.spans = spans.data();
   arg.o = state_of(workspace, item);
@@ -89,7 +107,7 @@ void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const 
   arg.scale = arg.sum + arg.row_count;
   arg.scratch = workspace.scratch.data() + thread * round_up(kernel_.layout.scratch_bytes, kAlignment);
   arg.fault = &record.fault;
-  traced(workers_.trace, [&] { kernel_.decode(&arg); }, [&] { return event_of(arg, thread); });
+  traced(workers_.trace, [&] { kernel_.decode(&arg); }, [&] { return event_of(arg, item.rows.begin, thread); });
   record.scores_visited += arg.row_count * columns_of(spans);
   record.note_fault(items_before_ + index);
 }
@@ -106,18 +124,15 @@ void Decode::merge_rows(const Workspace& workspace, std::int64_t chunk, Merging&
       const float *sum = max + item.rows.count, *scale = sum + item.rows.count;
       merging.states.push_back({o + local * kernel_.layout.v_padded, DType::kF32, max[local], sum[local], scale[local]});
     }
-    const std::int64_t head = std::int64_t{rows.kv_head} * work_.group + row / work_.q_len;
-    write_row(rows.b, static_cast<std::int32_t>(head), static_cast<std::int32_t>(row % work_.q_len), merging);
+    write_row(row_at(rows, row), merging);
   }
 }
 
-void Decode::write_row(std::int32_t b, std::int32_t h, std::int32_t q, Merging& merging) const {
-  const plan::TensorArg& out = launch_.out;
-  const std::int64_t at = b * out.stride_batch + h * out.stride_head + q * out.stride_row;
-  void* target = static_cast<std::byte*>(out.data) + at * static_cast<std::int64_t>(size_of(output_.dtype));
+void Decode::write_row(const plan::QueryRow& row, Merging& merging) const {
+  void* target = row.out;
   const std::int64_t dim = kernel_.layout.v_head_dim;
-  const auto write = [&](const plan::RowArg& rows, float value) {
-    if (rows.data != nullptr) rows.data[b * rows.stride_batch + h * rows.stride_head + q * rows.stride_row] = value;
+  const auto write = [](float* at, float value) {
+    if (at != nullptr) *at = value;
   };
   switch (output_.weights) {
     case plan::Weights::kSigmoid: merging.merger.add(merging.states, dim, target, output_.dtype); return;
@@ -127,12 +142,12 @@ void Decode::write_row(std::int32_t b, std::int32_t h, std::int32_t q, Merging& 
   float max = kNone;
   for (const RowState& state : merging.states) max = std::max(max, state.max);
   // A sink is a state whose weight is 1 at its logit and whose values are 0; alone, it is the lse whatever it is.
-  const float sink = launch_.sinks != nullptr ? launch_.sinks[h] : kNone;
+  const float sink = launch_.sinks != nullptr ? launch_.sinks[row.h] : kNone;
   const bool is_alone = std::ranges::all_of(merging.states, [](const RowState& state) { return state.sum == 0; });
   if (sink != kNone && !is_alone) merging.states.push_back({nullptr, DType::kF32, sink, 1});
   const RowTotal total = merging.merger.merge(merging.states, dim, target, output_.dtype);
-  write(launch_.lse, is_alone ? sink : log_sum(total));
-  write(launch_.max_scores, max);
+  write(row.lse, is_alone ? sink : log_sum(total));
+  write(row.max_scores, max);
 }
 
 void Decode::run_wave(Workspace& workspace, const Wave& wave) {
@@ -155,6 +170,7 @@ void Decode::run_wave(Workspace& workspace, const Wave& wave) {
 LaunchOutcome Decode::run(Workspace& workspace) {
   workspace.scratch.reserve(static_cast<std::size_t>(round_up(kernel_.layout.scratch_bytes, kAlignment) * workers_.threads));
   workspace.records.assign(static_cast<std::size_t>(workers_.threads), ThreadRecord{});
+  workspace.reserve_rows(workers_.threads, work_.q_tile);
   // A thread cannot report that it found no memory, so what it needs is made here: a state a split, and a sink.
   const auto most_states = static_cast<std::size_t>(work_.most_splits() + 1);
   merging_.clear();
@@ -166,7 +182,7 @@ LaunchOutcome Decode::run(Workspace& workspace) {
   return gather(workspace.records);
 }
 
-bool serves(const BlockMaskShape& mask, const plan::LaunchArg& launch) {
+bool serves(const BlockMaskShape& mask, const plan::Operands& launch) {
   return mask.q_len == launch.q_len && mask.kv_len == launch.kv_len && (mask.batch == 1 || mask.batch == launch.batch_size) &&
          (mask.heads == 1 || mask.heads == launch.num_heads);
 }
@@ -178,17 +194,17 @@ WorkspacePool& pool() {
 
 }  // namespace
 
-LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const DecodeMask& mask,
+LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands, const DecodeMask& mask,
                      const Workers& workers) {
-  if (launch.batch_size <= 0 || launch.num_heads <= 0 || launch.q_len <= 0) return {};
-  FLEXJIT_CHECK(workers.threads > 0 && kernel.decode != nullptr && launch.num_kv_heads > 0 &&
-                launch.num_heads % launch.num_kv_heads == 0);
-  FLEXJIT_CHECK(mask.blocks == nullptr || serves(mask.blocks->shape(), launch));
-  const DecodeWork work{.batch = launch.batch_size,
-                        .kv_heads = launch.num_kv_heads,
-                        .group = launch.num_heads / launch.num_kv_heads,
-                        .q_len = launch.q_len,
-                        .kv_len = launch.kv_len,
+  if (operands.batch_size <= 0 || operands.num_heads <= 0 || operands.q_len <= 0) return {};
+  FLEXJIT_CHECK(workers.threads > 0 && kernel.decode != nullptr && operands.num_kv_heads > 0 &&
+                operands.num_heads % operands.num_kv_heads == 0);
+  FLEXJIT_CHECK(mask.blocks == nullptr || serves(mask.blocks->shape(), operands));
+  const DecodeWork work{.batch = operands.batch_size,
+                        .kv_heads = operands.num_kv_heads,
+                        .group = operands.num_heads / operands.num_kv_heads,
+                        .q_len = operands.q_len,
+                        .kv_len = operands.kv_len,
                         .q_tile = kernel.layout.q_tile,
                         .strip = kernel.layout.strip,
                         .row_floats = std::int64_t{kernel.layout.v_padded} + 3,  // o, then max, sum and scale
@@ -196,7 +212,7 @@ LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const pla
                         .origin = mask.origin};
   FLEXJIT_CHECK(work.rows() <= std::numeric_limits<std::int32_t>::max());
   const WorkspacePool::Lease lease(pool());
-  return Decode(kernel, output, launch, work, workers).run(*lease);
+  return Decode(kernel, output, operands, work, workers).run(*lease);
 }
 
 }  // namespace flexjit::runtime

@@ -5,8 +5,8 @@
 #include <cstdint>
 
 #include "flexjit/block_mask.h"
-#include "plan/kernel_abi.h"
 #include "plan/kernel_key.h"
+#include "plan/operands.h"
 #include "runtime/decode_plan.h"
 #include "runtime/launch.h"
 
@@ -27,7 +27,7 @@ struct DecodeMask {
 
 // As launch(), with kernel.decode; at most 2^31 - 1 query rows share a kv head. Splits depend on kv_len alone: a sequence gets
 // the same bits for every thread count and in every batch.
-LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::LaunchArg& launch, const DecodeMask& mask,
+LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands, const DecodeMask& mask,
                      const Workers& workers);
 
 }  // namespace flexjit::runtime

@@ -20,7 +20,8 @@ enum class MaskOrigin : std::uint8_t {
   kDerived,  // from the mask that the kernel applies itself, so that a row may visit what another one needs
 };
 
-// What the plan depends on; all counts at least 1 except kv_len. Rows of a pair are numbered as in plan::DecodeArg.
+// What the plan depends on; all counts at least 1 except kv_len. Row r of those that share a kv head is
+// query r % q_len of head kv_head * group + r / q_len.
 struct DecodeWork {
   std::int32_t batch = 0, kv_heads = 0, group = 0, q_len = 0, kv_len = 0;
   std::int32_t q_tile = 0, strip = 0;  // of the kernel

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "runtime/parallel.h"
+#include "runtime/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
 
@@ -27,7 +28,8 @@ std::int64_t divide_up(std::int64_t value, std::int64_t divisor) { return (value
 
 struct Job {
   const Kernel& kernel;
-  const plan::LaunchArg& launch;
+  const plan::Operands& operands;
+  const plan::LaunchArg launch;
   WorkShape shape;
   Workers workers;
   Workspace& workspace;
@@ -38,10 +40,10 @@ struct Job {
   // Where column 0 would lie: the memory begins with the first column that the pair visits, so that it does not grow with
   // what lies before.
   std::byte* k_panels(const Wave& wave, std::int64_t pair) const {
-    return before(slot(wave, pair), kernel.layout.k_bytes(begin_of(pair)) - kernel.layout.k_bytes(0));
+    return address_at(slot(wave, pair), kernel.layout.k_bytes(0) - kernel.layout.k_bytes(begin_of(pair)));
   }
   std::byte* v_rows(const Wave& wave, std::int64_t pair) const {
-    return v_bytes == 0 ? nullptr : before(slot(wave, pair) + k_bytes, kernel.layout.v_bytes(begin_of(pair)));
+    return v_bytes == 0 ? nullptr : address_at(slot(wave, pair) + k_bytes, -kernel.layout.v_bytes(begin_of(pair)));
   }
   std::int32_t begin_of(std::int64_t pair) const {
     return workspace.schedule.reach(pair).begin / kBeginMultiple * kBeginMultiple;
@@ -51,14 +53,9 @@ struct Job {
   std::byte* slot(const Wave& wave, std::int64_t pair) const {
     return workspace.panels.data() + (pair - wave.begin) * (k_bytes + v_bytes);
   }
-  // Outside the memory that it points into, so computed as a number.
-  static std::byte* before(std::byte* address, std::int64_t bytes) {
-    const auto number = reinterpret_cast<std::uintptr_t>(address) - static_cast<std::uintptr_t>(bytes);
-    return reinterpret_cast<std::byte*>(number);  // NOLINT(performance-no-int-to-ptr)
-  }
 };
 
-WorkShape shape_of(const plan::LaunchArg& launch, const plan::KernelLayout& layout, const BlockMask* mask) {
+WorkShape shape_of(const plan::Operands& launch, const plan::KernelLayout& layout, const BlockMask* mask) {
   return {.batch = launch.batch_size,
           .q_heads = launch.num_heads,
           .kv_heads = launch.num_kv_heads,
@@ -119,6 +116,9 @@ void pack_wave(const Job& job, const Wave& wave) {
     arg.kv_head = static_cast<std::int32_t>(item.pair % job.shape.kv_heads);
     arg.kv_begin = item.columns.begin;
     arg.kv_end = item.columns.end;
+    arg.kv_len = job.shape.kv_len;
+    const plan::KeyRun run = key_run(job.operands, job.kernel.layout, arg.b, arg.kv_head);
+    arg.run = &run;
     arg.k_panels = job.k_panels(wave, item.pair);
     arg.v_rows = job.v_rows(wave, item.pair);
     traced(job.workers.trace, [&] { job.kernel.pack(&arg); }, [&] { return event_of(arg, thread); });
@@ -132,6 +132,8 @@ plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
   tile.b = item.b;
   tile.h = item.h;
   tile.kv_head = item.h / job.shape.group();
+  tile.q_len = job.shape.q_len;
+  tile.kv_len = job.shape.kv_len;
   tile.q_begin = item.q_begin;
   tile.q_count = item.q_count;
   tile.span_count = static_cast<std::int32_t>(spans.size());
@@ -141,21 +143,25 @@ plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
     tile.v_rows = job.v_rows(wave, item.pair);
     tile.v_stride = job.kernel.layout.v_padded;
   } else {
-    const plan::TensorArg& v = job.launch.v;
-    const std::int64_t elements = item.b * v.stride_batch + tile.kv_head * v.stride_head;
-    tile.v_rows = static_cast<const std::byte*>(v.data) + elements * job.kernel.layout.cell_bytes;
-    tile.v_stride = v.stride_row;
+    const plan::KeyRun run = key_run(job.operands, job.kernel.layout, item.b, tile.kv_head);
+    tile.v_rows = run.v;
+    tile.v_stride = run.v_stride;
   }
   return tile;
 }
 
 void attend_wave(const Job& job, const Wave& wave) {
   const std::span<const Item> items = job.workspace.schedule.items();
+  const Rows rows(job.operands, job.kernel.layout);
   parallel_for(job.workers.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
     const Item& item = items[static_cast<std::size_t>(i)];
     ThreadRecord& record = job.workspace.records[static_cast<std::size_t>(thread)];
     record.fault.raised = 0;
     plan::TileArg tile = tile_of(job, wave, item);
+    const std::span<plan::QueryRow> of_item = job.workspace.rows_of(thread, job.kernel.layout.q_tile, item.q_count);
+    rows.fill(item.b, item.h, item.q_begin, of_item);
+    tile.rows = of_item.data();
+    tile.q_ahead = rows.q_bytes(job.kernel.layout.q_tile);
     tile.scratch = job.workspace.scratch.data() + thread * job.thread_bytes;
     tile.fault = &record.fault;
     traced(job.workers.trace, [&] { job.kernel.attend(&tile); }, [&] { return event_of(tile, thread); });
@@ -181,18 +187,24 @@ WorkspacePool& pool() {
 
 }  // namespace
 
-LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, const Workers& workers) {
+LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const BlockMask* mask, const Workers& workers) {
   const int threads = workers.threads;
-  const WorkShape shape = shape_of(launch, kernel.layout, mask);
+  const WorkShape shape = shape_of(operands, kernel.layout, mask);
   if (shape.batch <= 0 || shape.q_heads <= 0 || shape.q_len <= 0) return {};
   FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
                 shape.panel > 0);
   FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
   const WorkspacePool::Lease lease(pool());
-  Job job{.kernel = kernel, .launch = launch, .shape = shape, .workers = workers, .workspace = *lease};
+  Job job{.kernel = kernel,
+          .operands = operands,
+          .launch = operands.launch(),
+          .shape = shape,
+          .workers = workers,
+          .workspace = *lease};
   job.thread_bytes = round_up(kernel.layout.scratch_bytes, kAlignment);
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * threads));
   job.workspace.records.assign(static_cast<std::size_t>(threads), ThreadRecord{});
+  job.workspace.reserve_rows(threads, kernel.layout.q_tile);
   job.workspace.schedule.start(shape, mask);
   const std::int64_t pair_bytes = kernel.layout.k_bytes(shape.kv_len) + kernel.layout.v_bytes(shape.kv_len);
   const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);

@@ -5,8 +5,8 @@
 #include <optional>
 
 #include "flexjit/block_mask.h"
-#include "plan/kernel_abi.h"
 #include "plan/kernel_key.h"
+#include "plan/operands.h"
 #include "runtime/traced.h"
 
 namespace flexjit::runtime {
@@ -24,7 +24,7 @@ struct LaunchOutcome {
 };
 
 // Runs the whole launch on the threads of `workers`. `mask` null: every pair is allowed. The mask's lengths must be
-// those of `launch`; its batch and heads 1 or those of `launch`. Deterministic for every thread count.
-LaunchOutcome launch(const Kernel& kernel, const plan::LaunchArg& launch, const BlockMask* mask, const Workers& workers);
+// those of `operands`; its batch and heads 1 or those of `operands`. Deterministic for every thread count.
+LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const BlockMask* mask, const Workers& workers);
 
 }  // namespace flexjit::runtime

@@ -70,7 +70,17 @@ struct Workspace {
   AlignedBuffer panels;   // packed K and V of one wave
   AlignedBuffer scratch;  // of all threads
   std::vector<ThreadRecord> records;
+  std::vector<plan::QueryRow> rows;  // of one item a thread
   Schedule schedule;
+
+  // Items have at most `most` rows.
+  void reserve_rows(int threads, std::int32_t most) {
+    rows.resize(static_cast<std::size_t>(threads) * static_cast<std::size_t>(most));
+  }
+  std::span<plan::QueryRow> rows_of(int thread, std::int32_t most, std::int32_t count) {
+    return std::span(rows).subspan(static_cast<std::size_t>(thread) * static_cast<std::size_t>(most),
+                                   static_cast<std::size_t>(count));
+  }
 };
 
 // Thread-safe.

@@ -99,7 +99,7 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
   const plan::KernelKey key = plan::plan_kernel(request, target);
   const cache::SharedKernel kernel = kernel_of(key);
   const std::int64_t heads = c.q_heads();
-  plan::LaunchArg launch{};
+  plan::Operands launch{};
   launch.q = q.arg(), launch.k = k.arg(), launch.v = v.arg(), launch.out = out.arg();
   launch.lse = {lse.data(), heads * c.q_len, c.q_len, 1};
   launch.max_scores = {max_scores.data(), heads * c.q_len, c.q_len, 1};

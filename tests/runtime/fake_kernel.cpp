@@ -23,22 +23,19 @@ void expect(FakeState& state, bool promise) {
 bool aligned(const void* pointer) { return reinterpret_cast<std::uintptr_t>(pointer) % 64 == 0; }
 
 void pack(const plan::PackArg* arg) {
-  const plan::LaunchArg& launch = *arg->launch;
-  FakeState& state = state_of(launch);
+  FakeState& state = state_of(*arg->launch);
   const int panel = state.layout.lanes, head_dim = state.layout.head_dim, padded = state.layout.v_padded;
-  expect(state, arg->kv_begin % panel == 0 && arg->kv_begin < arg->kv_end && arg->kv_end <= launch.kv_len);
+  expect(state, arg->kv_begin % panel == 0 && arg->kv_begin < arg->kv_end && arg->kv_end <= arg->kv_len);
   expect(state, aligned(arg->k_panels) && (arg->v_rows != nullptr) == state.layout.packs_v);
   expect(state, arg->v_rows == nullptr || aligned(arg->v_rows));
   state.packed_columns += arg->kv_end - arg->kv_begin;
   const int padded_end = (arg->kv_end + panel - 1) / panel * panel;
   for (int kv = arg->kv_begin; kv < padded_end; ++kv) {
     float* column = static_cast<float*>(arg->k_panels) + std::int64_t{kv / panel} * head_dim * panel + kv % panel;
-    const float* k = static_cast<const float*>(launch.k.data) + arg->b * launch.k.stride_batch +
-                     arg->kv_head * launch.k.stride_head + kv * launch.k.stride_row;
-    for (int d = 0; d < head_dim; ++d) column[d * panel] = kv < launch.kv_len ? k[d] : 0.0F;
-    if (arg->v_rows == nullptr || kv >= launch.kv_len) continue;
-    const float* v = static_cast<const float*>(launch.v.data) + arg->b * launch.v.stride_batch +
-                     arg->kv_head * launch.v.stride_head + kv * launch.v.stride_row;
+    const float* k = static_cast<const float*>(arg->run->k) + kv * arg->run->k_stride;
+    for (int d = 0; d < head_dim; ++d) column[d * panel] = kv < arg->kv_len ? k[d] : 0.0F;
+    if (arg->v_rows == nullptr || kv >= arg->kv_len) continue;
+    const float* v = static_cast<const float*>(arg->run->v) + kv * arg->run->v_stride;
     float* row = static_cast<float*>(arg->v_rows) + std::int64_t{kv} * padded;
     for (int d = 0; d < padded; ++d) row[d] = d < state.layout.v_head_dim ? v[d] : 0.0F;
   }
@@ -48,34 +45,34 @@ void check_tile(FakeState& state, const plan::TileArg& tile) {
   const plan::LaunchArg& launch = *tile.launch;
   const int panel = state.layout.lanes;
   expect(state, tile.q_begin >= 0 && tile.q_count > 0 && tile.q_count <= state.layout.q_tile);
-  expect(state, tile.q_begin + tile.q_count <= launch.q_len);
+  expect(state, tile.q_begin + tile.q_count <= tile.q_len);
+  for (int row = 0; row < tile.q_count; ++row)
+    expect(state, tile.rows[row].h == tile.h && tile.rows[row].q_idx == tile.q_begin + row);
   expect(state, tile.kv_head == tile.h / (launch.num_heads / launch.num_kv_heads));
   expect(state, aligned(tile.scratch) && tile.scratch != nullptr && tile.fault->raised == 0);
   int end = 0;
   for (int i = 0; i < tile.span_count; ++i) {
     const plan::SpanArg& span = tile.spans[i];
-    expect(state, span.begin >= end && span.begin < span.end && span.end <= launch.kv_len);
+    expect(state, span.begin >= end && span.begin < span.end && span.end <= tile.kv_len);
     expect(state, span.kind != plan::SpanKind::kWhole || (span.begin % panel == 0 && span.end % panel == 0));
     end = span.end;
   }
 }
 
-void attend_row(const plan::TileArg& tile, int q_idx) {
+void attend_row(const plan::TileArg& tile, const plan::QueryRow& row) {
   const plan::LaunchArg& launch = *tile.launch;
   FakeState& state = state_of(launch);
   const int panel = state.layout.lanes, head_dim = state.layout.head_dim;
   auto* scores = static_cast<float*>(tile.scratch);
-  const float* q = static_cast<const float*>(launch.q.data) + tile.b * launch.q.stride_batch + tile.h * launch.q.stride_head +
-                   q_idx * launch.q.stride_row;
-  float* out = static_cast<float*>(launch.out.data) + tile.b * launch.out.stride_batch + tile.h * launch.out.stride_head +
-               q_idx * launch.out.stride_row;
+  const auto* q = static_cast<const float*>(row.q);
+  auto* out = static_cast<float*>(row.out);
   float highest = kMinusInf;
   for (int i = 0; i < tile.span_count; ++i) {
     for (int kv = tile.spans[i].begin; kv < tile.spans[i].end; ++kv) {
       const float* column = static_cast<const float*>(tile.k_panels) + std::int64_t{kv / panel} * head_dim * panel + kv % panel;
       float dot = 0;
       for (int d = 0; d < head_dim; ++d) dot += q[d] * column[d * panel];
-      const bool open = tile.spans[i].kind != plan::SpanKind::kMasked || state.allowed(tile.b, tile.h, q_idx, kv);
+      const bool open = tile.spans[i].kind != plan::SpanKind::kMasked || state.allowed(tile.b, row.h, row.q_idx, kv);
       scores[kv] = open ? dot * launch.scale : kMinusInf;
       highest = std::max(highest, scores[kv]);
     }
@@ -91,8 +88,7 @@ void attend_row(const plan::TileArg& tile, int q_idx) {
     }
   }
   for (int d = 0; d < state.layout.v_head_dim && sum > 0; ++d) out[d] /= sum;
-  launch.lse.data[tile.b * launch.lse.stride_batch + tile.h * launch.lse.stride_head + q_idx * launch.lse.stride_row] =
-      sum > 0 ? highest + std::log(sum) : kMinusInf;
+  *row.lse = sum > 0 ? highest + std::log(sum) : kMinusInf;
 }
 
 void attend(const plan::TileArg* tile) {
@@ -104,10 +100,10 @@ void attend(const plan::TileArg* tile) {
     state.panels.insert(tile->k_panels);
   }
   ++state.attended_items;
-  const int tiles = (launch.q_len + state.layout.q_tile - 1) / state.layout.q_tile;
+  const int tiles = (tile->q_len + state.layout.q_tile - 1) / state.layout.q_tile;
   const std::int64_t item = (std::int64_t{tile->b} * launch.num_heads + tile->h) * tiles + tile->q_begin / state.layout.q_tile;
   if (state.faulty_items.contains(item)) *tile->fault = {.raised = 1, .site = 7, .dimension = 2, .reserved = 0, .index = item};
-  for (int row = 0; row < tile->q_count; ++row) attend_row(*tile, tile->q_begin + row);
+  for (int row = 0; row < tile->q_count; ++row) attend_row(*tile, tile->rows[row]);
 }
 
 std::vector<float> random_quarters(std::int64_t size, std::mt19937& random) {

@@ -40,7 +40,7 @@ struct Problem {
 
   Dims dims;
   std::vector<float> q, k, v, out, lse;
-  plan::LaunchArg launch{};
+  plan::Operands launch{};
   FakeState state;
 
  private:

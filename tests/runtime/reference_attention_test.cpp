@@ -24,7 +24,7 @@ struct TwoKeys {
   float lse[1] = {7};
 
   bool run(const reference::ReferencePattern& pattern) {
-    plan::LaunchArg launch{};
+    plan::Operands launch{};
     launch.q = {q, 1, 1, 1};
     launch.k = {k, 2, 2, 1};
     launch.v = {v, 4, 4, 2};
@@ -98,7 +98,7 @@ TEST(ReferenceAttention, LargeScoresDoNotOverflow) {
 TEST(ReferenceAttention, SumsOfFp64ValuesMayPassTheLargestNumber) {
   constexpr double kLargest = std::numeric_limits<double>::max();
   double q[1] = {0}, k[3] = {0, 0, 0}, v[6] = {kLargest, kLargest, kLargest, kLargest, -kInf, -kLargest}, out[2] = {7, 7};
-  plan::LaunchArg launch{};
+  plan::Operands launch{};
   launch.q = {q, 1, 1, 1};
   launch.k = {k, 3, 3, 1};
   launch.v = {v, 6, 6, 2};

@@ -4,14 +4,12 @@
 #include <cstddef>
 #include <limits>
 
-#include "codegen/emit/storage.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
 
 using plan::BufferArg;
 using plan::LaunchArg;
-using plan::TensorArg;
 
 namespace {
 
@@ -22,24 +20,15 @@ Float load_number(Emitter& e, Ptr address, const char* name = "") {
 
 }  // namespace
 
-LaunchFields load_launch(Emitter& e, Ptr launch) {
+LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len) {
   const ArgFields fields{e, launch};
   return {.launch = launch,
           .batch_size = fields.integer(offsetof(LaunchArg, batch_size), "batch_size"),
           .num_heads = fields.integer(offsetof(LaunchArg, num_heads), "num_heads"),
           .num_kv_heads = fields.integer(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
-          .q_len = fields.integer(offsetof(LaunchArg, q_len), "q_len"),
-          .kv_len = fields.integer(offsetof(LaunchArg, kv_len), "kv_len"),
+          .q_len = q_len,
+          .kv_len = kv_len,
           .scale = load_number(e, e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
-}
-
-Rows load_rows(Emitter& e, Ptr launch, TensorField field, Index b, Index head) {
-  const Ptr tensor = e.at_byte(launch, static_cast<std::int64_t>(field.offset));
-  const Index from_batch = e.mul(b, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_batch))));
-  const Index from_head = e.mul(head, e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_head))));
-  const Ptr data = e.load_pointer(tensor);
-  return {at_element(e, data, e.add(from_batch, from_head), field.dtype),
-          e.load_index(e.at_byte(tensor, offsetof(TensorArg, stride_row)))};
 }
 
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program) {

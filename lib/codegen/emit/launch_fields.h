@@ -26,13 +26,13 @@ struct ArgFields {
   }
 };
 
-// A (batch, heads, length, dim) tensor of the launch, positioned at one (batch, head).
+// Rows that lie evenly.
 struct Rows {
-  Ptr data;
+  Ptr data;      // row 0
   Index stride;  // elements between two rows
 };
 
-// The values of the launch that a program's uniform leaves stand for.
+// The values that a program's uniform leaves stand for.
 struct LaunchFields {
   Ptr launch;
   Int batch_size, num_heads, num_kv_heads, q_len, kv_len;
@@ -46,13 +46,8 @@ struct BufferFields {
   Bool unit_stride;                   // of the innermost dimension
 };
 
-LaunchFields load_launch(Emitter& e, Ptr launch);
-// The tensor of `dtype` elements whose TensorArg lies `offset` bytes into the launch, at plane (b, head).
-struct TensorField {
-  std::size_t offset;
-  DType dtype;
-};
-Rows load_rows(Emitter& e, Ptr launch, TensorField tensor, Index b, Index head);
+// The lengths are those of an item's sequence.
+LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len);
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);
 // The runtime scalar in `slot` as a real, Int or Bool.
 llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type);

@@ -22,7 +22,7 @@ using plan::DecodeArg;
 void emit_decode(Emitter& e, const plan::KernelKey& key) {
   const Ptr arg = e.begin_function("decode", "item");
   const SourceScope setup = e.part(plan::Part::kSetup);
-  RowBlock b{e, key, load_decode_item(e, key, arg)};
+  RowBlock b{e, key, load_decode_item(e, arg)};
   emit_query_rows(e, key, b.item, b.q, b.units.query);
   emit_initial_state(e, b);
   fill_row_table(e, b);
@@ -30,10 +30,7 @@ void emit_decode(Emitter& e, const plan::KernelKey& key) {
     for_spans(e, arg, {offsetof(DecodeArg, span_count), offsetof(DecodeArg, spans)}, [&](const Span& span) {
       for_key_steps(e, b, span, [&](const KeyStep& step) {
         b.tables.fill_columns(step.kv, e.index(key.tiling.kv_tile), Bool{});
-        for_keys(e, b, step, [&](const Keys& keys) {
-          for_row_chunks(e, "score_rows", b.item.rows, key.tiling.micro_rows,
-                         [&](Index row, int rows) { emit_key_products(e, b, keys, row, rows); });
-        });
+        for_keys(e, b, step, [&](const Keys& keys) { emit_key_products(e, b, step, keys); });
         emit_weights(e, b, step, careful);
         e.if_else("careful", careful, [&] { emit_careful_values(e, b, step); }, [&] { emit_values(e, b, step); });
       });

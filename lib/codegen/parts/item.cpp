@@ -6,23 +6,22 @@
 namespace flexjit::codegen {
 
 using plan::DecodeArg;
-using plan::LaunchArg;
 using plan::TileArg;
 
 PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
   const ArgFields tile{e, arg};
   const Ptr launch = tile.pointer(offsetof(TileArg, launch), "launch");
+  const Int q_len = tile.integer(offsetof(TileArg, q_len), "q_len"), kv_len = tile.integer(offsetof(TileArg, kv_len), "kv_len");
   PrefillItem item;
-  item.launch = load_launch(e, launch);
+  item.queries.rows = tile.pointer(offsetof(TileArg, rows), "rows");
+  item.launch = load_launch(e, launch, q_len, kv_len);
   item.indices = {tile.integer(offsetof(TileArg, b), "b"), tile.integer(offsetof(TileArg, h), "h"),
                   tile.integer(offsetof(TileArg, kv_head), "kv_head")};
-  item.b = e.widen(item.indices.b);
   item.h = e.widen(item.indices.h);
   item.q_begin = tile.index(offsetof(TileArg, q_begin), "q_begin");
   item.q_count = tile.index(offsetof(TileArg, q_count), "q_count");
   item.rows = e.round_up(item.q_count, key.tiling.micro_rows);
-  item.q = load_rows(e, launch, {offsetof(LaunchArg, q), key.types.q}, item.b, item.h);
-  item.out = load_rows(e, launch, {offsetof(LaunchArg, out), key.types.out}, item.b, item.h);
+  item.q_ahead = tile.long_index(offsetof(TileArg, q_ahead), "q_ahead");
   item.k_panels = tile.pointer(offsetof(TileArg, k_panels), "k_panels");
   item.v_rows = tile.pointer(offsetof(TileArg, v_rows), "v_rows");
   item.v_stride = tile.long_index(offsetof(TileArg, v_stride), "v_stride");
@@ -31,18 +30,17 @@ PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
   return item;
 }
 
-DecodeItem load_decode_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
+DecodeItem load_decode_item(Emitter& e, Ptr arg) {
   const ArgFields fields{e, arg};
+  const Ptr launch = fields.pointer(offsetof(DecodeArg, launch), "launch");
+  const Int q_len = fields.integer(offsetof(DecodeArg, q_len), "q_len");
+  const Int kv_len = fields.integer(offsetof(DecodeArg, kv_len), "kv_len");
   DecodeItem item;
-  item.launch = load_launch(e, fields.pointer(offsetof(DecodeArg, launch), "launch"));
+  item.queries.rows = fields.pointer(offsetof(DecodeArg, rows), "rows");
+  item.launch = load_launch(e, launch, q_len, kv_len);
   item.indices = {fields.integer(offsetof(DecodeArg, b), "b"), Int{}, fields.integer(offsetof(DecodeArg, kv_head), "kv_head")};
-  item.b = e.widen(item.indices.b);
-  item.kv_head = e.widen(item.indices.kv_head);
-  item.row_begin = fields.index(offsetof(DecodeArg, row_begin), "row_begin");
   item.rows = fields.index(offsetof(DecodeArg, row_count), "row_count");
-  item.group = fields.integer(offsetof(DecodeArg, group), "group");
-  item.k = load_rows(e, item.launch.launch, {offsetof(LaunchArg, k), key.types.kv}, item.b, item.kv_head);
-  item.v = load_rows(e, item.launch.launch, {offsetof(LaunchArg, v), key.types.kv}, item.b, item.kv_head);
+  item.runs = fields.pointer(offsetof(DecodeArg, runs), "runs");
   item.o = fields.pointer(offsetof(DecodeArg, o), "o");
   item.max = fields.pointer(offsetof(DecodeArg, max), "max");
   item.sum = fields.pointer(offsetof(DecodeArg, sum), "sum");
@@ -50,16 +48,6 @@ DecodeItem load_decode_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
   item.fault = fields.pointer(offsetof(DecodeArg, fault), "fault");
   item.scratch = fields.pointer(offsetof(DecodeArg, scratch), "scratch");
   return item;
-}
-
-Index head_of(Emitter& e, const DecodeItem& item, Index row) {
-  auto* global = e.add(item.row_begin, row).value;
-  auto* within = e.ir().CreateSDiv(global, e.widen(item.launch.q_len).value);
-  return e.add(e.mul(item.kv_head, e.widen(item.group)), Index{within});
-}
-
-Index query_of(Emitter& e, const DecodeItem& item, Index row) {
-  return {e.ir().CreateSRem(e.add(item.row_begin, row).value, e.widen(item.launch.q_len).value)};
 }
 
 Bool is_kind(Emitter& e, Int kind, plan::SpanKind wanted) {

@@ -8,12 +8,26 @@
 
 namespace flexjit::codegen {
 
+// plan::QueryRow by row of an item.
+struct QueryRowFields {
+  Ptr rows;
+
+  Ptr pointer(Emitter& e, Index row, std::size_t offset) const { return e.load_pointer(at(e, row, offset)); }
+  Int integer(Emitter& e, Index row, std::size_t offset) const { return e.load_int(at(e, row, offset)); }
+
+ private:
+  Ptr at(Emitter& e, Index row, std::size_t offset) const {
+    return e.at_byte(e.at(rows, e.mul(row, e.index(sizeof(plan::QueryRow) / 4))), static_cast<std::int64_t>(offset));
+  }
+};
+
 // Of plan::TileArg.
 struct PrefillItem {
   ItemIndices indices;
   LaunchFields launch;
-  Rows q, out;
-  Index b, h, q_begin, q_count, rows;  // rows: q_count rounded up to micro_rows
+  QueryRowFields queries;
+  Index h, q_begin, q_count, rows;  // rows: q_count rounded up to micro_rows
+  Index q_ahead;                    // bytes
   Ptr k_panels, v_rows, fault, scratch;
   Index v_stride;
 };
@@ -23,20 +37,18 @@ PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg);
 struct DecodeItem {
   LaunchFields launch;
   ItemIndices indices;  // h is empty: it varies by row
-  Index b, kv_head, row_begin, rows;
-  Int group;
-  Rows k, v;  // of (b, kv_head)
-  Ptr o, max, sum, scale, fault, scratch;
+  QueryRowFields queries;
+  Index rows;
+  Ptr runs, o, max, sum, scale, fault, scratch;
 };
-DecodeItem load_decode_item(Emitter& e, const plan::KernelKey& key, Ptr arg);
-Index head_of(Emitter& e, const DecodeItem& item, Index row);
-Index query_of(Emitter& e, const DecodeItem& item, Index row);
+DecodeItem load_decode_item(Emitter& e, Ptr arg);
 
 struct Span {
   Ptr arg;
   Int begin, end;
 
   Int load_kind(Emitter& e) const { return e.load_int(e.at_byte(arg, offsetof(plan::SpanArg, kind)), "span.kind"); }
+  Int load_run(Emitter& e) const { return e.load_int(e.at_byte(arg, offsetof(plan::SpanArg, run)), "span.run"); }
 };
 Bool is_kind(Emitter& e, Int kind, plan::SpanKind wanted);
 // Offsets of span_count and spans in the item's argument.

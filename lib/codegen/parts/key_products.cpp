@@ -9,20 +9,26 @@ namespace {
 // acc[r][i] = 0;
 // for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key i][d..]; }   lane by lane
 // Vector by vector, unrolled; the last vector is cut.
-Values key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int rows) {
+Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys, const RowChunk& chunk) {
   const Operands operands = operands_of(e);
-  const std::int64_t line = kCacheLine / b.k.element_bytes();
-  const std::int64_t whole = b.k.dims / line * line;
-  const Ptr queries = b.q.at(row);
-  const Index ahead = b.k.ahead();
+  const std::int64_t line = kCacheLine / step.k.element_bytes();
+  const std::int64_t whole = step.k.dims / line * line;
+  const Ptr queries = b.q.at(chunk.row);
+  // Of rows without gaps the lines that follow each other, else a line of each key.
+  const Ptr to_come = step.k.to_come(e.add(step.kv, keys.column));
+  const Index between = e.select(step.k.dense(), e.index(kCacheLine), step.k.row_bytes());
+  const Index by_dim = e.index(step.k.element_bytes()), by_dim_dense = e.index(kKeys * step.k.element_bytes());
+  const Index along = e.select(step.k.dense(), by_dim_dense, by_dim);
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
-    for (const Ptr& key : keys.row) b.k.prefetch(key, e.add(ahead, dim));
+    const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
+    for (int i = 0; i < kKeys && chunk.fetches; ++i)
+      e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
     for (std::int64_t offset = 0; offset < count; offset += operands.width) {
       const Index at = e.add(dim, e.index(offset));
       const VectorPart part{operands.width, static_cast<int>(std::min<std::int64_t>(operands.width, count - offset))};
       CellVectors vectors;
-      for (const Ptr& key : keys.row) vectors.push_back(as_cells(e, b.k.load(key, at, part), b.k.dtype));
-      for (int r = 0; r < rows; ++r) {
+      for (const Ptr& key : keys.row) vectors.push_back(as_cells(e, step.k.load(key, at, part), step.k.dtype));
+      for (int r = 0; r < chunk.rows; ++r) {
         const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
         for (int i = 0; i < kKeys; ++i) {
           llvm::Value*& sum = sums[static_cast<std::size_t>(r * kKeys + i)];
@@ -33,10 +39,10 @@ Values key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int ro
     }
     return sums;
   };
-  Values acc(static_cast<std::size_t>(kKeys * rows), e.broadcast(e.real(0.0)).value);
+  Values acc(static_cast<std::size_t>(kKeys * chunk.rows), e.broadcast(e.real(0.0)).value);
   acc = e.for_range("qk", e.index(0), e.index(whole), e.index(line), acc,
                     [&](Index dim, const Values& sums) { return add_line(dim, line, sums); });
-  return whole == b.k.dims ? acc : add_line(e.index(whole), b.k.dims - whole, acc);
+  return whole == step.k.dims ? acc : add_line(e.index(whole), step.k.dims - whole, acc);
 }
 
 }  // namespace
@@ -57,18 +63,20 @@ void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<v
     Keys keys{{}, column};
     for (int i = 0; i < kKeys; ++i) {
       const Index key = e.widen(b.numbers.load(e.add(column, e.index(i))));
-      keys.row[i] = b.k.at(e.mul(key, b.k.rows.stride));
+      keys.row[i] = step.k.row(key);
     }
     body(keys);
   });
 }
 
-void emit_key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int rows) {
-  const Values acc = key_products(e, b, keys, row, rows);
-  for (int r = 0; r < rows; ++r) {
-    llvm::Value* scores = sum_four(e, llvm::ArrayRef<llvm::Value*>(acc).slice(static_cast<std::size_t>(kKeys * r), kKeys));
-    e.store(scores, b.s.at(e.add(row, e.index(r)), keys.column), 16);
-  }
+void emit_key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys) {
+  for_chunks_of_rows(e, b, "score_rows", [&](const RowChunk& chunk) {
+    const Values acc = key_products(e, b, step, keys, chunk);
+    for (int r = 0; r < chunk.rows; ++r) {
+      llvm::Value* scores = sum_four(e, llvm::ArrayRef<llvm::Value*>(acc).slice(static_cast<std::size_t>(kKeys * r), kKeys));
+      e.store(scores, b.s.at(e.add(chunk.row, e.index(r)), keys.column), 16);
+    }
+  });
 }
 
 }  // namespace flexjit::codegen

@@ -27,7 +27,10 @@ class Packer {
   void emit_ragged_panel(Ptr source, Ptr panel, Index count);
   void emit_value_rows();
   void emit_value_row(Index row);
-  Ptr row_of(const Rows& rows, Index row) { return at_element(e_, rows.data, e_.mul(row, rows.stride), key_.types.kv); }
+  Ptr row_of(const Rows& rows, Index row) {
+    const Index bytes = e_.mul(rows.stride, e_.index(static_cast<std::int64_t>(size_of(key_.types.kv))));
+    return e_.anywhere(rows.data, e_.mul(row, bytes));
+  }
   // The cells d, d + 1, ... of one key; one cell.
   llvm::Value* load_key_cells(Ptr key, Index d);
   llvm::Value* load_key_cell(Ptr key, Index d);
@@ -50,14 +53,12 @@ class Packer {
 
 void Packer::load_arguments(Ptr arg) {
   const ArgFields fields{e_, arg};
-  const Ptr launch = fields.pointer(offsetof(PackArg, launch));
-  const Index b = fields.index(offsetof(PackArg, b));
-  const Index head = fields.index(offsetof(PackArg, kv_head));
   kv_begin_ = fields.index(offsetof(PackArg, kv_begin));
   kv_end_ = fields.index(offsetof(PackArg, kv_end));
-  kv_len_ = ArgFields{e_, launch}.index(offsetof(plan::LaunchArg, kv_len));
-  k_ = load_rows(e_, launch, {offsetof(plan::LaunchArg, k), key_.types.kv}, b, head);
-  v_ = load_rows(e_, launch, {offsetof(plan::LaunchArg, v), key_.types.kv}, b, head);
+  kv_len_ = fields.index(offsetof(PackArg, kv_len));
+  const ArgFields run{e_, fields.pointer(offsetof(PackArg, run))};
+  k_ = {run.pointer(offsetof(plan::KeyRun, k)), run.long_index(offsetof(plan::KeyRun, k_stride))};
+  v_ = {run.pointer(offsetof(plan::KeyRun, v)), run.long_index(offsetof(plan::KeyRun, v_stride))};
   k_panels_ = fields.pointer(offsetof(PackArg, k_panels));
   v_rows_ = fields.pointer(offsetof(PackArg, v_rows));
 }
@@ -76,7 +77,7 @@ void Packer::emit() {
         "pack.is_ragged", e_.less(left, e_.index(layout_.lanes)), [&] { emit_ragged_panel(source, panel, left); },
         [&] { emit_whole_panel(source, panel); });
   });
-  if (layout_.packs_v) emit_value_rows();
+  e_.if_then("pack.values", Bool{e_.ir().CreateIsNotNull(v_rows_.value)}, [&] { emit_value_rows(); });
   e_.end_function();
 }
 

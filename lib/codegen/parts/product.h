@@ -36,13 +36,13 @@ struct Product {
   Ptr vectors;
 };
 using CellVectors = llvm::SmallVector<Cells, 8>;
-// for (k = begin; k < end; ++k) { acc[r][j] += factors[r][k] * load(vectors)[j]; vectors = next(vectors); }
-inline Values emit_product(Emitter& e, const Product& product, Values acc, llvm::function_ref<CellVectors(Ptr)> load,
+// for (k = begin; k < end; ++k) { acc[r][j] += factors[r][k] * load(vectors, k)[j]; vectors = next(vectors); }
+inline Values emit_product(Emitter& e, const Product& product, Values acc, llvm::function_ref<CellVectors(Ptr, Index)> load,
                            llvm::function_ref<Ptr(Ptr)> next) {
   acc.push_back(product.vectors.value);
   acc = e.for_range(product.name, product.begin, product.end, e.index(1), acc, [&](Index k, const Values& sums) {
     const Ptr vectors{sums.back()};
-    const CellVectors v = load(vectors);
+    const CellVectors v = load(vectors, k);
     Values next_sums;
     for (int r = 0; r < product.rows; ++r) {
       const Cells factor = broadcast_cell(e, at_cell(e, at_cell(e, product.factors, k), e.index(r * product.factor_stride)));

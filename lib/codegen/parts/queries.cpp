@@ -10,18 +10,17 @@
 namespace flexjit::codegen {
 namespace {
 
-// The tile that follows is most often the next one: its row is on the way while this tile is computed, and so is the row that
-// this tile's output is written to.
+// The row of the item that follows is on the way while this one is computed, and so is the row that this one's output is
+// written to.
 void emit_prefetches(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, Ptr query, Index row) {
   const auto lines = [&](const char* name, std::int64_t bytes, llvm::function_ref<void(Index)> body) {
     e.for_range(name, e.index(0), e.index(bytes), e.index(kCacheLine), body);
   };
   const auto q_bytes = static_cast<std::int64_t>(size_of(key.types.q));
   const auto out_bytes = static_cast<std::int64_t>(size_of(key.types.out));
-  const Index next = e.mul(item.q.stride, e.index(key.tiling.q_tile * q_bytes));
   lines("load_q.prefetch", key.head_dim * q_bytes,
-        [&](Index byte) { e.prefetch(e.anywhere(query, e.add(next, byte)), CacheLevel::kSecond); });
-  const Ptr output = at_element(e, item.out.data, e.mul(row, item.out.stride), key.types.out);
+        [&](Index byte) { e.prefetch(e.anywhere(query, e.add(item.q_ahead, byte)), CacheLevel::kSecond); });
+  const Ptr output = item.queries.pointer(e, row, offsetof(plan::QueryRow, out));
   lines("load_q.output", key.v_head_dim * out_bytes,
         [&](Index byte) { e.prefetch(e.anywhere(output, byte), CacheLevel::kSecond, Access::kWrite); });
 }
@@ -46,34 +45,26 @@ Units units_of(Emitter& e, Float scale, RestGoes goes) {
   return {};
 }
 
-// for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) q[r][d] = factor * tensor[q_begin + min(r, q_count - 1)][d];
+// for (r = 0; r < rows; ++r) for (d = 0; d < head_dim; ++d) q[r][d] = factor * rows[min(r, q_count - 1)].q[d];
 // The rows that pad the last micro-tile repeat the last real one, so that whatever they compute is as harmless.
 void emit_query_rows(Emitter& e, const plan::KernelKey& key, const PrefillItem& item, const RealRows& q, Float factor) {
   const SourceScope part = e.part(plan::Part::kQueries);
   const Index last = e.sub(item.q_count, e.index(1));
   e.for_range("load_q", e.index(0), item.rows, e.index(1), [&](Index r) {
-    const Index source_row = e.add(item.q_begin, e.min(r, last));
-    const Ptr source = at_element(e, item.q.data, e.mul(source_row, item.q.stride), key.types.q);
+    const Index source_row = e.min(r, last);
+    const Ptr source = item.queries.pointer(e, source_row, offsetof(plan::QueryRow, q));
     const Ptr target = q.cells_at(r);
     emit_prefetches(e, key, item, source, source_row);
     copy_as_cells(e, {source, target, key.head_dim}, key.types.q, factor);
   });
 }
 
-// for (r = 0; r < rows; ++r) q[r][0 .. head_dim) = factor * tensor[head_of(r)][query_of(r)], then zeros
+// for (r = 0; r < rows; ++r) q[r][0 .. head_dim) = factor * rows[r].q, then zeros
 void emit_query_rows(Emitter& e, const plan::KernelKey& key, const DecodeItem& item, const RealRows& q, Float factor) {
   const SourceScope part = e.part(plan::Part::kQueries);
-  const Ptr tensor = e.at_byte(item.launch.launch, offsetof(plan::LaunchArg, q));
-  const ArgFields fields{e, tensor};
-  const Index batch = fields.long_index(offsetof(plan::TensorArg, stride_batch));
-  const Index head = fields.long_index(offsetof(plan::TensorArg, stride_head));
-  const Index row = fields.long_index(offsetof(plan::TensorArg, stride_row));
-  const Ptr data = e.load_pointer(tensor);
   const Operands operands = operands_of(e);
   e.for_range("load_q", e.index(0), item.rows, e.index(1), [&](Index r) {
-    const Index from_head = e.add(e.mul(item.b, batch), e.mul(head_of(e, item, r), head));
-    const Index from = e.add(from_head, e.mul(query_of(e, item, r), row));
-    const Ptr source = at_element(e, data, from, key.types.q), target = q.at(r);
+    const Ptr source = item.queries.pointer(e, r, offsetof(plan::QueryRow, q)), target = q.at(r);
     for_chunks(e, "load_q.vector", {key.head_dim, operands.width, 1}, [&](const Chunk& chunk) {
       const Ptr at = at_element(e, source, chunk.dim, key.types.q);
       const VectorPart vector{operands.width, chunk.elements(0, operands.width)};

@@ -42,21 +42,15 @@ void emit_row_totals(Emitter& e, QueryTile& t, Index row, Float sink) {
   e.store(e.add(below, e.real(kVanishes)).value, t.least.at(row), bytes);
 }
 
-// RowArg* result = launch + offset; if (result->data) for (r = 0; r < q_count; ++r) result->data[b][h][q_begin + r] =
-// unit * rows[r];   unit empty: 1
-void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRows& rows, Float unit) {
-  const Ptr result = e.at_byte(t.item.launch.launch, static_cast<std::int64_t>(offset));
-  const Ptr data = e.load_pointer(result);
-  e.if_then("row_results", Bool{e.ir().CreateIsNotNull(data.value)}, [&] {
-    const ArgFields fields{e, result};
-    const Index from_batch = e.mul(t.item.b, fields.long_index(offsetof(plan::RowArg, stride_batch)));
-    const Index from_plane = e.add(from_batch, e.mul(t.item.h, fields.long_index(offsetof(plan::RowArg, stride_head))));
-    const Index row_stride = fields.long_index(offsetof(plan::RowArg, stride_row));
-    e.for_range("row_result", e.index(0), t.item.q_count, e.index(1), [&](Index r) {
-      const Float plain = rows.load(r);
+// for (r = 0; r < q_count; ++r) if (float* at = the field `offset` of rows[r]) *at = unit * values[r];   unit empty: 1
+void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRows& values, Float unit) {
+  e.for_range("row_result", e.index(0), t.item.q_count, e.index(1), [&](Index r) {
+    const Ptr at = t.item.queries.pointer(e, r, offset);
+    e.if_then("row_result.wanted", Bool{e.ir().CreateIsNotNull(at.value)}, [&] {
+      const Float plain = values.load(r);
       llvm::Value* single = unit ? e.mul(plain, unit).value : plain.value;
       if (e.real_bytes() == 8) single = e.ir().CreateFPTrunc(single, e.ir().getFloatTy());
-      e.store(single, e.at(data, e.add(from_plane, e.mul(e.add(t.item.q_begin, r), row_stride))));
+      e.store(single, at);
     });
   });
 }
@@ -84,13 +78,13 @@ void emit_settled_row(Emitter& e, QueryTile& t, Index row) {
 }
 
 // if (careful) settled_row;
-// out[q_begin + r] = o[r] * rescale[r]; sigmoid weights are not normalised
+// *rows[r].out = o[r] * rescale[r]; sigmoid weights are not normalised
 // unsettled[r] = !careful && o[r] is not finite; if (unsettled[r]) o[r] = 0;
 void emit_output_row(Emitter& e, QueryTile& t, Bool careful, Index row) {
   const DType dtype = t.key.types.out;
   e.if_then("settle", careful, [&] { emit_settled_row(e, t, row); });
   const Float factor = is_relative(t.key.weights) ? t.rescale.load(row) : e.real(1.0);
-  const Ptr target = at_element(e, t.item.out.data, e.mul(e.add(t.item.q_begin, row), t.item.out.stride), dtype);
+  const Ptr target = t.item.queries.pointer(e, row, offsetof(plan::QueryRow, out));
   const std::int64_t whole = t.key.v_head_dim / e.lanes() * e.lanes();
   // 0 * o is 0 where o is finite, else NaN.
   const Float zeros = e.broadcast(e.real(0.0));
@@ -119,8 +113,8 @@ Bool emit_results(Emitter& e, QueryTile& t, Bool careful) {
   const auto statistics = [&] {
     const Float sink = e.broadcast(emit_sink(e, t));
     e.for_range("totals", e.index(0), t.item.q_count, e.index(e.lanes()), [&](Index row) { emit_row_totals(e, t, row, sink); });
-    emit_row_results(e, t, offsetof(plan::LaunchArg, lse), t.base, Float{});
-    emit_row_results(e, t, offsetof(plan::LaunchArg, max_scores), t.row_max, t.units.natural);
+    emit_row_results(e, t, offsetof(plan::QueryRow, lse), t.base, Float{});
+    emit_row_results(e, t, offsetof(plan::QueryRow, max_scores), t.row_max, t.units.natural);
   };
   if (is_relative(t.key.weights)) e.if_then("results", e.logical_not(careful), statistics);
   return t.unsettled.for_rows("store_out", t.item.q_count, [&](Index r) {

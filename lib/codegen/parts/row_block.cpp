@@ -1,19 +1,34 @@
 // The loop over a span's keys, and what lies around it: the initial state and the table of the rows, the state that is left.
 #include "codegen/parts/row_block.h"
 
+#include <cstddef>
+
 namespace flexjit::codegen {
 
 using plan::Level;
 
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body) {
+  using plan::KeyRun;
   const std::int32_t kv_tile = b.key.tiling.kv_tile;
   const Index end = e.widen(span.end);
   const Int kind = span.load_kind(e);
   const Index step = e.index(kv_tile), begin = e.widen(span.begin);
   const Bool masked = is_kind(e, kind, plan::SpanKind::kMasked);
+  const ArgFields run{e, e.at(b.item.runs, e.mul(e.widen(span.load_run(e)), e.index(sizeof(KeyRun) / 4)))};
+  const Rows k_rows{run.pointer(offsetof(KeyRun, k), "k"), run.long_index(offsetof(KeyRun, k_stride), "k_stride")};
+  const Rows v_rows{run.pointer(offsetof(KeyRun, v), "v"), run.long_index(offsetof(KeyRun, v_stride), "v_stride")};
+  const DType dtype = b.key.types.kv;
+  const StreamedRows k{e, k_rows, run.pointer(offsetof(KeyRun, k_ahead), "k_ahead"), dtype, b.key.head_dim};
+  const StreamedRows v{e, v_rows, run.pointer(offsetof(KeyRun, v_ahead), "v_ahead"), dtype, b.key.v_head_dim};
   e.for_range("key_step", e.widen(e.bit_and(span.begin, e.constant_int(-kv_tile))), end, step, [&](Index kv) {
     const Index first = e.max(kv, begin);
-    body({kv, first, e.min(e.add(kv, step), end), masked});
+    body({kv, first, e.min(e.add(kv, step), end), masked, k, v});
+  });
+}
+
+void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body) {
+  for_row_chunks(e, name, b.item.rows, b.key.tiling.micro_rows, [&](Index row, int rows) {
+    e.if_else("first_rows", e.equal(row, e.index(0)), [&] { body({row, rows, true}); }, [&] { body({row, rows, false}); });
   });
 }
 
@@ -27,13 +42,15 @@ void emit_initial_state(Emitter& e, RowBlock& b) {
   });
 }
 
-// for (r = 0; r < rows; ++r) { h = head_of(r); q_idx = query_of(r); row_values[slot][r] = ...; }
+// for (r = 0; r < rows; ++r) { h = rows[r].h; q_idx = rows[r].q_idx; row_values[slot][r] = ...; }
 void fill_row_table(Emitter& e, RowBlock& b) {
   const SourceScope part = e.part(plan::Part::kRowTables);
   if (b.tables.hoisting.row_slots == 0) return;
   b.tables.fill("row_values", Level::kRow, b.item.rows, Bool{}, [&](Scope& scope, Index r) {
-    if (llvm::Value** h = b.tables.leaf(scope, ir::Op::kHead)) *h = e.narrow(head_of(e, b.item, r)).value;
-    if (llvm::Value** q_idx = b.tables.leaf(scope, ir::Op::kQIdx)) *q_idx = e.narrow(query_of(e, b.item, r)).value;
+    if (llvm::Value** h = b.tables.leaf(scope, ir::Op::kHead))
+      *h = b.item.queries.integer(e, r, offsetof(plan::QueryRow, h)).value;
+    if (llvm::Value** q_idx = b.tables.leaf(scope, ir::Op::kQIdx))
+      *q_idx = b.item.queries.integer(e, r, offsetof(plan::QueryRow, q_idx)).value;
     b.tables.evaluate(scope, Level::kRow);
   });
 }

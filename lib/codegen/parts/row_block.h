@@ -14,34 +14,32 @@
 
 namespace flexjit::codegen {
 
-// The key columns [kv, kv + kv_tile), of which the span holds [first, last).
-struct KeyStep {
-  Index kv, first, last;
-  Bool masked;  // the mask decides; else every key inside is allowed
-};
-
-// Rows of K or V.
+// Rows of K or V of one run.
 struct StreamedRows {
   Emitter& e;
   Rows rows;
+  Ptr ahead;  // row 0 of those that are prefetched
   DType dtype;
   std::int64_t dims;
-  std::int64_t step;  // keys
 
-  Ptr at(Index element) const { return at_element(e, rows.data, element, dtype); }
+  // Row 0 may lie outside the tensor.
+  Ptr row(Index key) const { return e.anywhere(rows.data, e.mul(key, row_bytes())); }
+  Ptr to_come(Index key) const { return e.anywhere(ahead, e.mul(key, row_bytes())); }
   llvm::Value* load(Ptr row, Index element, VectorPart part) const {
     return load_first(e, at_element(e, row, element, dtype), dtype, part);
   }
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
-  // How far prefetching runs ahead of the reads, in elements: about as many bytes whatever the row, and at least a step.
-  Index ahead() const {
-    constexpr std::int64_t kBytesAhead = 8192;
-    return e.mul(rows.stride, e.index(std::clamp(kBytesAhead / (dims * element_bytes()), step, 4 * step)));
-  }
-  // Into the second-level cache: what streams through the first one would push out what is in use.
-  void prefetch(Ptr row, Index elements) const {
-    e.prefetch(Ptr{e.ir().CreateGEP(storage_type(e, dtype), row.value, elements.value)}, CacheLevel::kSecond);
-  }
+  Index row_bytes() const { return e.mul(rows.stride, e.index(element_bytes())); }
+  // Whether the rows follow each other without gaps. Their lines are then prefetched in the order of addresses, whatever the
+  // order of the loads: lines of several rows in turn come half as fast.
+  Bool dense() const { return e.equal(rows.stride, e.index(dims)); }
+};
+
+// The key columns [kv, kv + kv_tile), of which the span holds [first, last).
+struct KeyStep {
+  Index kv, first, last;
+  Bool masked;  // the mask decides; else every key inside is allowed
+  const StreamedRows &k, &v;
 };
 
 // Everything of an item, loaded as it is made.
@@ -54,8 +52,6 @@ struct RowBlock {
   Tables tables{e, key, item.launch, item.indices, table_layout()};
   const Scores scores{e, tables, item.fault};
   const Weights weights{e, key.weights, units.exponent};
-  const StreamedRows k{e, item.k, key.types.kv, key.head_dim, key.tiling.kv_tile};
-  const StreamedRows v{e, item.v, key.types.kv, key.v_head_dim, key.tiling.kv_tile};
   const RealRows q{e, item.scratch, at.q, at.q_stride * e.lanes() / operands_of(e).width};
   const RealRows s{e, item.scratch, at.s, key.tiling.kv_tile}, sum_lanes{e, item.scratch, at.sum_lanes, e.lanes()};
   const RealRows o{e, item.o, {}, plan::layout_of(key).v_padded};
@@ -73,12 +69,22 @@ struct RowBlock {
 
 // row_block.cpp
 // for (kv = span.begin rounded down to a step; kv < span.end; kv += kv_tile)
-//   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end)});
+//   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ..., rows of the span's run});
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body);
 void emit_initial_state(Emitter& e, RowBlock& b);
 void fill_row_table(Emitter& e, RowBlock& b);
 // What the item leaves of its rows. Returns that any row is left to the careful pass.
 Bool emit_states(Emitter& e, RowBlock& b, Bool careful);
+
+// Query rows that one micro-tile takes. The first ones prefetch what all of them read.
+struct RowChunk {
+  Index row;
+  int rows;
+  bool fetches;
+};
+// row_block.cpp
+// for (row = 0; row < rows; row += count) body({row, count, row == 0});   count is micro_rows, less at the end
+void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body);
 
 // key_products.cpp: S = Q K^T of one step, 4 keys x up to micro_rows rows at a time.
 inline constexpr int kKeys = 4;
@@ -91,7 +97,7 @@ struct Keys {
 // for (c = (first - kv) & -4; kv + c < last; c += 4) body(keys c .. c + 3);
 void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body);
 // for r: s[row + r][column .. column + 3] = q[row + r] K^T
-void emit_key_products(Emitter& e, RowBlock& b, const Keys& keys, Index row, int rows);
+void emit_key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys);
 
 // row_weights.cpp: the scores of a step -> weights, row by row.
 void emit_weights(Emitter& e, RowBlock& b, const KeyStep& step, Bool careful);

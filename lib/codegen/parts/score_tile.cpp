@@ -34,7 +34,7 @@ Values query_key_product(Emitter& e, QueryTile& t, const KeyTile& keys, const Mi
   const int rows = t.key.tiling.micro_rows;
   const std::int64_t depth = t.layout.k_depth;
   const Ptr panels = at_cell(e, t.item.k_panels, e.mul(e.add(keys.kv, micro.column), e.index(depth)));
-  const auto load = [&](Ptr panel) {
+  const auto load = [&](Ptr panel, Index) {
     CellVectors k;
     for (int j = 0; j < vectors; ++j) {
       k.push_back(load_cells(e, at_cell(e, panel, e.index(std::int64_t{j} * e.lanes() * depth)), vector_bytes(e)));

@@ -101,7 +101,7 @@ void emit_value_rows(Emitter& e, QueryTile& t, const KeyTile& keys, Index group,
   const std::int64_t chunk_bytes = std::int64_t{chunk.vectors} * vector_bytes(e);
   const CacheLevel level = chunk_bytes > kCacheLine ? CacheLevel::kSecond : CacheLevel::kFirst;
   const Index ahead = e.mul(t.item.v_stride, e.index(kKeysAhead * t.layout.cell_bytes));
-  const auto load = [&](Ptr of_key) {
+  const auto load = [&](Ptr of_key, Index) {
     for (std::int64_t byte = 0; byte < chunk_bytes; byte += kCacheLine) {
       e.prefetch(e.anywhere(of_key, e.add(ahead, e.index(byte))), level);
     }

@@ -10,24 +10,49 @@ namespace {
 // o[row..][dims of the chunk], kept in registers.
 struct Target {
   VectorTile o;
-  Index row;
+  const RowChunk& rows;
   const Chunk& chunk;
+  int width, chunks;  // dims of a chunk, chunks of a row
+};
+
+// The lines that a micro-tile prefetches with each key: as many of all tiles as a row has. Of rows without gaps they are those
+// that follow each other, else a part of the row.
+struct LinesToCome {
+  LinesToCome(Emitter& emitter, RowBlock& b, const KeyStep& step, const Target& target)
+      : e(emitter), fetches(target.rows.fetches), lines((step.v.dims * step.v.element_bytes() + kCacheLine - 1) / kCacheLine) {
+    lines = (lines + target.chunks - 1) / target.chunks;
+    const Index bytes = e.index(lines * kCacheLine), bytes_of_step = e.index(lines * kCacheLine * b.key.tiling.kv_tile);
+    const Index chunk{e.ir().CreateUDiv(target.chunk.dim.value, e.index(target.width).value)};
+    by_key = e.select(step.v.dense(), bytes, step.v.row_bytes());
+    first = e.anywhere(step.v.to_come(step.kv), e.mul(chunk, e.select(step.v.dense(), bytes_of_step, bytes)));
+  }
+  void prefetch(Index column, int keys) const {
+    Ptr line = e.anywhere(first, e.mul(column, by_key));
+    for (int key = 0; key < keys && fetches; ++key) {
+      for (std::int64_t i = 0; i < lines; ++i) e.prefetch(e.anywhere(line, e.index(i * kCacheLine)), CacheLevel::kSecond);
+      line = e.anywhere(line, by_key);
+    }
+  }
+
+  Emitter& e;
+  bool fetches;
+  std::int64_t lines;
+  Ptr first;
+  Index by_key;
 };
 
 // acc[r][j] = o[row + r][dim + j];
 // for (k = first; k < last; ++k) { prefetch; acc[r][j] += s[row + r][k - kv] * V[k][dim + j]; }
 // o[row + r][dim + j] = acc[r][j];
 void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& target) {
-  const StreamedRows& v = b.v;
+  const StreamedRows& v = step.v;
   const Values acc = target.o.load();
-  const Ptr vectors = v.at(e.add(e.mul(step.first, v.rows.stride), target.chunk.dim));
-  const Ptr weights = b.s.at(target.row);
-  const Index ahead = v.ahead();
+  const Ptr vectors = at_element(e, v.row(step.first), target.chunk.dim, v.dtype);
+  const Ptr weights = b.s.at(target.rows.row);
   const Index begin = e.sub(step.first, step.kv), end = e.sub(step.last, step.kv);
-  const auto load = [&](Ptr row) {
-    for (std::int64_t byte = 0; byte < target.o.vectors * e.lanes() * v.element_bytes(); byte += kCacheLine) {
-      v.prefetch(row, e.add(ahead, e.index(byte / v.element_bytes())));
-    }
+  const LinesToCome to_come(e, b, step, target);
+  const auto load = [&](Ptr row, Index column) {
+    to_come.prefetch(column, 1);
     CellVectors cells;
     for (int j = 0; j < target.o.vectors; ++j) {
       const VectorPart part{e.lanes(), target.chunk.elements(j, e.lanes())};
@@ -65,27 +90,25 @@ Values add_pairs(Emitter& e, RowBlock& b, const Values& acc, Ptr weights, llvm::
 // o[row + r][dim + j] = acc[r][j];
 // A key outside the span has weight 0, and the nearest key inside it is read.
 void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& target) {
-  const StreamedRows& v = b.v;
+  const StreamedRows& v = step.v;
   const int width = 2 * e.lanes();
   const Values old = target.o.load();
-  const Index ahead = v.ahead();
-  const Ptr dims = v.at(target.chunk.dim), weights = b.s.at(target.row);
+  const LinesToCome to_come(e, b, step, target);
+  const Ptr weights = b.s.at(target.rows.row);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-2));
   target.o.store(e.for_range("pv", from, e.sub(step.last, step.kv), e.index(2), old, [&](Index k, const Values& acc) {
+    to_come.prefetch(k, 2);
     Ptr rows[2];
     for (int i = 0; i < 2; ++i) {
       const Index key = e.widen(b.numbers.load(e.add(k, e.index(i))));
-      rows[i] = at_element(e, dims, e.mul(key, v.rows.stride), v.dtype);
+      rows[i] = at_element(e, v.row(key), target.chunk.dim, v.dtype);
     }
     llvm::SmallVector<llvm::Value*, 8> pairs;
     for (int j = 0; j < target.chunk.vectors; ++j) {
       const Index dim = e.index(std::int64_t{j} * width);
       const VectorPart part{width, target.chunk.elements(j, width)};
       llvm::Value* both[2];
-      for (int i = 0; i < 2; ++i) {
-        v.prefetch(rows[i], e.add(ahead, dim));
-        both[i] = v.load(rows[i], dim, part);
-      }
+      for (int i = 0; i < 2; ++i) both[i] = v.load(rows[i], dim, part);
       for (int half : {0, 1}) pairs.push_back(interleave(e, both[0], both[1], half));
     }
     return add_pairs(e, b, acc, e.at(weights, e.lshr(k, e.index(1))), pairs);
@@ -93,14 +116,16 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
 }
 
 // The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector of V.
-void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, Index row, int rows) {
+void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, const RowChunk& rows) {
   const int width = operands_of(e).width;
   const int vectors = width / e.lanes();  // of o for one of V
-  const int accumulators = b.key.tiling.micro_rows * b.key.tiling.micro_vectors / rows;
+  const int accumulators = b.key.tiling.micro_rows * b.key.tiling.micro_vectors / rows.rows;
   const int total = static_cast<int>(b.o.stride) / width;
   const ChunkSizes sizes{b.key.v_head_dim, width, equal_width(total, accumulators / vectors)};
+  const int chunk_dims = sizes.vectors * width, chunks = (b.key.v_head_dim + chunk_dims - 1) / chunk_dims;
   for_chunks(e, "value_dims", sizes, [&](const Chunk& chunk) {
-    const Target target{{e, b.o.at(row, chunk.dim), b.o.stride, rows, chunk.vectors * vectors}, row, chunk};
+    const VectorTile o{e, b.o.at(rows.row, chunk.dim), b.o.stride, rows.rows, chunk.vectors * vectors};
+    const Target target{o, rows, chunk, chunk_dims, chunks};
     switch (e.arithmetic()) {
       case plan::Arithmetic::kBF16: return emit_pairs(e, b, step, target);
       case plan::Arithmetic::kF32:
@@ -113,8 +138,7 @@ void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, Index row, int rows
 
 void emit_values(Emitter& e, RowBlock& b, const KeyStep& step) {
   const SourceScope part = e.part(plan::Part::kWeightsValues);
-  for_row_chunks(e, "value_rows", b.item.rows, b.key.tiling.micro_rows,
-                 [&](Index row, int rows) { emit_rows(e, b, step, row, rows); });
+  for_chunks_of_rows(e, b, "value_rows", [&](const RowChunk& rows) { emit_rows(e, b, step, rows); });
 }
 
 // for (r = 0; r < rows; ++r) if (unsettled[r]) for (k = first; k < last; ++k) o[r] += s[r][k - kv] * V[k] / kHeadroom
@@ -125,8 +149,7 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
     for_chunks(e, "careful_dims", sizes, [&](const Chunk& chunk) {
       const auto values = [&](Index key, int j, Index dim) {
         const VectorPart part_of_row{e.lanes(), chunk.elements(j, e.lanes())};
-        const Index first = e.add(e.mul(key, b.v.rows.stride), dim);
-        return Float{widen(e, b.v.load(b.v.rows.data, first, part_of_row), b.v.dtype)};
+        return Float{widen(e, step.v.load(step.v.row(key), dim, part_of_row), step.v.dtype)};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };
       emit_careful_product(e, {b.o, row, chunk, step.first, step.last, weight, values});

@@ -1,0 +1,64 @@
+// A whole call as the host sees it: where its tensors lie, and what is constant over its launch. The reference reads it as it
+// is; of a launch it becomes the rows and keys of each item (runtime/rows.h).
+#pragma once
+
+#include <cstdint>
+
+#include "plan/kernel_abi.h"
+
+namespace flexjit::plan {
+
+// A (batch, heads, length, dim) tensor; strides in elements, innermost 1.
+struct TensorArg {
+  void* data;
+  std::int64_t stride_batch;
+  std::int64_t stride_head;
+  std::int64_t stride_row;
+
+  // In elements.
+  std::int64_t offset_of(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    return b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
+// One fp32 number a query row, (batch, heads, q_len); strides in elements. `data` may be null: not wanted.
+struct RowArg {
+  float* data;
+  std::int64_t stride_batch;
+  std::int64_t stride_head;
+  std::int64_t stride_row;
+
+  float* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    return data == nullptr ? nullptr : data + b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
+struct Operands {
+  TensorArg q, k, v, out;
+  RowArg lse{};
+  RowArg max_scores{};
+  const float* sinks;  // as in LaunchArg, like all that follows but the lengths
+  const BufferArg* buffers;
+  const std::uint64_t* params;
+  std::int32_t batch_size;
+  std::int32_t num_heads;
+  std::int32_t num_kv_heads;
+  std::int32_t q_len;
+  std::int32_t kv_len;
+  double scale;
+  std::int64_t* block_counts = nullptr;
+
+  LaunchArg launch() const {
+    return {.sinks = sinks,
+            .buffers = buffers,
+            .params = params,
+            .block_counts = block_counts,
+            .scale = scale,
+            .batch_size = batch_size,
+            .num_heads = num_heads,
+            .num_kv_heads = num_kv_heads,
+            .reserved = 0};
+  }
+};
+
+}  // namespace flexjit::plan
