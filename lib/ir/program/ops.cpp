@@ -51,8 +51,8 @@ std::optional<Op> find_op(std::string_view symbol_or_name, std::size_t operands)
     if (symbol_or_name == pair.of_bools) symbol_or_name = pair.of_ints;
   }
   for (std::size_t i = 0; i < kRows.size(); ++i) {
-    const bool is_named = kRows[i].symbol == symbol_or_name || kRows[i].mnemonic == symbol_or_name;
-    if (is_named && kRows[i].operands == static_cast<int>(operands)) return static_cast<Op>(i);
+    const std::string_view written = kRows[i].symbol.empty() ? kRows[i].mnemonic : kRows[i].symbol;
+    if (written == symbol_or_name && kRows[i].operands == static_cast<int>(operands)) return static_cast<Op>(i);
   }
   return std::nullopt;
 }

@@ -1,5 +1,5 @@
 // The flat expression IR: a topologically ordered vector of hash-consed nodes addressed by typed ids. Operands always
-// precede their users, so simplify, intervals, interpret and emit are each one forward loop with one exhaustive switch.
+// precede their users, so simplify, intervals, interpret and emit are each one forward loop.
 // A Program holds no names and no text positions: two spellings of one pattern are one Program, and one kernel.
 #pragma once
 
