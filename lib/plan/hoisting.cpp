@@ -10,70 +10,6 @@ namespace {
 using ir::Id;
 using ir::Op;
 
-// To choose what is worth a table and where the epilogue lives.
-std::int32_t cost_of(Op op) {
-  switch (op) {
-    case Op::kConst:
-    case Op::kScore:
-    case Op::kBatch:
-    case Op::kHead:
-    case Op::kQIdx:
-    case Op::kKvIdx:
-    case Op::kQLen:
-    case Op::kKvLen:
-    case Op::kNumHeads:
-    case Op::kNumKvHeads:
-    case Op::kKvHead:
-    case Op::kBatchSize:
-    case Op::kParam: return 0;
-    case Op::kNeg:
-    case Op::kAdd:
-    case Op::kSub:
-    case Op::kMul:
-    case Op::kAbs:
-    case Op::kAnd:
-    case Op::kOr:
-    case Op::kXor:
-    case Op::kNot:
-    case Op::kShl:
-    case Op::kShr:
-    case Op::kEq:
-    case Op::kNe:
-    case Op::kLt:
-    case Op::kLe:
-    case Op::kGt:
-    case Op::kGe:
-    case Op::kSelect:
-    case Op::kIntToFloat:
-    case Op::kBoolToInt:
-    case Op::kIntToLong:
-    case Op::kFloor:
-    case Op::kCeil:
-    case Op::kRound:
-    case Op::kMin:
-    case Op::kMax: return 1;
-    case Op::kFloatToInt:
-    case Op::kLongToInt:
-    case Op::kDiv:
-    case Op::kSqrt: return 4;
-    case Op::kFloorDiv:
-    case Op::kMod:
-    case Op::kExp:
-    case Op::kExp2:
-    case Op::kLog:
-    case Op::kLog2: return 20;
-    case Op::kLog1p:
-    case Op::kTanh:
-    case Op::kErf:
-    case Op::kSin:
-    case Op::kCos: return 40;
-    case Op::kPow:
-    case Op::kRead:
-    case Op::kDot: return 80;
-  }
-  return 0;
-}
-
 constexpr std::int32_t kLoadCost = 2;
 
 Level join(Level a, Level b) {
@@ -195,7 +131,7 @@ void drop_cheap_diagonals(const ir::Program& program, Hoisting& hoisting) {
   std::vector<std::int32_t> cost(program.size(), 0);
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     if (hoisting.level[i] != Level::kDiagonal) continue;
-    cost[i] = cost_of(program.nodes()[i].op);
+    cost[i] = ir::time_of(program.nodes()[i].op);
     for (Id operand : program.operands(Id{i})) cost[i] = std::min(cost[i] + cost[operand.index], 1000);
   }
   const std::vector<bool> crossing = crossing_nodes(program, hoisting.level);
@@ -287,7 +223,7 @@ std::int32_t width_of(const ir::Program& program, Id id) {
 }
 
 std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, Id id) {
-  return hoisting.contiguous[id.index] ? kLoadCost : cost_of(program.node(id).op);
+  return hoisting.contiguous[id.index] ? kLoadCost : ir::time_of(program.node(id).op);
 }
 
 Hoisting hoist(const ir::Program& program, Nest nest) {

@@ -9,6 +9,7 @@
 #include "codegen/kernel.h"
 #include "jit/object/compile.h"
 #include "plan/kernel_abi.h"
+#include "support/every_op.h"
 
 namespace flexjit::testing {
 namespace {
@@ -55,6 +56,18 @@ TEST_P(Kernel, IsAFunctionOfItsKey) {
   const auto second = jit::compile(key).value();
   EXPECT_EQ(first.bytes, second.bytes);
   EXPECT_EQ(first.key_text, plan::canonical_text(key));
+}
+
+// In both nests, of which prefill asks for ranges of masks as well.
+TEST(EveryOp, HasInstructions) {
+  for (const auto& [name, program] : every_op()) {
+    SCOPED_TRACE(name);
+    for (plan::Nest nest : {plan::Nest::kPrefill, plan::Nest::kDecode}) {
+      plan::KernelRequest request{.program = program, .head_dim = 16, .v_head_dim = 16};
+      request.nest = nest;
+      EXPECT_NO_THROW(text_of(plan::plan_kernel(std::move(request), plan::host_target())));
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Kernel, ::testing::ValuesIn(kIsas), [](const auto& test) {

@@ -1,4 +1,4 @@
-// The forward loop over nodes and the switch that sends each op to its family; leaves and captured reads.
+// The forward loop over nodes and the switch that sends each op to its family, the type rule; leaves and captured reads.
 #include "codegen/program/expression.h"
 
 #include "codegen/math/vector_math.h"
@@ -66,66 +66,24 @@ Bool ExpressionEmitter::unit_strides(plan::Level level) {
   return all;
 }
 
-// One case a node kind; long because ops.def is.
 llvm::Value* ExpressionEmitter::node(Scope& scope, Id id) {
-  switch (program_.node(id).op) {
-    case Op::kConst:
-    case Op::kScore:
-    case Op::kBatch:
-    case Op::kHead:
-    case Op::kQIdx:
-    case Op::kKvIdx:
-    case Op::kQLen:
-    case Op::kKvLen:
-    case Op::kNumHeads:
-    case Op::kNumKvHeads:
-    case Op::kKvHead:
-    case Op::kBatchSize:
-    case Op::kParam: return leaf(id);
-    case Op::kRead: return read(scope, id);
-    case Op::kDot: return dot(scope, id);
-    case Op::kNeg:
-    case Op::kAdd:
-    case Op::kSub:
-    case Op::kMul:
-    case Op::kDiv:
-    case Op::kFloorDiv:
-    case Op::kMod:
-    case Op::kMin:
-    case Op::kMax:
-    case Op::kAbs: return arithmetic(scope, id);
-    case Op::kAnd:
-    case Op::kOr:
-    case Op::kXor:
-    case Op::kNot:
-    case Op::kShl:
-    case Op::kShr:
-    case Op::kSelect: return logic(scope, id);
-    case Op::kEq:
-    case Op::kNe:
-    case Op::kLt:
-    case Op::kLe:
-    case Op::kGt:
-    case Op::kGe: return comparison(scope, id);
-    case Op::kIntToFloat:
-    case Op::kFloatToInt:
-    case Op::kBoolToInt:
-    case Op::kIntToLong:
-    case Op::kLongToInt: return conversion(scope, id);
-    case Op::kFloor:
-    case Op::kCeil:
-    case Op::kRound:
-    case Op::kSqrt:
-    case Op::kExp:
-    case Op::kExp2:
-    case Op::kLog:
-    case Op::kLog2:
-    case Op::kLog1p:
-    case Op::kTanh:
-    case Op::kErf:
-    case Op::kSin:
-    case Op::kCos:
-    case Op::kPow: return function(scope, id);
+  const Op op = program_.node(id).op;
+  switch (ir::type_rule(op)) {
+    case ir::TypeRule::kConst:
+    case ir::TypeRule::kVariable: return leaf(id);
+    case ir::TypeRule::kVariadic: return op == Op::kDot ? dot(scope, id) : read(scope, id);
+    case ir::TypeRule::kNumeric: return arithmetic(scope, id);
+    case ir::TypeRule::kInteger:
+    case ir::TypeRule::kBits: return logic(scope, id);
+    case ir::TypeRule::kChoice: return select(scope, id);
+    case ir::TypeRule::kCompare:
+    case ir::TypeRule::kEqual: return comparison(scope, id);
+    case ir::TypeRule::kIntToFloat:
+    case ir::TypeRule::kFloatToInt:
+    case ir::TypeRule::kBoolToInt:
+    case ir::TypeRule::kIntToLong:
+    case ir::TypeRule::kLongToInt: return conversion(scope, id);
+    case ir::TypeRule::kFloat: return function(scope, id);
   }
   return nullptr;
 }

@@ -46,6 +46,7 @@ class ExpressionEmitter {
   llvm::Value* leaf(ir::Id id);
   llvm::Value* arithmetic(const Scope& scope, ir::Id id);
   llvm::Value* logic(const Scope& scope, ir::Id id);
+  llvm::Value* select(const Scope& scope, ir::Id id);
   llvm::Value* comparison(const Scope& scope, ir::Id id);
   llvm::Value* function(const Scope& scope, ir::Id id);
   llvm::Value* conversion(const Scope& scope, ir::Id id);

@@ -12,17 +12,18 @@ using ir::Id;
 using ir::Op;
 using Predicate = llvm::CmpInst::Predicate;
 
+std::string not_emitted(Op op) { return std::string(ir::mnemonic(op)) + " has no instructions"; }
+
 llvm::Value* float_arithmetic(Emitter& e, Op op, Float a, Float b) {
   if (op == Op::kNeg) return e.neg(a).value;
   if (op == Op::kAbs) return e.abs(a).value;
   if (op == Op::kAdd) return e.add(a, b).value;
   if (op == Op::kSub) return e.sub(a, b).value;
   if (op == Op::kMul) return e.mul(a, b).value;
-  if (op == Op::kDiv) return e.div(a, b).value;
   if (op == Op::kFloorDiv) return emit_floor_div(e, a, b).value;
   if (op == Op::kMod) return emit_floor_mod(e, a, b).value;
   if (op == Op::kMin) return e.min(a, b).value;
-  FLEXJIT_CHECK(op == Op::kMax);
+  FLEXJIT_CHECK(op == Op::kMax, not_emitted(op));
   return e.max(a, b).value;
 }
 
@@ -36,7 +37,7 @@ llvm::Value* int_arithmetic(Emitter& e, Op op, Int a, Int b) {
   if (op == Op::kFloorDiv) return emit_floor_div(e, a, b).value;
   if (op == Op::kMod) return emit_floor_mod(e, a, b).value;
   if (op == Op::kMin) return e.select(e.compare(Predicate::ICMP_SLT, a, b), a, b).value;
-  FLEXJIT_CHECK(op == Op::kMax);
+  FLEXJIT_CHECK(op == Op::kMax, not_emitted(op));
   return e.select(e.compare(Predicate::ICMP_SGT, a, b), a, b).value;
 }
 
@@ -51,7 +52,7 @@ Comparison comparison_of(Op op) {
   if (op == Op::kLt) return {FloatOrder::kLt, Predicate::ICMP_SLT};
   if (op == Op::kLe) return {FloatOrder::kLe, Predicate::ICMP_SLE};
   if (op == Op::kGt) return {FloatOrder::kGt, Predicate::ICMP_SGT};
-  FLEXJIT_CHECK(op == Op::kGe);
+  FLEXJIT_CHECK(op == Op::kGe, not_emitted(op));
   return {FloatOrder::kGe, Predicate::ICMP_SGE};
 }
 
@@ -71,20 +72,11 @@ llvm::Value* ExpressionEmitter::logic(const Scope& scope, Id id) {
   const Op op = program_.node(id).op;
   llvm::Value* a = scope.value[operands[0].index];
   llvm::Value* b = scope.value[operands.back().index];
-  if (op == Op::kSelect) {
-    llvm::Value* yes = scope.value[operands[1].index];
-    switch (program_.node(id).type) {
-      case ir::Type::kFloat: return e_.select(Bool{a}, Float{yes}, Float{b}).value;
-      case ir::Type::kInt:
-      case ir::Type::kLong: return e_.select(Bool{a}, Int{yes}, Int{b}).value;
-      case ir::Type::kBool: return e_.select(Bool{a}, Bool{yes}, Bool{b}).value;
-    }
-  }
   if (program_.node(id).type == ir::Type::kBool) {
     if (op == Op::kAnd) return e_.logical_and(Bool{a}, Bool{b}).value;
     if (op == Op::kOr) return e_.logical_or(Bool{a}, Bool{b}).value;
     if (op == Op::kXor) return e_.logical_xor(Bool{a}, Bool{b}).value;
-    FLEXJIT_CHECK(op == Op::kNot);
+    FLEXJIT_CHECK(op == Op::kNot, not_emitted(op));
     return e_.logical_not(Bool{a}).value;
   }
   if (op == Op::kAnd) return e_.bit_and(Int{a}, Int{b}).value;
@@ -93,8 +85,22 @@ llvm::Value* ExpressionEmitter::logic(const Scope& scope, Id id) {
   if (op == Op::kNot) return e_.bit_xor(Int{a}, e_.constant_like(Int{a}, -1)).value;
   const Int amount = e_.bit_and(Int{b}, e_.constant_like(Int{b}, Emitter::is_long(Int{b}) ? 63 : 31));
   if (op == Op::kShl) return e_.shl(Int{a}, amount).value;
-  FLEXJIT_CHECK(op == Op::kShr);
+  FLEXJIT_CHECK(op == Op::kShr, not_emitted(op));
   return e_.shr(Int{a}, amount).value;
+}
+
+llvm::Value* ExpressionEmitter::select(const Scope& scope, Id id) {
+  const auto operands = program_.operands(id);
+  const Bool condition{scope.value[operands[0].index]};
+  llvm::Value* a = scope.value[operands[1].index];
+  llvm::Value* b = scope.value[operands[2].index];
+  switch (program_.node(id).type) {
+    case ir::Type::kFloat: return e_.select(condition, Float{a}, Float{b}).value;
+    case ir::Type::kInt:
+    case ir::Type::kLong: return e_.select(condition, Int{a}, Int{b}).value;
+    case ir::Type::kBool: return e_.select(condition, Bool{a}, Bool{b}).value;
+  }
+  return nullptr;
 }
 
 llvm::Value* ExpressionEmitter::comparison(const Scope& scope, Id id) {
@@ -121,14 +127,16 @@ llvm::Value* ExpressionEmitter::conversion(const Scope& scope, Id id) {
   if (op == Op::kFloatToInt) return emit_float_to_int(e_, Float{a}).value;
   if (op == Op::kIntToLong) return e_.to_long(Int{a}).value;
   if (op == Op::kLongToInt) return e_.saturated(Int{a}).value;
-  FLEXJIT_CHECK(op == Op::kBoolToInt);
+  FLEXJIT_CHECK(op == Op::kBoolToInt, not_emitted(op));
   return e_.to_int(Bool{a}).value;
 }
 
 llvm::Value* ExpressionEmitter::function(const Scope& scope, Id id) {
   const auto operands = program_.operands(id);
   const Op op = program_.node(id).op;
-  const Float a{scope.value[operands[0].index]};
+  const Float a{scope.value[operands.front().index]};
+  const Float b{scope.value[operands.back().index]};
+  if (op == Op::kDiv) return e_.div(a, b).value;
   if (op == Op::kFloor) return emit_floor(e_, a).value;
   if (op == Op::kCeil) return emit_ceil(e_, a).value;
   if (op == Op::kRound) return emit_round(e_, a).value;
@@ -142,8 +150,8 @@ llvm::Value* ExpressionEmitter::function(const Scope& scope, Id id) {
   if (op == Op::kErf) return emit_erf(e_, a).value;
   if (op == Op::kSin) return emit_sin(e_, a).value;
   if (op == Op::kCos) return emit_cos(e_, a).value;
-  FLEXJIT_CHECK(op == Op::kPow);
-  return emit_pow(e_, a, Float{scope.value[operands[1].index]}).value;
+  FLEXJIT_CHECK(op == Op::kPow, not_emitted(op));
+  return emit_pow(e_, a, b).value;
 }
 
 }  // namespace flexjit::codegen

@@ -1,4 +1,4 @@
-// Dispatch by operation, and the operations that mix types: bools, comparisons, choices and casts.
+// Dispatch by type rule, and the operations that mix types: bools, comparisons, choices and casts.
 #include "ir/analysis/interval_arithmetic.h"
 
 #include <algorithm>
@@ -25,6 +25,14 @@ Range float_to_int_range(const Range& a) {
   return a.may_nan ? join(numbers, Range::point(0)) : numbers;
 }
 
+Range cast_range_of(Op op, const Range& a) {
+  if (op == Op::kIntToFloat) return rounded(a);
+  if (op == Op::kFloatToInt) return float_to_int_range(a);
+  if (op == Op::kLongToInt) return {std::clamp(a.lo, kIntMin, kIntMax), std::clamp(a.hi, kIntMin, kIntMax), false};
+  FLEXJIT_CHECK(op == Op::kBoolToInt || op == Op::kIntToLong, std::string(mnemonic(op)) + " has no range of casts");
+  return a;
+}
+
 }  // namespace
 
 Range join(const Range& a, const Range& b) { return {std::min(a.lo, b.lo), std::max(a.hi, b.hi), a.may_nan || b.may_nan}; }
@@ -42,71 +50,28 @@ Range compare_range_of(Op op, const Range& a, const Range& b) {
   return op == Op::kEq ? truth(may_differ, may_equal) : truth(may_equal, may_differ);
 }
 
-// Exhaustive, which makes it long.
 Range range_of(const RangeOperation& operation) {
   const RangeOperands& x = operation.operands;
   const Op op = operation.op;
-  switch (op) {
-    case Op::kAnd:
-    case Op::kOr:
-    case Op::kXor:
-    case Op::kNot:
+  switch (type_rule(op)) {
+    case TypeRule::kNumeric:
+    case TypeRule::kFloat:
+    case TypeRule::kInteger:
+    case TypeRule::kBits:
+      if (operation.operand_type == Type::kFloat) return float_range_of(op, x);
       if (operation.operand_type == Type::kBool) return bool_range_of(op, x.front(), x.back());
       return int_range_of(op, operation.operand_type, x);
-    case Op::kShl:
-    case Op::kShr: return int_range_of(op, operation.operand_type, x);
-    case Op::kEq:
-    case Op::kNe:
-    case Op::kLt:
-    case Op::kLe:
-    case Op::kGt:
-    case Op::kGe: return compare_range_of(op, x[0], x[1]);
-    case Op::kSelect: return x[0].is_point() ? (x[0].lo != 0 ? x[1] : x[2]) : join(x[1], x[2]);
-    case Op::kIntToFloat: return rounded(x[0]);
-    case Op::kFloatToInt: return float_to_int_range(x[0]);
-    case Op::kBoolToInt:
-    case Op::kIntToLong: return x[0];
-    case Op::kLongToInt: return {std::clamp(x[0].lo, kIntMin, kIntMax), std::clamp(x[0].hi, kIntMin, kIntMax), false};
-    case Op::kNeg:
-    case Op::kAdd:
-    case Op::kSub:
-    case Op::kMul:
-    case Op::kFloorDiv:
-    case Op::kMod:
-    case Op::kMin:
-    case Op::kMax:
-    case Op::kAbs:
-      return operation.operand_type == Type::kFloat ? float_range_of(op, x) : int_range_of(op, operation.operand_type, x);
-    case Op::kDiv:
-    case Op::kFloor:
-    case Op::kCeil:
-    case Op::kRound:
-    case Op::kSqrt:
-    case Op::kExp:
-    case Op::kExp2:
-    case Op::kLog:
-    case Op::kLog2:
-    case Op::kLog1p:
-    case Op::kTanh:
-    case Op::kErf:
-    case Op::kSin:
-    case Op::kCos:
-    case Op::kPow: return float_range_of(op, x);
-    case Op::kConst:
-    case Op::kScore:
-    case Op::kBatch:
-    case Op::kHead:
-    case Op::kQIdx:
-    case Op::kKvIdx:
-    case Op::kQLen:
-    case Op::kKvLen:
-    case Op::kNumHeads:
-    case Op::kNumKvHeads:
-    case Op::kKvHead:
-    case Op::kBatchSize:
-    case Op::kParam:
-    case Op::kRead:
-    case Op::kDot: break;
+    case TypeRule::kCompare:
+    case TypeRule::kEqual: return compare_range_of(op, x[0], x[1]);
+    case TypeRule::kChoice: return x[0].is_point() ? (x[0].lo != 0 ? x[1] : x[2]) : join(x[1], x[2]);
+    case TypeRule::kIntToFloat:
+    case TypeRule::kFloatToInt:
+    case TypeRule::kBoolToInt:
+    case TypeRule::kIntToLong:
+    case TypeRule::kLongToInt: return cast_range_of(op, x[0]);
+    case TypeRule::kConst:
+    case TypeRule::kVariable:
+    case TypeRule::kVariadic: break;
   }
   FLEXJIT_CHECK(false, std::string(mnemonic(op)) + " has no range of its operands alone");
   return {};

@@ -1,4 +1,4 @@
-// Tables where one op says it, formulas where not.
+// By name where ops.def has an op of that name or symbol, formulas where not.
 #include "ir/lower/lower_functions.h"
 
 #include <limits>
@@ -44,23 +44,24 @@ Id zero_like(ProgramBuilder& builder, Id id) {
   return type == Type::kInt ? builder.const_int(0) : builder.const_float(0);
 }
 
+// Of a function that is no op of its own.
+Id lower_formula(ProgramBuilder& builder, dsl::Function function, std::span<const Id> x) {
+  if (function == dsl::Function::kClamp) return builder.make(Op::kMin, {builder.make(Op::kMax, {x[0], x[1]}), x[2]});
+  if (function == dsl::Function::kRelu) return builder.make(Op::kMax, {x[0], zero_like(builder, x[0])});
+  if (function == dsl::Function::kRsqrt) return builder.make(Op::kDiv, {builder.const_float(1), builder.make(Op::kSqrt, x)});
+  if (function == dsl::Function::kSigmoid) return times_sigmoid(builder, builder.const_float(1), x[0]);
+  if (function == dsl::Function::kGelu) return lower_gelu(builder, x[0]);
+  if (function == dsl::Function::kSilu) return times_sigmoid(builder, above_minus_infinity(builder, x[0]), x[0]);
+  FLEXJIT_CHECK(false, std::string(dsl::info_of(function).name) + " is neither an op nor a formula");
+  return {};
+}
+
 }  // namespace
 
 Op op_of(dsl::Builtin builtin) {
-  switch (builtin) {
-    case dsl::Builtin::kScore: return Op::kScore;
-    case dsl::Builtin::kBatch: return Op::kBatch;
-    case dsl::Builtin::kHead: return Op::kHead;
-    case dsl::Builtin::kQIdx: return Op::kQIdx;
-    case dsl::Builtin::kKvIdx: return Op::kKvIdx;
-    case dsl::Builtin::kQLen: return Op::kQLen;
-    case dsl::Builtin::kKvLen: return Op::kKvLen;
-    case dsl::Builtin::kNumHeads: return Op::kNumHeads;
-    case dsl::Builtin::kNumKvHeads: return Op::kNumKvHeads;
-    case dsl::Builtin::kKvHead: return Op::kKvHead;
-    case dsl::Builtin::kBatchSize: return Op::kBatchSize;
-  }
-  return Op::kConst;
+  const auto op = find_op(dsl::builtin_name(builtin), 0);
+  FLEXJIT_CHECK(op.has_value(), std::string(dsl::builtin_name(builtin)));
+  return *op;
 }
 
 Type type_of(dsl::Type type) {
@@ -74,72 +75,16 @@ Type type_of(dsl::Type type) {
 }
 
 Id lower_operator(ProgramBuilder& builder, dsl::Operator op, std::span<const Id> operands) {
-  const auto as = [&](Op ir_op) { return builder.make(ir_op, operands); };
-  switch (op) {
-    case dsl::Operator::kNegate: return as(Op::kNeg);
-    case dsl::Operator::kNot:
-    case dsl::Operator::kBitNot: return as(Op::kNot);
-    case dsl::Operator::kAdd: return as(Op::kAdd);
-    case dsl::Operator::kSub: return as(Op::kSub);
-    case dsl::Operator::kMul: return as(Op::kMul);
-    case dsl::Operator::kDiv: return as(Op::kDiv);
-    case dsl::Operator::kFloorDiv: return as(Op::kFloorDiv);
-    case dsl::Operator::kMod: return as(Op::kMod);
-    case dsl::Operator::kShiftLeft: return as(Op::kShl);
-    case dsl::Operator::kShiftRight: return as(Op::kShr);
-    case dsl::Operator::kBitAnd:
-    case dsl::Operator::kAnd: return as(Op::kAnd);
-    case dsl::Operator::kBitXor: return as(Op::kXor);
-    case dsl::Operator::kBitOr:
-    case dsl::Operator::kOr: return as(Op::kOr);
-    case dsl::Operator::kEqual: return as(Op::kEq);
-    case dsl::Operator::kNotEqual: return as(Op::kNe);
-    case dsl::Operator::kLess: return as(Op::kLt);
-    case dsl::Operator::kLessEqual: return as(Op::kLe);
-    case dsl::Operator::kGreater: return as(Op::kGt);
-    case dsl::Operator::kGreaterEqual: return as(Op::kGe);
-    case dsl::Operator::kNone: break;
-  }
-  FLEXJIT_CHECK(false, "an operator without a spelling");
-  return {};
+  const auto found = find_op(dsl::spelling_of(op), operands.size());
+  FLEXJIT_CHECK(found.has_value(), std::string(dsl::spelling_of(op)));
+  return builder.make(*found, operands);
 }
 
-// One line a function.
 Id lower_function(ProgramBuilder& builder, dsl::Function function, std::span<const Id> operands) {
-  const Id x = operands[0];
-  const auto as = [&](Op op) { return builder.make(op, operands); };
-  switch (function) {
-    case dsl::Function::kAbs: return as(Op::kAbs);
-    case dsl::Function::kMin: return lower_chain(builder, Op::kMin, operands);
-    case dsl::Function::kMax: return lower_chain(builder, Op::kMax, operands);
-    case dsl::Function::kClamp: return builder.make(Op::kMin, {builder.make(Op::kMax, {x, operands[1]}), operands[2]});
-    case dsl::Function::kRelu: return builder.make(Op::kMax, {x, zero_like(builder, x)});
-    case dsl::Function::kFloor: return as(Op::kFloor);
-    case dsl::Function::kCeil: return as(Op::kCeil);
-    case dsl::Function::kRound: return as(Op::kRound);
-    case dsl::Function::kSqrt: return as(Op::kSqrt);
-    case dsl::Function::kRsqrt: return builder.make(Op::kDiv, {builder.const_float(1), as(Op::kSqrt)});
-    case dsl::Function::kExp: return as(Op::kExp);
-    case dsl::Function::kExp2: return as(Op::kExp2);
-    case dsl::Function::kLog: return as(Op::kLog);
-    case dsl::Function::kLog2: return as(Op::kLog2);
-    case dsl::Function::kLog1p: return as(Op::kLog1p);
-    case dsl::Function::kTanh: return as(Op::kTanh);
-    case dsl::Function::kSigmoid: return times_sigmoid(builder, builder.const_float(1), x);
-    case dsl::Function::kErf: return as(Op::kErf);
-    case dsl::Function::kGelu: return lower_gelu(builder, x);
-    case dsl::Function::kSilu: return times_sigmoid(builder, above_minus_infinity(builder, x), x);
-    case dsl::Function::kSin: return as(Op::kSin);
-    case dsl::Function::kCos: return as(Op::kCos);
-    case dsl::Function::kPow: return as(Op::kPow);
-    case dsl::Function::kInt:
-    case dsl::Function::kFloat:
-    case dsl::Function::kBool:
-    case dsl::Function::kWhere:
-    case dsl::Function::kDot: break;
-  }
-  FLEXJIT_CHECK(false, "a function that is lowered as another node");
-  return {};
+  const dsl::FunctionInfo& info = dsl::info_of(function);
+  const auto op = find_op(info.name, info.min_arguments);
+  if (!op) return lower_formula(builder, function, operands);
+  return operands.size() == 1 ? builder.make(*op, operands) : lower_chain(builder, *op, operands);
 }
 
 Id lower_conversion(ProgramBuilder& builder, Type to, Id operand) {

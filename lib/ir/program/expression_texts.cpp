@@ -4,9 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <span>
+#include <utility>
 
 #include "ir/passes/passes.h"
+#include "support/check.h"
 
 namespace flexjit::ir {
 
@@ -24,72 +27,38 @@ class ExpressionWriter {
   }
 
  private:
-  // One case a shape of expression; long because ops.def is.
+  // One case a shape of expression.
   Text write(Id id) const {
-    const Op op = program_.node(id).op;
-    switch (op) {
-      case Op::kConst: return constant(id);
-      case Op::kParam: return {interface_.params[program_.node(id).payload].name};
-      case Op::kScore:
-      case Op::kBatch:
-      case Op::kHead:
-      case Op::kQIdx:
-      case Op::kKvIdx:
-      case Op::kQLen:
-      case Op::kKvLen:
-      case Op::kNumHeads:
-      case Op::kNumKvHeads:
-      case Op::kKvHead:
-      case Op::kBatchSize: return {std::string(mnemonic(op))};
-      case Op::kRead: return {element(program_.read(id).buffer, program_.operands(id).subspan(1), "")};
-      case Op::kDot: return dot(id);
-      case Op::kNeg: return prefix(id, "-");
-      case Op::kNot: return prefix(id, is_bool(id) ? "!" : "~");
-      case Op::kAdd: return infix(id, "+", Binding::kSum);
-      case Op::kSub: return infix(id, "-", Binding::kSum);
-      case Op::kMul: return infix(id, "*", Binding::kProduct);
-      case Op::kDiv: return infix(id, "/", Binding::kProduct);
-      case Op::kFloorDiv: return infix(id, "//", Binding::kProduct);
-      case Op::kMod: return infix(id, "%", Binding::kProduct);
-      case Op::kShl: return infix(id, "<<", Binding::kShift);
-      case Op::kShr: return infix(id, ">>", Binding::kShift);
-      case Op::kAnd: return is_bool(id) ? infix(id, "&&", Binding::kAnd) : infix(id, "&", Binding::kBitAnd);
-      case Op::kOr: return is_bool(id) ? infix(id, "||", Binding::kOr) : infix(id, "|", Binding::kBitOr);
-      case Op::kXor: return infix(id, "^", Binding::kBitXor);
-      case Op::kEq: return compare(id, "==");
-      case Op::kNe: return compare(id, "!=");
-      case Op::kLt: return compare(id, "<");
-      case Op::kLe: return compare(id, "<=");
-      case Op::kGt: return compare(id, ">");
-      case Op::kGe: return compare(id, ">=");
-      case Op::kSelect: return select(id);
-      case Op::kIntToFloat: return call(id, "float");
-      case Op::kFloatToInt:
-      case Op::kLongToInt:
-      case Op::kBoolToInt: return call(id, "int");
-      case Op::kIntToLong: return {operand(program_.operand(id, 0), Binding::kAtom)};  // happens by itself
-      case Op::kMin:
-      case Op::kMax:
-      case Op::kAbs:
-      case Op::kFloor:
-      case Op::kCeil:
-      case Op::kRound:
-      case Op::kSqrt:
-      case Op::kExp:
-      case Op::kExp2:
-      case Op::kLog:
-      case Op::kLog2:
-      case Op::kLog1p:
-      case Op::kTanh:
-      case Op::kErf:
-      case Op::kSin:
-      case Op::kCos:
-      case Op::kPow: return call(id, mnemonic(op));
+    const Node& node = program_.node(id);
+    switch (type_rule(node.op)) {
+      case TypeRule::kConst: return constant(id);
+      case TypeRule::kVariable:
+        return {node.op == Op::kParam ? interface_.params[node.payload].name : std::string(mnemonic(node.op))};
+      case TypeRule::kVariadic:
+        if (node.op == Op::kDot) return dot(id);
+        return {element(program_.read(id).buffer, program_.operands(id).subspan(1), "")};
+      case TypeRule::kChoice: return select(id);
+      case TypeRule::kIntToLong: return {operand(program_.operand(id, 0), Binding::kAtom)};  // happens by itself
+      case TypeRule::kIntToFloat:
+      case TypeRule::kFloatToInt:
+      case TypeRule::kLongToInt:
+      case TypeRule::kBoolToInt: return call(id, name_of(node.type));
+      case TypeRule::kNumeric:
+      case TypeRule::kFloat:
+      case TypeRule::kInteger:
+      case TypeRule::kBits:
+      case TypeRule::kCompare:
+      case TypeRule::kEqual: return operation(id);
     }
     return {};
   }
 
-  bool is_bool(Id id) const { return program_.node(id).type == Type::kBool; }
+  Text operation(Id id) const {
+    const auto operands = program_.operands(id);
+    const std::string_view symbol = symbol_of(program_.node(id).op, program_.node(operands[0]).type);
+    if (symbol.empty()) return call(id, mnemonic(program_.node(id).op));
+    return operands.size() == 1 ? prefix(id, symbol) : infix(id, symbol);
+  }
 
   Text constant(Id id) const {
     std::string text = print_constant(program_, id);
@@ -111,18 +80,26 @@ class ExpressionWriter {
     return {fmt::format("{}{}", symbol, operand(program_.operand(id, 0), Binding::kAtom)), Binding::kUnary};
   }
 
-  // Chains of && and || need no parentheses; elsewhere operators group to the left.
-  Text infix(Id id, std::string_view symbol, Binding binding) const {
-    const bool chains = binding == Binding::kAnd || binding == Binding::kOr;
-    return {fmt::format("{} {} {}", operand(program_.operand(id, 0), binding), symbol,
-                        operand(program_.operand(id, 1), chains ? binding : above(binding))),
-            binding};
+  // Of the operators that stand between two operands.
+  static Binding binding_of(std::string_view symbol) {
+    static constexpr std::pair<std::string_view, Binding> kBindings[] = {
+        {"||", Binding::kOr},     {"&&", Binding::kAnd},     {"==", Binding::kCompare}, {"!=", Binding::kCompare},
+        {"<", Binding::kCompare}, {"<=", Binding::kCompare}, {">", Binding::kCompare},  {">=", Binding::kCompare},
+        {"|", Binding::kBitOr},   {"^", Binding::kBitXor},   {"&", Binding::kBitAnd},   {"<<", Binding::kShift},
+        {">>", Binding::kShift},  {"+", Binding::kSum},      {"-", Binding::kSum},      {"*", Binding::kProduct},
+        {"/", Binding::kProduct}, {"//", Binding::kProduct}, {"%", Binding::kProduct}};
+    const auto* found = std::ranges::find(kBindings, symbol, &std::pair<std::string_view, Binding>::first);
+    FLEXJIT_CHECK(found != std::end(kBindings), std::string(symbol) + " has no binding");
+    return found->second;
   }
 
-  Text compare(Id id, std::string_view symbol) const {
-    const Binding side = above(Binding::kCompare);  // comparisons do not chain
-    return {fmt::format("{} {} {}", operand(program_.operand(id, 0), side), symbol, operand(program_.operand(id, 1), side)),
-            Binding::kCompare};
+  // Operators group to the left; comparisons do not chain, and chains of && and || need no parentheses.
+  Text infix(Id id, std::string_view symbol) const {
+    const Binding binding = binding_of(symbol);
+    const bool chains = binding == Binding::kAnd || binding == Binding::kOr;
+    return {fmt::format("{} {} {}", operand(program_.operand(id, 0), binding == Binding::kCompare ? above(binding) : binding),
+                        symbol, operand(program_.operand(id, 1), chains ? binding : above(binding))),
+            binding};
   }
 
   Text select(Id id) const {

@@ -1,5 +1,5 @@
 // The flat expression IR: a topologically ordered vector of hash-consed nodes addressed by typed ids. Operands always
-// precede their users, so simplify, intervals, interpret and emit are each one forward loop with one exhaustive switch.
+// precede their users, so simplify, intervals, interpret and emit are each one forward loop.
 // A Program holds no names and no text positions: two spellings of one pattern are one Program, and one kernel.
 #pragma once
 
@@ -15,51 +15,11 @@
 #include <vector>
 
 #include "flexjit/tensor.h"
+#include "ir/program/ops.h"
 #include "support/precision.h"
 #include "support/typed_id.h"
 
 namespace flexjit::ir {
-
-enum class Type : std::uint8_t { kInt, kFloat, kBool, kLong };
-
-enum class Op : std::uint8_t {
-#define FLEXJIT_OP(name, mnemonic, operands, rule, semantics) k##name,
-#include "ir/program/ops.def"
-#undef FLEXJIT_OP
-};
-
-inline constexpr int kOpCount = 0
-#define FLEXJIT_OP(name, mnemonic, operands, rule, semantics) +1
-#include "ir/program/ops.def"
-#undef FLEXJIT_OP
-    ;
-
-enum class TypeRule : std::uint8_t {
-  kConst,
-  kVariable,
-  kVariadic,
-  kNumeric,
-  kFloat,
-  kInteger,
-  kBits,
-  kCompare,
-  kEqual,
-  kChoice,
-  kIntToFloat,
-  kFloatToInt,
-  kBoolToInt,
-  kIntToLong,
-  kLongToInt
-};
-
-std::string_view mnemonic(Op op);
-int operand_count(Op op);  // -1: variadic
-TypeRule type_rule(Op op);
-std::string_view semantics(Op op);
-std::string_view name_of(Type type);  // "int", "float", "bool", "int64"
-
-// Of either width.
-inline bool is_int(Type type) { return type == Type::kInt || type == Type::kLong; }
 
 using Id = support::TypedId<struct NodeTag>;
 
