@@ -10,7 +10,7 @@ namespace flexjit::engine {
 std::int64_t derivation_budget(const plan::KernelLayout& layout, const BlockMaskShape& call) {
   // Of one thread at most, in all: some 3.5 GHz and two fused products of all lanes a cycle, of pairs where a cell is one.
   constexpr double kOperationsPerLane = 12;  // a nanosecond
-  constexpr double kNodeNs = 15, kShare = 1.0 / 16, kLeast = 1024;
+  constexpr double kNodeNs = 9, kShare = 1.0 / 16, kLeast = 1792;
   const double pair_of_cells = layout.k_depth < layout.head_dim ? 2 : 1;
   const double pairs = 1.0 * call.heads * call.q_len * call.kv_len;
   const double operations = 2.0 * pairs * (layout.head_dim + layout.v_head_dim);

@@ -10,17 +10,17 @@
 #include <thread>
 
 #include "aot/built_functions.h"
+#include "harness.h"
 #include "patterns.f32.h"
-#include "typed_tensors.h"
 
 namespace flexjit::aot_test {
 namespace {
 
-using conformance::Captures;
-using conformance::Random;
-using conformance::Shape;
-using conformance::TypedTensors;
-using conformance::Types;
+using test::Captures;
+using test::Problem;
+using test::Random;
+using test::Shape;
+using test::Types;
 
 constexpr Types kF32{}, kBF16{DType::kBF16, DType::kBF16, DType::kBF16};
 constexpr std::int32_t kHeadDim = 40, kValueDim = 24;  // as the libraries are built
@@ -106,7 +106,7 @@ void bind(Args& args, const Bindings& bindings) {
 }
 
 template <typename Args>
-Args args_of(const BuiltFunctions<Args>& functions, TypedTensors& tensors, const Bindings& bindings) {
+Args args_of(const BuiltFunctions<Args>& functions, Problem& tensors, const Bindings& bindings) {
   Args args;
   std::memset(&args, 0xa5, sizeof(args));  // what init leaves alone is not 0
   functions.args_init(&args);
@@ -136,21 +136,6 @@ bool can_run(const std::string& target) {
   return Engine(options).compile({}).has_value();
 }
 
-testing::AssertionResult same_bits(const TypedTensors& a, const TypedTensors& b) {
-  const std::vector<double> x = a.out(), y = b.out();
-  if (std::memcmp(x.data(), y.data(), x.size() * sizeof(double)) != 0) return testing::AssertionFailure() << "out differs";
-  if (std::memcmp(a.lse.data(), b.lse.data(), a.lse.size() * sizeof(float)) != 0) {
-    return testing::AssertionFailure() << "lse differs";
-  }
-  return testing::AssertionSuccess();
-}
-
-void expect_near(const TypedTensors& actual, const TypedTensors& expected, double tolerance) {
-  const std::vector<double> x = actual.out(), y = expected.out();
-  ASSERT_EQ(x.size(), y.size());
-  for (std::size_t i = 0; i < x.size(); ++i) ASSERT_NEAR(x[i], y[i], tolerance * (1 + std::abs(y[i]))) << i;
-}
-
 class Built : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
@@ -164,16 +149,16 @@ class Built : public testing::TestWithParam<std::string> {
     const Attention jit = conformance::compile_or_throw(conformance::engine_for(GetParam()), spec_of(pattern, types));
     EXPECT_EQ(jit.target(), GetParam());
     for (const Shape& shape : shapes()) {
-      SCOPED_TRACE(pattern + " " + conformance::to_string(shape));
+      SCOPED_TRACE(pattern + " " + to_string(shape));
       const Captures captures = captures_for(pattern, shape);
-      TypedTensors built(shape, types), compiled(shape, types), reference(shape, types);
+      Problem built(shape, types), compiled(shape, types), reference(shape, types);
       const Args args = args_of(functions, built, captures.bindings());
       flexjit_error* error = nullptr;
       ASSERT_EQ(functions.run(&args, &error), FLEXJIT_OK) << flexjit_error_message(error);
       jit.run(compiled.args(&captures.bindings())).value();
-      EXPECT_TRUE(same_bits(built, compiled));
+      EXPECT_TRUE(outputs_identical(built, compiled));
       jit.run_reference(reference.args(&captures.bindings())).value();
-      expect_near(built, reference, types.q == DType::kF32 ? 1e-5 : 3e-2);
+      EXPECT_TRUE(outputs_agree(built, reference, {types.q == DType::kF32 ? 1e-5 : 3e-2}));
     }
   }
 };
@@ -228,7 +213,7 @@ class BuiltCalls : public testing::Test {
 
   const Shape shape_ = shapes().front();
   const Captures captures_ = captures_for("biased", shape_);
-  TypedTensors tensors_{shape_, kF32};
+  Problem tensors_{shape_, kF32};
   const Library library_{library_of(best(), kF32)};
   const BuiltFunctions<biased_args> functions_{library_, "biased"};
   std::string kind_;
@@ -285,7 +270,7 @@ TEST_F(BuiltCalls, FirstCallsFromManyThreadsAgree) {
   std::filesystem::copy_file(library_of(best(), kF32), copy, std::filesystem::copy_options::overwrite_existing);
   const Library library(copy);
   const BuiltFunctions<biased_args> functions(library, "biased");
-  std::vector<TypedTensors> results(4, tensors_);
+  std::vector<Problem> results(4, tensors_);
   std::vector<std::thread> threads;
   std::vector<flexjit_status> status(results.size(), FLEXJIT_FAILED);
   for (std::size_t i = 0; i < results.size(); ++i) {
@@ -298,7 +283,7 @@ TEST_F(BuiltCalls, FirstCallsFromManyThreadsAgree) {
   for (std::thread& thread : threads) thread.join();
   for (std::size_t i = 0; i < results.size(); ++i) {
     EXPECT_EQ(status[i], FLEXJIT_OK);
-    EXPECT_TRUE(same_bits(results[i], results[0])) << i;
+    EXPECT_TRUE(outputs_identical(results[i], results[0])) << i;
   }
   std::filesystem::remove(copy);
 }

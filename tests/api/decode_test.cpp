@@ -1,13 +1,13 @@
 // Calls with few query rows and merged states, through the public API, against attention written down naively.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <bit>
 #include <optional>
 #include <thread>
 
-#include "naive_attention.h"
+#include "flexjit/flexjit.h"
 #include "support/checklist.h"
+#include "support/comparison.h"
 
 namespace flexjit::test {
 namespace {
@@ -37,8 +37,8 @@ TEST(Decode, OneKernelServesEveryLengthBatchAndHeadCount) {
   Engine engine = compiled_engine();
   const Attention attention = engine.compile(causal_window()).value();
   EXPECT_EQ(engine.stats().compiles, 1);
-  for (std::int64_t kv_len : {1, 7, 64, 1000, 1500, 3000}) {
-    for (std::int64_t q_len : {1, 2, 4}) {
+  for (std::int32_t kv_len : {1, 7, 64, 1000, 1500, 3000}) {
+    for (std::int32_t q_len : {1, 2, 4}) {
       if (q_len > kv_len) continue;
       Problem problem({.batch = 1 + kv_len % 2,
                        .q_heads = 6,
@@ -48,8 +48,8 @@ TEST(Decode, OneKernelServesEveryLengthBatchAndHeadCount) {
                        .head_dim = 16,
                        .v_head_dim = 16});
       attention.run(problem.args()).value();
-      const Pattern pattern{.mask = [&](const Position& p) { return p.kv_idx <= p.q_idx + kv_len - q_len; }};
-      EXPECT_LT(worst_error(problem, pattern), kTolerance) << q_len << " x " << kv_len;
+      const OraclePattern pattern{.mask = [&](const Position& p) { return p.kv_idx <= p.q_idx + kv_len - q_len; }};
+      EXPECT_TRUE(is_attention(problem, pattern, kNear)) << q_len << " x " << kv_len;
     }
   }
   EXPECT_EQ(engine.stats().compiles, 2);
@@ -64,7 +64,7 @@ TEST(Decode, AWindowReadsOnlyItsKeys) {
   RunArgs args = problem.args();
   args.bindings = &bindings;
   EXPECT_LE(attention.run(args).value().scores_visited, 4 * (100 + 2 * 64));
-  EXPECT_LT(worst_error(problem, {.mask = [](const Position& p) { return 4999 - p.kv_idx < 100; }}), kTolerance);
+  EXPECT_TRUE(is_attention(problem, {.mask = [](const Position& p) { return 4999 - p.kv_idx < 100; }}, kNear));
 }
 
 TEST(Decode, AMaskThatDiffersInsideAGroupIsStillExact) {
@@ -74,12 +74,12 @@ TEST(Decode, AMaskThatDiffersInsideAGroupIsStillExact) {
   spec.params.clear();
   Problem problem({.q_heads = 4, .kv_heads = 2, .q_len = 2, .kv_len = 300, .head_dim = 16, .v_head_dim = 16});
   engine.compile(spec).value().run(problem.args()).value();
-  EXPECT_LT(worst_error(problem, {.mask = [](const Position& p) { return p.kv_idx % (p.h + 2) == 0; }}), kTolerance);
+  EXPECT_TRUE(is_attention(problem, {.mask = [](const Position& p) { return p.kv_idx % (p.h + 2) == 0; }}, kNear));
 }
 
 // By the decode kernel, which is the second that is compiled, whatever the mask depends on; a group reads common keys once.
 TEST(Decode, ServesMasksByHead) {
-  const std::vector<std::pair<std::string, MaskMod>> masks = {
+  const std::vector<std::pair<std::string, bool (*)(const Position&)>> masks = {
       {"kv_idx < 150 + 100 * kv_head", [](const Position& p) { return p.kv_idx < 150 + 100 * (p.h / 3); }},
       {"kv_idx < 150 + 100 * h", [](const Position& p) { return p.kv_idx < 150 + 100 * p.h; }},
       {"kv_idx // 100 == h", [](const Position& p) { return p.kv_idx / 100 == p.h; }},
@@ -89,7 +89,7 @@ TEST(Decode, ServesMasksByHead) {
        }},
   };
   for (const auto& [text, allowed] : masks) {
-    for (const std::int64_t q_len : {1, 3, 10}) {
+    for (const std::int32_t q_len : {1, 3, 10}) {
       SCOPED_TRACE(text + ", q_len " + std::to_string(q_len));
       Engine engine = compiled_engine();
       AttentionSpec spec = causal_window();
@@ -99,22 +99,17 @@ TEST(Decode, ServesMasksByHead) {
       Problem problem(
           {.batch = 2, .q_heads = 6, .kv_heads = 2, .q_len = q_len, .kv_len = 800, .head_dim = 16, .v_head_dim = 16});
       attention.run(problem.args()).value();
-      EXPECT_LT(worst_error(problem, {.mask = allowed}), kTolerance);
+      EXPECT_TRUE(is_attention(problem, {.mask = allowed}, kNear));
       EXPECT_EQ(engine.stats().compiles, 2);
       // The same as a given mask, whose blocks end between the queries.
-      const BlockMaskOptions options{.batch = 2,
-                                     .heads = 6,
-                                     .kv_heads = 2,
-                                     .q_len = static_cast<std::int32_t>(q_len),
-                                     .kv_len = 800,
-                                     .q_block = 2,
-                                     .kv_block = 32};
+      const BlockMaskOptions options{
+          .batch = 2, .heads = 6, .kv_heads = 2, .q_len = q_len, .kv_len = 800, .q_block = 2, .kv_block = 32};
       const BlockMask mask = attention.create_block_mask(options).value();
       Problem given(problem.shape);
       RunArgs args = given.args();
       args.block_mask = &mask;
       attention.run(args).value();
-      EXPECT_LT(worst_error(given, {.mask = allowed}), kTolerance);
+      EXPECT_TRUE(is_attention(given, {.mask = allowed}, kNear));
     }
   }
 }
@@ -136,7 +131,7 @@ TEST(Decode, AGivenMaskByHeadIsWhatItSays) {
   RunArgs args = problem.args();
   args.block_mask = &mask;
   attention.run(args).value();
-  EXPECT_LT(worst_error(problem, {.mask = allowed}), kTolerance);
+  EXPECT_TRUE(is_attention(problem, {.mask = allowed}, kNear));
   EXPECT_EQ(engine.stats().compiles, 2);
 }
 
@@ -148,7 +143,7 @@ TEST(Decode, TheHandleCompilesItAfterItsEngineIsGone) {
   }
   Problem problem({.q_heads = 2, .q_len = 1, .kv_len = 90, .head_dim = 16, .v_head_dim = 16});
   attention->run(problem.args()).value();
-  EXPECT_LT(worst_error(problem, {}), kTolerance);
+  EXPECT_TRUE(is_attention(problem, {}, kNear));
 }
 
 TEST(Decode, ThreadsThatNeedItAtOnceCompileItOnce) {
@@ -176,58 +171,37 @@ TEST(Decode, ManyQueriesDoNotCompileIt) {
 
 // The states of [0, cut) and [cut, kv_len) of one problem.
 struct Parts {
-  Parts(const Attention& attention, Problem& whole, std::int64_t cut) {
-    const Shape& s = whole.shape;
+  Parts(const Attention& attention, const Shape& s, std::int64_t cut) : problems(2, Problem(s)) {
     for (int part : {0, 1}) {
       const std::int64_t begin = part == 0 ? 0 : cut, end = part == 0 ? cut : s.kv_len;
-      RunArgs args = whole.args();
+      RunArgs args = problems[static_cast<std::size_t>(part)].args();
       args.k.shape[2] = args.v.shape[2] = end - begin;
-      args.k.data = whole.k.data() + begin * s.head_dim;
-      args.v.data = whole.v.data() + begin * s.v_head_dim;
-      out[part].assign(whole.out.size(), Problem::kUnwritten);
-      lse[part].assign(whole.lse.size(), Problem::kUnwritten);
-      args.out.data = out[part].data();
-      args.lse.data = lse[part].data();
+      args.k.data = static_cast<const float*>(args.k.data) + begin * s.head_dim;
+      args.v.data = static_cast<const float*>(args.v.data) + begin * s.v_head_dim;
       attention.run(args).value();
-      states.push_back({TensorView(out[part].data(), DType::kF32, {s.batch, s.q_heads, s.q_len, s.v_head_dim}),
-                        TensorView(lse[part].data(), DType::kF32, {s.batch, s.q_heads, s.q_len})});
+      states.push_back({args.out, args.lse});
     }
   }
-  std::vector<float> out[2], lse[2];
+  std::vector<Problem> problems;
   std::vector<AttentionState> states;
 };
-
-double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    if (a[i] == b[i]) continue;
-    worst = std::max(worst, std::abs(double{a[i]} - double{b[i]}) / (1 + std::abs(double{b[i]})));
-  }
-  return worst;
-}
 
 TEST(MergeStates, ASplitAnywhereIsTheWhole) {
   covers("I13");
   Engine engine = compiled_engine();
   const Attention attention = engine.compile(plain16()).value();
-  for (std::int64_t q_len : {1, 20}) {
+  for (std::int32_t q_len : {1, 20}) {
     Problem whole({.batch = 2, .q_heads = 3, .kv_heads = 3, .q_len = q_len, .kv_len = 50, .head_dim = 16, .v_head_dim = 16});
     attention.run(whole.args()).value();
     for (std::int64_t cut : {0, 1, 17, 49, 50}) {
       // Heads lie apart by the whole length, so that a part is a view of it.
-      Parts parts(attention, whole, cut);
-      std::vector<float> out(whole.out.size()), lse(whole.lse.size());
-      MergeArgs args{.states = parts.states, .out = whole.args().out, .lse = whole.args().lse};
-      args.out.data = out.data();
-      args.lse.data = lse.data();
-      merge_states(args).value();
-      EXPECT_LT(largest_difference(out, whole.out), 1e-6) << cut;
-      EXPECT_LT(largest_difference(lse, whole.lse), 1e-6) << cut;
+      Parts parts(attention, whole.shape, cut);
+      Problem merged(whole.shape), swapped(whole.shape);
+      merge_states({.states = parts.states, .out = merged.args().out, .lse = merged.args().lse}).value();
+      EXPECT_TRUE(agrees(merged, outputs_of(whole), {near(1e-6), near(1e-6)})) << cut;
       std::swap(parts.states[0], parts.states[1]);
-      std::vector<float> swapped(out.size());
-      args.out.data = swapped.data();
-      merge_states(args).value();
-      EXPECT_LT(largest_difference(swapped, out), 1e-6);
+      merge_states({.states = parts.states, .out = swapped.args().out, .lse = swapped.args().lse}).value();
+      EXPECT_TRUE(agrees(swapped, outputs_of(merged), {near(1e-6), near(1e-6)})) << cut;
     }
   }
 }
@@ -273,8 +247,8 @@ TEST(MergeStates, IsAssociative) {
                             TensorView(pair.lse.data(), DType::kF32, {1, 1, 4})};
   const AttentionState both[] = {left, states.views[2]};
   const Merged nested = merge(both);
-  EXPECT_LT(largest_difference(nested.out, all.out), 1e-6);
-  EXPECT_LT(largest_difference(nested.lse, all.lse), 1e-6);
+  EXPECT_TRUE(close(nested.out, all.out, near(1e-6)));
+  EXPECT_TRUE(close(nested.lse, all.lse, near(1e-6)));
 }
 
 TEST(MergeStates, EmptyStatesTakeNoPart) {

@@ -7,8 +7,9 @@
 #include <cstdlib>
 #include <thread>
 
-#include "naive_attention.h"
+#include "flexjit/flexjit.h"
 #include "support/checklist.h"
+#include "support/comparison.h"
 
 namespace flexjit::test {
 namespace {
@@ -81,14 +82,14 @@ TEST(Engine, LengthsHeadsAndParamsCompileNothing) {
   spec.params = {{.name = "window"}};
   const Attention attention = engine.compile(spec).value();
   for (std::int32_t n = 1; n < 20; n += 6) {
-    Problem problem({.batch = 1 + n % 2, .q_heads = 2 * n, .kv_heads = n, .q_len = 3 * n, .kv_len = 5 * n});
+    Problem problem({.batch = 1 + n % 2, .q_heads = 2 * n, .kv_heads = n, .q_len = 3 * n, .kv_len = 5 * n, .head_dim = 8});
     Bindings bindings;
     bindings.params["window"] = n;
     RunArgs args = problem.args();
     args.bindings = &bindings;
     attention.run(args).value();
-    const Pattern pattern{.mask = [n](const Position& p) { return p.q_idx - p.kv_idx < n; }};
-    EXPECT_LT(worst_error(problem, pattern), kTolerance) << n;
+    const OraclePattern pattern{.mask = [n](const Position& p) { return p.q_idx - p.kv_idx < n; }};
+    EXPECT_TRUE(is_attention(problem, pattern, kNear)) << n;
   }
   EXPECT_EQ(engine.stats().compiles, 2);  // the second: the decode kernel, at the first call with few queries
 }
@@ -116,7 +117,7 @@ TEST(Engine, EvictedHandlesStillRun) {
   const Attention attention = engine.compile(causal()).value();
   EXPECT_EQ(engine.stats().cached_kernels, 0U);
   attention.run(problem.args()).value();
-  EXPECT_LT(worst_error(problem, {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx; }}), kTolerance);
+  EXPECT_TRUE(is_attention(problem, {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx; }}, kNear));
 }
 
 TEST(Engine, ClearCacheForgets) {

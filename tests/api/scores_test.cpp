@@ -4,8 +4,9 @@
 
 #include <cmath>
 
-#include "naive_attention.h"
+#include "flexjit/flexjit.h"
 #include "support/checklist.h"
+#include "support/problem.h"
 
 namespace flexjit::test {
 namespace {
@@ -71,21 +72,21 @@ TEST(Scores, NanAndInfinitiesAreKeptAndTheMaskWins) {
   EXPECT_TRUE(std::isnan(compiled(program("score = score", 1)).scores(tiny.args(), {.q = {0, 1}}).value()[1]));
 }
 
-double expected_score(const Problem& problem, std::int64_t b, std::int64_t h, std::int64_t q, std::int64_t kv) {
+double expected_score(const Problem& problem, std::int32_t b, std::int32_t h, std::int32_t q, std::int32_t kv) {
   const Shape& s = problem.shape;
   if (kv % (b + 2) != 0) return -std::numeric_limits<double>::infinity();
-  const std::int64_t kv_head = h / (s.q_heads / s.kv_heads);
+  const std::int32_t kv_head = h / (s.q_heads / s.kv_heads);
   double dot = 0;
-  for (std::int64_t d = 0; d < s.head_dim; ++d) {
-    dot += double{problem.q[static_cast<std::size_t>(((b * s.q_heads + h) * s.q_len + q) * s.head_dim + d)]} *
-           double{problem.k[static_cast<std::size_t>(((b * s.kv_heads + kv_head) * s.kv_len + kv) * s.head_dim + d)]};
+  for (std::int32_t d = 0; d < s.head_dim; ++d) {
+    dot += problem.q[static_cast<std::size_t>(((b * s.q_heads + h) * s.q_len + q) * s.head_dim + d)] *
+           problem.k[static_cast<std::size_t>(((b * s.kv_heads + kv_head) * s.kv_len + kv) * s.head_dim + d)];
   }
   return dot / std::sqrt(static_cast<double>(s.head_dim)) * static_cast<double>(h + 1) + static_cast<double>(q);
 }
 
 // More keys than the interpreter takes at once, grouped heads, and every choice of planes.
 TEST(Scores, PlanesOfAllOrOneBatchEntryAndHead) {
-  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 5, .kv_len = 300});
+  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 5, .kv_len = 300, .head_dim = 8});
   const Attention attention = compiled(program("score = score * (h + 1) + q_idx\nmask = kv_idx % (b + 2) == 0", 8));
   using Choice = std::optional<std::int32_t>;
   for (const Choice b : {Choice{}, Choice{1}}) {
@@ -111,7 +112,7 @@ TEST(Scores, PlanesOfAllOrOneBatchEntryAndHead) {
 
 TEST(Scores, OfAKernelTheyExplainItsLse) {
   covers("I09");
-  Problem problem({.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 20, .kv_len = 70});
+  Problem problem({.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 20, .kv_len = 70, .head_dim = 8});
   AttentionSpec spec = program("score = score - 0.1 * abs(q_idx - kv_idx)\nmask = q_idx >= kv_idx", 8);
   const Attention attention = Engine().compile(spec).value();
   ASSERT_TRUE(attention.run(problem.args()).has_value());
@@ -124,7 +125,7 @@ TEST(Scores, OfAKernelTheyExplainItsLse) {
 }
 
 TEST(Scores, AGivenBlockMaskMasks) {
-  Problem problem({.q_len = 64, .kv_len = 64});
+  Problem problem({.q_len = 64, .kv_len = 64, .head_dim = 8});
   const Attention causal = compiled(program("mask = q_idx >= kv_idx", 8)), plain = compiled(program("score = score", 8));
   const BlockMask mask = causal.create_block_mask({.q_len = 64, .kv_len = 64, .q_block = 32, .kv_block = 32}).value();
   RunArgs args = problem.args();

@@ -6,8 +6,9 @@
 #include <string>
 #include <vector>
 
+#include "flexjit/flexjit.h"
 #include "flexjit/inspect.h"
-#include "naive_attention.h"
+#include "support/comparison.h"
 
 namespace flexjit::test {
 namespace {
@@ -55,11 +56,11 @@ AttentionSpec spec_of(const std::string& mask) {
 bool is_causal(const Attention& attention, const Shape& shape) {
   Problem problem(shape);
   if (!attention.run(problem.args())) return false;
-  return worst_error(problem, {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx; }}) < kTolerance;
+  return is_attention(problem, {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx; }}, kNear);
 }
 
-constexpr Shape kPrefill{.q_heads = 2, .q_len = 90, .kv_len = 130};
-constexpr Shape kDecode{.q_heads = 4, .kv_heads = 2, .q_len = 2, .kv_len = 300};
+constexpr Shape kPrefill{.q_heads = 2, .q_len = 90, .kv_len = 130, .head_dim = 8};
+constexpr Shape kDecode{.q_heads = 4, .kv_heads = 2, .q_len = 2, .kv_len = 300, .head_dim = 8};
 
 TEST(SmallStack, CompilesRunsAndDecodes) {
   for (const std::string& mask : {std::string("kv_idx <= q_idx"), deep_mask(), long_mask()}) {
@@ -90,7 +91,7 @@ TEST(SmallStack, BlockMasksAndCounts) {
     EXPECT_EQ(attention.mask_elements(options, {}, {0, 50}, {0, 50}).value().size(), 2500U);
     EXPECT_TRUE(attention.decide_block_mask(mask.complement().complement(), options).has_value());
     EXPECT_TRUE(BlockMask::from_bytes(mask.to_bytes()).has_value());
-    Problem problem({.q_len = 70, .kv_len = 90});
+    Problem problem({.q_len = 70, .kv_len = 90, .head_dim = 8});
     EXPECT_EQ(attention.scores(problem.args(), {.q = {0, 7}}).value().size(), 7U * 90U);
   });
 }

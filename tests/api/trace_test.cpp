@@ -3,7 +3,8 @@
 
 #include <algorithm>
 
-#include "naive_attention.h"
+#include "flexjit/flexjit.h"
+#include "support/problem.h"
 
 namespace flexjit::test {
 namespace {
@@ -48,7 +49,7 @@ TEST(TraceOfACompilation, HasItsPhases) {
 }
 
 TEST(TraceOfARun, OfManyQueries) {
-  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 300, .kv_len = 300});
+  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 300, .kv_len = 300, .head_dim = 8});
   const Attention attention = Engine(compiled()).compile(causal()).value();
   Trace trace;
   RunArgs args = problem.args();
@@ -62,7 +63,7 @@ TEST(TraceOfARun, OfManyQueries) {
 }
 
 TEST(TraceOfARun, OfOneQuery) {
-  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 3000});
+  Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 3000, .head_dim = 8});
   const Attention attention = Engine(compiled()).compile(causal()).value();
   Trace first, second;
   RunArgs args = problem.args();
@@ -85,7 +86,7 @@ TEST(TraceOfARun, OfOneQuery) {
 }
 
 TEST(TraceOfARun, OfTheReference) {
-  Problem problem({.q_len = 3, .kv_len = 4});
+  Problem problem({.q_len = 3, .kv_len = 4, .head_dim = 8});
   EngineOptions options = compiled();
   options.backend = Backend::kReference;
   Trace trace;

@@ -1,11 +1,13 @@
 // `flexjit run`: the JSON fields, files in and out, layouts, bindings, and exit codes of runs that fail.
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <cstdlib>
+#include <cstring>
 
 #include "array.h"
 #include "cli/subprocess.h"
 #include "npy.h"
+#include "support/comparison.h"
 
 namespace flexjit::tests {
 namespace {
@@ -22,13 +24,6 @@ CommandResult run_small(std::vector<std::string> line) {
   line.insert(line.begin(), "run");
   line.insert(line.end(), kSmall.begin(), kSmall.end());
   return run_flexjit(line);
-}
-
-// Deterministic values in [-1, 1).
-Array filled(std::vector<std::int64_t> shape, int stride) {
-  Array array(DType::kF32, std::move(shape));
-  for (std::int64_t i = 0; i < array.count(); ++i) array.as<float>()[i] = static_cast<float>((i * stride) % 101) / 50.5F - 1;
-  return array;
 }
 
 TEST(RunCommand, JsonHasEveryField) {
@@ -60,52 +55,22 @@ TEST(RunCommand, ReferenceNeedsNoKernel) {
   EXPECT_EQ(result.json()["kernel_source"], "reference");
 }
 
-// Softmax attention with a window, written out here: shares no code with the engine.
-std::vector<double> attend(const Array& q, const Array& k, const Array& v, int window) {
-  const std::int64_t heads = q.shape[1], rows = q.shape[2], dim = q.shape[3], keys = k.shape[2], out_dim = v.shape[3];
-  const std::int64_t group = heads / k.shape[1];
-  std::vector<double> out;
-  for (std::int64_t bh = 0; bh < q.shape[0] * heads; ++bh) {
-    const std::int64_t kv = bh / heads * k.shape[1] + bh % heads / group;
-    for (std::int64_t i = 0; i < rows; ++i) {
-      std::vector<double> sums(static_cast<std::size_t>(out_dim), 0.0);
-      double total = 0;
-      for (std::int64_t j = 0; j < keys; ++j) {
-        if (std::abs(i - j) > window) continue;
-        double dot = 0;
-        for (std::int64_t d = 0; d < dim; ++d)
-          dot += double{q.as<float>()[(bh * rows + i) * dim + d]} * double{k.as<float>()[(kv * keys + j) * dim + d]};
-        const double weight = std::exp(dot / std::sqrt(static_cast<double>(dim)));
-        total += weight;
-        for (std::int64_t d = 0; d < out_dim; ++d)
-          sums[static_cast<std::size_t>(d)] += weight * double{v.as<float>()[(kv * keys + j) * out_dim + d]};
-      }
-      for (double sum : sums) out.push_back(total > 0 ? sum / total : 0);
-    }
-  }
-  return out;
-}
-
-Array exchanged(const Array& array) {  // dimensions 1 and 2
-  const auto& s = array.shape;
-  Array out(array.dtype, {s[0], s[2], s[1], s[3]});
-  for (std::int64_t a = 0; a < s[0]; ++a)
-    for (std::int64_t b = 0; b < s[1]; ++b)
-      for (std::int64_t c = 0; c < s[2]; ++c)
-        for (std::int64_t d = 0; d < s[3]; ++d)
-          out.as<float>()[((a * s[2] + c) * s[1] + b) * s[3] + d] = array.as<float>()[((a * s[1] + b) * s[2] + c) * s[3] + d];
-  return out;
+// What lies in a tensor's memory, with its dimensions in the order of the memory.
+Array array_of(const test::Tensor& tensor, bool is_length_first) {
+  const auto& s = tensor.view().shape;
+  Array array(DType::kF32, is_length_first ? std::vector{s[0], s[2], s[1], s[3]} : std::vector{s[0], s[1], s[2], s[3]});
+  std::memcpy(array.bytes.data(), tensor.bytes.data(), tensor.bytes.size());
+  return array;
 }
 
 TEST(RunCommand, FilesInAndOutInBothLayouts) {
   const TemporaryFolder folder;
-  const Array q = filled({2, 4, 37, 8}, 7), k = filled({2, 2, 53, 8}, 13), v = filled({2, 2, 53, 5}, 29);
-  const std::vector<double> expected = attend(q, k, v, 6);
   for (const std::string layout : {"bhsd", "bshd"}) {
-    const bool exchange = layout == "bshd";
-    ASSERT_TRUE(write_npy(folder.path("q.npy"), exchange ? exchanged(q) : q));
-    ASSERT_TRUE(write_npy(folder.path("k.npy"), exchange ? exchanged(k) : k));
-    ASSERT_TRUE(write_npy(folder.path("v.npy"), exchange ? exchanged(v) : v));
+    const bool moved = layout == "bshd";
+    test::Problem problem({2, 4, 2, 37, 53, 8, 5}, {}, 1, moved ? test::length_first : test::dense);
+    ASSERT_TRUE(write_npy(folder.path("q.npy"), array_of(problem.q, moved)));
+    ASSERT_TRUE(write_npy(folder.path("k.npy"), array_of(problem.k, moved)));
+    ASSERT_TRUE(write_npy(folder.path("v.npy"), array_of(problem.v, moved)));
     const CommandResult result = run_flexjit({"run",
                                               "-e",
                                               "param w : int",
@@ -128,11 +93,13 @@ TEST(RunCommand, FilesInAndOutInBothLayouts) {
                                               "--repeat",
                                               "1"});
     ASSERT_EQ(result.exit_code, 0) << result.err << result.out;
-    Array out = read_npy(folder.path("o.npy")).value();
-    EXPECT_EQ(out.shape, exchange ? (std::vector<std::int64_t>{2, 37, 4, 5}) : (std::vector<std::int64_t>{2, 4, 37, 5}));
-    if (exchange) out = exchanged(out);
-    for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(out.as<float>()[i], expected[i], 1e-5) << layout << " " << i;
-    EXPECT_EQ(read_npy(folder.path("l.npy")).value().shape, (std::vector<std::int64_t>{2, 4, 37}));
+    const Array out = read_npy(folder.path("o.npy")).value(), lse = read_npy(folder.path("l.npy")).value();
+    ASSERT_EQ(out.shape, array_of(problem.out, moved).shape);
+    ASSERT_EQ(lse.shape, (std::vector<std::int64_t>{2, 4, 37}));
+    std::memcpy(problem.out.bytes.data(), out.bytes.data(), out.bytes.size());
+    std::memcpy(problem.lse.data(), lse.bytes.data(), lse.bytes.size());
+    const auto window = [](const test::Position& p) { return std::abs(p.q_idx - p.kv_idx) <= 6; };
+    EXPECT_TRUE(is_attention(problem, {.mask = window})) << layout;
   }
 }
 

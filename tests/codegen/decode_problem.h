@@ -1,15 +1,15 @@
-// One decode launch against attention written down in fp64: tensors of any float dtype, in guarded memory so that a read past
-// an end ends the process, with any strides; the kernel compiled for any target that this machine executes.
+// One decode launch against the oracle: tensors of any float dtype, in guarded memory so that a read past an end ends the
+// process, with any strides; the kernel compiled for any target that this machine executes.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "conformance/guarded_memory.h"
 #include "plan/kernel_key.h"
 #include "runtime/decode.h"
+#include "support/comparison.h"
 
 namespace flexjit::testing {
 
@@ -29,62 +29,26 @@ struct DecodeCase {
 };
 std::string to_string(const DecodeCase& c);
 
-struct Position {
-  int b, h, q_idx, kv_idx;
-};
-using ScoreOf = std::function<double(double score, const Position&)>;
-using AllowedAt = std::function<bool(const Position&)>;
-
 // What the kernel computes, and the same as C++ functions.
 struct DecodePattern {
   ir::Program program;
-  ScoreOf score = [](double s, const Position&) { return s; };
-  AllowedAt allowed = [](const Position&) { return true; };
+  test::OraclePattern exact{};
   std::vector<plan::BufferArg> buffers;
 };
 DecodePattern plain();
 
-// A tensor whose last byte is the last before a forbidden page; values normal by seed, rounded to the dtype.
-class GuardedTensor {
- public:
-  GuardedTensor(const DecodeCase& c, int heads, int length, int dim, DType dtype, unsigned seed);
-  plan::TensorArg arg() { return {bytes_.data(), strides_[0], strides_[1], strides_[2]}; }
-  // The row's elements, as they were stored first.
-  const double* row(int b, int h, int row) const { return &first_[offset(b, h, row)]; }
-  // One element, as it is now.
-  double at(int b, int h, int row, int d) const;
-
- private:
-  std::size_t offset(int b, int h, int row) const {
-    return static_cast<std::size_t>(b * strides_[0] + h * strides_[1] + row * strides_[2]);
-  }
-  DType dtype_;
-  std::vector<double> first_;
-  std::int64_t strides_[3];
-  mutable conformance::GuardedArray<unsigned char> bytes_;
-};
-
 class DecodeProblem {
  public:
-  explicit DecodeProblem(const DecodeCase& c, unsigned seed = 1);
+  explicit DecodeProblem(const DecodeCase& c);
   // Compiles `pattern` for `target` and launches it.
   runtime::LaunchOutcome run(const DecodePattern& pattern, const plan::Target& target, int threads,
                              const BlockMask* mask = nullptr);
-  // By the definition, rows in the order of (b, h, q_idx).
-  struct Expected {
-    std::vector<double> out, lse, max_scores;
-  };
-  Expected expected(const DecodePattern& pattern) const;
-  // The worst error of out, lse and max_scores, |x - expected| / (1 + |expected|), beyond the rounding of out's dtype.
-  double worst_error(const Expected& expected) const;
+  test::OracleResult expected(const DecodePattern& pattern) const;
 
   DecodeCase c;
-  GuardedTensor q, k, v, out;
-  std::vector<float> lse, max_scores, sinks;
-  float scale = 0.125F;
-
- private:
-  void expect_row(const DecodePattern& pattern, int b, int h, int query, Expected& expected) const;
+  test::Problem tensors;
+  std::vector<float> sinks;
+  double scale = 0.125;
 };
 
 // Every target that this machine executes.

@@ -280,7 +280,7 @@ TEST(ImportedBlockMask, BlocksWithElementsRunAsTheDenseMask) {
   const Attention sparse = compile_or_throw(engine_for("host"), spec_of(find_preset("bsr").value().text, shape));
   const Attention plain = compile_or_throw(
       engine_for("host"), spec_of("buffer allowed : bool[q_len, kv_len]\nmask = allowed[q_idx, kv_idx]", shape));
-  Tensors actual(shape), expected(shape);
+  Problem actual(shape), expected(shape);
   RunArgs args = actual.args(&captures.bindings());
   args.block_mask = &mask;
   sparse.run(args).value();

@@ -29,14 +29,14 @@ Engine engine_with_threads(int threads) {
 TEST(Threads, EveryCountGivesTheSameBits) {
   constexpr Shape kShape{.batch = 2, .q_heads = 3, .kv_heads = 3, .q_len = 333, .kv_len = 290, .head_dim = 40};
   Captures captures = slopes(kShape);
-  Tensors one(kShape);
+  Problem one(kShape);
   Engine single = engine_with_threads(1);
   compile_or_throw(single, spec_of(kProgram, kShape)).run(one.args(&captures.bindings())).value();
   for (int threads : {2, 3, 4}) {
     Engine engine = engine_with_threads(threads);
     Attention attention = compile_or_throw(engine, spec_of(kProgram, kShape));
     for (int repeat = 0; repeat < 3; ++repeat) {
-      Tensors several(kShape);
+      Problem several(kShape);
       attention.run(several.args(&captures.bindings())).value();
       EXPECT_TRUE(outputs_identical(several, one)) << threads << " threads";
     }
@@ -47,14 +47,14 @@ TEST(Threads, OneHandleRunsInSeveralCallers) {
   constexpr Shape kShape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 200, .kv_len = 220, .head_dim = 32};
   Captures captures = slopes(kShape);
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kShape));
-  Tensors alone(kShape);
+  Problem alone(kShape);
   attention.run(alone.args(&captures.bindings())).value();
   std::atomic<int> differing = 0;
   std::vector<std::thread> callers;
   for (int caller = 0; caller < 4; ++caller)
     callers.emplace_back([&] {
       for (int repeat = 0; repeat < 5; ++repeat) {
-        Tensors mine(kShape);
+        Problem mine(kShape);
         bool fine = attention.run(mine.args(&captures.bindings())).has_value();
         if (!fine || !outputs_identical(mine, alone)) ++differing;
       }
@@ -73,7 +73,7 @@ TEST(Recompilation, LengthsBatchHeadsStridesAndParamsAreRuntimeValues) {
     Captures captures = slopes(shape);
     for (std::int32_t window : {0, 7, 1000}) {
       captures.set("window", window);
-      Tensors actual(shape), expected(shape);
+      Problem actual(shape), expected(shape);
       attention.run(actual.args(&captures.bindings())).value();
       attention.run_reference(expected.args(&captures.bindings())).value();
       EXPECT_TRUE(outputs_agree(actual, expected)) << to_string(shape) << ", window " << window;
@@ -104,7 +104,7 @@ constexpr const char* kMaskProgram = "mask = kv_idx <= q_idx && q_idx - kv_idx <
 TEST(BlockMasks, GivenOrDerivedIsTheSame) {
   covers("C10", "F07");
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kMaskProgram, kMaskShape));
-  Tensors derived(kMaskShape), reference(kMaskShape);
+  Problem derived(kMaskShape), reference(kMaskShape);
   attention.run(derived.args()).value();
   attention.run_reference(reference.args()).value();
   EXPECT_TRUE(outputs_agree(derived, reference));
@@ -115,7 +115,7 @@ TEST(BlockMasks, GivenOrDerivedIsTheSame) {
             .create_block_mask(
                 {.batch = 2, .heads = 4, .kv_heads = 2, .q_len = 300, .kv_len = 250, .q_block = q_block, .kv_block = kv_block})
             .value();
-    Tensors given(kMaskShape);
+    Problem given(kMaskShape);
     RunArgs args = given.args();
     args.block_mask = &mask;
     attention.run(args).value();
@@ -130,7 +130,7 @@ TEST(BlockMasks, OneIsReusedByManyCalls) {
   EXPECT_EQ(mask.shape().batch, 1);
   EXPECT_EQ(mask.shape().heads, 1);
   for (std::uint64_t seed : {1, 2, 3}) {
-    Tensors given(kShape, seed), derived(kShape, seed);
+    Problem given(kShape, {}, seed), derived(kShape, {}, seed);
     RunArgs args = given.args();
     args.block_mask = &mask;
     attention.run(args).value();
@@ -150,7 +150,7 @@ TEST(BlockMasks, OneMadeByHandRestrictsAPatternWithoutAMask) {
       for (std::int32_t column = 0; column < blocks.kv_blocks(); ++column)
         kinds.push_back((row + column) % 2 == 0 ? BlockKind::kFull : BlockKind::kEmpty);
     BlockMask mask = BlockMask::from_kinds(blocks, kinds).value();
-    Tensors given(kShape), expected(kShape);
+    Problem given(kShape), expected(kShape);
     RunArgs args = given.args();
     args.block_mask = &mask;
     compile_or_throw(engine_for("host"), spec_of("score = score", kShape)).run(args).value();
@@ -165,7 +165,7 @@ TEST(BlockMasks, OneMadeByHandRestrictsAPatternWithoutAMask) {
 
 TEST(BlockMasks, WorkIsSkipped) {
   constexpr Shape kShape{.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 1024, .kv_len = 1024, .head_dim = 16};
-  Tensors dense(kShape), sparse(kShape);
+  Problem dense(kShape), sparse(kShape);
   RunStats all = compile_or_throw(engine_for("host"), spec_of("score = score", kShape)).run(dense.args()).value();
   RunStats some = compile_or_throw(engine_for("host"), spec_of("mask = q_idx >= kv_idx && q_idx - kv_idx <= 64", kShape))
                       .run(sparse.args())
@@ -179,7 +179,7 @@ TEST(ReferenceRows, OnlyThoseAreWritten) {
   constexpr Shape kShape{.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = 20, .kv_len = 33, .head_dim = 8};
   Attention attention =
       compile_or_throw(engine_for("host"), spec_of("score = score + q_idx * kv_idx * 0.01\nmask = kv_idx <= q_idx", kShape));
-  Tensors all(kShape), some(kShape);
+  Problem all(kShape), some(kShape);
   attention.run_reference(all.args()).value();
   attention.run_reference(some.args(), {.q_begin = 5, .q_count = 7}).value();
   for (std::size_t row = 0; row < some.lse.size(); ++row) {
@@ -192,7 +192,7 @@ TEST(ReferenceRows, OnlyThoseAreWritten) {
 TEST(ReferenceRows, EndWithTheTensor) {
   constexpr Shape kShape{.q_len = 6, .kv_len = 5, .head_dim = 8};
   Attention attention = compile_or_throw(engine_for("host"), spec_of("score = score", kShape));
-  Tensors all(kShape), some(kShape);
+  Problem all(kShape), some(kShape);
   attention.run_reference(all.args()).value();
   attention.run_reference(some.args(), {.q_begin = 0, .q_count = 100}).value();
   EXPECT_TRUE(outputs_identical(some, all));

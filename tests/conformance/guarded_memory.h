@@ -12,11 +12,11 @@
 
 namespace flexjit::conformance {
 
+enum class Edge { kEnd, kBegin };  // which end of the array touches the forbidden page
+
 template <typename T>
 class GuardedArray {
  public:
-  enum class Edge { kEnd, kBegin };  // which end of the array touches the forbidden page
-
   explicit GuardedArray(std::size_t count, Edge edge = Edge::kEnd) : page_(static_cast<std::size_t>(sysconf(_SC_PAGESIZE))) {
     std::size_t bytes = count * sizeof(T);
     pages_ = (bytes + page_ - 1) / page_ + 2;

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "flexjit/merge_states.h"
-#include "naive.h"
 #include "on_backends.h"
+#include "support/encodings.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -31,23 +31,6 @@ double tolerance_of(DType dtype) {
   }
 }
 
-// Relative to 1 + |expected|; equal infinities and NaN agree.
-double worst_relative(const std::vector<double>& actual, const std::vector<double>& expected) {
-  if (actual.size() != expected.size()) return kLargest;
-  double worst = 0;
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    if (actual[i] == expected[i] || (std::isnan(actual[i]) && std::isnan(expected[i]))) continue;
-    const double error = std::abs(actual[i] - expected[i]) / (1 + std::abs(expected[i]));
-    worst = std::isnan(error) ? static_cast<double>(INFINITY) : std::max(worst, error);
-  }
-  return worst;
-}
-
-std::vector<double> as_floats(std::vector<double> values) {
-  for (double& value : values) value = static_cast<double>(static_cast<float>(value));
-  return values;
-}
-
 AttentionSpec spec_for(const Shape& shape, DType dtype) {
   AttentionSpec spec = spec_of("", shape);
   spec.dtype = dtype;
@@ -61,16 +44,14 @@ class LargeScoresOn : public testing::TestWithParam<std::string> {
     std::vector<float> sinks{};
   };
 
-  void expect(const Attention& attention, TypedTensors& tensors, const NaiveResult& naive, const Call& call) {
+  void expect(const Attention& attention, Problem& tensors, const OracleResult& naive, const Call& call) {
     tensors.poison_outputs();
     RunArgs args = tensors.args(call.bindings);
     args.max_scores = tensors.max_scores_view();
     if (!call.sinks.empty()) args.sinks = TensorView(call.sinks.data(), DType::kF32, {tensors.shape.q_heads});
     attention.run(args).value();
-    const double tolerance = tolerance_of(tensors.types.q);
-    EXPECT_LE(worst_relative(tensors.out(), naive.out), tolerance);
-    EXPECT_LE(worst_relative(widened(tensors.lse), as_floats(naive.lse)), tolerance);
-    EXPECT_LE(worst_relative(widened(tensors.max_scores), as_floats(naive.max_scores)), tolerance);
+    const Bound bound = near(tolerance_of(tensors.types.q));
+    EXPECT_TRUE(agrees(tensors, naive, {bound, bound, bound}));
   }
 
   Attention compile(const AttentionSpec& spec) { return compile_or_throw(engine_for(GetParam()), spec); }
@@ -103,17 +84,17 @@ TEST_P(LargeScoresOn, ReplacedByTheText) {
       AttentionSpec spec = spec_for(shape_of(q_len), dtype);
       spec.program = kText;
       const Attention attention = compile(spec);
-      TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
+      Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
       for (const float size : kSizes) {
         for (std::int32_t kind = 0; kind < kKinds; ++kind) {
           SCOPED_TRACE(std::string(name_of(dtype)) + ", q_len " + std::to_string(q_len) + ", " + std::to_string(size) +
                        ", kind " + std::to_string(kind));
           Captures captures;
           captures.set("kind", kind).set("size", size);
-          const NaivePattern naive{.score = [&](double score, const Position& p) {
+          const OraclePattern naive{.score = [&](double score, const Position& p) {
             return changed(static_cast<Kind>(kind), static_cast<double>(size), score, p.kv_idx);
           }};
-          expect(attention, tensors, naive_attention(tensors, naive), {.bindings = &captures.bindings()});
+          expect(attention, tensors, oracle(tensors, naive), {.bindings = &captures.bindings()});
         }
       }
     }
@@ -127,7 +108,7 @@ TEST_P(LargeScoresOn, AddedByABufferAndByTheAttentionMask) {
       AttentionSpec by_buffer = spec_for(shape_of(q_len), dtype), by_flag = by_buffer;
       by_buffer.program = "buffer bias : f32[kv_len]\nscore = score + bias[kv_idx]";
       by_flag.attention_mask = MaskTensor{DType::kF32, 2};
-      TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
+      Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
       const Attention attentions[] = {compile(by_buffer), compile(by_flag)};
       for (const float size : kSizes) {
         for (std::int32_t kind = 0; kind < kHalves; ++kind) {
@@ -141,10 +122,10 @@ TEST_P(LargeScoresOn, AddedByABufferAndByTheAttentionMask) {
           Captures captures[2];
           captures[0].add("bias", {kKeys}, bias);
           captures[1].add("attention_mask", {1, kKeys}, bias);
-          const NaivePattern naive{.score = [&](double score, const Position& p) {
+          const OraclePattern naive{.score = [&](double score, const Position& p) {
             return score + static_cast<double>(bias[static_cast<std::size_t>(p.kv_idx)]);
           }};
-          const NaiveResult expected = naive_attention(tensors, naive);
+          const OracleResult expected = oracle(tensors, naive);
           for (int i : {0, 1}) expect(attentions[i], tensors, expected, {.bindings = &captures[i].bindings()});
         }
       }
@@ -163,10 +144,10 @@ TEST_P(LargeScoresOn, TheLeastNumberOfEveryMaskType) {
       std::fill(mask.begin(), mask.begin() + kPad, least);
       Captures captures;
       captures.add_bytes("attention_mask", dtype, {1, kKeys}, encode(dtype, mask));
-      TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
-      const NaivePattern naive{
+      Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
+      const OraclePattern naive{
           .score = [&](double score, const Position& p) { return score + mask[static_cast<std::size_t>(p.kv_idx)]; }};
-      expect(compile(spec), tensors, naive_attention(tensors, naive), {.bindings = &captures.bindings()});
+      expect(compile(spec), tensors, oracle(tensors, naive), {.bindings = &captures.bindings()});
     }
   }
 }
@@ -190,11 +171,10 @@ TEST_P(LargeScoresOn, ProductsUpToTheLargestNumber) {
         for (const double sign : {1.0, -1.0}) {
           SCOPED_TRACE(std::string(name_of(dtype)) + ", q_len " + std::to_string(q_len) + ", " + std::to_string(sign * a) +
                        " times " + std::to_string(b));
-          TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
-          for (std::size_t i = 0; i < tensors.q.size(); ++i) tensors.q[i] = i % kDim == 0 ? sign * a : 0;
-          for (std::size_t i = 0; i < tensors.k.size(); ++i) tensors.k[i] = i % kDim != 0 ? 0 : i / kDim % 5 == 0 ? b : b / 2;
-          tensors.encode_inputs();
-          expect(attention, tensors, naive_attention(tensors, {.scale = 1.0F}), {});
+          Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
+          tensors.q.fill([&](std::size_t i) { return i % kDim == 0 ? sign * a : 0; });
+          tensors.k.fill([&](std::size_t i) { return i % kDim != 0 ? 0 : i / kDim % 5 == 0 ? b : b / 2; });
+          expect(attention, tensors, oracle(tensors, {.scale = 1.0F}), {});
         }
       }
     }
@@ -207,11 +187,10 @@ TEST_P(LargeScoresOn, ProductsThatTheScaleBringsIntoRange) {
     for (const std::int32_t q_len : kQueries) {
       SCOPED_TRACE(std::string(name_of(dtype)) + ", q_len " + std::to_string(q_len));
       const double a = dtype == DType::kF16 ? 65504.0 : 0x1p100, b = dtype == DType::kF16 ? 65504.0 : 0x1p29;
-      TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
-      for (std::size_t i = 0; i < tensors.q.size(); ++i) tensors.q[i] = i % kDim == 0 ? a : 0;
-      for (std::size_t i = 0; i < tensors.k.size(); ++i) tensors.k[i] = i % kDim != 0 ? 0 : i / kDim % 5 == 0 ? b : b / 2;
-      tensors.encode_inputs();
-      expect(compile(spec_for(shape_of(q_len), dtype)), tensors, naive_attention(tensors, {}), {});
+      Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
+      tensors.q.fill([&](std::size_t i) { return i % kDim == 0 ? a : 0; });
+      tensors.k.fill([&](std::size_t i) { return i % kDim != 0 ? 0 : i / kDim % 5 == 0 ? b : b / 2; });
+      expect(compile(spec_for(shape_of(q_len), dtype)), tensors, oracle(tensors, {}), {});
     }
   }
 }
@@ -222,7 +201,7 @@ TEST_P(LargeScoresOn, SinksOfAnySize) {
       AttentionSpec spec = spec_for(shape_of(q_len), dtype);
       spec.program = kText;
       const Attention attention = compile(spec);
-      TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
+      Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
       for (const float size : kSomeSizes) {
         for (const float sink : {size, -size, 0.0F}) {
           for (std::int32_t kind = 0; kind < kKinds; ++kind) {
@@ -230,12 +209,12 @@ TEST_P(LargeScoresOn, SinksOfAnySize) {
                          ", sink " + std::to_string(sink) + ", kind " + std::to_string(kind));
             Captures captures;
             captures.set("kind", kind).set("size", size);
-            const NaivePattern naive{.score =
-                                         [&](double score, const Position& p) {
-                                           return changed(static_cast<Kind>(kind), static_cast<double>(size), score, p.kv_idx);
-                                         },
-                                     .sinks = {static_cast<double>(sink)}};
-            expect(attention, tensors, naive_attention(tensors, naive), {.bindings = &captures.bindings(), .sinks = {sink}});
+            const OraclePattern naive{.score =
+                                          [&](double score, const Position& p) {
+                                            return changed(static_cast<Kind>(kind), static_cast<double>(size), score, p.kv_idx);
+                                          },
+                                      .sinks = {static_cast<double>(sink)}};
+            expect(attention, tensors, oracle(tensors, naive), {.bindings = &captures.bindings(), .sinks = {sink}});
           }
         }
       }
@@ -253,13 +232,12 @@ TEST_P(LargeScoresOn, SoftcapBringsThemIntoRange) {
       for (const double size : {1e3, 6e4, 1e10, 3e38}) {
         if (dtype == DType::kF16 && size > 6e4) continue;
         SCOPED_TRACE(std::string(name_of(dtype)) + ", q_len " + std::to_string(q_len) + ", " + std::to_string(size));
-        TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
-        for (std::size_t i = 0; i < tensors.q.size(); ++i) tensors.q[i] = i % kDim == 0 ? nearest(dtype, size) : 0;
-        for (std::size_t i = 0; i < tensors.k.size(); ++i) tensors.k[i] = i % kDim != 0 ? 0 : i / kDim % 5 == 0 ? 1 : -1;
-        tensors.encode_inputs();
-        const NaivePattern naive{.score = [](double score, const Position&) { return 30 * std::tanh(score / 30); },
-                                 .scale = 1.0F};
-        expect(attention, tensors, naive_attention(tensors, naive), {});
+        Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
+        tensors.q.fill([&](std::size_t i) { return i % kDim == 0 ? size : 0; });
+        tensors.k.fill([](std::size_t i) { return i % kDim != 0 ? 0 : i / kDim % 5 == 0 ? 1 : -1; });
+        const OraclePattern naive{.score = [](double score, const Position&) { return 30 * std::tanh(score / 30); },
+                                  .scale = 1.0F};
+        expect(attention, tensors, oracle(tensors, naive), {});
       }
     }
   }
@@ -272,22 +250,22 @@ TEST_P(LargeScoresOn, SigmoidWeightsAreZeroOrOne) {
       spec.program = kText;
       spec.weights = Weights::kSigmoid;
       const Attention attention = compile(spec);
-      TypedTensors tensors(shape_of(q_len), {dtype, dtype, dtype});
+      Problem tensors(shape_of(q_len), {dtype, dtype, dtype});
       for (const float size : kSomeSizes) {
         for (std::int32_t kind = 0; kind < kKinds; ++kind) {
           SCOPED_TRACE(std::string(name_of(dtype)) + ", q_len " + std::to_string(q_len) + ", " + std::to_string(size) +
                        ", kind " + std::to_string(kind));
           Captures captures;
           captures.set("kind", kind).set("size", size);
-          const NaivePattern naive{.score =
-                                       [&](double score, const Position& p) {
-                                         return changed(static_cast<Kind>(kind), static_cast<double>(size), score, p.kv_idx);
-                                       },
-                                   .weights = Weights::kSigmoid};
+          const OraclePattern naive{.score =
+                                        [&](double score, const Position& p) {
+                                          return changed(static_cast<Kind>(kind), static_cast<double>(size), score, p.kv_idx);
+                                        },
+                                    .weights = Weights::kSigmoid};
           RunArgs args = tensors.args(&captures.bindings());
           args.lse = {};
           attention.run(args).value();
-          EXPECT_LE(worst_relative(tensors.out(), naive_attention(tensors, naive).out), 5 * tolerance_of(dtype));
+          EXPECT_TRUE(is_attention(tensors, naive, {.out = near(5 * tolerance_of(dtype))}));
         }
       }
     }

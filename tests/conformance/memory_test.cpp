@@ -6,24 +6,23 @@
 namespace flexjit::conformance {
 namespace {
 
-using Edge = GuardedArray<float>::Edge;
-
 class GuardedTensorsTest : public testing::TestWithParam<Edge> {};
 
 void run_guarded(const Shape& shape, std::string_view program, std::string_view target, Edge edge) {
   SCOPED_TRACE(to_string(shape));
   Attention attention = compile_or_throw(engine_for(target), spec_of(program, shape));
-  Tensors plain(shape);
+  Problem plain(shape);
   attention.run(plain.args()).value();
 
-  Tensors guarded(shape);
-  GuardedArray<float> q(guarded.q, edge), k(guarded.k, edge), v(guarded.v, edge), out(guarded.out.size(), edge),
-      lse(guarded.lse.size(), edge);
+  Problem guarded(shape);
+  GuardedArray<unsigned char> q(guarded.q.bytes, edge), k(guarded.k.bytes, edge), v(guarded.v.bytes, edge),
+      out(guarded.out.bytes, edge);
+  GuardedArray<float> lse(guarded.lse.size(), edge);
   RunArgs args = guarded.args();
   args.q.data = q.data(), args.k.data = k.data(), args.v.data = v.data(), args.out.data = out.data(),
   args.lse.data = lse.data();
   attention.run(args).value();
-  guarded.out = out.copy(), guarded.lse = lse.copy();
+  guarded.out.bytes = out.copy(), guarded.lse = lse.copy();
   EXPECT_TRUE(outputs_identical(guarded, plain));
 }
 
@@ -53,9 +52,8 @@ TEST_P(GuardedTensorsTest, CapturedBuffers) {
       rel(random.normals(rows + columns - 1), edge);
   GuardedArray<float> plane(random.normals(2 * rows * columns), edge), a(random.normals(rows * 5), edge),
       c(random.normals(columns * 5), edge);
-  auto byte_edge = edge == Edge::kEnd ? GuardedArray<unsigned char>::Edge::kEnd : GuardedArray<unsigned char>::Edge::kBegin;
-  GuardedArray<unsigned char> flag(std::vector<unsigned char>(columns, 1), byte_edge);
-  GuardedArray<unsigned char> small(std::vector<unsigned char>(columns, 2), byte_edge);
+  GuardedArray<unsigned char> flag(std::vector<unsigned char>(columns, 1), edge);
+  GuardedArray<unsigned char> small(std::vector<unsigned char>(columns, 2), edge);
   Bindings bindings;
   auto bind = [&](const char* name, const void* data, DType dtype, std::initializer_list<std::int64_t> extents) {
     bindings.buffers[name] = TensorView(data, dtype, extents);
@@ -87,7 +85,7 @@ std::vector<std::string> read_errors(std::string_view program, const Shape& shap
       GuardedArray<float> table(std::vector<float>(100, 0.5F), edge);
       Bindings bindings;
       bindings.buffers["t"] = TensorView(table.data(), DType::kF32, {100});
-      Tensors tensors(shape);
+      Problem tensors(shape);
       Result<RunStats> ran = compile_or_throw(engine_for(target), spec_of(program, shape)).run(tensors.args(&bindings));
       errors.push_back(ran.has_value() ? "" : ran.diagnostics().front().kind + "\n" + render(ran.diagnostics()));
     }
@@ -188,7 +186,7 @@ TEST(ReadsOutOfRange, TheReferenceSaysTheSame) {
   Bindings bindings;
   std::vector<float> table(100, 0.5F);
   bindings.buffers["t"] = TensorView(table.data(), DType::kF32, {100});
-  Tensors tensors(kShape);
+  Problem tensors(kShape);
   Attention attention = compile_or_throw(engine_for("host"), spec_of("buffer t : f32[?]\nscore = score + t[kv_idx]", kShape));
   Result<RunStats> kernel = attention.run(tensors.args(&bindings)),
                    reference = attention.run_reference(tensors.args(&bindings));
@@ -205,7 +203,7 @@ TEST(ReadsOutOfRange, InEitherRowOfADot) {
     Captures captures;
     captures.add("a", {a_rows, 4}, std::vector<float>(static_cast<std::size_t>(a_rows) * 4, 0.5F));
     captures.add("c", {c_rows, 4}, std::vector<float>(static_cast<std::size_t>(c_rows) * 4, 0.5F));
-    Tensors tensors(kShape);
+    Problem tensors(kShape);
     RunArgs args = tensors.args(&captures.bindings());
     for (const Result<RunStats>& ran : {attention.run(args), attention.run_reference(args)}) {
       ASSERT_FALSE(ran.has_value());
@@ -224,7 +222,7 @@ TEST(ReadsOutOfRange, TheNextCallIsClean) {
   std::vector<float> table(100, 0.0F);
   Bindings bindings;
   bindings.buffers["t"] = TensorView(table.data(), DType::kF32, {100});
-  Tensors tensors(kShape);
+  Problem tensors(kShape);
   bindings.params["far"] = 100;
   EXPECT_FALSE(attention.run(tensors.args(&bindings)).has_value());
   bindings.params["far"] = 99;

@@ -11,29 +11,29 @@ namespace {
 
 constexpr Shape kShape{.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = 131, .kv_len = 150, .head_dim = 32};
 
-Tensors run(const AttentionSpec& spec, const Shape& shape, std::string_view target = "host") {
-  Tensors tensors(shape);
+Problem run(const AttentionSpec& spec, const Shape& shape, std::string_view target = "host") {
+  Problem tensors(shape);
   compile_or_throw(engine_for(target), spec).run(tensors.args()).value();
   return tensors;
 }
 
-bool all_finite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+bool all_finite(const Problem& t) {
+  const auto finite = [](double value) { return std::isfinite(value); };
+  return std::ranges::all_of(t.out.values(), finite) && std::ranges::all_of(t.lse, finite);
 }
 
 // The mean of the values of keys [0, keys) for column d of the first batch entry and kv head.
-double mean_value(const Tensors& t, std::int32_t keys, std::int32_t d) {
+double mean_value(const Problem& t, std::int32_t keys, std::int32_t d) {
   double sum = 0;
-  for (std::int32_t k = 0; k < keys; ++k)
-    sum += static_cast<double>(t.v[static_cast<std::size_t>(k * t.shape.value_dim() + d)]);
+  for (std::int32_t k = 0; k < keys; ++k) sum += t.v[static_cast<std::size_t>(k * t.shape.value_dim() + d)];
   return sum / keys;
 }
 
 TEST(Numerics, RowsWithoutAKeyAreZero) {
   covers("C2", "D37", "G21");
   for (const std::string& target : targets_here()) {
-    Tensors t = run(spec_of("mask = q_idx < 0", kShape), kShape, target);
-    EXPECT_TRUE(std::all_of(t.out.begin(), t.out.end(), [](float value) { return value == 0.0F && !std::signbit(value); }));
+    Problem t = run(spec_of("mask = q_idx < 0", kShape), kShape, target);
+    EXPECT_TRUE(std::ranges::all_of(t.out.values(), [](double value) { return value == 0 && !std::signbit(value); }));
     EXPECT_TRUE(std::all_of(t.lse.begin(), t.lse.end(), [](float value) { return value == -INFINITY; }));
   }
 }
@@ -41,7 +41,7 @@ TEST(Numerics, RowsWithoutAKeyAreZero) {
 TEST(Numerics, RowsWithoutAKeyAmongOthers) {
   AttentionSpec spec = spec_of("mask = q_idx % 3 != 1 && kv_idx > 70", kShape);
   expect_matches_reference(spec, kShape, nullptr);
-  Tensors t = run(spec, kShape);
+  Problem t = run(spec, kShape);
   for (std::size_t row = 0; row < t.lse.size(); ++row) {
     bool empty = row % static_cast<std::size_t>(kShape.q_len) % 3 == 1;
     EXPECT_EQ(t.lse[row] == -INFINITY, empty);
@@ -52,7 +52,7 @@ TEST(Numerics, RowsWithoutAKeyAmongOthers) {
 TEST(Numerics, ScoresOfMinusInfinityAreMasked) {
   AttentionSpec spec = spec_of("score = q_idx < 40 ? -inf : score", kShape);
   expect_matches_reference(spec, kShape, nullptr);
-  Tensors t = run(spec, kShape);
+  Problem t = run(spec, kShape);
   EXPECT_EQ(t.lse[39], -INFINITY);
   EXPECT_EQ(t.out[39 * 32], 0.0F);
   EXPECT_TRUE(std::isfinite(t.lse[40]));
@@ -67,13 +67,13 @@ TEST(Numerics, TheMaskHidesWhatTheScoreMakesOfForbiddenPairs) {
     spec.mask_mod = "q_idx >= kv_idx";
     spec.head_dim = kShape.head_dim;
     expect_matches_reference(spec, kShape, nullptr);
-    Tensors t = run(spec, kShape);
-    EXPECT_TRUE(all_finite(t.out) && all_finite(t.lse)) << score;
+    Problem t = run(spec, kShape);
+    EXPECT_TRUE(all_finite(t)) << score;
   }
 }
 
 TEST(Numerics, NanScoresOfAllowedPairsStayVisible) {
-  Tensors t = run(spec_of("score = q_idx == 5 && kv_idx == 100 ? sqrt(-1.0) : score", kShape), kShape);
+  Problem t = run(spec_of("score = q_idx == 5 && kv_idx == 100 ? sqrt(-1.0) : score", kShape), kShape);
   EXPECT_TRUE(std::isnan(t.out[5 * 32]));
   EXPECT_TRUE(std::isnan(t.lse[5]));
   EXPECT_TRUE(std::isfinite(t.out[4 * 32]) && std::isfinite(t.out[6 * 32]));
@@ -84,14 +84,14 @@ TEST(Numerics, HugeScoresDoNotOverflow) {
   for (const char* program :
        {"score = 10000.0 + score", "score = score - 10000.0", "score = kv_idx % 2 == 0 ? 10000.0 : -10000.0",
         "score = (kv_idx - 75) * 130.0", "score = (75 - kv_idx) * 130.0"}) {
-    Tensors t = run(spec_of(program, kShape), kShape);
-    EXPECT_TRUE(all_finite(t.out) && all_finite(t.lse)) << program;
+    Problem t = run(spec_of(program, kShape), kShape);
+    EXPECT_TRUE(all_finite(t)) << program;
     EXPECT_NEAR(std::abs(t.lse[0]), 1e4, 500) << program;
   }
 }
 
 TEST(Numerics, TheLargestScoreTakesAll) {
-  Tensors t = run(spec_of("score = (kv_idx - 75) * 130.0", kShape), kShape);
+  Problem t = run(spec_of("score = (kv_idx - 75) * 130.0", kShape), kShape);
   for (std::size_t d = 0; d < 32; ++d) EXPECT_FLOAT_EQ(t.out[d], t.v[149 * 32 + d]);
 }
 
@@ -99,11 +99,10 @@ TEST(Numerics, TheLargestScoreTakesAll) {
 TEST(Numerics, AShiftOfAllScoresChangesNoOutput) {
   covers("E18");
   for (const std::string& target : targets_here()) {
-    Tensors plain = run(spec_of("score = float((q_idx * 7 + kv_idx * 13) % 5)", kShape), kShape, target);
-    Tensors shifted = run(spec_of("score = float((q_idx * 7 + kv_idx * 13) % 5) + 1000.0", kShape), kShape, target);
-    EXPECT_TRUE(agrees(shifted.out, plain.out, 1e-5, 0));
+    Problem plain = run(spec_of("score = float((q_idx * 7 + kv_idx * 13) % 5)", kShape), kShape, target);
+    Problem shifted = run(spec_of("score = float((q_idx * 7 + kv_idx * 13) % 5) + 1000.0", kShape), kShape, target);
     for (float& value : shifted.lse) value -= 1000.0F;
-    EXPECT_TRUE(agrees(shifted.lse, plain.lse, 2e-4, 0));
+    EXPECT_TRUE(agrees(shifted, outputs_of(plain), {.lse = {2e-4}}));
   }
 }
 
@@ -111,7 +110,7 @@ TEST(Numerics, ScaleZeroAveragesTheAllowedValues) {
   covers("E03");
   AttentionSpec spec = spec_of("mask = q_idx >= kv_idx", kShape);
   spec.scale = 0.0F;
-  Tensors t = run(spec, kShape);
+  Problem t = run(spec, kShape);
   for (std::int32_t q : {0, 1, 63, 64, 130}) {
     for (std::int32_t d : {0, 13, 31}) EXPECT_NEAR(t.out[static_cast<std::size_t>(q * 32 + d)], mean_value(t, q + 1, d), 1e-5);
     EXPECT_NEAR(t.lse[static_cast<std::size_t>(q)], std::log(q + 1.0), 1e-5);
@@ -131,7 +130,7 @@ TEST(Numerics, ActivationsKeepTheirDigitsAndLimits) {
       captures.add("x", {count}, x);
       const AttentionSpec spec =
           spec_of(std::string("buffer x : f32[q_len]\nscore = ") + (silu ? "silu" : "sigmoid") + "(x[q_idx])", shape);
-      Tensors t(shape);
+      Problem t(shape);
       compile_or_throw(engine_for(target), spec).run(t.args(&captures.bindings())).value();
       for (std::size_t i = 0; i < x.size(); ++i) {
         const auto value = static_cast<double>(x[i]);
@@ -153,7 +152,7 @@ TEST(Numerics, AnyScale) {
 }
 
 TEST(Numerics, OneAllowedKeyCopiesItsValue) {
-  Tensors t = run(spec_of("mask = kv_idx == q_idx", kShape), kShape);
+  Problem t = run(spec_of("mask = kv_idx == q_idx", kShape), kShape);
   for (std::size_t i = 0; i < static_cast<std::size_t>(kShape.q_len) * 32; ++i) EXPECT_FLOAT_EQ(t.out[i], t.v[i]);
 }
 

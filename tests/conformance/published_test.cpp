@@ -1,10 +1,9 @@
 // What FlexAttention and its descendants show in their documents, at the sizes that they print: scores, masks and block masks
 // as a user of theirs would bring them here.
-#include <algorithm>
 #include <cmath>
 
 #include "flexjit/attend.h"
-#include "naive.h"
+#include "harness.h"
 #include "support/checklist.h"
 
 namespace flexjit::conformance {
@@ -12,19 +11,17 @@ namespace {
 
 std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
-Tensors run(const AttentionSpec& spec, const Shape& shape, const Bindings* bindings = nullptr) {
-  Tensors tensors(shape);
+Problem run(const AttentionSpec& spec, const Shape& shape, const Bindings* bindings = nullptr) {
+  Problem tensors(shape);
   compile_or_throw(engine_for("host"), spec).run(tensors.args(bindings)).value();
   return tensors;
 }
 
-void expect_naive(const AttentionSpec& spec, const Shape& shape, const NaivePattern& pattern,
+void expect_naive(const AttentionSpec& spec, const Shape& shape, const OraclePattern& pattern,
                   const Bindings* bindings = nullptr) {
-  TypedTensors tensors(shape, {});
+  Problem tensors(shape);
   compile_or_throw(engine_for("host"), spec).run(tensors.args(bindings)).value();
-  const NaiveResult expected = naive_attention(tensors, pattern);
-  EXPECT_LE(worst_difference(tensors.out(), expected.out), 1e-5) << to_string(shape);
-  EXPECT_LE(worst_difference(widened(tensors.lse), expected.lse), 2e-5) << to_string(shape);
+  EXPECT_TRUE(is_attention(tensors, pattern));
 }
 
 bool causal(const Position& p) { return p.q_idx >= p.kv_idx; }
@@ -32,15 +29,15 @@ bool causal(const Position& p) { return p.q_idx >= p.kv_idx; }
 TEST(Published, DecayWithTheDistance) {
   covers("F01", "F02");
   const char* text = "score = score + 0.1 * exp(-abs(q_idx - kv_idx) / 16)";
-  const NaivePattern decay{
+  const OraclePattern decay{
       .score = [](double score, const Position& p) { return score + 0.1 * std::exp(-std::abs(p.q_idx - p.kv_idx) / 16.0); }};
   const Shape small{.batch = 2, .q_heads = 4, .kv_heads = 4, .q_len = 16, .kv_len = 16, .head_dim = 32};
   expect_naive(spec_of(text, small), small, decay);
   const Shape large{.q_heads = 12, .kv_heads = 12, .q_len = 1024, .kv_len = 1024, .head_dim = 64};
   expect_naive(spec_of(text, large), large, decay);
-  const Tensors with = run(spec_of(text, small), small), without = run(spec_of("", small), small);
+  const Problem with = run(spec_of(text, small), small), without = run(spec_of("", small), small);
   double difference = 0;
-  for (std::size_t i = 0; i < with.out.size(); ++i) difference += static_cast<double>(std::abs(with.out[i] - without.out[i]));
+  for (std::size_t i = 0; i < with.out.size(); ++i) difference += std::abs(with.out[i] - without.out[i]);
   EXPECT_GT(difference, 0.01);
 }
 
@@ -61,7 +58,7 @@ TEST(Published, PrefixesOfEveryLength) {
   covers("F06");
   constexpr std::int32_t kLength = 90;
   const Shape shape{.batch = 3, .q_heads = 2, .kv_heads = 2, .q_len = kLength, .kv_len = kLength, .head_dim = 16};
-  const Tensors triangle = run(spec_of("mask = q_idx >= kv_idx", shape), shape), full = run(spec_of("", shape), shape);
+  const Problem triangle = run(spec_of("mask = q_idx >= kv_idx", shape), shape), full = run(spec_of("", shape), shape);
   const AttentionSpec scalar = spec_of("param p : int\nmask = kv_idx < p || q_idx >= kv_idx", shape);
   const AttentionSpec by_batch = spec_of("buffer p : i32[batch_size]\nmask = kv_idx < p[b] || q_idx >= kv_idx", shape);
   for (const std::int32_t prefix : {0, 23, kLength}) {
@@ -88,7 +85,7 @@ TEST(Published, ASlidingWindowVisitsItsBlocks) {
   const Attention window =
       compile_or_throw(engine_for("host"), spec_of("mask = q_idx >= kv_idx && q_idx - kv_idx <= 256", shape));
   const BlockMask mask = window.create_block_mask({.heads = 2, .q_len = 1024, .kv_len = 1024}).value();
-  Tensors sparse(shape);
+  Problem sparse(shape);
   RunArgs args = sparse.args();
   args.block_mask = &mask;
   const RunStats stats = window.run(args).value();
@@ -119,7 +116,7 @@ TEST(Published, EveryCombinationOfArguments) {
     SCOPED_TRACE(present);
     const bool has_mask = (present & 2) != 0, has_blocks = (present & 4) != 0;
     AttentionSpec spec = spec_of("", shape);
-    NaivePattern naive;
+    OraclePattern naive;
     if ((present & 1) != 0) {
       spec.score_mod = "score + 0.25 * (kv_idx % 3)";
       naive.score = [](double score, const Position& p) { return score + 0.25 * (p.kv_idx % 3); };
@@ -127,13 +124,11 @@ TEST(Published, EveryCombinationOfArguments) {
     if (has_mask) spec.mask_mod = "q_idx >= kv_idx";
     naive.mask = [&](const Position& p) { return (!has_mask || causal(p)) && (!has_blocks || in_blocks(p)); };
     if ((present & 8) != 0) spec.scale = naive.scale = 0.1F;
-    TypedTensors tensors(shape, {});
+    Problem tensors(shape);
     RunArgs args = tensors.args();
     if (has_blocks) args.block_mask = &blocks;
     attend(spec, args).value();
-    const NaiveResult expected = naive_attention(tensors, naive);
-    EXPECT_LE(worst_difference(tensors.out(), expected.out), 1e-5);
-    EXPECT_LE(worst_difference(widened(tensors.lse), expected.lse), 2e-5);
+    EXPECT_TRUE(is_attention(tensors, naive));
   }
 }
 
@@ -172,8 +167,8 @@ TEST(Published, LongformerRuns) {
   const char* text = "mask = q_idx in {0, 1} || kv_idx in {0, 1} || abs(q_idx - kv_idx) <= 32";
   expect_naive(spec_of(text, shape), shape,
                {.mask = [](const Position& p) { return p.q_idx < 2 || p.kv_idx < 2 || std::abs(p.q_idx - p.kv_idx) <= 32; }});
-  const Tensors tensors = run(spec_of(text, shape), shape);
-  EXPECT_TRUE(std::any_of(tensors.out.begin(), tensors.out.begin() + 2 * 16, [](float value) { return value != 0; }));
+  const Problem tensors = run(spec_of(text, shape), shape);
+  EXPECT_NE(tensors.out[0], 0);
 }
 
 TEST(Published, SwinOfAnImage) {

@@ -32,7 +32,7 @@ bool is_expected_rejection(const Diagnostics& diagnostics) {
 }
 
 Trial compare_runs(const Attention& attention, const Shape& shape, const Bindings& bindings) {
-  Tensors actual(shape), expected(shape);
+  Problem actual(shape), expected(shape);
   Result<RunStats> kernel = attention.run(actual.args(&bindings)),
                    reference = attention.run_reference(expected.args(&bindings));
   if (kernel.has_value() != reference.has_value()) {

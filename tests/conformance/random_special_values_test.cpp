@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <limits>
 
-#include "naive.h"
 #include "on_backends.h"
 #include "random_expression.h"
 
@@ -75,11 +74,13 @@ double least_of(DType dtype) { return dtype == DType::kF64 ? 0x1p-1070 : dtype =
 // summed in it, or because its rounding of large scores decides which keys have weight.
 class Unclear {
  public:
-  Unclear(const Attention& attention, Weights weights, const RunArgs& args, const TypedTensors& tensors)
+  Unclear(const Attention& attention, Weights weights, const RunArgs& args, const Problem& tensors)
       : attention_(attention),
         is_sigmoid_(weights == Weights::kSigmoid),
         args_(args),
         t_(tensors),
+        q_(tensors.q.values()),
+        k_(tensors.k.values()),
         is_fp64_(tensors.types.q == DType::kF64),
         limit_(is_fp64_ ? largest_of(DType::kF64) : kLargest),
         errors_(static_cast<std::size_t>(tensors.shape.kv_len)) {}
@@ -99,9 +100,9 @@ class Unclear {
   // Of a score, from the sum of its products. Infinite: this sum may overflow.
   long double error_of(std::int32_t b, std::int32_t h, std::int32_t q_idx, std::int32_t kv) const {
     const Shape& s = t_.shape;
-    const double* q = t_.q.data() + static_cast<std::ptrdiff_t>((b * s.q_heads + h) * s.q_len + q_idx) * s.head_dim;
+    const double* q = q_.data() + static_cast<std::ptrdiff_t>((b * s.q_heads + h) * s.q_len + q_idx) * s.head_dim;
     const std::int32_t row = (b * s.kv_heads + h / (s.q_heads / s.kv_heads)) * s.kv_len + kv;
-    const double* k = t_.k.data() + static_cast<std::ptrdiff_t>(row) * s.head_dim;
+    const double* k = k_.data() + static_cast<std::ptrdiff_t>(row) * s.head_dim;
     long double sum = 0;
     for (std::int32_t d = 0; d < s.head_dim; ++d) {
       const long double product = std::abs(static_cast<long double>(q[d]) * static_cast<long double>(k[d]));
@@ -130,7 +131,8 @@ class Unclear {
   const Attention& attention_;
   bool is_sigmoid_;
   const RunArgs args_;
-  const TypedTensors& t_;
+  const Problem& t_;
+  const std::vector<double> q_, k_;
   bool is_fp64_;
   double limit_;
   std::vector<long double> errors_;
@@ -168,11 +170,11 @@ class Trial {
     if (!attention) return "skipped";
     Captures captures = random_captures(shape_, random_);
     add_special_buffers(captures);
-    TypedTensors kernel(shape_, {dtype_, dtype_, dtype_}, seed_);
+    Problem kernel(shape_, {dtype_, dtype_, dtype_}, seed_);
     make_special(kernel);
-    TypedTensors reference = kernel;
+    Problem reference = kernel;
     const std::vector<float> sinks(at(shape_.q_heads), sink());
-    const auto args_of = [&](TypedTensors& tensors) {
+    const auto args_of = [&](Problem& tensors) {
       RunArgs args = tensors.args(&captures.bindings());
       if (spec.weights == Weights::kSigmoid)
         args.lse = {};
@@ -183,9 +185,8 @@ class Trial {
     const Result<RunStats> ran = attention->run(args_of(kernel)), expected = attention->run_reference(args_of(reference));
     if (ran.has_value() != expected.has_value()) return "only one of kernel and reference failed";
     if (!ran) return "skipped";  // a read outside its buffer
-    TypedTensors magnitudes = reference;
-    for (double& value : magnitudes.v) value = std::isfinite(value) ? std::abs(value) : 0;
-    magnitudes.encode_inputs();
+    Problem magnitudes = reference;
+    magnitudes.v.fill([&](std::size_t i) { return std::isfinite(reference.v[i]) ? std::abs(reference.v[i]) : 0; });
     attention->run_reference(args_of(magnitudes)).value();
     return compare(*attention, spec.weights, args_of(kernel), kernel, reference, magnitudes);
   }
@@ -214,21 +215,20 @@ class Trial {
   }
 
   // A random score makes more of a special product than both arithmetics must agree on, so that q and k are then ordinary.
-  void make_special(TypedTensors& tensors) {
-    const auto fill = [&](std::vector<double>& values, std::int32_t dim) {
+  void make_special(Problem& tensors) {
+    const auto fill = [&](Tensor& values, std::int32_t dim) {
       const Specials specials(random_, largest_of(dtype_), least_of(dtype_));
       const double whole_rows = random_.chance(0.5) ? 0.1 : 0.0;
       for (std::size_t row = 0; row * at(dim) < values.size(); ++row) {
         const bool whole = random_.chance(whole_rows);
         for (std::size_t d = row * at(dim); d < (row + 1) * at(dim); ++d) {
-          values[d] = whole ? specials.values.front() : specials.pick(random_, values[d]);
+          values.set(d, whole ? specials.values.front() : specials.pick(random_, values[d]));
         }
       }
     };
     fill(tensors.v, shape_.v_head_dim);
     if (special_scores_ && random_.chance(0.5)) fill(tensors.k, shape_.head_dim);
     if (special_scores_ && random_.chance(0.3)) fill(tensors.q, shape_.head_dim);
-    tensors.encode_inputs();
   }
 
   float sink() {
@@ -242,10 +242,9 @@ class Trial {
     return std::abs(actual - expected) <= tolerance_of(dtype_) * (1 + magnitude);
   }
 
-  std::string compare(const Attention& attention, Weights weights, const RunArgs& args, const TypedTensors& kernel,
-                      const TypedTensors& reference, const TypedTensors& magnitudes) {
+  std::string compare(const Attention& attention, Weights weights, const RunArgs& args, const Problem& kernel,
+                      const Problem& reference, const Problem& magnitudes) {
     Unclear unclear(attention, weights, args, kernel);
-    const std::vector<double> out = kernel.out(), expected = reference.out(), scale = magnitudes.out();
     const BlockMaskOptions options{.batch = shape_.batch,
                                    .heads = shape_.q_heads,
                                    .kv_heads = shape_.kv_heads,
@@ -262,8 +261,9 @@ class Trial {
           const auto lse = static_cast<double>(kernel.lse[row]), lse_expected = static_cast<double>(reference.lse[row]);
           if (!agrees(lse, lse_expected, std::abs(lse_expected))) return describe("lse", row, lse, lse_expected);
           for (std::size_t d = row * at(shape_.v_head_dim); d < (row + 1) * at(shape_.v_head_dim); ++d) {
-            if (!agrees(out[d], expected[d], std::isnan(scale[d]) ? 0 : scale[d]))
-              return describe("out", d, out[d], expected[d]);
+            const double scale = magnitudes.out[d];
+            if (!agrees(kernel.out[d], reference.out[d], std::isnan(scale) ? 0 : scale))
+              return describe("out", d, kernel.out[d], reference.out[d]);
           }
         }
       }

@@ -19,28 +19,11 @@ constexpr double kMasked = -std::numeric_limits<double>::infinity();
 void expect_scores(const Shape& shape, std::string_view program, const Captures& captures, const Scores& score) {
   for (const std::string& target : targets_here()) {
     SCOPED_TRACE(target + ", " + to_string(shape) + ":\n" + std::string(program));
-    Tensors tensors(shape);
-    std::fill(tensors.q.begin(), tensors.q.end(), 0.0F);
+    Problem tensors(shape);
+    tensors.q.fill([](std::size_t) { return 0; });
     compile_or_throw(engine_for(target), spec_of(program, shape)).run(tensors.args(&captures.bindings())).value();
-    const auto dim = static_cast<std::size_t>(shape.head_dim), keys = static_cast<std::size_t>(shape.kv_len);
-    for (std::int32_t h = 0; h < shape.q_heads; ++h) {
-      const std::size_t group = static_cast<std::size_t>(h * shape.kv_heads / shape.q_heads);
-      for (std::int32_t q = 0; q < shape.q_len; ++q) {
-        double sum = 0, mean = 0;
-        for (std::int32_t kv = 0; kv < shape.kv_len; ++kv) {
-          const double weight = std::exp(score(q, kv));
-          sum += weight;
-          mean += weight * double{tensors.v[(group * keys + static_cast<std::size_t>(kv)) * dim]};
-        }
-        const std::size_t row = static_cast<std::size_t>(h * shape.q_len + q);
-        ASSERT_NEAR(tensors.out[row * dim], sum == 0 ? 0 : mean / sum, 1e-5) << "h " << h << " q " << q;
-        if (sum == 0) {
-          ASSERT_EQ(tensors.lse[row], -std::numeric_limits<float>::infinity()) << "h " << h << " q " << q;
-        } else {
-          ASSERT_NEAR(tensors.lse[row], std::log(sum), 1e-5 * (1 + std::abs(std::log(sum)))) << "h " << h << " q " << q;
-        }
-      }
-    }
+    const OraclePattern naive{.score = [&](Real, const Position& p) { return score(p.q_idx, p.kv_idx); }};
+    EXPECT_TRUE(is_attention(tensors, naive, {.lse = near(1e-5)}));
   }
 }
 
@@ -102,7 +85,7 @@ TEST(Reductions, AParamIsHeldToItsBound) {
   const Attention attention =
       compile_or_throw(engine_for("host"), spec_of("param count : int\nscore = score + sum(n in 0..count : n)", shape));
   Captures captures;
-  Tensors tensors(shape);
+  Problem tensors(shape);
   EXPECT_TRUE(attention.run(tensors.args(&captures.set("count", 32).bindings())).has_value());
   EXPECT_TRUE(attention.run(tensors.args(&captures.set("count", -5).bindings())).has_value());
   const Result<RunStats> over = attention.run(tensors.args(&captures.set("count", 33).bindings()));

@@ -29,7 +29,7 @@ TEST(HeadDims, EveryMultipleOf8) {
   covers("D11", "P06");
   for (std::int32_t head_dim = 8; head_dim <= 256; head_dim += 8) {
     const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 37, .kv_len = 65, .head_dim = head_dim};
-    Tensors actual(shape), expected(shape);
+    Problem actual(shape), expected(shape);
     const Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, shape));
     attention.run(actual.args()).value();
     attention.run_reference(expected.args()).value();
@@ -54,13 +54,10 @@ TEST(Heads, EveryGroupRatio) {
 }
 
 // Keys and values of grouped heads, written out for every query head.
-void expand(const std::vector<float>& grouped, const Shape& shape, std::vector<float>& full) {
-  const auto plane = static_cast<std::ptrdiff_t>(shape.kv_len * shape.head_dim);
-  for (std::int32_t row = 0; row < shape.batch * shape.q_heads; ++row) {
-    const std::int32_t b = row / shape.q_heads, h = row % shape.q_heads;
-    const std::ptrdiff_t from = b * shape.kv_heads + h / (shape.q_heads / shape.kv_heads);
-    std::copy_n(grouped.begin() + from * plane, plane, full.begin() + row * plane);
-  }
+void expand(const Tensor& grouped, const Shape& shape, Tensor& full) {
+  const auto plane = static_cast<std::size_t>(shape.kv_len * shape.head_dim);
+  const auto group = static_cast<std::size_t>(shape.q_heads / shape.kv_heads);
+  full.fill([&](std::size_t i) { return grouped[i / plane / group * plane + i % plane]; });
 }
 
 TEST(Heads, GroupedEqualsExpanded) {
@@ -69,7 +66,7 @@ TEST(Heads, GroupedEqualsExpanded) {
     const Shape grouped{.batch = 2, .q_heads = q_heads, .kv_heads = kv_heads, .q_len = 49, .kv_len = 70, .head_dim = 32};
     Shape full = grouped;
     full.kv_heads = q_heads;
-    Tensors a(grouped), b(full);
+    Problem a(grouped), b(full);
     b.q = a.q;
     expand(a.k, grouped, b.k);
     expand(a.v, grouped, b.v);
@@ -84,10 +81,10 @@ TEST(Heads, GroupedEqualsExpanded) {
 TEST(Heads, ConsecutiveOnesShareAKeyHead) {
   covers("D02");
   const Shape shape{.q_heads = 6, .kv_heads = 2, .q_len = 20, .kv_len = 30, .head_dim = 16};
-  Tensors t(shape);
-  for (std::size_t i = 0; i < t.v.size(); ++i) t.v[i] = i < t.v.size() / 2 ? 3.0F : -7.0F;
+  Problem t(shape);
+  t.v.fill([&](std::size_t i) { return i < t.v.size() / 2 ? 3 : -7; });
   compile_or_throw(engine_for("host"), spec_of("score = score", shape)).run(t.args()).value();
-  for (std::size_t i = 0; i < t.out.size(); ++i) EXPECT_FLOAT_EQ(t.out[i], i < t.out.size() / 2 ? 3.0F : -7.0F) << i;
+  for (std::size_t i = 0; i < t.out.size(); ++i) EXPECT_FLOAT_EQ(t.out[i], i < t.out.size() / 2 ? 3 : -7) << i;
 }
 
 TEST(Lengths, AroundTileEdges) {
@@ -113,9 +110,9 @@ TEST(Lengths, NoKeys) {
   covers("D52");
   for (const char* program : {"score = score", "mask = q_idx >= kv_idx"}) {
     Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = 65, .kv_len = 0, .head_dim = 16};
-    Tensors t(shape);
+    Problem t(shape);
     compile_or_throw(engine_for("host"), spec_of(program, shape)).run(t.args()).value();
-    EXPECT_TRUE(std::all_of(t.out.begin(), t.out.end(), [](float value) { return value == 0.0F; }));
+    EXPECT_TRUE(std::ranges::all_of(t.out.values(), [](double value) { return value == 0; }));
     EXPECT_TRUE(std::all_of(t.lse.begin(), t.lse.end(), [](float value) { return value == -INFINITY; }));
   }
 }
@@ -124,78 +121,37 @@ TEST(Lengths, NoQueriesOrNothingAtAll) {
   for (Shape shape :
        {Shape{.q_len = 0, .kv_len = 70}, Shape{.q_len = 0, .kv_len = 0}, Shape{.batch = 0, .q_len = 5, .kv_len = 5}}) {
     for (const char* program : {"score = score", "mask = q_idx >= kv_idx"}) {
-      Tensors t(shape);
+      Problem t(shape);
       EXPECT_TRUE(compile_or_throw(engine_for("host"), spec_of(program, shape)).run(t.args()).has_value()) << to_string(shape);
     }
   }
 }
 
-// A view of dense (batch, heads, length, dim) memory copied into one with other strides.
-template <typename View>
-View scattered(const View& dense, std::vector<float>& memory, std::array<std::int64_t, 4> strides) {
-  const float* from = static_cast<const float*>(dense.data);
-  std::int64_t needed = 1;
-  for (std::size_t d = 0; d < 4; ++d) needed += (dense.shape[d] - 1) * strides[d];
-  memory.assign(static_cast<std::size_t>(needed), -77.0F);
-  for (std::int64_t b = 0; b < dense.shape[0]; ++b)
-    for (std::int64_t h = 0; h < dense.shape[1]; ++h)
-      for (std::int64_t row = 0; row < dense.shape[2]; ++row)
-        for (std::int64_t d = 0; d < dense.shape[3]; ++d)
-          memory[static_cast<std::size_t>(b * strides[0] + h * strides[1] + row * strides[2] + d)] =
-              from[b * dense.strides[0] + h * dense.strides[1] + row * dense.strides[2] + d];
-  View view = dense;
-  view.data = memory.data();
-  view.strides = strides;
-  return view;
-}
-
 constexpr Shape kViewShape{
     .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 61, .kv_len = 77, .head_dim = 24, .v_head_dim = 20};
 
-std::array<std::int64_t, 4> transposed(const std::array<std::int64_t, kMaxRank>& shape) {
-  return {shape[1] * shape[2] * shape[3], shape[3], shape[1] * shape[3], 1};
-}
-
 // Rows and heads with unused elements between them, as a slice of a larger tensor has.
-std::array<std::int64_t, 4> sliced(const std::array<std::int64_t, kMaxRank>& shape) {
+Strides sliced(const Extents& shape) {
   std::int64_t row = shape[3] + 5, head = (shape[2] + 3) * row;
   return {(shape[1] + 1) * head, head, row, 1};
 }
 
-using Strides = std::array<std::int64_t, 4> (*)(const std::array<std::int64_t, kMaxRank>&);
-
-void expect_same_bits_through(Strides strides, const Shape& shape = kViewShape) {
+void expect_same_bits_through(const Layout& layout, const Shape& shape = kViewShape) {
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, shape));
-  Tensors dense(shape), viewed(shape);
-  attention.run(dense.args()).value();
-
-  RunArgs args = viewed.args();
-  std::vector<float> q, k, v, out;
-  args.q = scattered(args.q, q, strides(args.q.shape));
-  args.k = scattered(args.k, k, strides(args.k.shape));
-  args.v = scattered(args.v, v, strides(args.v.shape));
-  args.out = scattered(args.out, out, strides(args.out.shape));
-  attention.run(args).value();
-
-  std::vector<float> gathered;
-  const MutableTensorView& written = args.out;
-  auto* memory = static_cast<const float*>(written.data);
-  for (std::int64_t b = 0; b < written.shape[0]; ++b)
-    for (std::int64_t h = 0; h < written.shape[1]; ++h)
-      for (std::int64_t row = 0; row < written.shape[2]; ++row)
-        for (std::int64_t d = 0; d < written.shape[3]; ++d)
-          gathered.push_back(memory[b * written.strides[0] + h * written.strides[1] + row * written.strides[2] + d]);
-  viewed.out = gathered;
-  EXPECT_TRUE(outputs_identical(viewed, dense));
-  auto untouched = std::count(out.begin(), out.end(), -77.0F);
-  EXPECT_EQ(untouched, static_cast<std::ptrdiff_t>(out.size() - dense.out.size())) << "elements between the rows were written";
+  Problem compact(shape), viewed(shape, {}, 1, layout);
+  attention.run(compact.args()).value();
+  Tensor written = viewed.out;
+  attention.run(viewed.args()).value();
+  EXPECT_TRUE(outputs_identical(viewed, compact));
+  written.fill([&](std::size_t i) { return viewed.out[i]; });
+  EXPECT_EQ(viewed.out.bytes, written.bytes) << "elements between the rows were written";
 }
 
 TEST(Views, TransposedHeadsAndLength) {
   covers("D12", "F17");
-  expect_same_bits_through(transposed);
+  expect_same_bits_through(length_first);
   // Fewer positions than heads: nothing guesses which is which.
-  expect_same_bits_through(transposed, {.batch = 2, .q_heads = 8, .kv_heads = 8, .q_len = 4, .kv_len = 4, .head_dim = 24});
+  expect_same_bits_through(length_first, {.batch = 2, .q_heads = 8, .kv_heads = 8, .q_len = 4, .kv_len = 4, .head_dim = 24});
 }
 TEST(Views, Sliced) {
   covers("D12");
@@ -205,13 +161,9 @@ TEST(Views, Sliced) {
 TEST(Views, ExpandedInputs) {
   covers("D12");
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
-  Tensors repeated(kViewShape), viewed(kViewShape);
-  auto repeat_first_plane = [](std::vector<float>& values, std::int32_t planes) {
-    std::size_t plane = values.size() / static_cast<std::size_t>(planes);
-    for (std::size_t i = plane; i < values.size(); ++i) values[i] = values[i % plane];
-  };
-  repeat_first_plane(repeated.k, 4);
-  repeat_first_plane(repeated.v, 4);
+  Problem repeated(kViewShape), viewed(kViewShape);
+  for (Tensor* tensor : {&repeated.k, &repeated.v})
+    tensor->fill([&](std::size_t i) { return (*tensor)[i % (tensor->size() / 4)]; });
   attention.run(repeated.args()).value();
   RunArgs args = viewed.args();
   args.k.strides[0] = args.k.strides[1] = args.v.strides[0] = args.v.strides[1] = 0;
@@ -228,7 +180,7 @@ TEST(Views, BatchLengthHeadsDimHelper) {
 
 TEST(Views, LseWithOtherStrides) {
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
-  Tensors dense(kViewShape), viewed(kViewShape);
+  Problem dense(kViewShape), viewed(kViewShape);
   attention.run(dense.args()).value();
   RunArgs args = viewed.args();
   args.lse.strides = {61 * 4, 1, 4, 0};  // (batch, length, heads)
@@ -241,12 +193,12 @@ TEST(Views, LseWithOtherStrides) {
 
 TEST(Views, LseIsOptional) {
   Attention attention = compile_or_throw(engine_for("host"), spec_of(kProgram, kViewShape));
-  Tensors with(kViewShape), without(kViewShape);
+  Problem with(kViewShape), without(kViewShape);
   attention.run(with.args()).value();
   RunArgs args = without.args();
   args.lse = {};
   attention.run(args).value();
-  EXPECT_TRUE(agrees(without.out, with.out, 0, 0));
+  EXPECT_EQ(without.out.bytes, with.out.bytes);
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 // NaN and infinities in keys and values where the mask forbids them, as unused slots of a cache hold them, and where it does
 // not; sums of values that overflow before they are divided. Against attention written down naively, in which a key whose
 // weight is 0 takes no part, in both nests, on every target that can be run here.
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "naive.h"
 #include "on_backends.h"
+#include "support/encodings.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -25,17 +24,6 @@ double largest_of(DType dtype) {
 }
 
 double tolerance_of(DType dtype) { return dtype == DType::kBF16 ? 3e-2 : dtype == DType::kF16 ? 3e-3 : 3e-5; }
-
-// Relative to 1 + |expected|; equal infinities and NaN agree.
-testing::AssertionResult same(const std::vector<double>& actual, const std::vector<double>& expected, double tolerance) {
-  if (actual.size() != expected.size()) return testing::AssertionFailure() << "sizes differ";
-  for (std::size_t i = 0; i < actual.size(); ++i) {
-    if (actual[i] == expected[i] || (std::isnan(actual[i]) && std::isnan(expected[i]))) continue;
-    if (std::abs(actual[i] - expected[i]) <= tolerance * (1 + std::abs(expected[i]))) continue;
-    return testing::AssertionFailure() << "[" << i << "] is " << actual[i] << " instead of " << expected[i];
-  }
-  return testing::AssertionSuccess();
-}
 
 struct Rows {
   std::int32_t q_len, kv_len;
@@ -77,19 +65,16 @@ class SpecialValuesOn : public testing::TestWithParam<std::string> {
     std::vector<float> sinks{};
   };
 
-  void expect(const AttentionSpec& spec, TypedTensors& tensors, const NaivePattern& naive, const Call& call) {
-    tensors.encode_inputs();
+  void expect(const AttentionSpec& spec, Problem& tensors, const OraclePattern& naive, const Call& call) {
     tensors.poison_outputs();
     RunArgs args = tensors.args(call.bindings);
     if (spec.weights == Weights::kSigmoid) args.lse = {};
     if (!call.sinks.empty()) args.sinks = TensorView(call.sinks.data(), DType::kF32, {tensors.shape.q_heads});
     compile_or_throw(engine_for(GetParam()), spec).run(args).value();
-    NaiveResult expected = naive_attention(tensors, naive);
+    OracleResult expected = oracle(tensors, naive);
     for (double& value : expected.out) value = nearest(tensors.types.out, value);
-    const double tolerance = tolerance_of(tensors.types.q);
-    EXPECT_TRUE(same(tensors.out(), expected.out, tolerance)) << "out";
-    if (spec.weights == Weights::kSigmoid) return;
-    EXPECT_TRUE(same(widened(tensors.lse), expected.lse, tolerance)) << "lse";
+    const Bound bound = near(tolerance_of(tensors.types.q));
+    EXPECT_TRUE(agrees(tensors, expected, {bound, bound}));
   }
 };
 
@@ -101,8 +86,8 @@ bool is_seen(const MaskCase& mask, const Rows& rows, std::int32_t kv) {
   return false;
 }
 
-void fill_key(std::vector<double>& tensor, std::int32_t kv, std::int32_t dim, double value) {
-  std::fill_n(tensor.begin() + static_cast<std::ptrdiff_t>(kv) * dim, dim, value);
+void fill_key(Tensor& tensor, std::int32_t kv, std::int32_t dim, double value) {
+  for (std::int32_t d = 0; d < dim; ++d) tensor.set(static_cast<std::size_t>(kv * dim + d), value);
 }
 
 TEST_P(SpecialValuesOn, WhatNoRowAllowsTakesNoPart) {
@@ -111,7 +96,7 @@ TEST_P(SpecialValuesOn, WhatNoRowAllowsTakesNoPart) {
       for (const MaskCase& mask : kMasks) {
         const Shape shape = shape_of(rows);
         SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", " + mask.text);
-        TypedTensors tensors(shape, {dtype, dtype, dtype});
+        Problem tensors(shape, {dtype, dtype, dtype});
         for (std::int32_t kv = 0; kv < rows.kv_len; ++kv) {
           if (is_seen(mask, rows, kv)) continue;
           const double value = kv % 3 == 0 ? kNan : kv % 3 == 1 ? kInf : -kInf;
@@ -132,9 +117,9 @@ TEST_P(SpecialValuesOn, WhatSomeRowsAllowShowsInThem) {
         const Shape shape = shape_of(rows);
         SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", " + mask.text);
         for (const std::int32_t kv : {0, 40, 63, 77}) {
-          TypedTensors tensors(shape, {dtype, dtype, dtype});
-          tensors.v[static_cast<std::size_t>(kv * 9 + kv % 9)] = kv % 2 == 0 ? kNan : kInf;
-          if (kv == 63) tensors.k[static_cast<std::size_t>(5 * 16 + 3)] = kNan;
+          Problem tensors(shape, {dtype, dtype, dtype});
+          tensors.v.set(static_cast<std::size_t>(kv * 9 + kv % 9), kv % 2 == 0 ? kNan : kInf);
+          if (kv == 63) tensors.k.set(5 * 16 + 3, kNan);
           expect(spec_for(shape, dtype, mask.text), tensors, {.mask = mask.allows}, {});
         }
       }
@@ -153,14 +138,14 @@ TEST_P(SpecialValuesOn, TheUnusedEndOfACache) {
       const std::vector<std::int32_t> lengths{70, 0, 531};
       Captures captures;
       captures.add("key_lengths", {3}, lengths);
-      TypedTensors tensors(shape, {dtype, dtype, dtype});
+      Problem tensors(shape, {dtype, dtype, dtype});
       for (std::int32_t b = 0; b < 3; ++b) {
         for (std::int32_t kv = lengths[static_cast<std::size_t>(b)]; kv < 600; ++kv) {
           fill_key(tensors.v, b * 600 + kv, shape.value_dim(), kNan);
           fill_key(tensors.k, b * 600 + kv, shape.head_dim, kNan);
         }
       }
-      const NaivePattern naive{.mask = [&](const Position& p) { return p.kv_idx < lengths[static_cast<std::size_t>(p.b)]; }};
+      const OraclePattern naive{.mask = [&](const Position& p) { return p.kv_idx < lengths[static_cast<std::size_t>(p.b)]; }};
       expect(spec, tensors, naive, {.bindings = &captures.bindings()});
     }
   }
@@ -180,13 +165,13 @@ TEST_P(SpecialValuesOn, ScoresTakePartByTheirDistanceFromTheLargest) {
             spec.program = "param low : float\nparam key : int\nscore = kv_idx <= key ? -low : score * 0.0";
             Captures captures;
             captures.set("low", static_cast<float>(distance)).set("key", kv);
-            TypedTensors tensors(shape, {dtype, dtype, dtype});
+            Problem tensors(shape, {dtype, dtype, dtype});
             fill_key(tensors.v, kv, shape.value_dim(), kv == 5 ? kNan : kInf);
-            const NaivePattern naive{.score =
-                                         [&](double, const Position& p) {
-                                           return p.kv_idx <= kv ? -static_cast<double>(static_cast<float>(distance)) : 0.0;
-                                         },
-                                     .sinks = {static_cast<double>(sink), static_cast<double>(sink)}};
+            const OraclePattern naive{.score =
+                                          [&](double, const Position& p) {
+                                            return p.kv_idx <= kv ? -static_cast<double>(static_cast<float>(distance)) : 0.0;
+                                          },
+                                      .sinks = {static_cast<double>(sink), static_cast<double>(sink)}};
             expect(spec, tensors, naive, {.bindings = &captures.bindings(), .sinks = {sink, sink}});
           }
         }
@@ -204,11 +189,11 @@ TEST_P(SpecialValuesOn, SigmoidWeightsOfMaskedKeys) {
         AttentionSpec spec = spec_for(shape, dtype, mask.text);
         spec.score_mod = "kv_idx % 11 == 2 ? -800.0 : score - 4.0";
         spec.weights = Weights::kSigmoid;
-        TypedTensors tensors(shape, {dtype, dtype, dtype});
+        Problem tensors(shape, {dtype, dtype, dtype});
         for (std::int32_t kv = 0; kv < rows.kv_len; ++kv) {
           if (kv % 11 == 2 || !is_seen(mask, rows, kv)) fill_key(tensors.v, kv, shape.value_dim(), kNan);
         }
-        const NaivePattern naive{
+        const OraclePattern naive{
             .score = [](double score, const Position& p) { return p.kv_idx % 11 == 2 ? -800.0 : score - 4; },
             .mask = mask.allows,
             .weights = Weights::kSigmoid};
@@ -225,13 +210,13 @@ TEST_P(SpecialValuesOn, SumsOfTheLargestValues) {
       for (const std::int32_t period : {1, 2, 3}) {
         const Shape shape = shape_of(rows);
         SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", period " + std::to_string(period));
-        TypedTensors tensors(shape, {dtype, dtype, dtype});
+        Problem tensors(shape, {dtype, dtype, dtype});
         for (std::int32_t kv = 0; kv < rows.kv_len; ++kv) {
           // An odd dim has both signs, so that infinities of a sum that overflows would meet.
           for (std::int32_t d = 0; d < shape.value_dim(); ++d) {
             if (kv % period == 0)
-              tensors.v[static_cast<std::size_t>(kv * shape.value_dim() + d)] =
-                  largest_of(dtype) * (d % 2 == 1 && kv % (2 * period) != 0 ? -0.25 : 1);
+              tensors.v.set(static_cast<std::size_t>(kv * shape.value_dim() + d),
+                            largest_of(dtype) * (d % 2 == 1 && kv % (2 * period) != 0 ? -0.25 : 1));
           }
         }
         expect(spec_for(shape, dtype, "kv_idx != 7"), tensors, {.mask = [](const Position& p) { return p.kv_idx != 7; }}, {});
@@ -247,10 +232,10 @@ TEST_P(SpecialValuesOn, AQueryOfNanIsNanInItsRowOnly) {
       for (const float sink : {-INFINITY, 0.5F, INFINITY, std::nanf("")}) {
         const Shape shape = shape_of(rows);
         SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", sink " + std::to_string(sink));
-        TypedTensors tensors(shape, {dtype, dtype, dtype});
-        tensors.q[static_cast<std::size_t>((rows.q_len - 1) * 16 + 5)] = kNan;
-        const NaivePattern naive{.mask = [](const Position& p) { return p.kv_idx < 70; },
-                                 .sinks = {static_cast<double>(sink), 0.25}};
+        Problem tensors(shape, {dtype, dtype, dtype});
+        tensors.q.set(static_cast<std::size_t>((rows.q_len - 1) * 16 + 5), kNan);
+        const OraclePattern naive{.mask = [](const Position& p) { return p.kv_idx < 70; },
+                                  .sinks = {static_cast<double>(sink), 0.25}};
         expect(spec_for(shape, dtype, "kv_idx < 70"), tensors, naive, {.sinks = {sink, 0.25F}});
       }
     }
@@ -264,14 +249,14 @@ TEST_P(SpecialValuesOn, ASinkAlone) {
       for (const float sink : {INFINITY, -INFINITY, 0.5F, std::numeric_limits<float>::max(), std::nanf("")}) {
         const Shape shape = shape_of(rows);
         SCOPED_TRACE(std::string(name_of(dtype)) + ", " + to_string(shape) + ", sink " + std::to_string(sink));
-        TypedTensors tensors(shape, {dtype, dtype, dtype});
+        Problem tensors(shape, {dtype, dtype, dtype});
         const std::vector<float> sinks(static_cast<std::size_t>(shape.q_heads), sink);
         const Attention attention = compile_or_throw(engine_for(GetParam()), spec_for(shape, dtype, "kv_idx < 0"));
         RunArgs args = tensors.args();
         args.sinks = TensorView(sinks.data(), DType::kF32, {shape.q_heads});
         attention.run(args).value();
         for (const float lse : tensors.lse) EXPECT_TRUE(lse == sink || (std::isnan(lse) && std::isnan(sink))) << lse;
-        for (const double out : tensors.out()) EXPECT_TRUE(out == 0);
+        for (const double out : tensors.out.values()) EXPECT_TRUE(out == 0);
       }
     }
   }

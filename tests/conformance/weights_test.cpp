@@ -5,9 +5,9 @@
 #include <cmath>
 #include <limits>
 
-#include "naive.h"
 #include "on_backends.h"
 #include "support/checklist.h"
+#include "support/encodings.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -39,22 +39,20 @@ class WeightsOn : public OnBackends {
 TEST_P(WeightsOn, SinksOfEachDtype) {
   for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
     SCOPED_TRACE(std::string(name_of(dtype)));
-    NaivePattern naive{.mask = allowed};
+    OraclePattern naive{.mask = allowed};
     for (const double sink : {0.3, -2.0, 6.5, -1e4}) naive.sinks.push_back(nearest(dtype, sink));
     const std::vector<unsigned char> sinks = encode(dtype, naive.sinks);
-    TypedTensors tensors(kShape, {});
+    Problem tensors(kShape);
     RunArgs args = tensors.args();
     args.sinks = TensorView(sinks.data(), dtype, {kShape.q_heads});
     compile(masked_spec()).run(args).value();
-    const NaiveResult expected = naive_attention(tensors, naive);
-    EXPECT_LE(worst_difference(tensors.out(), expected.out), 1e-5);
-    EXPECT_LE(worst_difference(widened(tensors.lse), expected.lse), 2e-5);
+    EXPECT_TRUE(is_attention(tensors, naive));
   }
 }
 
 TEST_P(WeightsOn, ASinkOfMinusInfinityIsNoSinkBitForBit) {
   const std::vector<float> sinks(at(kShape.q_heads), -kInf);
-  Tensors with(kShape), without(kShape);
+  Problem with(kShape), without(kShape);
   const Attention attention = compile(masked_spec());
   RunArgs args = with.args();
   args.sinks = TensorView(sinks.data(), DType::kF32, {kShape.q_heads});
@@ -71,7 +69,7 @@ TEST_P(WeightsOn, ARowWithoutKeysHasTheSinkAsLse) {
     SCOPED_TRACE(kv_len);
     Shape shape = kShape;
     shape.kv_len = kv_len;
-    Tensors tensors(shape);
+    Problem tensors(shape);
     AttentionSpec spec = spec_of("", shape);
     spec.mask_mod = "kv_idx < 0";
     RunArgs args = tensors.args();
@@ -82,13 +80,13 @@ TEST_P(WeightsOn, ARowWithoutKeysHasTheSinkAsLse) {
       expected.push_back(sinks[at(row / shape.q_len % shape.q_heads)]);
     }
     EXPECT_TRUE(same_bits(tensors.lse, expected));
-    EXPECT_EQ(tensors.out, std::vector<float>(tensors.out.size(), 0.0F));
+    EXPECT_EQ(tensors.out.values(), std::vector<double>(tensors.out.size(), 0.0));
   }
 }
 
 TEST_P(WeightsOn, SinksOfAStridedView) {
   const std::vector<float> sparse = {1, 99, 2, 99, 3, 99, 4, 99}, dense = {1, 2, 3, 4};
-  Tensors strided(kShape), packed(kShape);
+  Problem strided(kShape), packed(kShape);
   const Attention attention = compile(masked_spec());
   RunArgs args = strided.args();
   args.sinks = TensorView(sparse.data(), DType::kF32, {kShape.q_heads});
@@ -104,24 +102,21 @@ TEST_P(WeightsOn, MaxScoresAreTheLargestAllowedScoreWithoutTheSink) {
   const std::vector<float> sinks(at(kShape.q_heads), 50.0F);
   AttentionSpec spec = masked_spec();
   spec.score_mod = "score - 0.01 * kv_idx";
-  TypedTensors tensors(kShape, {});
+  Problem tensors(kShape);
   RunArgs args = tensors.args();
   args.max_scores = tensors.max_scores_view();
   args.sinks = TensorView(sinks.data(), DType::kF32, {kShape.q_heads});
   compile(spec).run(args).value();
-  const NaivePattern naive{.score = [](double score, const Position& p) { return score - 0.01 * p.kv_idx; },
-                           .mask = allowed,
-                           .sinks = {50, 50, 50, 50}};
-  const NaiveResult expected = naive_attention(tensors, naive);
-  EXPECT_LE(worst_difference(widened(tensors.max_scores), expected.max_scores), 2e-5);
-  EXPECT_LE(worst_difference(widened(tensors.lse), expected.lse), 1e-4);
-  EXPECT_LE(worst_difference(tensors.out(), expected.out), 1e-5);
+  const OraclePattern naive{.score = [](double score, const Position& p) { return score - 0.01 * p.kv_idx; },
+                            .mask = allowed,
+                            .sinks = {50, 50, 50, 50}};
+  EXPECT_TRUE(is_attention(tensors, naive, {.lse = {1e-4}, .max_scores = Bound{2e-5}}));
 }
 
 // Results that are not wanted change no others, and max_scores may lie anywhere.
 TEST_P(WeightsOn, OutputsAreIndependentOfWhatElseIsWanted) {
   const Attention attention = compile(masked_spec());
-  TypedTensors all(kShape, {}), only_out(kShape, {});
+  Problem all(kShape), only_out(kShape);
   std::vector<float> spread(2 * all.max_scores.size(), -1);
   RunArgs args = all.args();
   args.max_scores = MutableTensorView(spread.data(), DType::kF32, {kShape.batch, kShape.q_heads, kShape.q_len, 2});
@@ -130,14 +125,13 @@ TEST_P(WeightsOn, OutputsAreIndependentOfWhatElseIsWanted) {
   RunArgs bare = only_out.args();
   bare.lse = {};
   attention.run(bare).value();
-  EXPECT_EQ(all.out(), only_out.out());
-  const NaiveResult expected = naive_attention(all, {.mask = allowed});
+  EXPECT_EQ(all.out.bytes, only_out.out.bytes);
   std::vector<double> found;
   for (std::size_t i = 0; i < spread.size(); i += 2) {
     found.push_back(static_cast<double>(spread[i]));
     EXPECT_EQ(spread[i + 1], -1.0F);
   }
-  EXPECT_LE(worst_difference(found, expected.max_scores), 2e-5);
+  EXPECT_TRUE(close(found, oracle(all, {.mask = allowed}).max_scores, {2e-5}));
 }
 
 TEST_P(WeightsOn, SigmoidIsNotNormalised) {
@@ -148,14 +142,14 @@ TEST_P(WeightsOn, SigmoidIsNotNormalised) {
     spec.weights = Weights::kSigmoid;
     spec.score_mod = "score - log(float(kv_len))";
     if (masked) spec.mask_mod = kMask;
-    TypedTensors tensors(kShape, {});
+    Problem tensors(kShape);
     RunArgs args = tensors.args();
     args.lse = {};
     compile(spec).run(args).value();
-    NaivePattern naive{.score = [](double score, const Position&) { return score - std::log(300.0); },
-                       .weights = Weights::kSigmoid};
+    OraclePattern naive{.score = [](double score, const Position&) { return score - std::log(300.0); },
+                        .weights = Weights::kSigmoid};
     if (masked) naive.mask = allowed;
-    EXPECT_LE(worst_difference(tensors.out(), naive_attention(tensors, naive).out), 1e-5);
+    EXPECT_TRUE(is_attention(tensors, naive, {.out = {1e-5}}));
   }
 }
 
@@ -163,11 +157,11 @@ TEST_P(WeightsOn, SigmoidIsNotNormalised) {
 TEST_P(WeightsOn, SigmoidOfPlainScores) {
   AttentionSpec spec = spec_of("", kShape);
   spec.weights = Weights::kSigmoid;
-  TypedTensors tensors(kShape, {});
+  Problem tensors(kShape);
   RunArgs args = tensors.args();
   args.lse = {};
   compile(spec).run(args).value();
-  EXPECT_LE(worst_difference(tensors.out(), naive_attention(tensors, {.weights = Weights::kSigmoid}).out), 1e-4);
+  EXPECT_TRUE(is_attention(tensors, {.weights = Weights::kSigmoid}, {.out = {1e-4}}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, WeightsOn, testing::ValuesIn(backends_here()), name_of_backend);
@@ -179,7 +173,7 @@ TEST(WeightsOfCalls, PresenceCompilesNothing) {
   const Attention attention = compile_or_throw(engine, spec_of("", kShape));
   const std::vector<float> sinks(at(kShape.q_heads), 0.5F);
   for (int present = 0; present < 8; ++present) {
-    TypedTensors tensors(kShape, {});
+    Problem tensors(kShape);
     RunArgs args = tensors.args();
     if ((present & 1) == 0) args.lse = {};
     if ((present & 2) != 0) args.max_scores = tensors.max_scores_view();
@@ -208,22 +202,21 @@ TEST(WeightsOfCalls, ReferenceRowsWriteTheirOwnRowsOfEveryOutput) {
   options.backend = Backend::kReference;
   Engine reference(options);
   const Attention narrow = compile_or_throw(reference, spec);
-  TypedTensors whole(kShape, small), part(kShape, small);
-  const auto args_of = [](TypedTensors& tensors) {
+  Problem whole(kShape, small), part(kShape, small);
+  const auto args_of = [](Problem& tensors) {
     RunArgs args = tensors.args();
     args.max_scores = tensors.max_scores_view();
     return args;
   };
   narrow.run_reference(args_of(whole)).value();
   narrow.run_reference(args_of(part), {.q_begin = 20, .q_count = 3}).value();
-  const std::vector<double> all = whole.out(), some = part.out();
   for (std::int32_t row = 0; row < kShape.batch * kShape.q_heads * kShape.q_len; ++row) {
     const std::int32_t q_idx = row % kShape.q_len;
     const bool written = q_idx >= 20 && q_idx < 23;
     EXPECT_EQ(std::isnan(part.max_scores[at(row)]), !written);
     for (std::int32_t d = 0; d < kShape.value_dim(); ++d) {
       const std::size_t i = at(row * kShape.value_dim() + d);
-      EXPECT_TRUE(written ? some[i] == all[i] : std::isnan(some[i]));
+      EXPECT_TRUE(written ? part.out[i] == whole.out[i] : std::isnan(part.out[i]));
     }
   }
 }

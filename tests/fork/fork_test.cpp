@@ -11,14 +11,15 @@
 #include <thread>
 #include <vector>
 
-#include "api/naive_attention.h"
+#include "flexjit/flexjit.h"
+#include "support/comparison.h"
 
 namespace flexjit::test {
 namespace {
 
 constexpr int kThreads[] = {1, 2, 8};
-constexpr Shape kPrefill{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 90, .kv_len = 130};
-constexpr Shape kDecode{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 1300};
+constexpr Shape kPrefill{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 90, .kv_len = 130, .head_dim = 8};
+constexpr Shape kDecode{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 1300, .head_dim = 8};
 
 Engine engine_of(int threads) {
   EngineOptions options;
@@ -38,7 +39,7 @@ AttentionSpec spec_of(int n) {
 bool is_right(const Attention& attention, const Shape& shape, int n) {
   Problem problem(shape);
   if (!attention.run(problem.args())) return false;
-  return worst_error(problem, {.mask = [n](const Position& p) { return p.kv_idx <= p.q_idx + n; }}) < kTolerance;
+  return is_attention(problem, {.mask = [n](const Position& p) { return p.kv_idx <= p.q_idx + n; }}, kNear);
 }
 
 // 0, or the number of the check that failed.
@@ -99,7 +100,7 @@ TEST(Fork, ThreadsOfAChildAreItsOwn) {
     EXPECT_EQ(status_of_child([&] {
                 Trace trace(1 << 12);
                 const Attention attention = engine.compile(spec_of(5)).value();
-                Problem problem({.q_heads = 8, .q_len = 600, .kv_len = 600});
+                Problem problem({.q_heads = 8, .q_len = 600, .kv_len = 600, .head_dim = 8});
                 RunArgs args = problem.args();
                 args.trace = &trace;
                 if (!attention.run(args)) return 1;

@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "brute_force.h"
+#include "support/brute_force.h"
 #include "support/checklist.h"
 
 namespace flexjit {
@@ -38,8 +38,7 @@ TEST(BlockMaskRuns, AreTheListsInOrder) {
 }
 
 TEST(BlockMaskLists, OfNeighboursTakeNoRoom) {
-  const BlockMask causal =
-      testing::brute_force_mask({1, 1, 4096, 4096, 16, 16}, [](int, int, int q, int kv) { return q >= kv; });
+  const BlockMask causal = test::brute_force_mask({1, 1, 4096, 4096, 16, 16}, [](int, int, int q, int kv) { return q >= kv; });
   EXPECT_EQ(causal.counts().full, 256 * 255 / 2);
   EXPECT_LE(causal.bytes(), 256U * 32U);
 }
@@ -82,14 +81,14 @@ TEST(BlockMaskCombination, DecidesWhatBothDecide) {
 TEST(BlockMaskSlice, IsSoundAndExactWhereBlocksCoincide) {
   const auto allowed = [](int, int, int q, int kv) { return (q / 5 + kv / 9) % 3 != 0 && std::abs(q - kv) < 40; };
   const BlockMaskShape shape{1, 1, 70, 95, 16, 12};
-  const BlockMask mask = testing::brute_force_mask(shape, allowed);
+  const BlockMask mask = test::brute_force_mask(shape, allowed);
   for (auto [q, kv] : {std::pair{PositionRange{0, 70}, PositionRange{0, 95}},
                        {{16, 48}, {24, 95}},
                        {{3, 4}, {0, 50}},
                        {{5, 66}, {7, 95}},
                        {{70, 70}, {0, 0}}}) {
     const BlockMask cut = mask.slice(q, kv).value();
-    const BlockMask exact = testing::brute_force_mask(
+    const BlockMask exact = test::brute_force_mask(
         cut.shape(), [&, q = q, kv = kv](int b, int h, int i, int j) { return allowed(b, h, q.begin + i, kv.begin + j); });
     ASSERT_EQ(cut.to_dense().size(), exact.to_dense().size());
     for (std::size_t i = 0; i < cut.to_dense().size(); ++i) {

@@ -7,7 +7,7 @@
 
 #include <limits>
 
-#include "brute_force.h"
+#include "support/brute_force.h"
 #include "support/checklist.h"
 
 namespace flexjit {

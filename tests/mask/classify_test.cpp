@@ -53,7 +53,7 @@ void check(const MaskPattern& pattern, const BlockMaskShape& shape) {
   ASSERT_TRUE(classified.mask.has_value());
   const BlockMaskShape expected = broadcast(pattern, shape);
   EXPECT_EQ(classified.mask->shape(), expected);
-  EXPECT_EQ(classified.mask->to_dense(), testing::brute_force_kinds(expected, pattern.allowed));
+  EXPECT_EQ(classified.mask->to_dense(), test::brute_force_kinds(expected, pattern.allowed));
   const BlockCounts counts = classified.mask->counts();
   // What is full or empty was either proved as a block or by evaluating some of its elements.
   EXPECT_LE(classified.proved, counts.empty + counts.full);
@@ -78,7 +78,7 @@ TEST(Classify, LeavesPartialWithoutEvaluating) {
     const auto classified =
         mask::classify(pattern.program, pattern.environment(shape), {.shape = shape, .undecided = Undecided::kLeavePartial});
     EXPECT_EQ(classified.evaluated, 0);
-    const auto exact = testing::brute_force_kinds(broadcast(pattern, shape), pattern.allowed);
+    const auto exact = test::brute_force_kinds(broadcast(pattern, shape), pattern.allowed);
     const auto found = classified.mask->to_dense();
     ASSERT_EQ(found.size(), exact.size());
     for (std::size_t i = 0; i < exact.size(); ++i) {
@@ -101,7 +101,7 @@ TEST(Classify, DocumentIdsDecideBlocks) {
   const MaskPattern pattern = testing::documents(1 << 12, 1 << 12);
   const BlockMaskShape shape{1, 1, 1 << 12, 1 << 12, 128, 128};
   const auto classified = mask::classify(pattern.program, pattern.environment(shape), {.shape = shape});
-  EXPECT_EQ(classified.mask->to_dense(), testing::brute_force_kinds(shape, pattern.allowed));
+  EXPECT_EQ(classified.mask->to_dense(), test::brute_force_kinds(shape, pattern.allowed));
   EXPECT_EQ(classified.evaluated, 0);
 }
 
@@ -166,7 +166,7 @@ TEST(Classify, GuardedReadsAreNoFaults) {
   const BlockMaskShape shape{1, 1, 64, 64, 4, 4};
   const auto classified = mask::classify(program, environment, {.shape = shape});
   ASSERT_TRUE(classified.mask.has_value());
-  EXPECT_EQ(classified.mask->to_dense(), testing::brute_force_kinds(shape, [](int, int, int, int kv) { return kv < 10; }));
+  EXPECT_EQ(classified.mask->to_dense(), test::brute_force_kinds(shape, [](int, int, int, int kv) { return kv < 10; }));
 }
 
 // Bands with random slopes, offsets and moduli at random shapes.
@@ -191,7 +191,7 @@ RC_GTEST_PROP(Classify, RandomBands, ()) {
   shape.kv_block = *rc::gen::inRange(1, 30);
   const auto classified = mask::classify(pattern.program, pattern.environment(shape), {.shape = shape});
   RC_ASSERT(classified.mask.has_value());
-  RC_ASSERT(classified.mask->to_dense() == testing::brute_force_kinds(shape, pattern.allowed));
+  RC_ASSERT(classified.mask->to_dense() == test::brute_force_kinds(shape, pattern.allowed));
 }
 
 }  // namespace

@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
-#include "brute_force.h"
 #include "ir/evaluate/environment.h"
 #include "ir/program/program.h"
+#include "support/brute_force.h"
 
 namespace flexjit::testing {
 
 struct HardMask {
   std::string name, text;
-  Allowed allowed;
+  test::Allowed allowed;
   bool by_batch = false;
   std::vector<std::shared_ptr<std::vector<std::int32_t>>> memory;  // what `buffers` view
   std::vector<std::shared_ptr<std::vector<std::int64_t>>> wide_memory;

@@ -30,7 +30,7 @@ TEST(HardMasks, EqualALookAtEveryPair) {
         const Classified found =
             mask::classify(mask.program, mask.environment(shape), {.shape = shape, .list_evaluated = true});
         ASSERT_TRUE(found.mask.has_value()) << mask.text;
-        ASSERT_EQ(found.mask->to_dense(), testing::brute_force_kinds(shape, mask.allowed)) << mask.text;
+        ASSERT_EQ(found.mask->to_dense(), test::brute_force_kinds(shape, mask.allowed)) << mask.text;
         const BlockCounts counts = found.mask->counts();
         EXPECT_LE(found.proved, counts.full + counts.empty);
         EXPECT_GE(found.proved + found.evaluated, counts.full + counts.empty);
@@ -45,7 +45,7 @@ TEST(HardMasks, AreSoundUnderEveryBudget) {
   const int length = 521;
   for (const HardMask& mask : testing::hard_masks(length)) {
     const BlockMaskShape shape = square(mask, length, 16, 16);
-    const auto exact = testing::brute_force_kinds(shape, mask.allowed);
+    const auto exact = test::brute_force_kinds(shape, mask.allowed);
     std::int64_t partial_before = 0;
     for (std::int64_t budget : {std::int64_t{1} << 40, std::int64_t{30000}, std::int64_t{3000}, std::int64_t{0}}) {
       SCOPED_TRACE(mask.name + " with " + std::to_string(budget));
@@ -97,7 +97,7 @@ TEST(HardMasks, KeepFaultsWhereATableWouldBeMade) {
   const BlockMaskShape shape{1, 1, 200, 300, 16, 16};  // pos ends at 200
   const Classified guarded = mask::classify(mask.program, mask.environment(shape), {.shape = shape});
   ASSERT_TRUE(guarded.mask.has_value()) << "no query is behind a key from 200 on";
-  EXPECT_EQ(guarded.mask->to_dense(), testing::brute_force_kinds(shape, mask.allowed));
+  EXPECT_EQ(guarded.mask->to_dense(), test::brute_force_kinds(shape, mask.allowed));
   const HardMask open = testing::unguarded_position_reset(200, 20);
   const Classified faulty = mask::classify(open.program, open.environment(shape), {.shape = shape});
   ASSERT_TRUE(faulty.fault.has_value());

@@ -12,7 +12,7 @@ namespace {
 
 int floor_mod(int a, int b) { return ((a % b) + b) % b; }
 
-MaskPattern finished(std::string name, Names& names, Expression mask, Allowed allowed) {
+MaskPattern finished(std::string name, Names& names, Expression mask, test::Allowed allowed) {
   MaskPattern pattern;
   pattern.name = std::move(name);
   pattern.program = std::move(names).mask(mask);

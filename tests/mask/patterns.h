@@ -5,16 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "brute_force.h"
 #include "ir/evaluate/environment.h"
 #include "ir/program/program.h"
+#include "support/brute_force.h"
 
 namespace flexjit::testing {
 
 struct MaskPattern {
   std::string name;
   ir::Program program;
-  Allowed allowed;
+  test::Allowed allowed;
   std::vector<std::shared_ptr<std::vector<std::int32_t>>> memory;  // what `buffers` view
   std::vector<TensorView> buffers;
   std::vector<Scalar> params;

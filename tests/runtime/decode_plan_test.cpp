@@ -9,13 +9,13 @@
 #include <random>
 #include <vector>
 
-#include "../mask/brute_force.h"
+#include "support/brute_force.h"
 
 namespace flexjit::runtime {
 namespace {
 
-using testing::Allowed;
-using testing::brute_force_mask;
+using test::Allowed;
+using test::brute_force_mask;
 
 // 0: not visited, 1: masked, 2: all allowed; by column.
 using Columns = std::vector<int>;

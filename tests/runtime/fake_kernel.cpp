@@ -1,10 +1,11 @@
-// The fake kernel and the dense attention that it is compared with.
+// See fake_kernel.h.
 #include "fake_kernel.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
+
+#include "support/random.h"
 
 namespace flexjit::testing {
 
@@ -106,105 +107,50 @@ void attend(const plan::TileArg* tile) {
   for (int row = 0; row < tile->q_count; ++row) attend_row(*tile, tile->rows[row]);
 }
 
-std::vector<float> random_quarters(std::int64_t size, std::mt19937& random) {
-  std::vector<float> values(static_cast<std::size_t>(size));
-  for (float& value : values) value = static_cast<float>(static_cast<int>(random() % 9) - 4) / 4.0F;
-  return values;
-}
-
-plan::TensorArg dense(std::vector<float>& values, int heads, int length, int dim) {
-  return {values.data(), std::int64_t{heads} * length * dim, std::int64_t{length} * dim, dim};
-}
-
 }  // namespace
 
-Problem::Problem(const Dims& size, bool packs_v, std::uint32_t seed) : dims(size) {
-  std::mt19937 random(seed);
-  const std::int64_t q_rows = std::int64_t{dims.batch} * dims.q_heads * dims.q_len;
-  const std::int64_t kv_rows = std::int64_t{dims.batch} * dims.kv_heads * dims.kv_len;
-  q = random_quarters(q_rows * dims.head_dim, random);
-  k = random_quarters(kv_rows * dims.head_dim, random);
-  v = random_quarters(kv_rows * dims.v_head_dim, random);
-  out.assign(static_cast<std::size_t>(q_rows * dims.v_head_dim), 1e30F);
-  lse.assign(static_cast<std::size_t>(q_rows), 1e30F);
-  launch.q = dense(q, dims.q_heads, dims.q_len, dims.head_dim);
-  launch.k = dense(k, dims.kv_heads, dims.kv_len, dims.head_dim);
-  launch.v = dense(v, dims.kv_heads, dims.kv_len, dims.v_head_dim);
-  launch.out = dense(out, dims.q_heads, dims.q_len, dims.v_head_dim);
+plan::TensorArg arg_of(test::Tensor& tensor) {
+  const MutableTensorView view = tensor.view();
+  return {view.data, view.strides[0], view.strides[1], view.strides[2]};
+}
+
+LaunchProblem::LaunchProblem(const test::Shape& s, bool packs_v) : test::Problem(s) {
+  test::Random random(seed);
+  for (test::Tensor* tensor : {&q, &k, &v}) tensor->fill([&](std::size_t) { return random.integer(-4, 4) / 4.0; });
+  launch.q = arg_of(q);
+  launch.k = arg_of(k);
+  launch.v = arg_of(v);
+  launch.out = arg_of(out);
   launch.lse.data = lse.data();
-  launch.lse.stride_batch = std::int64_t{dims.q_heads} * dims.q_len;
-  launch.lse.stride_head = dims.q_len;
+  launch.lse.stride_batch = std::int64_t{s.q_heads} * s.q_len;
+  launch.lse.stride_head = s.q_len;
   launch.lse.stride_row = 1;
   launch.params = reinterpret_cast<const std::uint64_t*>(&state);
-  launch.batch_size = dims.batch;
-  launch.num_heads = dims.q_heads;
-  launch.num_kv_heads = dims.kv_heads;
-  launch.q_len = dims.q_len;
-  launch.kv_len = dims.kv_len;
+  launch.batch_size = s.batch;
+  launch.num_heads = s.q_heads;
+  launch.num_kv_heads = s.kv_heads;
+  launch.q_len = s.q_len;
+  launch.kv_len = s.kv_len;
   launch.scale = 0.5F;
   state.layout.lanes = 16;
   state.layout.strip = 16;
   state.layout.q_tile = 12;
   state.layout.kv_tile = 64;
-  state.layout.head_dim = dims.head_dim;
-  state.layout.k_depth = dims.head_dim;
-  state.layout.v_head_dim = dims.v_head_dim;
-  state.layout.v_padded = (dims.v_head_dim + 7) / 8 * 8;
+  state.layout.head_dim = s.head_dim;
+  state.layout.k_depth = s.head_dim;
+  state.layout.v_head_dim = s.value_dim();
+  state.layout.v_padded = (s.value_dim() + 7) / 8 * 8;
   state.layout.packs_v = packs_v;
-  state.layout.scratch_bytes = 4 * (std::int64_t{dims.kv_len} + 1);
+  state.layout.scratch_bytes = 4 * (std::int64_t{s.kv_len} + 1);
 }
 
-runtime::LaunchOutcome Problem::run(const BlockMask* mask, int threads, Trace* trace) {
+runtime::LaunchOutcome LaunchProblem::run(const BlockMask* mask, int threads, Trace* trace) {
   return runtime::launch({.attend = attend, .pack = pack, .layout = state.layout}, launch, mask, {threads, trace});
 }
 
-std::vector<double> Problem::row_weights(int b, int h, int row, double& lse_value) const {
-  const int kv_head = h / (dims.q_heads / dims.kv_heads);
-  const float* query = q.data() + ((std::int64_t{b} * dims.q_heads + h) * dims.q_len + row) * dims.head_dim;
-  const float* keys = k.data() + (std::int64_t{b} * dims.kv_heads + kv_head) * dims.kv_len * dims.head_dim;
-  std::vector<double> weights(static_cast<std::size_t>(dims.kv_len), 0.0);
-  double sum = 0;
-  for (int kv = 0; kv < dims.kv_len; ++kv) {
-    if (!state.allowed(b, h, row, kv)) continue;
-    double dot = 0;
-    for (int d = 0; d < dims.head_dim; ++d) {
-      dot += static_cast<double>(query[d]) * static_cast<double>(keys[std::int64_t{kv} * dims.head_dim + d]);
-    }
-    sum += weights[static_cast<std::size_t>(kv)] = std::exp(dot * static_cast<double>(launch.scale));
-  }
-  for (double& weight : weights) weight = sum > 0 ? weight / sum : 0;
-  lse_value = std::log(sum);
-  return weights;
-}
-
-std::vector<double> Problem::expected_out() const {
-  std::vector<double> expected(out.size(), 0.0);
-  auto row_out = expected.begin();
-  for (int b = 0; b < dims.batch; ++b) {
-    for (int h = 0; h < dims.q_heads; ++h) {
-      const int kv_head = h / (dims.q_heads / dims.kv_heads);
-      const float* values = v.data() + (std::int64_t{b} * dims.kv_heads + kv_head) * dims.kv_len * dims.v_head_dim;
-      for (int row = 0; row < dims.q_len; ++row, row_out += dims.v_head_dim) {
-        double ignored = 0;
-        const std::vector<double> weights = row_weights(b, h, row, ignored);
-        for (std::size_t kv = 0; kv < weights.size(); ++kv) {
-          for (int d = 0; d < dims.v_head_dim; ++d) row_out[d] += weights[kv] * static_cast<double>(*values++);
-        }
-        values -= std::int64_t{dims.kv_len} * dims.v_head_dim;
-      }
-    }
-  }
-  return expected;
-}
-
-std::vector<double> Problem::expected_lse() const {
-  std::vector<double> expected;
-  for (int b = 0; b < dims.batch; ++b) {
-    for (int h = 0; h < dims.q_heads; ++h) {
-      for (int row = 0; row < dims.q_len; ++row) row_weights(b, h, row, expected.emplace_back());
-    }
-  }
-  return expected;
+::testing::AssertionResult LaunchProblem::is_exact(const test::Bound& bound) const {
+  const auto allowed = [&](const test::Position& p) { return state.allowed(p.b, p.h, p.q_idx, p.kv_idx); };
+  return test::is_attention(*this, {.mask = allowed, .scale = launch.scale}, {bound, bound});
 }
 
 }  // namespace flexjit::testing

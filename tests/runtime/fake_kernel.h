@@ -8,15 +8,16 @@
 #include <set>
 #include <vector>
 
-#include "../mask/brute_force.h"
 #include "runtime/launch.h"
+#include "support/brute_force.h"
+#include "support/comparison.h"
 
 namespace flexjit::testing {
 
 // What the fake kernel needs and what it saw; LaunchArg::params points to it.
 struct FakeState {
   plan::KernelLayout layout;
-  Allowed allowed = [](int, int, int, int) { return true; };
+  test::Allowed allowed = [](int, int, int, int) { return true; };
   std::set<std::int64_t> faulty_items;  // (b * heads + h) * q_tiles + tile
 
   std::atomic<int> broken_promises{0};
@@ -26,25 +27,17 @@ struct FakeState {
   std::set<const void*> panels;  // distinct addresses of packed K
 };
 
-struct Dims {
-  int batch = 1, q_heads = 1, kv_heads = 1, q_len = 1, kv_len = 1, head_dim = 8, v_head_dim = 8;
-};
+plan::TensorArg arg_of(test::Tensor& tensor);
 
 // Inputs of small integers / 4, so that dot products are exact, and everything that a launch of them needs.
-struct Problem {
-  explicit Problem(const Dims& dims, bool packs_v, std::uint32_t seed = 1);
+struct LaunchProblem : test::Problem {
+  explicit LaunchProblem(const test::Shape& shape, bool packs_v);
   runtime::LaunchOutcome run(const BlockMask* mask, int threads, Trace* trace = nullptr);
-  // Dense fp64 attention over state.allowed, written here.
-  std::vector<double> expected_out() const;
-  std::vector<double> expected_lse() const;
+  // Attention over state.allowed.
+  ::testing::AssertionResult is_exact(const test::Bound& bound = test::near(5e-6)) const;
 
-  Dims dims;
-  std::vector<float> q, k, v, out, lse;
   plan::Operands launch{};
   FakeState state;
-
- private:
-  std::vector<double> row_weights(int b, int h, int row, double& lse_value) const;
 };
 
 }  // namespace flexjit::testing

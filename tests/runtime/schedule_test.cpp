@@ -9,7 +9,7 @@
 #include <set>
 #include <tuple>
 
-#include "../mask/brute_force.h"
+#include "support/brute_force.h"
 
 namespace flexjit::runtime {
 namespace {
@@ -32,7 +32,7 @@ constexpr WorkShape kMaskedShape{
 
 BlockMask mask_by_head() {
   const auto allowed = [](int, int h, int q, int kv) { return q >= kv && q - kv < 3 + 18 * h; };
-  return testing::brute_force_mask({1, 6, 100, 90, 20, 15}, allowed);
+  return test::brute_force_mask({1, 6, 100, 90, 20, 15}, allowed);
 }
 
 // Every panel of a pair that a tile of it visits, once, and no other.
@@ -60,7 +60,7 @@ TEST(Schedule, OnlyVisitedPanelsArePacked) {
   const WorkShape shape{
       .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 80, .kv_len = 2000, .q_tile = 16, .q_block = 40, .panel = 8};
   for (const int heads : {1, 4}) {
-    const BlockMask mask = testing::brute_force_mask({2, heads, 80, 2000, 40, 20}, scattered);
+    const BlockMask mask = test::brute_force_mask({2, heads, 80, 2000, 40, 20}, scattered);
     Schedule schedule;
     schedule.start(shape, &mask);
     for (const Wave& wave : {Wave{0, 4}, Wave{1, 2}, Wave{2, 3, 1, 2}}) {
@@ -132,7 +132,7 @@ TEST(Schedule, TilesStopAtTheRowsOfMaskBlocks) {
 }
 
 TEST(Schedule, PairAfterPairWithCostsFallingByHalves) {
-  const BlockMask mask = testing::brute_force_mask(
+  const BlockMask mask = test::brute_force_mask(
       {1, 6, 400, 900, 20, 15}, [](int, int h, int q, int kv) { return kv < (h < 2 ? 30 : 900) && kv < 2 * q + 15; });
   Schedule schedule;
   schedule.start(

@@ -13,9 +13,9 @@
 namespace flexjit {
 namespace {
 
-using testing::Allowed;
-using testing::brute_force_mask;
-using testing::Problem;
+using test::Allowed;
+using test::brute_force_mask;
+using testing::LaunchProblem;
 
 std::vector<TraceEvent> of_kind(const std::vector<TraceEvent>& events, TraceKind kind) {
   std::vector<TraceEvent> found;
@@ -40,7 +40,7 @@ const Allowed kCausal = [](int, int, int q, int kv) { return q >= kv; };
 TEST(TraceOfALaunch, HoldsEveryTileOnce) {
   const BlockMask mask = brute_force_mask({1, 1, 100, 110, 16, 16}, kCausal);
   for (int threads : {1, 3}) {
-    Problem problem({2, 4, 2, 100, 110, 8, 8}, true);
+    LaunchProblem problem({2, 4, 2, 100, 110, 8, 8}, true);
     problem.state.allowed = kCausal;
     Trace trace;
     const runtime::LaunchOutcome outcome = problem.run(&mask, threads, &trace);
@@ -63,7 +63,7 @@ TEST(TraceOfALaunch, HoldsEveryTileOnce) {
 }
 
 TEST(TraceOfALaunch, SaysWhatIsPacked) {
-  Problem problem({2, 4, 2, 30, 1200, 8, 8}, true);
+  LaunchProblem problem({2, 4, 2, 30, 1200, 8, 8}, true);
   Trace trace;
   problem.run(nullptr, 2, &trace);
   std::map<std::pair<int, int>, std::int64_t> keys;
@@ -79,11 +79,11 @@ TEST(TraceOfALaunch, SaysWhatIsPacked) {
 }
 
 TEST(TraceOfALaunch, ChangesNothing) {
-  Problem plain({2, 4, 2, 30, 100, 8, 8}, false), traced({2, 4, 2, 30, 100, 8, 8}, false);
+  LaunchProblem plain({2, 4, 2, 30, 100, 8, 8}, false), traced({2, 4, 2, 30, 100, 8, 8}, false);
   Trace trace(0);
   plain.run(nullptr, 2);
   traced.run(nullptr, 2, &trace);
-  EXPECT_EQ(plain.out, traced.out);
+  EXPECT_TRUE(test::outputs_identical(traced, plain));
   EXPECT_TRUE(trace.events().empty());
   EXPECT_GT(trace.dropped(), 0);
 }

@@ -11,8 +11,8 @@ namespace {
 
 TEST(Workspace, SecondLaunchAllocatesNothing) {
   const auto causal = [](int, int, int q, int kv) { return q >= kv; };
-  const BlockMask mask = testing::brute_force_mask({1, 1, 150, 150, 32, 32}, causal);
-  testing::Problem problem({2, 4, 2, 150, 150, 8, 8}, true);
+  const BlockMask mask = test::brute_force_mask({1, 1, 150, 150, 32, 32}, causal);
+  testing::LaunchProblem problem({2, 4, 2, 150, 150, 8, 8}, true);
   problem.state.allowed = causal;
   problem.run(&mask, 1);
   problem.state.panels.clear();

@@ -90,7 +90,7 @@ TEST(Errors, AReadOutsideItsBufferIsReported) {
   captures.add("t", {35}, std::vector<float>(35, 0.5F));
   const Attention attention =
       compile_or_throw(engine_for("host"), spec_of("buffer t : f32[?]\nscore = score + t[kv_idx]", shape));
-  Tensors tensors(shape);
+  Problem tensors(shape);
   const Result<RunStats> outcome = attention.run(tensors.args(&captures.bindings()));
   ASSERT_FALSE(outcome.has_value());
   EXPECT_EQ(outcome.diagnostics().front().kind, "buffer-read");

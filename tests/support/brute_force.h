@@ -6,7 +6,7 @@
 
 #include "flexjit/block_mask.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 using Allowed = std::function<bool(int b, int h, int q, int kv)>;
 
@@ -14,4 +14,4 @@ using Allowed = std::function<bool(int b, int h, int q, int kv)>;
 std::vector<BlockKind> brute_force_kinds(const BlockMaskShape& shape, const Allowed& allowed);
 BlockMask brute_force_mask(const BlockMaskShape& shape, const Allowed& allowed);
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -1,9 +1,9 @@
 // Any and all over each block, in the plainest way.
-#include "brute_force.h"
+#include "support/brute_force.h"
 
 #include <algorithm>
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 namespace {
 
@@ -39,4 +39,4 @@ BlockMask brute_force_mask(const BlockMaskShape& shape, const Allowed& allowed) 
   return BlockMask::from_kinds(shape, brute_force_kinds(shape, allowed)).value();
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test
