@@ -4,7 +4,7 @@
 # Identifies what crosses the compiler's door: both shared libraries must carry the same value. It follows the headers that
 # define the crossing, so that reconfiguring rebuilds nothing.
 set(FLEXJIT_DOOR_HEADERS include/flexjit/diagnostic.h include/flexjit/dtypes.def include/flexjit/library_kind.h include/flexjit/result.h include/flexjit/tensor.h
-  lib/ir/program/ops.def lib/ir/program/ops.h lib/ir/program/program.h lib/plan/code_listing.h lib/plan/debug_source.h
+  lib/ir/program/ops.def lib/ir/program/ops.h lib/ir/program/program.h lib/ir/program/roots.def lib/ir/program/roots.h lib/plan/code_listing.h lib/plan/debug_source.h
   lib/plan/kernel_abi.h lib/plan/kernel_key.h lib/plan/kernel_parts.def lib/plan/kernel_parts.h lib/plan/compiler_door.h lib/plan/phase_time.h lib/plan/nests.def lib/plan/nests.h lib/plan/target.h lib/plan/targets.def)
 set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}")
 foreach(header ${FLEXJIT_DOOR_HEADERS})

@@ -38,15 +38,14 @@ plan::TensorArg arg_of(Guarded& memory, const test::Tensor& tensor) {
   return {memory.data(), strides[0], strides[1], strides[2]};
 }
 
-// Compiles each key once for the whole process.
+}  // namespace
+
 cache::SharedKernel kernel_of(const plan::KernelKey& key) {
   static std::map<std::string, cache::SharedKernel> kernels;
   cache::SharedKernel& kernel = kernels[plan::canonical_text(key)];
   if (kernel == nullptr) kernel = cache::load_image(key, jit::compile(key).value());
   return kernel;
 }
-
-}  // namespace
 
 std::string to_string(const DecodeCase& c) {
   std::ostringstream text;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/kernel_cache.h"
 #include "conformance/guarded_memory.h"
 #include "plan/kernel_key.h"
 #include "runtime/decode.h"
@@ -50,6 +51,9 @@ class DecodeProblem {
   std::vector<float> sinks;
   double scale = 0.125;
 };
+
+// Compiles each key once for the whole process.
+cache::SharedKernel kernel_of(const plan::KernelKey& key);
 
 // Every target that this machine executes.
 std::vector<plan::Target> executable_targets();

@@ -11,14 +11,15 @@ namespace {
 // Vector by vector, unrolled; the last vector is cut.
 Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys, const RowChunk& chunk) {
   const Operands operands = operands_of(e);
-  const std::int64_t line = kCacheLine / step.k.element_bytes();
-  const std::int64_t whole = step.k.dims / line * line;
+  const StreamedRows k = keys_of(e, b, step);
+  const std::int64_t line = kCacheLine / k.element_bytes();
+  const std::int64_t whole = k.dims / line * line;
   const Ptr queries = b.q.at(chunk.row);
   // Of rows without gaps the lines that follow each other, else a line of each key.
-  const Ptr to_come = step.k.to_come(e.add(step.kv, keys.column));
-  const Index between = e.select(step.k.dense(), e.index(kCacheLine), step.k.row_bytes());
-  const Index by_dim = e.index(step.k.element_bytes()), by_dim_dense = e.index(kKeys * step.k.element_bytes());
-  const Index along = e.select(step.k.dense(), by_dim_dense, by_dim);
+  const Ptr to_come = k.to_come(e.add(step.kv, keys.column));
+  const Index between = e.select(k.dense(), e.index(kCacheLine), k.row_bytes());
+  const Index by_dim = e.index(k.element_bytes()), by_dim_dense = e.index(kKeys * k.element_bytes());
+  const Index along = e.select(k.dense(), by_dim_dense, by_dim);
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
     const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
     for (int i = 0; i < kKeys && chunk.fetches; ++i)
@@ -27,7 +28,7 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
       const Index at = e.add(dim, e.index(offset));
       const VectorPart part{operands.width, static_cast<int>(std::min<std::int64_t>(operands.width, count - offset))};
       CellVectors vectors;
-      for (const Ptr& key : keys.row) vectors.push_back(as_cells(e, step.k.load(key, at, part), step.k.dtype));
+      for (const Ptr& key : keys.row) vectors.push_back(as_cells(e, k.load(key, at, part), k.dtype));
       for (int r = 0; r < chunk.rows; ++r) {
         const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
         for (int i = 0; i < kKeys; ++i) {
@@ -42,7 +43,7 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
   Values acc(static_cast<std::size_t>(kKeys * chunk.rows), e.broadcast(e.real(0.0)).value);
   acc = e.for_range("qk", e.index(0), e.index(whole), e.index(line), acc,
                     [&](Index dim, const Values& sums) { return add_line(dim, line, sums); });
-  return whole == step.k.dims ? acc : add_line(e.index(whole), step.k.dims - whole, acc);
+  return whole == k.dims ? acc : add_line(e.index(whole), k.dims - whole, acc);
 }
 
 }  // namespace
@@ -61,9 +62,10 @@ void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<v
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-kKeys));
   e.for_range("keys", from, e.sub(step.last, step.kv), e.index(kKeys), [&](Index column) {
     Keys keys{{}, column};
+    const StreamedRows k = keys_of(e, b, step);
     for (int i = 0; i < kKeys; ++i) {
       const Index key = e.widen(b.numbers.load(e.add(column, e.index(i))));
-      keys.row[i] = step.k.row(key);
+      keys.row[i] = k.row(key);
     }
     body(keys);
   });

@@ -8,22 +8,28 @@ namespace flexjit::codegen {
 using plan::Level;
 
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body) {
-  using plan::KeyRun;
   const std::int32_t kv_tile = b.key.tiling.kv_tile;
   const Index end = e.widen(span.end);
   const Int kind = span.load_kind(e);
   const Index step = e.index(kv_tile), begin = e.widen(span.begin);
   const Bool masked = is_kind(e, kind, plan::SpanKind::kMasked);
-  const ArgFields run{e, e.at(b.item.runs, e.mul(e.widen(span.load_run(e)), e.index(sizeof(KeyRun) / 4)))};
-  const Rows k_rows{run.pointer(offsetof(KeyRun, k), "k"), run.long_index(offsetof(KeyRun, k_stride), "k_stride")};
-  const Rows v_rows{run.pointer(offsetof(KeyRun, v), "v"), run.long_index(offsetof(KeyRun, v_stride), "v_stride")};
-  const DType dtype = b.key.types.kv;
-  const StreamedRows k{e, k_rows, run.pointer(offsetof(KeyRun, k_ahead), "k_ahead"), dtype, b.key.head_dim};
-  const StreamedRows v{e, v_rows, run.pointer(offsetof(KeyRun, v_ahead), "v_ahead"), dtype, b.key.v_head_dim};
+  const Ptr run = e.at(b.item.runs, e.mul(e.widen(span.load_run(e)), e.index(sizeof(plan::KeyRun) / 4)));
   e.for_range("key_step", e.widen(e.bit_and(span.begin, e.constant_int(-kv_tile))), end, step, [&](Index kv) {
     const Index first = e.max(kv, begin);
-    body({kv, first, e.min(e.add(kv, step), end), masked, k, v});
+    body({kv, first, e.min(e.add(kv, step), end), masked, run});
   });
+}
+
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+  const ArgFields run{e, step.run};
+  const Rows rows{run.pointer(offsetof(plan::KeyRun, k), "k"), run.long_index(offsetof(plan::KeyRun, k_stride), "k_stride")};
+  return {e, rows, run.pointer(offsetof(plan::KeyRun, k_ahead), "k_ahead"), b.key.types.kv, b.key.head_dim};
+}
+
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+  const ArgFields run{e, step.run};
+  const Rows rows{run.pointer(offsetof(plan::KeyRun, v), "v"), run.long_index(offsetof(plan::KeyRun, v_stride), "v_stride")};
+  return {e, rows, run.pointer(offsetof(plan::KeyRun, v_ahead), "v_ahead"), b.key.types.kv, b.key.v_head_dim};
 }
 
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body) {

@@ -39,7 +39,7 @@ struct StreamedRows {
 struct KeyStep {
   Index kv, first, last;
   Bool masked;  // the mask decides; else every key inside is allowed
-  const StreamedRows &k, &v;
+  Ptr run;      // plan::KeyRun
 };
 
 // Everything of an item, loaded as it is made.
@@ -69,8 +69,11 @@ struct RowBlock {
 
 // row_block.cpp
 // for (kv = span.begin rounded down to a step; kv < span.end; kv += kv_tile)
-//   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ..., rows of the span's run});
+//   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ...});
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body);
+// Loaded where they are used: registers are scarce in the loops.
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step);
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step);
 void emit_initial_state(Emitter& e, RowBlock& b);
 void fill_row_table(Emitter& e, RowBlock& b);
 // What the item leaves of its rows. Returns that any row is left to the careful pass.

@@ -10,6 +10,7 @@ namespace {
 // o[row..][dims of the chunk], kept in registers.
 struct Target {
   VectorTile o;
+  const StreamedRows& v;
   const RowChunk& rows;
   const Chunk& chunk;
   int width, chunks;  // dims of a chunk, chunks of a row
@@ -19,12 +20,17 @@ struct Target {
 // that follow each other, else a part of the row.
 struct LinesToCome {
   LinesToCome(Emitter& emitter, RowBlock& b, const KeyStep& step, const Target& target)
-      : e(emitter), fetches(target.rows.fetches), lines((step.v.dims * step.v.element_bytes() + kCacheLine - 1) / kCacheLine) {
+      : e(emitter), fetches(target.rows.fetches) {
+    const StreamedRows& v = target.v;
+    lines = (v.dims * v.element_bytes() + kCacheLine - 1) / kCacheLine;
     lines = (lines + target.chunks - 1) / target.chunks;
+    row_bytes = by_key = v.row_bytes();
+    first = v.to_come(step.kv);
+    if (target.chunks == 1) return;
     const Index bytes = e.index(lines * kCacheLine), bytes_of_step = e.index(lines * kCacheLine * b.key.tiling.kv_tile);
     const Index chunk{e.ir().CreateUDiv(target.chunk.dim.value, e.index(target.width).value)};
-    by_key = e.select(step.v.dense(), bytes, step.v.row_bytes());
-    first = e.anywhere(step.v.to_come(step.kv), e.mul(chunk, e.select(step.v.dense(), bytes_of_step, bytes)));
+    by_key = e.select(v.dense(), bytes, row_bytes);
+    first = e.anywhere(first, e.mul(chunk, e.select(v.dense(), bytes_of_step, bytes)));
   }
   void prefetch(Index column, int keys) const {
     Ptr line = e.anywhere(first, e.mul(column, by_key));
@@ -36,16 +42,16 @@ struct LinesToCome {
 
   Emitter& e;
   bool fetches;
-  std::int64_t lines;
+  std::int64_t lines = 0;
   Ptr first;
-  Index by_key;
+  Index by_key, row_bytes;
 };
 
 // acc[r][j] = o[row + r][dim + j];
 // for (k = first; k < last; ++k) { prefetch; acc[r][j] += s[row + r][k - kv] * V[k][dim + j]; }
 // o[row + r][dim + j] = acc[r][j];
 void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& target) {
-  const StreamedRows& v = step.v;
+  const StreamedRows& v = target.v;
   const Values acc = target.o.load();
   const Ptr vectors = at_element(e, v.row(step.first), target.chunk.dim, v.dtype);
   const Ptr weights = b.s.at(target.rows.row);
@@ -90,10 +96,11 @@ Values add_pairs(Emitter& e, RowBlock& b, const Values& acc, Ptr weights, llvm::
 // o[row + r][dim + j] = acc[r][j];
 // A key outside the span has weight 0, and the nearest key inside it is read.
 void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& target) {
-  const StreamedRows& v = step.v;
+  const StreamedRows& v = target.v;
   const int width = 2 * e.lanes();
   const Values old = target.o.load();
   const LinesToCome to_come(e, b, step, target);
+  const Ptr dims = e.anywhere(v.rows.data, e.mul(target.chunk.dim, e.index(v.element_bytes())));
   const Ptr weights = b.s.at(target.rows.row);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-2));
   target.o.store(e.for_range("pv", from, e.sub(step.last, step.kv), e.index(2), old, [&](Index k, const Values& acc) {
@@ -101,7 +108,7 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
     Ptr rows[2];
     for (int i = 0; i < 2; ++i) {
       const Index key = e.widen(b.numbers.load(e.add(k, e.index(i))));
-      rows[i] = at_element(e, v.row(key), target.chunk.dim, v.dtype);
+      rows[i] = e.anywhere(dims, e.mul(key, to_come.row_bytes));
     }
     llvm::SmallVector<llvm::Value*, 8> pairs;
     for (int j = 0; j < target.chunk.vectors; ++j) {
@@ -117,6 +124,7 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
 
 // The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector of V.
 void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, const RowChunk& rows) {
+  const StreamedRows v = values_of(e, b, step);
   const int width = operands_of(e).width;
   const int vectors = width / e.lanes();  // of o for one of V
   const int accumulators = b.key.tiling.micro_rows * b.key.tiling.micro_vectors / rows.rows;
@@ -125,7 +133,7 @@ void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, const RowChunk& row
   const int chunk_dims = sizes.vectors * width, chunks = (b.key.v_head_dim + chunk_dims - 1) / chunk_dims;
   for_chunks(e, "value_dims", sizes, [&](const Chunk& chunk) {
     const VectorTile o{e, b.o.at(rows.row, chunk.dim), b.o.stride, rows.rows, chunk.vectors * vectors};
-    const Target target{o, rows, chunk, chunk_dims, chunks};
+    const Target target{o, v, rows, chunk, chunk_dims, chunks};
     switch (e.arithmetic()) {
       case plan::Arithmetic::kBF16: return emit_pairs(e, b, step, target);
       case plan::Arithmetic::kF32:
@@ -146,10 +154,11 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
   const SourceScope part = e.part(plan::Part::kCareful);
   const ChunkSizes sizes{b.key.v_head_dim, e.lanes(), b.key.tiling.micro_vectors};
   b.unsettled.for_each("careful_row", e.index(0), b.item.rows, [&](Index row) {
+    const StreamedRows v = values_of(e, b, step);
     for_chunks(e, "careful_dims", sizes, [&](const Chunk& chunk) {
       const auto values = [&](Index key, int j, Index dim) {
         const VectorPart part_of_row{e.lanes(), chunk.elements(j, e.lanes())};
-        return Float{widen(e, step.v.load(step.v.row(key), dim, part_of_row), step.v.dtype)};
+        return Float{widen(e, v.load(v.row(key), dim, part_of_row), v.dtype)};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };
       emit_careful_product(e, {b.o, row, chunk, step.first, step.last, weight, values});

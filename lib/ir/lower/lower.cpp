@@ -56,18 +56,14 @@ Result<Lowered> lower_checked(const dsl::Checked& checked) {
   Interface interface = lower_declarations(checked, builder);
   for (const dsl::SourceText& text : checked.texts) interface.texts.push_back({text.name, text.text});
   ExpressionLowering lowering(checked, builder, interface);
-  Id score;
-  if (checked.score.valid()) {
-    score = lowering.lower_root(checked.score);
-    if (lowering.exhausted()) return too_complex(checked, checked.score);
-    score = lower_conversion(builder, Type::kFloat, score);
+  Roots roots;
+  for (const auto& [root, text] : {std::pair{Root::kScore, checked.score}, {Root::kMask, checked.mask}}) {
+    if (!text.valid()) continue;
+    roots[root] = lowering.lower_root(text);
+    if (lowering.exhausted()) return too_complex(checked, text);
   }
-  Id mask;
-  if (checked.mask.valid()) {
-    mask = lowering.lower_root(checked.mask);
-    if (lowering.exhausted()) return too_complex(checked, checked.mask);
-  }
-  return Lowered{std::move(builder).finish(score, mask), std::move(interface), checked.warnings};
+  if (roots[Root::kScore].valid()) roots[Root::kScore] = lower_conversion(builder, Type::kFloat, roots[Root::kScore]);
+  return Lowered{std::move(builder).finish(roots), std::move(interface), checked.warnings};
 }
 
 }  // namespace flexjit::ir

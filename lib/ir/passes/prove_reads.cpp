@@ -53,8 +53,7 @@ Program prove_reads(const Program& program, const Interface& interface) {
     copies.push_back(proved ? unchecked_copy(builder, program, id, operands) : copy_node(builder, program, id, operands));
   }
   builder.copy_marks(program, copies);
-  auto copy_of = [&](Id root) { return root.valid() ? copies[root.index] : Id{}; };
-  return std::move(builder).finish(copy_of(program.score()), copy_of(program.mask()));
+  return std::move(builder).finish(program.roots().of_copies(copies));
 }
 
 }  // namespace flexjit::ir

@@ -153,11 +153,11 @@ Program simplify(const Program& program) {
     }
   }
   s.copy_marks(program, simplified);
-  Id score = program.score().valid() ? simplified[program.score().index] : Id{};
-  Id mask = program.mask().valid() ? simplified[program.mask().index] : Id{};
+  Roots roots = program.roots().of_copies(simplified);
+  Id &score = roots[Root::kScore], &mask = roots[Root::kMask];
   if (score.valid() && s.is(score, Op::kScore)) score = Id{};
   if (mask.valid() && s.is(mask, true)) mask = Id{};
-  return std::move(s).finish(score, mask);
+  return std::move(s).finish(roots);
 }
 
 }  // namespace flexjit::ir

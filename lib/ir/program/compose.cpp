@@ -38,14 +38,16 @@ class Composition {
       copies.push_back(copy(program, Id{i}, operands, offsets));
     }
     builder_.copy_marks(program, copies);
-    if (program.score().valid()) score_ = copies[program.score().index];
-    if (!program.mask().valid()) return;
-    const Id mask = copies[program.mask().index];
-    mask_ = mask_.valid() ? builder_.make(Op::kAnd, {mask_, mask}) : mask;
+    const Roots added = program.roots().of_copies(copies);
+    for (const RootFacts& facts : kRoots) {
+      Id &so_far = roots_[facts.root], root = added[facts.root];
+      if (!root.valid()) continue;
+      so_far = so_far.valid() && facts.type == Type::kBool ? builder_.make(Op::kAnd, {so_far, root}) : root;
+    }
   }
 
   Lowered finish() && {
-    Program program = std::move(builder_).finish(score_, mask_);
+    Program program = std::move(builder_).finish(roots_);
     return {std::move(program), std::move(interface_)};
   }
 
@@ -83,7 +85,8 @@ class Composition {
 
   Id copy(const Program& program, Id id, std::span<const Id> operands, const Offsets& offsets) {
     const Node& node = program.node(id);
-    if (node.op == Op::kScore) return score_.valid() ? score_ : builder_.variable(Op::kScore);
+    if (node.op == Op::kScore && roots_[Root::kScore].valid()) return roots_[Root::kScore];
+    if (node.op == Op::kScore) return builder_.variable(Op::kScore);
     if (node.op == Op::kParam) return builder_.param(node.payload + offsets.param);
     if (node.op == Op::kRead) {
       ReadInfo read = program.read(id);
@@ -103,8 +106,7 @@ class Composition {
 
   ProgramBuilder builder_;
   Interface interface_;
-  Id score_;
-  Id mask_;
+  Roots roots_;
 };
 
 }  // namespace

@@ -17,8 +17,10 @@ class Printer {
   std::string text() {
     print_declarations();
     for (std::uint32_t i = 0; i < program_.size(); ++i) print_node(Id{i});
-    if (program_.score().valid()) fmt::format_to(out(), "score = %{}\n", program_.score().index);
-    if (program_.mask().valid()) fmt::format_to(out(), "mask = %{}\n", program_.mask().index);
+    for (const RootFacts& facts : kRoots) {
+      const Id root = program_.roots()[facts.root];
+      if (root.valid()) fmt::format_to(out(), "{} = %{}\n", facts.name, root.index);
+    }
     return std::move(text_);
   }
 

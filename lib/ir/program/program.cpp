@@ -200,7 +200,7 @@ namespace {
 
 // The nodes that `roots` reach, operands before users, each root's cone in the order of a left-to-right walk. Iterative,
 // because a long chain of operators would exhaust the stack.
-std::vector<Id> depth_first(const Program& program, std::initializer_list<Id> roots) {
+std::vector<Id> depth_first(const Program& program, const Roots& roots) {
   struct Frame {
     Id id;
     std::uint32_t next = 0;
@@ -213,9 +213,9 @@ std::vector<Id> depth_first(const Program& program, std::initializer_list<Id> ro
     seen[id.index] = true;
     stack.push_back({id});
   };
-  for (Id root : roots) {
-    if (!root.valid()) continue;
-    visit(root);
+  for (const RootFacts& facts : kRoots) {
+    if (!roots[facts.root].valid()) continue;
+    visit(roots[facts.root]);
     while (!stack.empty()) {
       Frame& frame = stack.back();
       const auto operands = program.operands(frame.id);
@@ -247,12 +247,21 @@ void ProgramBuilder::copy_marks(const Program& program, std::span<const Id> copi
 }
 
 Program ProgramBuilder::finish(Id score, Id mask) && {
-  FLEXJIT_CHECK(!score.valid() || program_.node(score).type == Type::kFloat, "the score is a float");
-  FLEXJIT_CHECK(!mask.valid() || program_.node(mask).type == Type::kBool, "the mask is a bool");
+  Roots roots;
+  roots[Root::kScore] = score;
+  roots[Root::kMask] = mask;
+  return std::move(*this).finish(roots);
+}
+
+Program ProgramBuilder::finish(const Roots& roots) && {
+  for (const RootFacts& facts : kRoots) {
+    const Id root = roots[facts.root];
+    FLEXJIT_CHECK(!root.valid() || program_.node(root).type == facts.type, std::string(facts.name) + " has another type");
+  }
   Program out;
   out.precision_ = program_.precision_;
   std::vector<Id> renumbered(program_.size());
-  for (Id old : depth_first(program_, {score, mask})) {
+  for (Id old : depth_first(program_, roots)) {
     Node node = program_.node(old);
     node.first_operand = static_cast<std::uint32_t>(out.operands_.size());
     for (Id operand : program_.operands(old)) out.operands_.push_back(renumbered[operand.index]);
@@ -269,8 +278,7 @@ Program ProgramBuilder::finish(Id score, Id mask) && {
     renumbered[old.index] = Id{static_cast<std::uint32_t>(out.nodes_.size())};
     out.nodes_.push_back(node);
   }
-  out.score_ = score.valid() ? renumbered[score.index] : Id{};
-  out.mask_ = mask.valid() ? renumbered[mask.index] : Id{};
+  out.roots_ = roots.of_copies(renumbered);
   for (Id marked : program_.marks()) out.marks_.nodes.push_back(marked.valid() ? renumbered[marked.index] : Id{});
   out.buffers_ = std::move(program_.buffers_);
   out.params_ = std::move(program_.params_);

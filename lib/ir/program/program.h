@@ -16,12 +16,10 @@
 
 #include "flexjit/tensor.h"
 #include "ir/program/ops.h"
+#include "ir/program/roots.h"
 #include "support/precision.h"
-#include "support/typed_id.h"
 
 namespace flexjit::ir {
-
-using Id = support::TypedId<struct NodeTag>;
 
 // `payload` by op: Const: the bits of the i32 or bool (0/1), or index into the program's wide constants; Param: slot in
 // Program::params(); Read: index into reads(); Dot: index into dots(); otherwise 0.
@@ -71,7 +69,7 @@ struct Marks {
 
 using support::Precision;
 
-// One pattern: a score root (float; invalid = identity) and a mask root (bool; invalid = everything allowed).
+// One pattern: the roots of roots.def, any of which may be invalid.
 class Program {
  public:
   // What its floats are.
@@ -82,8 +80,9 @@ class Program {
   std::span<const Id> operands(Id id) const { return {operands_.data() + node(id).first_operand, node(id).operand_count}; }
   Id operand(Id id, int i) const { return operands_[node(id).first_operand + static_cast<std::uint32_t>(i)]; }
 
-  Id score() const { return score_; }
-  Id mask() const { return mask_; }
+  const Roots& roots() const { return roots_; }
+  Id score() const { return roots_[Root::kScore]; }
+  Id mask() const { return roots_[Root::kMask]; }
   std::span<const BufferType> buffers() const { return buffers_; }
   std::span<const Type> params() const { return params_; }
   std::span<const Id> marks() const { return marks_.nodes; }
@@ -107,8 +106,7 @@ class Program {
   std::vector<std::uint64_t> wide_;  // bits of the f64 or i64 of each constant that has 64
   std::vector<BufferType> buffers_;
   std::vector<Type> params_;
-  Id score_;
-  Id mask_;
+  Roots roots_;
   Marks marks_;
 };
 
@@ -141,7 +139,9 @@ class ProgramBuilder {
 
   const Program& program() const { return program_; }
   // Sets the roots and hands the program over. Nodes that no root reaches are dropped and the rest renumbered, operands
-  // before users, in the order of a depth-first walk from the score, then the mask.
+  // before users, in the order of a depth-first walk from root to root.
+  Program finish(const Roots& roots) &&;
+  // Of a program with no other roots.
   Program finish(Id score, Id mask) &&;
 
  private:
