@@ -96,12 +96,9 @@ Result<Handle> load(const flexjit_built& built, std::string_view call) {
     if (key == nullptr) return another_version(built, call);
     decode_kernel = cache::load_image(key->key, decode->image);
   }
-  auto handle = std::make_shared<Attention::Impl>();
-  handle->kernel = cache::load_image(pattern->key->key, prefill->image);
-  handle->decode = std::make_shared<DecodeKernel>(pattern->key, std::move(decode_kernel));
-  handle->derived = std::make_shared<DerivedMask>(pattern->program);
+  auto handle = make_handle(pattern, {.prefill = cache::load_image(pattern->key->key, prefill->image),
+                                      .decode = std::make_shared<DecodeKernel>(pattern->key, std::move(decode_kernel))});
   handle->source = KernelSource::kBuilt;
-  handle->pattern = pattern;
   return Handle(std::move(handle));
 }
 

@@ -68,6 +68,15 @@ std::uint64_t param_bits(const Scalar& value) {
 
 }  // namespace
 
+std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> pattern, HandleKernels kernels) {
+  auto handle = std::make_shared<Attention::Impl>();
+  handle->pattern = std::move(pattern);
+  handle->kernel = std::move(kernels.prefill);
+  handle->decode = std::move(kernels.decode);
+  if (handle->kernel != nullptr) handle->derived = std::make_shared<DerivedMask>(handle->pattern->program);
+  return handle;
+}
+
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args) {
   Report report("run");
   const std::optional<CallShape> shape = check_tensors(pattern, args, report);

@@ -36,6 +36,13 @@ struct Attention::Impl {
 
 namespace engine {
 
+// A handle that runs one call after the other: the only way to make one. Without a kernel the reference computes all.
+struct HandleKernels {
+  cache::SharedKernel prefill{};
+  std::shared_ptr<DecodeKernel> decode{};
+};
+std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> pattern, HandleKernels kernels);
+
 // The tensors of a call that passed all checks.
 struct Call {
   CallShape shape;

@@ -68,19 +68,21 @@ Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec, T
 Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace) {
   Result<SharedPattern> pattern = find_or_prepare(spec, trace);
   if (!pattern) return pattern.diagnostics();
-  auto handle = std::make_shared<Attention::Impl>();
-  handle->pattern = *pattern;
-  handle->threads = options.threads;
-  handle->backend = options.backend;
-  if (options.backend == Backend::kReference) return Attention(std::move(handle));
+  const auto made = [&](engine::HandleKernels with) {
+    auto handle = engine::make_handle(*pattern, std::move(with));
+    handle->threads = options.threads;
+    handle->backend = options.backend;
+    return handle;
+  };
+  if (options.backend == Backend::kReference) return Attention(made({}));
   Result<engine::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
   if (!found) {
-    if (!handle->may_lack_compiler(found.diagnostics())) return found.diagnostics();
-    return Attention(std::move(handle));
+    auto without_kernel = made({});
+    if (!without_kernel->may_lack_compiler(found.diagnostics())) return found.diagnostics();
+    return Attention(std::move(without_kernel));
   }
-  handle->kernel = found->kernel;
-  handle->decode = std::make_shared<engine::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
-  handle->derived = std::make_shared<engine::DerivedMask>((*pattern)->program);
+  auto decode = std::make_shared<engine::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
+  auto handle = made({.prefill = found->kernel, .decode = std::move(decode)});
   handle->source = found->source;
   handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
   return Attention(std::move(handle));

@@ -15,13 +15,11 @@ constexpr int kTimedRuns = 7;
 
 Attention::Impl handle_of(const std::shared_ptr<const Pattern>& pattern, const plan::KernelKey& key,
                           const plan::CodeImage& image) {
-  Attention::Impl impl;
-  impl.pattern = pattern;
-  impl.kernel = cache::load_image(key, image);
-  if (key.nest == plan::Nest::kDecode) impl.decode = std::make_shared<DecodeKernel>(pattern->key, impl.kernel);
-  impl.derived = std::make_shared<DerivedMask>(pattern->program);
-  impl.threads = 1;
-  return impl;
+  HandleKernels kernels{.prefill = cache::load_image(key, image)};
+  if (key.nest == plan::Nest::kDecode) kernels.decode = std::make_shared<DecodeKernel>(pattern->key, kernels.prefill);
+  const auto handle = make_handle(pattern, std::move(kernels));
+  handle->threads = 1;
+  return *handle;
 }
 
 Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call) {

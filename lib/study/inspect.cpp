@@ -45,9 +45,7 @@ study::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args)
 Result<std::int64_t> add_run(study::Subject& subject, const std::shared_ptr<const engine::Pattern>& pattern,
                              const InspectRequest& request) {
   const RunArgs& args = *request.run;
-  Attention::Impl handle;
-  handle.pattern = pattern;
-  const auto allowed = Attention(std::make_shared<const Attention::Impl>(handle)).count_allowed(request.sizes, args.bindings);
+  const auto allowed = Attention(engine::make_handle(pattern, {})).count_allowed(request.sizes, args.bindings);
   if (!allowed) return allowed.diagnostics();
   subject.call_size = size_of_call(request.sizes, args);
   subject.call_size.allowed_scores = *allowed;
