@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "heap_meter.h"
+#include "measure/heap_meter.h"
 
 namespace {
 

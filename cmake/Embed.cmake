@@ -11,7 +11,7 @@ function(flexjit_embed output function)
   endforeach()
   file(CONFIGURE OUTPUT ${output} @ONLY CONTENT [[
 // Made by cmake/Embed.cmake.
-#include "embedded.h"
+#include "data/embedded.h"
 
 namespace flexjit::tools {
 

@@ -15,12 +15,12 @@
 #include <string_view>
 
 #include "bench/case.h"
-#include "describe.h"
-#include "failure.h"
-#include "option_groups.h"
-#include "options.h"
-#include "report.h"
-#include "suggest.h"
+#include "command_line/describe.h"
+#include "command_line/failure.h"
+#include "command_line/option_groups.h"
+#include "command_line/options.h"
+#include "command_line/suggest.h"
+#include "commands/report.h"
 
 namespace flexjit::tools {
 namespace {

@@ -1,5 +1,5 @@
 // Conversions against values whose encodings are in the standards.
-#include "array.h"
+#include "data/array.h"
 
 #include <gtest/gtest.h>
 

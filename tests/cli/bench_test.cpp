@@ -11,7 +11,7 @@
 #include "bench/case.h"
 #include "bench/results.h"
 #include "cli/subprocess.h"
-#include "embedded.h"
+#include "data/embedded.h"
 
 namespace flexjit::tests {
 namespace {

@@ -7,9 +7,9 @@
 #include <map>
 #include <set>
 
-#include "array.h"
 #include "cli/subprocess.h"
-#include "npy.h"
+#include "data/array.h"
+#include "data/npy.h"
 
 namespace flexjit::tests {
 namespace {

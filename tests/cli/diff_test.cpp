@@ -1,6 +1,6 @@
 // A unified diff is right when it turns one text into the other: applied here by hand, for texts of few different lines, which
 // have the most ways to be told apart.
-#include "diff.h"
+#include "commands/diff.h"
 
 #include <gtest/gtest.h>
 

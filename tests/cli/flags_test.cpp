@@ -5,9 +5,9 @@
 #include <fstream>
 #include <sstream>
 
-#include "array.h"
 #include "cli/subprocess.h"
-#include "npy.h"
+#include "data/array.h"
+#include "data/npy.h"
 
 namespace flexjit::tests {
 namespace {

@@ -1,5 +1,5 @@
 // Generated inputs: reproducible, of the promised distribution, and indices that are valid where patterns use them.
-#include "generate.h"
+#include "data/generate.h"
 
 #include <gtest/gtest.h>
 

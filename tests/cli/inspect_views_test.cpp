@@ -5,8 +5,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "bind.h"
-#include "embedded.h"
+#include "data/bind.h"
+#include "data/embedded.h"
 #include "flexjit/inspect.h"
 
 namespace flexjit::tools {

@@ -1,5 +1,5 @@
 // What a call is compared with: how many processors there are, what bounds it, and what a reader must know to trust a percent.
-#include "limit.h"
+#include "measure/limit.h"
 
 #include <gtest/gtest.h>
 
@@ -8,12 +8,12 @@
 #include <filesystem>
 #include <fstream>
 
-#include "bind.h"
 #include "cli/subprocess.h"
+#include "data/bind.h"
 #include "flexjit/engine.h"
-#include "processors.h"
-#include "score_rounding.h"
-#include "verify.h"
+#include "measure/processors.h"
+#include "measure/score_rounding.h"
+#include "measure/verify.h"
 
 namespace flexjit::tools {
 namespace {

@@ -7,10 +7,10 @@
 #include <fstream>
 #include <sstream>
 
-#include "array.h"
 #include "cli/subprocess.h"
+#include "data/array.h"
+#include "data/npy.h"
 #include "flexjit/block_mask.h"
-#include "npy.h"
 #include "picture/grid.h"
 #include "support/checklist.h"
 

@@ -1,6 +1,6 @@
 // Reading against bytes that numpy itself wrote; writing against reading; and files that lie in every way we could think of,
 // which must give an error and never a crash or an allocation of what they claim.
-#include "npy.h"
+#include "data/npy.h"
 
 #include <gtest/gtest.h>
 

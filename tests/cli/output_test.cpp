@@ -1,6 +1,6 @@
 // Files that the command writes: whole or not at all, through what is no regular file, along links; and disks that are full,
 // stdout among them.
-#include "output_file.h"
+#include "data/output_file.h"
 
 #include <gtest/gtest.h>
 
@@ -12,9 +12,9 @@
 #include <sstream>
 #include <thread>
 
-#include "array.h"
 #include "cli/subprocess.h"
-#include "npy.h"
+#include "data/array.h"
+#include "data/npy.h"
 
 namespace flexjit::tests {
 namespace {

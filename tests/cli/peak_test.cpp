@@ -1,5 +1,5 @@
 // Which limit belongs to which dtype. How large it is, no test can say.
-#include "peak.h"
+#include "measure/peak.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
 // Sizes from options and files: what follows from what, and conflicts that name both sides.
-#include "problem.h"
+#include "data/problem.h"
 
 #include <gtest/gtest.h>
 
 #include "cli/subprocess.h"
-#include "npy.h"
+#include "data/npy.h"
 
 namespace flexjit::tools {
 namespace {

@@ -4,9 +4,9 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "array.h"
 #include "cli/subprocess.h"
-#include "npy.h"
+#include "data/array.h"
+#include "data/npy.h"
 #include "support/comparison.h"
 
 namespace flexjit::tests {

@@ -5,10 +5,10 @@
 #include <sys/wait.h>
 #include <filesystem>
 
-#include "array.h"
 #include "cli/subprocess.h"
-#include "memory.h"
-#include "npy.h"
+#include "data/array.h"
+#include "data/memory.h"
+#include "data/npy.h"
 
 namespace flexjit::tests {
 namespace {

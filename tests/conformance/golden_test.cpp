@@ -10,8 +10,8 @@
 #include <sstream>
 
 #include "cli/subprocess.h"
+#include "data/npy.h"
 #include "harness.h"
-#include "npy.h"
 #include "support/checklist.h"
 
 namespace flexjit::conformance {

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "expression.h"
-#include "heap_meter.h"
 #include "mask/derive/classify.h"
+#include "measure/heap_meter.h"
 
 namespace flexjit {
 namespace {

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <vector>
 
-#include "options.h"
-#include "problem.h"
+#include "command_line/options.h"
+#include "data/problem.h"
 
 namespace flexjit::tools::bench {
 

@@ -6,7 +6,7 @@
 #include <iterator>
 
 #include "bench/case.h"
-#include "embedded.h"
+#include "data/embedded.h"
 
 namespace flexjit::tools::bench {
 namespace {

@@ -8,12 +8,12 @@
 #include "bench/measure.h"
 #include "bench/peers.h"
 #include "bench/results.h"
-#include "failure.h"
-#include "file_uses.h"
+#include "command_line/failure.h"
+#include "command_line/options.h"
+#include "commands/report.h"
+#include "data/file_uses.h"
+#include "data/output_file.h"
 #include "flexjit/engine.h"
-#include "options.h"
-#include "output_file.h"
-#include "report.h"
 
 namespace flexjit::tools::bench {
 namespace {

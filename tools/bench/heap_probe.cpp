@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "bench/subject.h"
-#include "heap_meter.h"
+#include "measure/heap_meter.h"
 
 namespace flexjit::tools::bench {
 namespace {

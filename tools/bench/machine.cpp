@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "bench/results.h"
-#include "timing.h"
+#include "measure/timing.h"
 
 namespace flexjit::tools::bench {
 namespace {

@@ -8,7 +8,7 @@
 #include <memory>
 
 #include "bench/subject.h"
-#include "timing.h"
+#include "measure/timing.h"
 
 namespace flexjit::tools::bench {
 namespace {

@@ -6,7 +6,7 @@
 #include "bench/heap_probe.h"
 #include "bench/peers.h"
 #include "bench/row.h"
-#include "progress.h"
+#include "command_line/progress.h"
 
 namespace flexjit::tools::bench {
 

@@ -8,9 +8,9 @@
 #include <utility>
 
 #include "bench/python_process.h"
-#include "embedded.h"
-#include "failure.h"
-#include "npy.h"
+#include "command_line/failure.h"
+#include "data/embedded.h"
+#include "data/npy.h"
 
 namespace flexjit::tools::bench {
 namespace {

@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "array.h"
 #include "bench/row.h"
-#include "progress.h"
+#include "command_line/progress.h"
+#include "data/array.h"
 
 namespace flexjit::tools::bench {
 

@@ -17,7 +17,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "failure.h"
+#include "command_line/failure.h"
 
 namespace flexjit::tools::bench {
 namespace {

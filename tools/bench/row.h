@@ -9,8 +9,8 @@
 
 #include "bench/case.h"
 #include "flexjit/diagnostic.h"
-#include "limit.h"
-#include "verify.h"
+#include "measure/limit.h"
+#include "measure/verify.h"
 
 namespace flexjit::tools::bench {
 

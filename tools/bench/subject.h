@@ -5,8 +5,8 @@
 #include <string>
 
 #include "bench/case.h"
-#include "bind.h"
-#include "problem.h"
+#include "data/bind.h"
+#include "data/problem.h"
 
 namespace flexjit::tools::bench {
 

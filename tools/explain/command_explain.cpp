@@ -2,13 +2,13 @@
 // faster.
 #include <utility>
 
-#include "alignment.h"
+#include "command_line/progress.h"
+#include "commands/report.h"
+#include "data/alignment.h"
+#include "data/file_uses.h"
+#include "data/pattern.h"
 #include "explain/explanation.h"
-#include "file_uses.h"
-#include "pattern.h"
-#include "progress.h"
-#include "report.h"
-#include "timing.h"
+#include "measure/timing.h"
 
 namespace flexjit::tools {
 namespace {

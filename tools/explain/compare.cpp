@@ -8,7 +8,7 @@
 #include <ctime>
 #include <utility>
 
-#include "timing.h"
+#include "measure/timing.h"
 
 namespace flexjit::tools {
 namespace {

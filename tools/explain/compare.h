@@ -5,9 +5,9 @@
 #include <optional>
 #include <vector>
 
+#include "command_line/progress.h"
+#include "data/problem.h"
 #include "flexjit/attention.h"
-#include "problem.h"
-#include "progress.h"
 
 namespace flexjit::tools {
 

@@ -7,13 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "bind.h"
+#include "command_line/options.h"
+#include "data/bind.h"
+#include "data/problem.h"
 #include "explain/compare.h"
 #include "flexjit/anatomy.h"
 #include "flexjit/engine.h"
-#include "limit.h"
-#include "options.h"
-#include "problem.h"
+#include "measure/limit.h"
 
 namespace flexjit::tools {
 

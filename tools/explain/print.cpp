@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "commands/report.h"
 #include "explain/explanation.h"
-#include "report.h"
 
 namespace flexjit::tools {
 namespace {

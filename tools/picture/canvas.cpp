@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 #include <png.h>
 
-#include "failure.h"
-#include "output_file.h"
+#include "command_line/failure.h"
+#include "data/output_file.h"
 #include "picture/letters.h"
 
 namespace flexjit::tools {

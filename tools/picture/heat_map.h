@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "array.h"
+#include "data/array.h"
 #include "flexjit/attention.h"
 #include "flexjit/result.h"
 

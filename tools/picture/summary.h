@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "command_line/options.h"
+#include "data/problem.h"
 #include "flexjit/attention.h"
 #include "flexjit/result.h"
-#include "options.h"
 #include "picture/grid.h"
 #include "picture/zoom.h"
-#include "problem.h"
 
 namespace flexjit::tools {
 

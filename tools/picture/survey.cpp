@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "alignment.h"
-#include "timing.h"
+#include "data/alignment.h"
+#include "measure/timing.h"
 
 namespace flexjit::tools {
 namespace {

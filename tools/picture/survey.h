@@ -3,11 +3,11 @@
 
 #include <cstdint>
 
-#include "bind.h"
+#include "command_line/options.h"
+#include "command_line/progress.h"
+#include "data/bind.h"
 #include "flexjit/attention.h"
-#include "options.h"
 #include "picture/summary.h"
-#include "progress.h"
 
 namespace flexjit::tools {
 

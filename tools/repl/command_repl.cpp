@@ -5,11 +5,11 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
-#include "colour.h"
+#include "command_line/colour.h"
+#include "commands/report.h"
 #include "repl/interrupt.h"
 #include "repl/line_editor.h"
 #include "repl/session.h"
-#include "report.h"
 
 namespace flexjit::tools {
 namespace {

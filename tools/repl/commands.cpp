@@ -6,14 +6,14 @@
 #include <limits>
 #include <utility>
 
-#include "failure.h"
+#include "command_line/failure.h"
+#include "command_line/suggest.h"
+#include "data/output_file.h"
+#include "data/pattern.h"
 #include "flexjit/inspect.h"
 #include "flexjit/vocabulary.h"
-#include "output_file.h"
-#include "pattern.h"
 #include "repl/interrupt.h"
 #include "repl/session.h"
-#include "suggest.h"
 
 namespace flexjit::tools {
 namespace {

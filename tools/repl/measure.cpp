@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "pattern.h"
+#include "data/pattern.h"
+#include "measure/timing.h"
 #include "repl/session.h"
-#include "timing.h"
 
 namespace flexjit::tools {
 namespace {

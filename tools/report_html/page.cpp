@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "embedded.h"
+#include "data/embedded.h"
 #include "report_html/data.h"
 
 namespace flexjit::tools {

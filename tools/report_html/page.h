@@ -4,8 +4,8 @@
 #include <span>
 #include <string>
 
+#include "data/problem.h"
 #include "flexjit/inspect.h"
-#include "problem.h"
 
 namespace flexjit::tools {
 

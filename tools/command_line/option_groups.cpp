@@ -1,0 +1,156 @@
+// Each group says what its options mean once, for every command that has them.
+#include "command_line/option_groups.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string_view>
+
+#include "flexjit/presets.h"
+
+namespace flexjit::tools {
+namespace {
+
+// One of the names that --dtype takes.
+DType dtype_of(const std::string& name) {
+  for (DType dtype : {DType::kBF16, DType::kF16, DType::kF64}) {
+    if (name_of(dtype) == name) return dtype;
+  }
+  return DType::kF32;
+}
+
+}  // namespace
+
+CLI::Validator preset_choices() {
+  std::string names;
+  for (const Preset& preset : presets()) names += fmt::format("{}{}", names.empty() ? "" : ",", preset.name);
+  return {[](std::string&) { return std::string(); }, "{" + names + "}"};
+}
+
+void add_statements(CLI::App& app, PatternOptions& pattern) {
+  app.add_option("-e,--expression", pattern.statements,
+                 "A statement of the pattern instead of FILE, e.g. 'mask = q_idx >= kv_idx'; repeatable")
+      ->allow_extra_args(false);
+  app.add_option("--preset", pattern.preset, "A named pattern instead of FILE")->check(preset_choices());
+}
+
+void add_flags(CLI::App& app, FlagOptions& flags) {
+  const auto grouped = [](CLI::Option* option) { option->group("Flags, composed with the pattern"); };
+  const auto add_tensor = [&](const char* name, TensorFlag& flag, const char* what) {
+    grouped(app.add_flag(name, flag.value, what)->type_name("[FILE]"));
+  };
+  grouped(app.add_flag("--causal", flags.causal, "Keys up to the query's own position, counted from the end (bottom-right)"));
+  grouped(app.add_option("--window", flags.window, "LEFT,RIGHT: keys around that position, inclusive; -1: unbounded")
+              ->delimiter(',')
+              ->expected(2)
+              ->allow_extra_args(false)
+              ->check(CLI::Range(-1, std::numeric_limits<std::int32_t>::max())));
+  grouped(app.add_option("--softcap", flags.softcap, "c * tanh(score / c)"));
+  add_tensor("--alibi", flags.alibi, "A penalty by distance; from a .npy FILE: slopes, f32 (heads) or (batch, heads)");
+  add_tensor("--sinks", flags.sinks, "A logit a head in each softmax; from a .npy FILE: (heads)");
+  add_tensor("--key-lengths", flags.key_lengths, "Keys of each sequence; from a .npy FILE: i32 (batch)");
+  add_tensor("--key-mask", flags.key_mask, "Keys that take part; from a .npy FILE: bool (batch, kv_len)");
+  grouped(app.add_option("--attention-mask", flags.attention_mask,
+                         "A .npy file, the last dimensions of (batch, heads, q_len, kv_len): bool, or floats that are added"));
+  grouped(
+      app.add_option_function<std::string>(
+             "--weights",
+             [&flags](const std::string& name) { flags.weights = name == "sigmoid" ? Weights::kSigmoid : Weights::kSoftmax; },
+             "How scores become weights: softmax or sigmoid")
+          ->check(CLI::IsMember({"softmax", "sigmoid"}))
+          ->default_str("softmax"));
+}
+
+// A flag of the list above takes a file of this ending that stands behind it; another word may be the pattern.
+std::vector<std::string> join_flag_files(std::vector<std::string> words) {
+  constexpr std::array<std::string_view, 4> kFlags = {"--alibi", "--sinks", "--key-lengths", "--key-mask"};
+  std::vector<std::string> joined;
+  for (std::string& word : words) {
+    const bool follows = !joined.empty() && std::ranges::find(kFlags, joined.back()) != kFlags.end();
+    if (follows && word.ends_with(".npy"))
+      joined.back() += "=" + word;
+    else
+      joined.push_back(std::move(word));
+  }
+  return joined;
+}
+
+void add_pattern(CLI::App& app, PatternOptions& pattern) {
+  app.add_option("FILE", pattern.file, "The pattern, a *.flex file; - is stdin");
+  add_statements(app, pattern);
+  add_flags(app, pattern.flags);
+}
+
+CLI::Option* add_json(CLI::App& app, Output& output) {
+  return app.add_flag_callback("--json", [&output] { output = Output::kJson; }, "Print results and errors as JSON on stdout");
+}
+
+void add_mask_sizes(CLI::App& app, SizeOptions& sizes) {
+  const CLI::Range count(std::int64_t{1}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
+  const CLI::Range length(std::int64_t{0}, std::int64_t{std::numeric_limits<std::int32_t>::max()});
+  app.add_option("--batch", sizes.batch, "Sequences (1)")->check(count)->group("Sizes");
+  app.add_option("--heads", sizes.heads, "Query heads (4)")->check(count)->group("Sizes");
+  app.add_option("--kv-heads", sizes.kv_heads, "Key/value heads (as --heads)")->check(count)->group("Sizes");
+  app.add_option("--q-len", sizes.q_len, "Queries (2048)")->check(length)->group("Sizes");
+  app.add_option("--kv-len", sizes.kv_len, "Keys (as --q-len)")->check(length)->group("Sizes");
+}
+
+void add_sizes(CLI::App& app, SizeOptions& sizes) {
+  add_mask_sizes(app, sizes);
+  const CLI::Range dim(std::int64_t{1}, std::int64_t{512});
+  app.add_option("--head-dim", sizes.head_dim, "Dimension of q and k (64)")->check(dim)->group("Sizes");
+  app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
+}
+
+void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
+  const auto add = [&app](const char* option, const char* what, auto store) {
+    app.add_option_function<std::string>(
+           option, [store](const std::string& name) { store(dtype_of(name)); }, what)
+        ->check(CLI::IsMember({"f32", "bf16", "f16", "f64"}))
+        ->group("Element types");
+  };
+  add("--dtype", "Of q, and of what follows unless given (f32; that of a bf16 or f16 --q)", [&dtypes](DType dtype) {
+    dtypes.q = dtype;
+    dtypes.given = true;
+  });
+  add("--kv-dtype", "Of k and v (as --dtype)", [&dtypes](DType dtype) { dtypes.kv = dtype; });
+  add("--out-dtype", "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
+}
+
+void add_names(CLI::App& app, NameOptions& names) {
+  app.add_option("--param", names.params, "name=value: a runtime parameter; repeatable")->allow_extra_args(false);
+  app.add_option("--buffer", names.buffers, "NAME=FILE: a captured buffer, a .npy file; repeatable")->allow_extra_args(false);
+  app.add_flag_callback(
+      "--generate", [&names] { names.unbound = Unbound::kGenerated; },
+      "Make up inputs that no file gives even where others come from files");
+  app.add_option("--seed", names.seed, "Of everything that is generated")->capture_default_str();
+}
+
+void add_inputs(CLI::App& app, FileOptions& files) {
+  app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
+  app.add_option("--k", files.k, "Keys")->group("Files");
+  app.add_option("--v", files.v, "Values")->group("Files");
+  app.add_option_function<std::string>(
+         "--layout", [&files](const std::string& name) { files.layout = name == "bshd" ? Layout::kBshd : Layout::kBhsd; },
+         "Of q, k, v and out")
+      ->check(CLI::IsMember({"bhsd", "bshd"}))
+      ->default_str("bhsd")
+      ->group("Files");
+}
+
+void add_outputs(CLI::App& app, FileOptions& files) {
+  app.add_option("--out", files.out, "Write the output here")->group("Files");
+  app.add_option("--lse", files.lse, "Write the log-sum-exp here, (batch, heads, q_len)")->group("Files");
+}
+
+void add_execution(CLI::App& app, RunOptions& run) {
+  app.add_option("--scale", run.scale, "Factor of q.k (1 / sqrt(head_dim))");
+  app.add_option("--threads", run.threads, "0: all processors, or OMP_NUM_THREADS")
+      ->check(CLI::Range(0, 4096))
+      ->capture_default_str();
+  app.add_option("--target", run.target, kTargets)->capture_default_str();
+}
+
+}  // namespace flexjit::tools

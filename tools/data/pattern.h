@@ -1,0 +1,21 @@
+// A *.flex file, -e statements or a preset, and flags -> the pattern of an AttentionSpec.
+#pragma once
+
+#include "command_line/options.h"
+#include "flexjit/attention.h"
+#include "flexjit/result.h"
+
+namespace flexjit::tools {
+
+// With its flags. Warnings about the text go to stderr. Errors: `usage` for no form or several, `unreadable-file`,
+// `unknown-preset`, those of with_flags; those of the text are left to whoever compiles it.
+Result<AttentionSpec> load_pattern(const PatternOptions& options);
+
+// The spec with these flags set. Errors: `usage` for sinks with sigmoid weights; `unreadable-file` for the
+// tensors' files; those of read_npy, for the mask tensor.
+Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags);
+
+// The names with what the flags bind to the buffers of theirs.
+NameOptions with_flag_files(NameOptions names, const FlagOptions& flags);
+
+}  // namespace flexjit::tools
