@@ -61,4 +61,13 @@ struct Operands {
   }
 };
 
+// The gradients that a call takes and gives, beside its operands, whose out and lse are what the forward pass wrote.
+struct GradientOperands {
+  TensorArg grad_out{};                    // null: zeros; of the element type of out
+  std::int64_t grad_out_element = 1;       // elements between two of a row
+  RowArg grad_lse{};                       // null: zeros
+  TensorArg grad_q{}, grad_k{}, grad_v{};  // of the element types of q, k and v; null: not wanted
+  float* grad_sinks = nullptr;             // by query head; null: not wanted
+};
+
 }  // namespace flexjit::plan

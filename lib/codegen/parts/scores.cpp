@@ -36,6 +36,8 @@ Float Scores::modified(Scope& scope, Float score) const {
   return e.broadcast(Float{scope.value[root.index]});
 }
 
+Float Scores::pulled_back(Scope&, Float gradient) const { return gradient; }
+
 // Where the mask does not decide, what it alone reads is no fault.
 MaskedScores Scores::masked(Scope& scope, Float score, const Place& at) const {
   const plan::Hoisting& hoisting = tables.hoisting;

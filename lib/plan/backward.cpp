@@ -1,0 +1,74 @@
+// KernelKey of the backward nest -> its sizes.
+#include "plan/backward.h"
+
+#include <algorithm>
+
+#include "plan/hoisting.h"
+
+namespace flexjit::plan {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+// A tile has at most 64 panels: which of them are visited is kept in the bits of one integer.
+constexpr std::int64_t kMaxPanels = 64;
+// Rows of both tiles of 64 dims stay in the first caches while they are read again and again; wider rows, fewer of them.
+constexpr std::int32_t kNarrow = 64;
+constexpr std::int64_t kQTile = 96, kKvTile = 192;  // divide by every micro_rows and every number of lanes
+constexpr std::int64_t kWideQTile = 48, kWideKvTile = 128;
+
+}  // namespace
+
+Tiling backward_tiling(const KernelKey& key) {
+  const IsaFacts& isa = facts_of(key.target.isa);
+  const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key)), strip = isa.micro_vectors * lanes;
+  const bool narrow = std::max(key.head_dim, key.v_head_dim) <= kNarrow;
+  const std::int64_t keys = std::min(narrow ? kKvTile : kWideKvTile, kMaxPanels * lanes);
+  return {.q_tile = static_cast<std::int32_t>(narrow ? kQTile : kWideQTile),
+          .kv_tile = static_cast<std::int32_t>(keys / strip * strip),
+          .micro_rows = isa.micro_rows,
+          .micro_vectors = isa.micro_vectors};
+}
+
+KernelKey backward_key_of(const KernelKey& prefill, ir::Program gradient) {
+  return plan_kernel({.program = std::move(gradient),
+                      .nest = Nest::kBackward,
+                      .types = prefill.types,
+                      .weights = prefill.weights,
+                      .head_dim = prefill.head_dim,
+                      .v_head_dim = prefill.v_head_dim},
+                     prefill.target);
+}
+
+BackwardScratch backward_scratch_of(const KernelKey& key) {
+  const Arithmetic arithmetic = arithmetic_of(key);
+  const std::int64_t real = facts_of(arithmetic).real_bytes;
+  const std::int64_t panels = key.tiling.kv_tile / lanes_of(key.target.isa, arithmetic);
+  BackwardScratch scratch;
+  scratch.s_stride = score_stride_of(key);
+  Sections sections;
+  scratch.weights = sections.place(key.tiling.q_tile * scratch.s_stride * real);
+  scratch.gradients = sections.place(key.tiling.q_tile * scratch.s_stride * real);
+  scratch.row_begin = sections.place(panels * 8);
+  scratch.row_end = sections.place(panels * 8);
+  static_cast<TileSections&>(scratch) = place_tile(key, sections);
+  scratch.bytes = sections.end();
+  return scratch;
+}
+
+KernelLayout backward_layout_of(const KernelKey& key) {
+  const Arithmetic arithmetic = arithmetic_of(key);
+  KernelLayout layout;
+  layout.lanes = lanes_of(key.target.isa, arithmetic);
+  layout.strip = key.tiling.micro_vectors * layout.lanes;
+  layout.q_tile = key.tiling.q_tile;
+  layout.kv_tile = key.tiling.kv_tile;
+  layout.cell_bytes = facts_of(arithmetic).cell_bytes;
+  layout.k_depth = key.head_dim;
+  layout.k_padded = static_cast<std::int32_t>(round_up(key.head_dim, layout.lanes));
+  layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, layout.lanes));
+  layout.scratch_bytes = backward_scratch_of(key).bytes;
+  return layout;
+}
+
+}  // namespace flexjit::plan
