@@ -23,8 +23,9 @@ struct Subject {
 
 void check_dtype(const std::string& name, DType dtype, DType own, Report& report) {
   if (dtype == own || dtype == DType::kF32) return;
-  const std::string alternative = own == DType::kF32 ? "" : " or f32";
-  report.add(Finding::kUnsupportedDType, name, name_of(dtype), fmt::format("{}{}", name_of(own), alternative));
+  const std::string_view f32 = name_of(DType::kF32);
+  const std::string wanted = name_of(own) == f32 ? std::string(f32) : fmt::format("{} or {}", name_of(own), f32);
+  report.add(Finding::kUnsupportedDType, name, name_of(dtype), wanted);
 }
 
 // False where the rank is wrong, so that nothing can be said of dimensions.
