@@ -54,6 +54,8 @@ struct Call {
 };
 
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
+// The same for a larger whole: no value where the report has findings.
+std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report);
 
 // A call as compiled code reads it; `arg` refers into the vectors.
 struct Launch {

@@ -95,8 +95,11 @@ std::string ir_text(const OpProgram& entry) {
   return ir::print(kCanonicalised.contains(entry.mnemonic) ? lowered : ir::simplify(lowered));
 }
 
+// No text has these: differentiation makes them.
+const std::set<std::string_view> kOfDerivatives = {"score_grad", "accumulate", "accumulate_row"};
+
 TEST(OpCoverage, EveryOpHasAProgram) {
-  std::set<std::string_view> covered;
+  std::set<std::string_view> covered = kOfDerivatives;
   for (const OpProgram& entry : kPrograms)
     EXPECT_TRUE(covered.insert(entry.mnemonic).second) << entry.mnemonic << " stands twice";
   for (int i = 0; i < ir::kOpCount; ++i) {

@@ -18,12 +18,15 @@ constexpr std::int32_t kMax = std::numeric_limits<std::int32_t>::max();
 // clang-format off
 const std::vector<OpCase> kCases = {
     {Op::kConst, {1.5F}, 1.5F}, {Op::kConst, {-3}, -3}, {Op::kConst, {true}, true}, {Op::kConst, {-0.0F}, -0.0F},
-    {Op::kScore, {}, 0.25F}, {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
+    {Op::kScore, {}, 0.25F}, {Op::kScoreGrad, {}, 0.75F}, {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
     {Op::kQLen, {}, 7}, {Op::kKvLen, {}, 9}, {Op::kNumHeads, {}, 6}, {Op::kNumKvHeads, {}, 3}, {Op::kKvHead, {}, 2},
     {Op::kBatchSize, {}, 2},
     {Op::kParam, {7}, 7}, {Op::kParam, {0.5F}, 0.5F}, {Op::kParam, {false}, false},
     {Op::kRead, {true, 2}, 30.0F}, {Op::kRead, {false, 2}, 0.0F}, {Op::kRead, {false, 99}, 0.0F},
     {Op::kDot, {true, 1, 2}, 39.0F}, {Op::kDot, {false, 1, 2}, 0.0F},
+    {Op::kAccumulate, {true, 1.5F, 2}, 1.5F}, {Op::kAccumulate, {false, 1.5F, 2}, 0.0F}, {Op::kAccumulate, {true, kNan, 99}, kNan},
+    {Op::kAccumulate, {true, 0.0F, 2}, 0.0F}, {Op::kAccumulateRow, {true, -1.5F, 1, 2}, -1.5F},
+    {Op::kAccumulateRow, {false, kInf, 1, 2}, 0.0F},
 
     {Op::kNeg, {5}, -5}, {Op::kNeg, {kMin}, kMin}, {Op::kNeg, {0.0F}, -0.0F}, {Op::kNeg, {kInf}, -kInf},
     {Op::kAdd, {2, 3}, 5}, {Op::kAdd, {kMax, 1}, kMin}, {Op::kAdd, {kMin, -1}, kMax},
@@ -104,6 +107,8 @@ Id constant(ProgramBuilder& builder, const Scalar& value) {
 Id operation(ProgramBuilder& builder, Op op, const std::vector<Id>& operands) {
   if (op == Op::kRead) return builder.read({.buffer = 0}, operands);
   if (op == Op::kDot) return builder.dot({.buffer_a = 1, .buffer_b = 1, .extent = 2}, operands);
+  if (op == Op::kAccumulate) return builder.accumulate({.buffer = 0}, operands);
+  if (op == Op::kAccumulateRow) return builder.accumulate_row({.buffer_a = 1, .buffer_b = 1, .extent = 2}, operands);
   if (op == Op::kConst || op == Op::kParam) return operands[0];
   // No constant or param is a long: one is made of ints, as a product where a case has two.
   const auto as_long = [&](Id id) { return builder.make(Op::kIntToLong, {id}); };
@@ -150,6 +155,15 @@ Program case_program(const OpCase& test_case, OperandsAs as) {
     operands.push_back(by_param || test_case.op == Op::kParam ? builder.param(slot) : constant(builder, value));
   }
   const Id result = operation(builder, test_case.op, operands);
+  if (accumulates(test_case.op)) {
+    builder.add_accumulation(result);
+    return std::move(builder).finish({}, {});
+  }
+  if (test_case.op == Op::kScoreGrad) {
+    Roots roots;
+    roots[Root::kScoreGrad] = result;
+    return std::move(builder).finish(roots);
+  }
   switch (type_of(test_case.expected)) {
     case Type::kFloat: return std::move(builder).finish(result, {});
     case Type::kBool: return std::move(builder).finish({}, result);
@@ -166,8 +180,13 @@ bool gives_expected(const OpCase& test_case, const Program& program, const Envir
   if (interpreter.eval_mask(kCaseRow, allowed)) return false;
   if (const auto* truth = std::get_if<bool>(&test_case.expected)) return (allowed[0] != 0) == *truth;
   if (std::holds_alternative<std::int32_t>(test_case.expected)) return allowed[0] != 0;
-  std::array<double, 1> score = {kCaseScore};
+  std::array<double, 1> score = {kCaseScore}, grad = {kCaseScoreGrad};
+  if (interpreter.eval_score_grad(kCaseRow, allowed, score, grad)) return false;
   if (interpreter.eval_score(kCaseRow, allowed, score)) return false;
+  if (test_case.op == Op::kScoreGrad) score = grad;
+  if (accumulates(test_case.op)) {
+    score[0] = program.accumulations().empty() ? 0 : interpreter.lanes(program.accumulations()[0]).f[0];
+  }
   const double expected = std::get<double>(test_case.expected);
   if (std::isnan(expected)) return std::isnan(score[0]);
   return score[0] == expected && std::signbit(score[0]) == std::signbit(expected);

@@ -67,6 +67,7 @@ class Evaluator {
       case Op::kPow: return floats([](double a, double b) { return std::pow(a, b); });
       case Op::kConst:
       case Op::kScore:
+      case Op::kScoreGrad:
       case Op::kBatch:
       case Op::kHead:
       case Op::kQIdx:
@@ -79,7 +80,9 @@ class Evaluator {
       case Op::kBatchSize:
       case Op::kParam:
       case Op::kRead:
-      case Op::kDot: break;
+      case Op::kDot:
+      case Op::kAccumulate:
+      case Op::kAccumulateRow: break;
     }
     FLEXJIT_CHECK(false, std::string(mnemonic(operation_.op)) + " is not evaluated from its operands alone");
   }
