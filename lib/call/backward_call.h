@@ -22,6 +22,10 @@ struct BackwardCall {
 
 Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients);
 
+// By the compiled kernel of gradients.
+Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& forward, const Gradients& gradients,
+                                    const BackwardCall& call);
+
 // By the naive fp64 reference.
 Result<RunStats> backward_by_reference(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients,
                                        const BackwardCall& call);

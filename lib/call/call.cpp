@@ -73,6 +73,7 @@ std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> patt
   handle->pattern = std::move(pattern);
   handle->kernel = std::move(kernels.prefill);
   handle->decode = std::move(kernels.decode);
+  handle->backward = std::move(kernels.backward);
   if (handle->kernel != nullptr) handle->derived = std::make_shared<DerivedMask>(handle->pattern->program);
   return handle;
 }

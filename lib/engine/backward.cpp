@@ -19,7 +19,7 @@ Result<RunStats> traced_reference(const Pattern& pattern, const RunArgs& forward
 
 // Without a row or a key all gradients but those of sinks are 0, which the reference writes as well.
 bool by_reference(const Attention::Impl& impl, const BackwardCall& call) {
-  return impl.kernel == nullptr || call.forward.has_no_rows() || call.forward.shape.kv_len == 0;
+  return impl.backward == nullptr || call.forward.has_no_rows() || call.forward.shape.kv_len == 0;
 }
 
 }  // namespace
@@ -32,8 +32,7 @@ Result<RunStats> run_backward(const Attention& attention, const RunArgs& forward
     const Result<engine::BackwardCall> call = engine::check_backward(*impl.pattern, forward, gradients);
     if (!call) return call.diagnostics();
     if (engine::by_reference(impl, *call)) return engine::traced_reference(*impl.pattern, forward, gradients, *call);
-    // The seam of the compiled kernel: backward_by_kernel(impl, forward, gradients, *call).
-    return engine::traced_reference(*impl.pattern, forward, gradients, *call);
+    return engine::backward_by_kernel(impl, forward, gradients, *call);
   });
 }
 

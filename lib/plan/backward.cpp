@@ -2,6 +2,7 @@
 #include "plan/backward.h"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "plan/hoisting.h"
 
@@ -16,6 +17,23 @@ constexpr std::int64_t kMaxPanels = 64;
 constexpr std::int32_t kNarrow = 64;
 constexpr std::int64_t kQTile = 96, kKvTile = 192;  // divide by every micro_rows and every number of lanes
 constexpr std::int64_t kWideQTile = 48, kWideKvTile = 128;
+
+BufferSums sums_of(const ir::Program& program, const Hoisting& hoisting, ir::Id id) {
+  const bool of_dot = program.node(id).op == ir::Op::kAccumulateRow;
+  BufferSums found{.buffer = of_dot ? program.dot(id).buffer_a : program.read(id).buffer};
+  const std::size_t indices = program.buffers()[found.buffer].rank - (of_dot ? 1U : 0U);
+  for (std::size_t d = 0; d < indices; ++d) {
+    const ir::Id index = program.indices(id)[d];
+    const ir::Op op = program.node(index).op;
+    const Slopes& slopes = hoisting.slopes[index.index];
+    const auto dimension = static_cast<std::int32_t>(d);
+    if (slopes.known && std::abs(slopes.q) == 1 && slopes.kv == 0) found.of_query = dimension;
+    if (slopes.known && slopes.q == 0 && std::abs(slopes.kv) == 1) found.of_key = dimension;
+    if (op == ir::Op::kBatch) found.of_batch = dimension;
+    if (op == ir::Op::kHead || op == ir::Op::kKvHead) found.of_head = dimension;
+  }
+  return found;
+}
 
 }  // namespace
 
@@ -51,9 +69,28 @@ BackwardScratch backward_scratch_of(const KernelKey& key) {
   scratch.gradients = sections.place(key.tiling.q_tile * scratch.s_stride * real);
   scratch.row_begin = sections.place(panels * 8);
   scratch.row_end = sections.place(panels * 8);
+  const auto accumulations = static_cast<std::int64_t>(key.program.accumulations().size());
+  const std::int64_t lane_sums = accumulations * key.tiling.q_tile * lanes_of(key.target.isa, arithmetic) * real;
+  scratch.sums = sections.place(accumulations == 0 ? 0 : kLaneSumsBegin + lane_sums);
   static_cast<TileSections&>(scratch) = place_tile(key, sections);
   scratch.bytes = sections.end();
   return scratch;
+}
+
+std::vector<BufferSums> buffer_sums_of(const KernelKey& key) {
+  const ir::Program& program = key.program;
+  const Hoisting hoisting = hoist(program, key.nest);
+  std::vector<BufferSums> sums;
+  for (ir::Id id : program.accumulations()) {
+    BufferSums found = sums_of(program, hoisting, id);
+    const auto same = std::ranges::find(sums, found.buffer, &BufferSums::buffer);
+    if (same == sums.end()) {
+      sums.push_back(found);
+    } else {
+      *same = {.buffer = found.buffer};  // the element of one pair may be another pair's by the other index
+    }
+  }
+  return sums;
 }
 
 KernelLayout backward_layout_of(const KernelKey& key) {

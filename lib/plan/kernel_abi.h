@@ -138,6 +138,7 @@ struct TakeRowsArg {
   const GradientRow* rows;
   std::int64_t count;
   std::int64_t grad_out_stride;  // elements between two of a row of grad_out
+  std::int64_t grad_out_f32;     // not 0: grad_out is of fp32, else of the type of out
   void* q_rows;                  // [count][k_padded], times the scale
   void* grad_out_rows;           // [count][v_padded]
   void* lse;                     // [count]; 0 where it is -inf, so that weights of 0 stay 0
@@ -152,6 +153,12 @@ struct TakeKeysArg {
   void* k_panels;       // [panel][head_dim][lanes], from key 0 on
   void* v_panels;       // [panel][v_head_dim][lanes]
   void* k_rows;         // [kv][k_padded]; null: not wanted
+};
+
+// Where what a program adds to the gradient of a captured buffer is summed up; strides in reals.
+struct SumArg {
+  void* data;
+  std::int64_t strides[4];
 };
 
 // One work item of the backward nest: what the queries [q_begin, q_begin + q_count) of one (b, h) and the keys of `spans`, at
@@ -170,11 +177,11 @@ struct GradientsArg {
   const void* k_panels;  // of (b, kv_head), as TakeKeysArg leaves them
   const void* v_panels;
   const void* k_rows;
-  void* grad_q;       // [q_len][k_padded] reals of (b, h), in units of 1 / scale; null: not wanted, as the others
-  void* grad_k;       // [kv_len][k_padded] of (b, kv_head)
-  void* grad_v;       // [kv_len][v_padded]
-  void* const* sums;  // by accumulation of the program: what it adds to
-  void* scratch;      // KernelLayout::scratch_bytes, 64-byte aligned
+  void* grad_q;        // [q_len][k_padded] reals of (b, h), in units of 1 / scale; null: not wanted, as the others
+  void* grad_k;        // [kv_len][k_padded] of (b, kv_head)
+  void* grad_v;        // [kv_len][v_padded]
+  const SumArg* sums;  // by slot of a buffer; only those that the program adds to are looked at
+  void* scratch;       // KernelLayout::scratch_bytes, 64-byte aligned
   FaultArg* fault;
 };
 
@@ -185,6 +192,7 @@ struct GiveRowsArg {
   void* target;
   std::int64_t stride;  // elements between two rows of the target
   double factor;
+  std::int64_t as_f32;  // not 0: as fp32, else of the type of the tensor
 };
 
 using AttendFn = void (*)(const TileArg*);
@@ -206,7 +214,7 @@ static_assert(offsetof(TileArg, scratch) == 88 && offsetof(TileArg, fault) == 96
 static_assert(offsetof(GradientsArg, b) == offsetof(TileArg, b) &&
               offsetof(GradientsArg, q_count) == offsetof(TileArg, q_count));
 static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 152);
-static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 64 && sizeof(TakeKeysArg) == 56 && sizeof(GiveRowsArg) == 40);
+static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 72 && sizeof(TakeKeysArg) == 56 && sizeof(GiveRowsArg) == 48);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 32 && offsetof(DecodeArg, o) == 56);
 static_assert(offsetof(DecodeArg, scratch) == 88 && sizeof(DecodeArg) == 104);

@@ -27,7 +27,10 @@ namespace flexjit::runtime {
 namespace {
 
 constexpr std::int64_t kWaveBytes = std::int64_t{64} << 20;
-constexpr std::int32_t kTakenRows = 64;   // of one item
+constexpr std::int32_t kTakenRows = 64;  // of one item
+// Copies of the gradients of captured buffers, of one pair.
+constexpr std::int64_t kCopiesBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kMostCopies = 8;
 constexpr std::int64_t kLooks = 1 << 10;  // at another thread's progress, before the processor is offered to others
 // Columns of keys are made equal and a multiple of so many, so that few threads finish together.
 constexpr std::int64_t kColumnMultiple = 4;
@@ -54,16 +57,51 @@ class KeyColumns {
   std::int64_t kv_len_, panel_, panels_ = 0, count_ = 0;
 };
 
+// Where the gradients of captured buffers are summed up. What no two pairs of a head add to is one sum for all. Else columns
+// take turns with a few copies, which are added up in their order after all pairs of a wave: a column begins when the one that
+// had its copy before is done.
+struct BufferSums {
+  std::span<const plan::BufferGradient> buffers;
+  std::int64_t real = 4;
+  std::int64_t copies = 1;      // of a pair
+  std::int64_t copy_bytes = 0;  // 0: there is none
+  bool one_pair = false;        // at a time, since pairs add to the same elements
+  std::size_t slots = 0;
+
+  // The sums of a buffer in a copy at `copy`; of those that have none, the one for all.
+  std::byte* at(std::size_t index, std::byte* copy) const {
+    if (buffers[index].pairs_apart) return static_cast<std::byte*>(buffers[index].sums);
+    for (std::size_t i = 0; i < index; ++i) copy += bytes_of(i);
+    return copy;
+  }
+  std::int64_t bytes_of(std::size_t index) const {
+    return buffers[index].pairs_apart ? 0 : round_up(buffers[index].elements * real, static_cast<std::int64_t>(kAlignment));
+  }
+};
+
+BufferSums sums_of(std::span<const plan::BufferGradient> buffers, std::int64_t real) {
+  BufferSums sums{.buffers = buffers, .real = real};
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    sums.copy_bytes += sums.bytes_of(i);
+    sums.one_pair = sums.one_pair || (buffers[i].pairs_apart && !buffers[i].heads_apart);
+    sums.slots = std::max<std::size_t>(sums.slots, buffers[i].slot + 1);
+    std::memset(buffers[i].sums, 0, static_cast<std::size_t>(buffers[i].elements * real));
+  }
+  if (sums.copy_bytes > 0) sums.copies = std::clamp<std::int64_t>(kCopiesBytes / sums.copy_bytes, 1, kMostCopies);
+  return sums;
+}
+
 // Of one pair, byte offsets into its memory, each a multiple of 64.
 struct PairLayout {
   std::int64_t q_rows, grad_out_rows, lse, delta;  // [heads of the group][rows]
   std::int64_t k_panels, v_panels, k_rows;
   std::int64_t grad_q, grad_k, grad_v;
+  std::int64_t copies;    // of the sums of captured buffers
   std::int64_t sums_end;  // gradients lie in [grad_q, sums_end)
   std::int64_t rows;      // of a head: q_len, and as many more as a micro-tile may read behind them
 };
 
-PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel) {
+PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, const BufferSums& sums) {
   const std::int64_t real = kernel.cell_bytes, columns = round_up(shape.kv_len, kernel.lanes);
   PairLayout pair{};
   pair.rows = shape.q_len + kernel.q_tile;
@@ -79,6 +117,7 @@ PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel) {
   pair.grad_q = sections.place(shape.group() * std::int64_t{shape.q_len} * kernel.k_padded * real);
   pair.grad_k = sections.place(columns * kernel.k_padded * real);
   pair.grad_v = sections.place(columns * kernel.v_padded * real);
+  pair.copies = sections.place(sums.copies * sums.copy_bytes);
   pair.sums_end = sections.end();
   return pair;
 }
@@ -103,6 +142,7 @@ struct Job {
   const Workers workers;
   Workspace& workspace;
   const KeyColumns columns;
+  const BufferSums sums;
   const PairLayout pair;
   const std::int64_t scratch_bytes;  // of one thread
   std::vector<Progress> progress{};  // by pair of the wave and column
@@ -138,16 +178,18 @@ Pair pair_of(const Job& job, const Wave& wave, std::int64_t index) {
           static_cast<std::int32_t>(index % job.shape.kv_heads)};
 }
 
+std::int64_t bytes_of(const plan::GradientOperands::Tensor& tensor) { return static_cast<std::int64_t>(size_of(tensor.dtype)); }
+
 plan::GradientRow row_at(const Job& job, std::int32_t b, std::int32_t h, std::int32_t q_idx) {
   const plan::Operands& of = job.operands;
   const plan::KernelLayout& layout = job.layout();
-  const plan::TensorArg& grad_out = job.gradients.grad_out;
+  const plan::GradientOperands::Tensor& grad_out = job.gradients.grad_out;
   plan::GradientRow row{.q = address_at(of.q.data, of.q.offset_of(b, h, q_idx) * layout.q_bytes),
                         .out = address_at(of.out.data, of.out.offset_of(b, h, q_idx) * layout.out_bytes),
                         .grad_out = nullptr,
                         .lse = of.lse.at(b, h, q_idx),
                         .grad_lse = job.gradients.grad_lse.at(b, h, q_idx)};
-  if (grad_out.data != nullptr) row.grad_out = address_at(grad_out.data, grad_out.offset_of(b, h, q_idx) * layout.out_bytes);
+  if (grad_out.data != nullptr) row.grad_out = address_at(grad_out.data, grad_out.offset_of(b, h, q_idx) * bytes_of(grad_out));
   return row;
 }
 
@@ -162,6 +204,7 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
                               .rows = rows.data(),
                               .count = count,
                               .grad_out_stride = job.gradients.grad_out_element,
+                              .grad_out_f32 = job.gradients.grad_out.dtype == DType::kF32 ? 1 : 0,
                               .q_rows = pair.row(job.pair.q_rows, in_group, begin, job.layout().k_padded),
                               .grad_out_rows = pair.row(job.pair.grad_out_rows, in_group, begin, job.layout().v_padded),
                               .lse = pair.row(job.pair.lse, in_group, begin, 1),
@@ -273,11 +316,26 @@ struct Column {
   const std::size_t first_step;  // of its pair, into the offsets
   Progress& own;
   const Progress* before;  // of the column before; null: there is none
+  const Progress* copied;  // of the column that had the same copy of sums; null likewise
+  std::byte* copy;
 };
+
+std::vector<plan::SumArg> sum_args_of(const BufferSums& sums, std::byte* copy) {
+  std::vector<plan::SumArg> args(sums.slots);
+  for (std::size_t i = 0; i < sums.buffers.size(); ++i) {
+    const plan::BufferGradient& buffer = sums.buffers[i];
+    plan::SumArg& arg = args[buffer.slot];
+    arg.data = sums.at(i, copy);
+    std::ranges::copy(buffer.strides, arg.strides);
+  }
+  return args;
+}
 
 void run_column(Job& job, const Column& column, int thread) noexcept {
   ThreadRecord& record = job.workspace.records[static_cast<std::size_t>(thread)];
   std::vector<plan::SpanArg>& spans = job.workspace.cut_spans[static_cast<std::size_t>(thread)];
+  const std::vector<plan::SumArg> sums = sum_args_of(job.sums, column.copy);
+  if (column.copied != nullptr) column.copied->wait_for(job.steps());
   for (std::int64_t step = 0; step < job.steps(); ++step) {
     const std::size_t at = column.first_step + static_cast<std::size_t>(step);
     cut_spans(std::span(job.spans).subspan(job.offsets[at], job.offsets[at + 1] - job.offsets[at]), column.keys, spans);
@@ -289,6 +347,7 @@ void run_column(Job& job, const Column& column, int thread) noexcept {
       plan::GradientsArg arg = arg_of(column.pair, head, rows, spans);
       arg.scratch = job.workspace.scratch.data() + thread * job.scratch_bytes;
       arg.fault = &record.fault;
+      arg.sums = sums.data();
       traced(job.workers.trace, [&] { job.kernel.gradients(&arg); }, [&] { return event_of(arg, thread); });
       record.scores_visited += rows.count * columns_of(spans);
       const std::int64_t plane = std::int64_t{arg.b} * job.shape.q_heads + arg.h;
@@ -303,12 +362,16 @@ void run_columns(Job& job, const Wave& wave) {
   parallel_for(job.workers.threads, (wave.end - wave.begin) * count, [&](std::int64_t i, int thread) noexcept {
     const std::int64_t of_wave = i / count, column = i % count;
     Progress* own = &job.progress[static_cast<std::size_t>(i)];
+    const Pair pair = pair_of(job, wave, wave.begin + of_wave);
+    const bool copies = job.sums.copy_bytes > 0;
     run_column(job,
-               {.pair = pair_of(job, wave, wave.begin + of_wave),
+               {.pair = pair,
                 .keys = job.columns[column],
                 .first_step = static_cast<std::size_t>(of_wave * job.steps()),
                 .own = *own,
-                .before = column > 0 ? own - 1 : nullptr},
+                .before = column > 0 ? own - 1 : nullptr,
+                .copied = copies && column >= job.sums.copies ? own - job.sums.copies : nullptr,
+                .copy = pair.memory + job.pair.copies + column % job.sums.copies * job.sums.copy_bytes},
                thread);
   });
 }
@@ -316,8 +379,7 @@ void run_columns(Job& job, const Wave& wave) {
 // Rows of sums -> a tensor, of one head.
 struct Given {
   plan::GiveRowsFn give;
-  const plan::TensorArg& target;
-  std::int64_t element_bytes;
+  const plan::GradientOperands::Tensor& target;
   std::int64_t rows;
   double factor;
 };
@@ -325,17 +387,17 @@ void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::i
   if (given.target.data == nullptr) return;
   const plan::GiveRowsArg arg{.rows = sums,
                               .count = given.rows,
-                              .target = address_at(given.target.data, given.target.offset_of(b, h, 0) * given.element_bytes),
+                              .target = address_at(given.target.data, given.target.offset_of(b, h, 0) * bytes_of(given.target)),
                               .stride = given.target.stride_row,
-                              .factor = given.factor};
+                              .factor = given.factor,
+                              .as_f32 = given.target.dtype == DType::kF32 ? 1 : 0};
   given.give(&arg);
 }
 
 void give_wave(const Job& job, const Wave& wave) {
-  const plan::KernelLayout& layout = job.layout();
-  const Given q{job.kernel.give_q, job.gradients.grad_q, layout.q_bytes, job.shape.q_len, job.operands.scale};
-  const Given k{job.kernel.give_k, job.gradients.grad_k, layout.kv_bytes, job.shape.kv_len, 1};
-  const Given v{job.kernel.give_v, job.gradients.grad_v, layout.kv_bytes, job.shape.kv_len, 1};
+  const Given q{job.kernel.give_q, job.gradients.grad_q, job.shape.q_len, job.operands.scale};
+  const Given k{job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
+  const Given v{job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
   const std::int64_t items = job.shape.group() + 2;
   parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
@@ -372,6 +434,32 @@ void add_sinks(const Job& job, const Wave& wave, std::vector<double>& sums) {
   }
 }
 
+template <typename Real>
+void add_reals(std::span<Real> to, const std::byte* from) {
+  const auto* values = reinterpret_cast<const Real*>(from);
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] += values[i];
+}
+
+// The copies of a wave, pair by pair and copy by copy.
+void add_copies(const Job& job, const Wave& wave) {
+  if (job.sums.copy_bytes == 0) return;
+  for (std::int64_t p = wave.begin; p < wave.end; ++p) {
+    for (std::int64_t copy = 0; copy < std::min(job.sums.copies, job.columns.count()); ++copy) {
+      std::byte* from = pair_of(job, wave, p).memory + job.pair.copies + copy * job.sums.copy_bytes;
+      for (std::size_t i = 0; i < job.sums.buffers.size(); ++i) {
+        const plan::BufferGradient& buffer = job.sums.buffers[i];
+        if (buffer.pairs_apart) continue;
+        const auto elements = static_cast<std::size_t>(buffer.elements);
+        const std::byte* values = job.sums.at(i, from);
+        if (job.sums.real == 8)
+          add_reals<double>({static_cast<double*>(buffer.sums), elements}, values);
+        else
+          add_reals<float>({static_cast<float*>(buffer.sums), elements}, values);
+      }
+    }
+  }
+}
+
 WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask) {
   return {.batch = of.batch_size,
           .q_heads = of.num_heads,
@@ -396,6 +484,7 @@ LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operan
   if (shape.batch <= 0 || shape.kv_heads <= 0 || shape.q_heads <= 0) return {};
   FLEXJIT_CHECK(workers.threads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 && shape.panel > 0);
   const WorkspacePool::Lease lease(pool());
+  const BufferSums sums = sums_of(gradients.buffers, kernel.layout.cell_bytes);
   Job job{.kernel = kernel,
           .operands = operands,
           .gradients = gradients,
@@ -404,14 +493,16 @@ LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operan
           .workers = workers,
           .workspace = *lease,
           .columns = KeyColumns(shape.kv_len, kernel.layout),
-          .pair = layout_of(shape, kernel.layout),
+          .sums = sums,
+          .pair = layout_of(shape, kernel.layout, sums),
           .scratch_bytes = round_up(kernel.layout.scratch_bytes, kAlignment)};
   const auto threads = static_cast<std::size_t>(workers.threads);
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.scratch_bytes) * threads);
   job.workspace.records.assign(threads, ThreadRecord{});
   job.workspace.cut_spans.resize(threads);
   for (auto& spans : job.workspace.cut_spans) spans.reserve(static_cast<std::size_t>(kernel.layout.kv_tile));
-  const std::int64_t pairs = std::clamp<std::int64_t>(kWaveBytes / job.pair.sums_end, 1, workers.threads);
+  const std::int64_t most = sums.one_pair ? 1 : workers.threads;
+  const std::int64_t pairs = std::clamp<std::int64_t>(kWaveBytes / job.pair.sums_end, 1, most);
   std::vector<double> sinks(static_cast<std::size_t>(shape.q_heads), 0.0);
   for (std::int64_t begin = 0; begin < shape.pairs(); begin += pairs) {
     const Wave wave{.begin = begin, .end = std::min(begin + pairs, shape.pairs())};
@@ -420,6 +511,7 @@ LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operan
     take_wave(job, wave);
     add_sinks(job, wave, sinks);
     run_columns(job, wave);
+    add_copies(job, wave);
     give_wave(job, wave);
   }
   if (gradients.grad_sinks != nullptr)

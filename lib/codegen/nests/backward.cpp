@@ -26,6 +26,7 @@ void emit_backward(Emitter& e, const plan::KernelKey& key) {
   GradientTile t{e, key, load_gradient_item(e, key, arg)};
   const Bool rows_fine = fill_row_table(e, t);
   emit_row_ranges(e, t);
+  t.accumulations.emit_begin();
   for_spans(e, arg, {offsetof(GradientsArg, span_count), offsetof(GradientsArg, spans)}, [&](const Span& span) {
     for_key_tiles(e, t, span, [&](KeyTile keys) {
       keys.fine = e.logical_and(rows_fine, fill_key_tables(e, t, keys));
@@ -38,6 +39,7 @@ void emit_backward(Emitter& e, const plan::KernelKey& key) {
       emit_query_gradients(e, t, keys);
     });
   });
+  t.accumulations.emit_end();
   e.end_function();
 }
 

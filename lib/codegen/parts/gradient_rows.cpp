@@ -50,7 +50,7 @@ void copy_strided_row(Emitter& e, Ptr source, const ElementsOf& of, Index stride
   const std::int64_t padded = (of.dims + e.lanes() - 1) / e.lanes() * e.lanes();
   e.for_range("take.strided", e.index(0), e.index(of.dims), e.index(1), [&](Index d) {
     const Ptr address = e.anywhere(source, e.mul(e.mul(d, stride), e.index(static_cast<std::int64_t>(size_of(of.dtype)))));
-    e.store(load_element(e, address, of.dtype).value, e.at_real(target, d));
+    e.store(e.to_real(load_element(e, address, of.dtype)).value, e.at_real(target, d));
   });
   e.for_range("take.padding", e.index(of.dims), e.index(padded), e.index(1),
               [&](Index d) { e.store(e.real(0.0).value, e.at_real(target, d)); });
@@ -63,26 +63,37 @@ Float load_or(Emitter& e, const char* name, Ptr pointer, double otherwise) {
       [&] { return e.real(otherwise).value; })};
 }
 
+// body(fp32), or body(own): whichever the flag says
+void of_either_type(Emitter& e, DType own, Bool is_f32, llvm::function_ref<void(DType)> body) {
+  if (own == DType::kF32) return body(own);
+  e.if_else("is_f32", is_f32, [&] { body(DType::kF32); }, [&] { body(own); });
+}
+
+Bool load_flag(Emitter& e, const ArgFields& fields, std::size_t offset) {
+  return e.logical_not(e.equal(fields.long_index(offset), e.index(0)));
+}
+
 // What take_rows fills.
 struct TakenRows {
   const plan::KernelKey& key;
   const RealRows q, grad_out, lse, delta;
   Index grad_out_stride;
+  Bool grad_out_f32;
   Float scale;
 };
 
 // grad_out[row] = the caller's, or zeros
 void take_grad_out(Emitter& e, const TakenRows& to, Ptr source, Index row) {
-  const ElementsOf elements{to.key.types.out, to.key.v_head_dim};
+  const auto take = [&](DType dtype) {
+    const ElementsOf elements{dtype, to.key.v_head_dim};
+    e.if_else(
+        "dense", e.equal(to.grad_out_stride, e.index(1)),
+        [&] { copy_row(e, "take.grad_out", source, elements, to.grad_out.at(row), Float{}); },
+        [&] { copy_strided_row(e, source, elements, to.grad_out_stride, to.grad_out.at(row)); });
+  };
   e.if_else(
       "grad_out", Bool{e.ir().CreateIsNotNull(source.value)},
-      [&] {
-        e.if_else(
-            "dense", e.equal(to.grad_out_stride, e.index(1)),
-            [&] { copy_row(e, "take.grad_out", source, elements, to.grad_out.at(row), Float{}); },
-            [&] { copy_strided_row(e, source, elements, to.grad_out_stride, to.grad_out.at(row)); });
-      },
-      [&] { to.grad_out.clear(row); });
+      [&] { of_either_type(e, to.key.types.out, to.grad_out_f32, take); }, [&] { to.grad_out.clear(row); });
 }
 
 // sum of grad_out[row] * out
@@ -124,6 +135,7 @@ void emit_take_rows(Emitter& e, const plan::KernelKey& key) {
                      .lse = target(offsetof(TakeRowsArg, lse), 1),
                      .delta = target(offsetof(TakeRowsArg, delta), 1),
                      .grad_out_stride = fields.long_index(offsetof(TakeRowsArg, grad_out_stride)),
+                     .grad_out_f32 = load_flag(e, fields, offsetof(TakeRowsArg, grad_out_f32)),
                      .scale = load_scale(e, launch)};
   e.for_range("take", e.index(0), fields.long_index(offsetof(TakeRowsArg, count)), e.index(1), [&](Index row) {
     const ArgFields source{e, e.at(rows, e.mul(row, e.index(sizeof(GradientRow) / 4)))};
@@ -153,7 +165,25 @@ void emit_take_keys(Emitter& e, const plan::KernelKey& key) {
   e.end_function();
 }
 
-// for (r = 0; r < count; ++r) for (d = 0; d < dims; ++d) target[r][d] = factor * rows[r][d]
+// What becomes fp32 of fp64 is rounded once.
+Float as_stored(Emitter& e, Float value, DType dtype) {
+  if (!Emitter::is_double(value) || dtype == DType::kF64) return value;
+  return {e.ir().CreateFPTrunc(value.value, e.shaped(e.ir().getFloatTy(), value.value))};
+}
+
+// for (d = 0; d < dims; ++d) to[d] = factor * rows[row][d]
+void give_row(Emitter& e, const RealRows& rows, Index row, Ptr to, const ElementsOf& of, Float factor) {
+  const std::int64_t whole = of.dims / e.lanes() * e.lanes();
+  const auto give = [&](Float sum, Index d) {
+    store_elements(e, as_stored(e, e.mul(sum, factor), of.dtype), at_element(e, to, d, of.dtype), of.dtype);
+  };
+  e.for_range("give.vector", e.index(0), e.index(whole), e.index(e.lanes()),
+              [&](Index d) { give(rows.load_vector(row, d), d); });
+  e.for_range("give.tail", e.index(whole), e.index(of.dims), e.index(1),
+              [&](Index d) { give(e.load_real(rows.at(row, d)), d); });
+}
+
+// for (r = 0; r < count; ++r) target[r] = factor * rows[r]
 void emit_give_rows(Emitter& e, const char* name, const ElementsOf& of, std::int64_t padded) {
   const Ptr arg = e.begin_function(name, "arg");
   const SourceScope part = e.part(plan::Part::kOutput);
@@ -161,15 +191,10 @@ void emit_give_rows(Emitter& e, const char* name, const ElementsOf& of, std::int
   const RealRows rows{e, fields.pointer(offsetof(GiveRowsArg, rows)), {}, padded};
   const Rows target{fields.pointer(offsetof(GiveRowsArg, target)), fields.long_index(offsetof(GiveRowsArg, stride))};
   const Float factor = load_f64(e, e.at_byte(arg, offsetof(GiveRowsArg, factor)));
-  e.for_range("give", e.index(0), fields.long_index(offsetof(GiveRowsArg, count)), e.index(1), [&](Index row) {
-    const Ptr to = row_of(e, target, of.dtype, row);
-    const std::int64_t whole = of.dims / e.lanes() * e.lanes();
-    e.for_range("give.vector", e.index(0), e.index(whole), e.index(e.lanes()), [&](Index d) {
-      store_elements(e, e.mul(rows.load_vector(row, d), factor), at_element(e, to, d, of.dtype), of.dtype);
-    });
-    e.for_range("give.tail", e.index(whole), e.index(of.dims), e.index(1), [&](Index d) {
-      store_elements(e, e.mul(e.load_real(rows.at(row, d)), factor), at_element(e, to, d, of.dtype), of.dtype);
-    });
+  const Index count = fields.long_index(offsetof(GiveRowsArg, count));
+  of_either_type(e, of.dtype, load_flag(e, fields, offsetof(GiveRowsArg, as_f32)), [&](DType dtype) {
+    e.for_range("give", e.index(0), count, e.index(1),
+                [&](Index row) { give_row(e, rows, row, row_of(e, target, dtype, row), {dtype, of.dims}, factor); });
   });
   e.end_function();
 }

@@ -84,6 +84,7 @@ void emit_gradients(Emitter& e, GradientTile& t, const GradientRowValues& row, S
   const Ptr to = t.gradients.at(at.row, at.column);
   PairGradient pair = softmax_gradient(e, t, row, score, e.load_reals(to, vector_bytes(e)));
   pair.gradient = t.scores.pulled_back(scope, pair.gradient);
+  t.accumulations.emit_add(scope, at.row, at.allowed);
   if (at.allowed) {
     pair = {e.select(at.allowed, pair.weight, zero), e.select(at.allowed, pair.gradient, zero)};
   }
@@ -91,10 +92,15 @@ void emit_gradients(Emitter& e, GradientTile& t, const GradientRowValues& row, S
   e.store(pair.gradient.value, to, vector_bytes(e));
 }
 
-// for (r = row; r < row + micro_rows; ++r) for each vector: score_mod, {P, dS}
+// The rows of a micro-tile that exist end here: nobody looks at what the others hold.
+Index end_of_rows(Emitter& e, GradientTile& t, const MicroTile& micro) {
+  return e.min(e.add(micro.row, e.index(t.key.tiling.micro_rows)), t.item.q_count);
+}
+
+// for (r = row; r < end of rows; ++r) for each vector: score_mod, {P, dS}
 void emit_whole_rows(Emitter& e, GradientTile& t, const MicroTile& micro) {
   const SourceScope part = e.part(plan::Part::kScores);
-  const Index end = e.add(micro.row, e.index(t.key.tiling.micro_rows));
+  const Index end = end_of_rows(e, t, micro);
   e.for_range("whole.row", micro.row, end, e.index(1), [&](Index row) {
     const GradientRowValues of_row = row_values(t, row);
     Scope row_scope = t.tables.without_flags();
@@ -124,13 +130,13 @@ Bool emit_masked_vector(Emitter& e, GradientTile& t, const KeyTile& keys, const 
   return allowed;
 }
 
-// for each visited panel: for (r = row; r < row + micro_rows; ++r) masked_vector(r, panel); narrow_visit
+// for each visited panel: for (r = row; r < end of rows; ++r) masked_vector(r, panel); narrow_visit
 void emit_masked_panels(Emitter& e, GradientTile& t, const KeyTile& keys, const MicroTile& micro) {
   const SourceScope part = e.part(plan::Part::kMaskedScores);
   for_visited_panels(e, t, micro, {"epilogue.panel", "epilogue.visited"}, [&](const MicroTile& panel) {
     Scope of_columns = t.tables.without_flags();
     t.tables.load(of_columns, Level::kColumn, panel.column, Stored::kValues);
-    const Index end = e.add(panel.row, e.index(t.key.tiling.micro_rows));
+    const Index end = end_of_rows(e, t, panel);
     const Values allowed =
         e.for_range("epilogue.row", panel.row, end, e.index(1), {e.index(0).value}, [&](Index row, const Values& so_far) {
           const Bool in_row = emit_masked_vector(e, t, keys, {row, panel.column}, of_columns);

@@ -3,6 +3,7 @@
 // packed panels (lanes along keys) and three of rows as they lie (lanes along dims), by one micro-kernel.
 #pragma once
 
+#include "codegen/parts/accumulate.h"
 #include "codegen/parts/pair_tile.h"
 #include "codegen/parts/real_rows.h"
 #include "codegen/parts/scores.h"
@@ -27,6 +28,7 @@ struct GradientTile : PairTile {
   const plan::BackwardScratch at = plan::backward_scratch_of(key);
   const Scores scores{e, tables, item.fault, item.q_count};
   const Weights kind;
+  Accumulations accumulations{*this, operands.sums, at.sums};
   // Of the scratch: scores, then weights; gradients of weights, then of scores; by row of the tile.
   const RealRows weights{e, item.scratch, at.weights, at.s_stride}, gradients{e, item.scratch, at.gradients, at.s_stride};
   // Of the sequence, by position.
