@@ -122,6 +122,7 @@ void flexjit_run_args_init(flexjit_run_args* args) { init(args); }
 void flexjit_reference_rows_init(flexjit_reference_rows* rows) { init(rows, {0, 0, flexjit::ReferenceRows{}.q_count}); }
 void flexjit_score_rows_init(flexjit_score_rows* rows) { init(rows, {0, 0, 0, -1, -1}); }
 void flexjit_merge_args_init(flexjit_merge_args* args) { init(args); }
+void flexjit_gradients_init(flexjit_gradients* gradients) { init(gradients); }
 void flexjit_run_stats_init(flexjit_run_stats* stats) { init(stats); }
 void flexjit_engine_stats_init(flexjit_engine_stats* stats) { init(stats); }
 void flexjit_diagnostic_init(flexjit_diagnostic* diagnostic) { init(diagnostic); }
