@@ -17,26 +17,27 @@ struct Cotangent {
   Id value;
 };
 
-// By node of the forward program: the sum of what its users passed on so far. All ids but those of nodes are the builder's.
+// By node of the forward program: what its users pass on, and its sum. All ids but those of nodes are the builder's.
 class Cotangents {
  public:
-  Cotangents(ProgramBuilder& builder, std::size_t nodes) : builder_(builder), of_(nodes) {}
+  Cotangents(ProgramBuilder& builder, std::size_t nodes) : builder_(builder), parts_(nodes) {}
 
-  void add(Id node, const Cotangent& cotangent);
-  const std::optional<Cotangent>& of(Id node) const { return of_[node.index]; }
+  void add(Id node, Cotangent part);
+  bool any(Id node) const { return !parts_[node.index].empty(); }
+  Cotangent sum(Id node);
+  // The sum, 0 where its condition is false.
+  Id selected(Id node);
 
-  // The value, 0 where the condition is false.
-  Id selected(const Cotangent& cotangent);
   // Where both conditions hold.
   Id both(Id a, Id b);
   // The condition as a bool.
   Id guard(Id condition) { return condition.valid() ? condition : builder_.const_bool(true); }
 
  private:
-  Cotangent sum(const Cotangent& a, const Cotangent& b);
-  std::optional<Cotangent> choice(const Cotangent& a, const Cotangent& b);
+  Id selected(const Cotangent& part);
+  std::optional<Cotangent> joined(const Cotangent& a, const Cotangent& b);
   ProgramBuilder& builder_;
-  std::vector<std::optional<Cotangent>> of_;
+  std::vector<std::vector<Cotangent>> parts_;  // under different conditions
 };
 
 // A node of floats as it was computed.

@@ -3,7 +3,6 @@
 // what was not taken may be infinite or NaN, so that it is never multiplied by 0 but left out, when cotangents meet and at the
 // leaves.
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "ir/passes/cotangents.h"
@@ -57,15 +56,14 @@ class Differentiation {
     cotangents_.add(program_.score(), {.condition = {}, .value = builder_.variable(Op::kScoreGrad)});
     Id score_grad = builder_.const_float(0);
     for (auto i = static_cast<std::uint32_t>(program_.size()); i-- > 0;) {
-      const std::optional<Cotangent> own = cotangents_.of(Id{i});
-      if (!own || !wanted_[i]) continue;
+      if (!cotangents_.any(Id{i}) || !wanted_[i]) continue;
       const Op op = program_.node(Id{i}).op;
       if (op == Op::kScore) {
-        score_grad = cotangents_.selected(*own);
+        score_grad = cotangents_.selected(Id{i});
       } else if (type_rule(op) == TypeRule::kVariadic) {
-        accumulate(Id{i}, *own);
+        accumulate(Id{i}, cotangents_.sum(Id{i}));
       } else {
-        pass_on(Id{i}, *own);
+        pass_on(Id{i}, cotangents_.sum(Id{i}));
       }
     }
     std::ranges::reverse(accumulations_);
