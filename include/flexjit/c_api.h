@@ -382,6 +382,7 @@ FLEXJIT_API flexjit_status flexjit_built_attention(flexjit_built* pattern, flexj
 }
 #endif
 
+#include "flexjit/c_backward.h"
 #include "flexjit/c_block_mask.h"
 #include "flexjit/c_tools.h"
 

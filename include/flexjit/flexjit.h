@@ -13,6 +13,7 @@
 
 #include "flexjit/attend.h"
 #include "flexjit/attention.h"
+#include "flexjit/backward.h"
 #include "flexjit/bindings.h"
 #include "flexjit/block_mask.h"
 #include "flexjit/diagnostic.h"

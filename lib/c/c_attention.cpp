@@ -34,6 +34,25 @@ Status run_reference(const flexjit_attention* attention, const flexjit_run_args*
                     [&](const flexjit::Attention& a, const flexjit::RunArgs& r) { return a.run_reference(r, rows); });
 }
 
+using BackwardFunction = flexjit::Result<flexjit::RunStats> (*)(const flexjit::Attention&, const flexjit::RunArgs&,
+                                                                const flexjit::Gradients&);
+
+// What both backward calls are given.
+struct BackwardArguments {
+  const flexjit_attention* attention;
+  const flexjit_run_args* forward;
+  const flexjit_gradients* gradients;
+  flexjit_run_stats* stats;
+};
+
+Status run_backward_by(BackwardFunction run, const BackwardArguments& given, Report& report) {
+  const auto full = complete(given.gradients, "flexjit_gradients", flexjit_gradients_init, report);
+  if (!full) return report.take();
+  const flexjit::Gradients gradients = flexjit::engine::to_gradients(*full, report);
+  return run_handle(given.attention, given.forward, given.stats, report,
+                    [&](const flexjit::Attention& a, const flexjit::RunArgs& r) { return run(a, r, gradients); });
+}
+
 flexjit::ScoreRows to_score_rows(const flexjit_score_rows& rows) {
   flexjit::ScoreRows result{.q = {rows.q_begin, rows.q_end}};
   if (rows.b != -1) result.b = rows.b;
@@ -103,6 +122,21 @@ flexjit_status flexjit_attention_scores(const flexjit_attention* attention, cons
     return run_handle(attention, args, nullptr, report, [&](const flexjit::Attention& a, const flexjit::RunArgs& r) {
       return copy_scores(a, r, to_score_rows(*full), {scores, score_count});
     });
+  });
+}
+
+flexjit_status flexjit_run_backward(const flexjit_attention* attention, const flexjit_run_args* forward,
+                                    const flexjit_gradients* gradients, flexjit_run_stats* stats, flexjit_error** error) {
+  return c_call("flexjit_run_backward", error, [&](Report& report) {
+    return run_backward_by(flexjit::run_backward, {attention, forward, gradients, stats}, report);
+  });
+}
+
+flexjit_status flexjit_run_backward_reference(const flexjit_attention* attention, const flexjit_run_args* forward,
+                                              const flexjit_gradients* gradients, flexjit_run_stats* stats,
+                                              flexjit_error** error) {
+  return c_call("flexjit_run_backward_reference", error, [&](Report& report) {
+    return run_backward_by(flexjit::run_backward_reference, {attention, forward, gradients, stats}, report);
   });
 }
 

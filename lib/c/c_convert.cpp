@@ -137,6 +137,24 @@ RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   return result;
 }
 
+Gradients to_gradients(const flexjit_gradients& gradients, Report& report) {
+  Gradients result;
+  const auto set = [&report](const flexjit_tensor& tensor, auto& view, std::string_view what) {
+    if (tensor.data != nullptr) view = to_view<std::remove_reference_t<decltype(view)>>(tensor, what, report);
+  };
+  set(gradients.out, result.out, "gradients.out");
+  set(gradients.lse, result.lse, "gradients.lse");
+  set(gradients.q, result.q, "gradients.q");
+  set(gradients.k, result.k, "gradients.k");
+  set(gradients.v, result.v, "gradients.v");
+  set(gradients.sinks, result.sinks, "gradients.sinks");
+  for (const flexjit_buffer& buffer : elements(gradients.buffers, gradients.buffer_count, "gradients.buffers", report)) {
+    const std::string name = name_or_report(buffer.name, "buffer", report);
+    set(buffer.tensor, result.buffers[name], fmt::format("the gradient of buffer `{}`", name));
+  }
+  return result;
+}
+
 MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report) {
   for (const flexjit_state& state : elements(args.states, args.state_count, "merge_args.states", report)) {
     const std::string name = fmt::format("states[{}]", states.size());

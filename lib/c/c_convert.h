@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "diagnostics/report.h"
+#include "flexjit/backward.h"
 #include "flexjit/c_api.h"
 #include "flexjit/engine.h"
 #include "flexjit/merge_states.h"
@@ -48,6 +49,7 @@ Bindings to_bindings(const flexjit_bindings& bindings, Report& report);
 // `bindings` and `block_mask` are left null.
 RunArgs to_run_args(const flexjit_run_args& args, Report& report);
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options);
+Gradients to_gradients(const flexjit_gradients& gradients, Report& report);
 MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report);
 flexjit_scalar from_scalar(const Scalar& value);
 

@@ -73,16 +73,23 @@ std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> patt
   handle->pattern = std::move(pattern);
   handle->kernel = std::move(kernels.prefill);
   handle->decode = std::move(kernels.decode);
+  handle->backward = std::move(kernels.backward);
   if (handle->kernel != nullptr) handle->derived = std::make_shared<DerivedMask>(handle->pattern->program);
   return handle;
 }
 
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args) {
   Report report("run");
+  std::optional<Call> call = check_call(pattern, args, report);
+  if (!call) return report.take();
+  return *std::move(call);
+}
+
+std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report) {
   const std::optional<CallShape> shape = check_tensors(pattern, args, report);
   Bound bound = bind_names(pattern.interface, args.bindings, shape, report);
   if (shape && args.block_mask != nullptr) check_block_mask(args.block_mask->shape(), *shape, report);
-  if (!report.empty()) return report.take();
+  if (!report.empty()) return std::nullopt;
   return Call{*shape, std::move(bound), args.block_mask};
 }
 

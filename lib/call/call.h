@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cache/compiler.h"
+#include "call/backward_kernels.h"
 #include "call/decode_kernel.h"
 #include "call/derived_mask.h"
 #include "call/validate.h"
@@ -19,10 +20,11 @@ namespace flexjit {
 
 struct Attention::Impl {
   std::shared_ptr<const engine::Pattern> pattern;
-  Backend backend = Backend::kReference;         // as the engine was asked for
-  cache::SharedKernel kernel;                    // null: the reference computes all
-  std::shared_ptr<engine::DecodeKernel> decode;  // null with the kernel
-  std::shared_ptr<engine::DerivedMask> derived;  // null with the kernel
+  Backend backend = Backend::kReference;              // as the engine was asked for
+  cache::SharedKernel kernel;                         // null: the reference computes all
+  std::shared_ptr<engine::DecodeKernel> decode;       // null with the kernel
+  std::shared_ptr<engine::BackwardKernels> backward;  // null with the kernel, and of built libraries
+  std::shared_ptr<engine::DerivedMask> derived;       // null with the kernel
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
   int threads = 0;                       // as EngineOptions::threads
@@ -40,6 +42,7 @@ namespace engine {
 struct HandleKernels {
   cache::SharedKernel prefill{};
   std::shared_ptr<DecodeKernel> decode{};
+  std::shared_ptr<BackwardKernels> backward{};
 };
 std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> pattern, HandleKernels kernels);
 
@@ -54,6 +57,8 @@ struct Call {
 };
 
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
+// The same for a larger whole: no value where the report has findings.
+std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report);
 
 // A call as compiled code reads it; `arg` refers into the vectors.
 struct Launch {

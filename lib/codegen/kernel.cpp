@@ -3,6 +3,7 @@
 
 #include "codegen/emit/target_names.h"
 #include "codegen/nests/nests.h"
+#include "codegen/parts/gradient_tile.h"
 #include "codegen/parts/pack.h"
 
 namespace flexjit::codegen {
@@ -18,13 +19,17 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
   } else if (key.debug) {
     table = make_text_lines(*module, *key.debug);
   }
-  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key.types, key.target), table.get());
+  Emitter emitter(*module, key.target.isa, plan::arithmetic_of(key), table.get());
   switch (key.nest) {
     case plan::Nest::kPrefill:
       emit_prefill(emitter, key);
       emit_pack(emitter, key);
       break;
     case plan::Nest::kDecode: emit_decode(emitter, key); break;
+    case plan::Nest::kBackward:
+      emit_backward(emitter, key);
+      emit_gradient_rows(emitter, key);
+      break;
   }
   if (table) table->finish();
   for (llvm::Function& function : *module) {

@@ -82,7 +82,8 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace)
     return Attention(std::move(without_kernel));
   }
   auto decode = std::make_shared<engine::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
-  auto handle = made({.prefill = found->kernel, .decode = std::move(decode)});
+  auto backward = std::make_shared<engine::BackwardKernels>(*pattern, kernels);
+  auto handle = made({.prefill = found->kernel, .decode = std::move(decode), .backward = std::move(backward)});
   handle->source = found->source;
   handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
   return Attention(std::move(handle));

@@ -15,19 +15,39 @@ constexpr double kMasked = -std::numeric_limits<double>::infinity();
 }  // namespace
 
 bool RowPattern::apply(const reference::ReferenceRow& row, std::span<double> scores) {
-  for (std::int32_t begin = 0; begin < kv_len_;) {
+  return visit_segments(row, [&](const Segment& segment) {
+    const std::span<double> part = scores.subspan(segment.begin(), segment.count());
+    std::optional<ir::ReadFault> fault = interpreter_.eval_score(segment.range, segment.allowed, part);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      if (segment.allowed[i] == 0) part[i] = kMasked;
+    }
+    return fault;
+  });
+}
+
+bool RowPattern::pull_back(const reference::ReferenceRow& row, std::span<const double> scores, std::span<double> gradients,
+                           const Add& add) {
+  return visit_segments(row, [&](const Segment& segment) {
+    const std::span<const double> part = scores.subspan(segment.begin(), segment.count());
+    const std::span<double> part_gradients = gradients.subspan(segment.begin(), segment.count());
+    std::optional<ir::ReadFault> fault = interpreter_.eval_score_grad(segment.range, segment.allowed, part, part_gradients);
+    if (!fault) add(interpreter_, segment.range, segment.allowed);
+    return fault;
+  });
+}
+
+bool RowPattern::visit_segments(const reference::ReferenceRow& row,
+                                const std::function<std::optional<ir::ReadFault>(const Segment&)>& visit) {
+  std::array<std::uint8_t, ir::Interpreter::kMaxCount> storage;
+  for (std::int32_t begin = 0; begin < kv_len_ && !fault_;) {
     const std::int32_t end = segment_end(begin);
     const ir::RowRange range{.b = row.b, .h = row.h, .q_idx = row.q_idx, .kv_begin = begin, .count = end - begin};
-    const auto part = scores.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(range.count));
-    const BlockKind kind = kind_of(range);
-    if (kind == BlockKind::kEmpty) {
-      std::ranges::fill(part, kMasked);
-    } else if (!apply_segment(range, kind, part)) {
-      return false;
-    }
+    const std::span<std::uint8_t> allowed = std::span(storage).first(static_cast<std::size_t>(range.count));
+    find_allowed(range, allowed);
+    if (!fault_) fault_ = visit({range, allowed});
     begin = end;
   }
-  return true;
+  return !fault_;
 }
 
 // Segments end where the interpreter's rows or the given mask's blocks do.
@@ -48,17 +68,10 @@ BlockKind RowPattern::kind_of(const ir::RowRange& range) const {
   return mask_->kind(range.b, range.h, q_block, range.kv_begin / shape.kv_block);
 }
 
-bool RowPattern::apply_segment(const ir::RowRange& range, BlockKind kind, std::span<double> scores) {
-  std::array<std::uint8_t, ir::Interpreter::kMaxCount> storage;
-  const std::span<std::uint8_t> allowed = std::span(storage).first(scores.size());
-  std::ranges::fill(allowed, std::uint8_t{1});
+void RowPattern::find_allowed(const ir::RowRange& range, std::span<std::uint8_t> allowed) {
+  const BlockKind kind = kind_of(range);
+  std::ranges::fill(allowed, kind == BlockKind::kEmpty ? std::uint8_t{0} : std::uint8_t{1});
   if (kind == BlockKind::kPartial) fault_ = interpreter_.eval_mask(range, allowed);
-  if (!fault_) fault_ = interpreter_.eval_score(range, allowed, scores);
-  if (fault_) return false;
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    if (allowed[i] == 0) scores[i] = kMasked;
-  }
-  return true;
 }
 
 }  // namespace flexjit::engine

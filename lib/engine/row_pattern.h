@@ -1,7 +1,9 @@
-// Scaled scores of a whole row -> modified ones, by the interpreter: what the reference and a look at the scores share.
+// Scaled scores of a whole row -> modified ones, and gradients back, by the interpreter: what the references and a look at the
+// scores share.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -21,12 +23,29 @@ class RowPattern {
   // `scores` are those of all keys; -inf where the call's block mask masks, or, in its partial blocks, the pattern's mask.
   // False: there is a fault.
   bool apply(const reference::ReferenceRow& row, std::span<double> scores);
+
+  // After the gradients of some keys: what the accumulations of the program add for those that are allowed.
+  using Add =
+      std::function<void(const ir::Interpreter& interpreter, const ir::RowRange& range, std::span<const std::uint8_t> allowed)>;
+  // `gradients`, of the modified scores, become those of the scaled `scores`; where masked they stay. False: there is a fault.
+  bool pull_back(const reference::ReferenceRow& row, std::span<const double> scores, std::span<double> gradients,
+                 const Add& add);
   const std::optional<ir::ReadFault>& fault() const { return fault_; }
 
  private:
+  // Some keys of a row, at most as many as the interpreter takes, and which of them are allowed.
+  struct Segment {
+    ir::RowRange range;
+    std::span<const std::uint8_t> allowed;
+    std::size_t begin() const { return static_cast<std::size_t>(range.kv_begin); }
+    std::size_t count() const { return static_cast<std::size_t>(range.count); }
+  };
+  // One after the other, as long as visit() finds no fault. False: there is one.
+  bool visit_segments(const reference::ReferenceRow& row,
+                      const std::function<std::optional<ir::ReadFault>(const Segment&)>& visit);
   std::int32_t segment_end(std::int32_t begin) const;
   BlockKind kind_of(const ir::RowRange& range) const;
-  bool apply_segment(const ir::RowRange& range, BlockKind kind, std::span<double> scores);
+  void find_allowed(const ir::RowRange& range, std::span<std::uint8_t> allowed);
 
   ir::Interpreter interpreter_;
   const BlockMask* mask_;

@@ -5,6 +5,7 @@
 
 #include "call/call.h"
 #include "diagnostics/guard.h"
+#include "engine/launch_outcome.h"
 #include "mask/derive/classify.h"
 #include "runtime/decode.h"
 #include "runtime/launch.h"
@@ -20,8 +21,7 @@ namespace {
 constexpr std::int32_t kMinKvBlock = 64;
 
 // At the kernel's own granularity.
-BlockMaskShape wanted_blocks(const Attention::Impl& impl, const CallShape& shape) {
-  const plan::KernelLayout& layout = impl.kernel->kernel.layout;
+BlockMaskShape wanted_blocks(const plan::KernelLayout& layout, const CallShape& shape) {
   return {.batch = shape.batch,
           .heads = shape.q_heads,
           .q_len = shape.q_len,
@@ -30,7 +30,19 @@ BlockMaskShape wanted_blocks(const Attention::Impl& impl, const CallShape& shape
           .kv_block = std::max(layout.strip, kMinKvBlock)};
 }
 
-// What a launch left, for the caller.
+DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, const Call& call, const BlockMaskShape& wanted) {
+  const runtime::TracedPhase phase(args.trace, TraceKind::kBlockMask);
+  const std::int64_t budget = derivation_budget(impl.kernel->kernel.layout, wanted);
+  return impl.derived->get(impl.pattern->program, call.bound.environment, wanted, budget);
+}
+
+}  // namespace
+
+DerivedMask::Shared derive_for(const Attention::Impl& impl, const RunArgs& args, const Call& call,
+                               const plan::KernelLayout& layout) {
+  return derive(impl, args, call, wanted_blocks(layout, call.shape));
+}
+
 Result<RunStats> finish(const Attention::Impl& impl, const Call& call, const runtime::LaunchOutcome& outcome,
                         const BlockMask* mask) {
   if (outcome.fault) {
@@ -43,14 +55,6 @@ Result<RunStats> finish(const Attention::Impl& impl, const Call& call, const run
 runtime::Workers workers_of(const Attention::Impl& impl, const RunArgs& args) {
   return {.threads = runtime::threads_of(impl.threads), .trace = args.trace};
 }
-
-DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, const Call& call, const BlockMaskShape& wanted) {
-  const runtime::TracedPhase phase(args.trace, TraceKind::kBlockMask);
-  const std::int64_t budget = derivation_budget(impl.kernel->kernel.layout, wanted);
-  return impl.derived->get(impl.pattern->program, call.bound.environment, wanted, budget);
-}
-
-}  // namespace
 
 std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   const CallShape& shape = call.shape;
@@ -82,7 +86,7 @@ std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, co
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   DerivedMask::Shared derived;
   if (call.block_mask == nullptr) {
-    derived = derive(impl, args, call, wanted_blocks(impl, call.shape));
+    derived = derive_for(impl, args, call, impl.kernel->kernel.layout);
   }
   const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
   Launch launch = make_launch(*impl.pattern, args, call);

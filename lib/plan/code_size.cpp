@@ -15,7 +15,7 @@ constexpr std::int64_t kInterval = 3;
 
 std::int64_t instructions_of(const ir::Program& program, Id id) {
   const ir::Node& node = program.node(id);
-  if (node.op == Op::kRead && !program.read(id).checked) return kProvedRead;
+  if ((node.op == Op::kRead || node.op == Op::kAccumulate) && !program.read(id).checked) return kProvedRead;
   const bool divides_ints = (node.op == Op::kFloorDiv || node.op == Op::kMod) && node.type == ir::Type::kInt;
   if (divides_ints && program.node(program.operand(id, 1)).op == Op::kConst) return kConstantDivisor;
   return ir::code_size_of(node.op);

@@ -52,22 +52,17 @@ DecodeScratch decode_scratch_of(const KernelKey& key) {
   const std::int64_t rows = key.tiling.q_tile;
   const Hoisting hoisting = hoist(key.program, key.nest);
   DecodeScratch scratch;
-  std::int64_t end = 0;
-  const auto place = [&end](std::int64_t bytes) {
-    const std::int64_t at = end;
-    end += round_up(bytes, kCacheLine);
-    return at;
-  };
-  const ArithmeticFacts& facts = facts_of(arithmetic_of(key.types, key.target));
+  Sections sections;
+  const ArithmeticFacts& facts = facts_of(arithmetic_of(key));
   scratch.q_stride = round_up(key.head_dim, facts.elements_of_cell * lanes);
-  scratch.q = place(rows * scratch.q_stride * facts.cell_bytes / facts.elements_of_cell);
-  scratch.s = place(rows * key.tiling.kv_tile * 4);
-  scratch.keys = place(key.tiling.kv_tile * 4);
-  scratch.sum_lanes = place(rows * lanes * 4);
-  scratch.unsettled = place(rows * 4);
-  scratch.row_values = place(hoisting.row_slots * rows * 4);
-  scratch.column_values = place(std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4);
-  scratch.bytes = end;
+  scratch.q = sections.place(rows * scratch.q_stride * facts.cell_bytes / facts.elements_of_cell);
+  scratch.s = sections.place(rows * key.tiling.kv_tile * 4);
+  scratch.keys = sections.place(key.tiling.kv_tile * 4);
+  scratch.sum_lanes = sections.place(rows * lanes * 4);
+  scratch.unsettled = sections.place(rows * 4);
+  scratch.row_values = sections.place(hoisting.row_slots * rows * 4);
+  scratch.column_values = sections.place(std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4);
+  scratch.bytes = sections.end();
   return scratch;
 }
 
@@ -79,7 +74,7 @@ KernelLayout decode_layout_of(const KernelKey& key) {
   layout.kv_tile = key.tiling.kv_tile;
   layout.k_ahead = keys_ahead(key, key.head_dim);
   layout.v_ahead = keys_ahead(key, key.v_head_dim);
-  const std::int32_t pair = facts_of(arithmetic_of(key.types, key.target)).elements_of_cell;
+  const std::int32_t pair = facts_of(arithmetic_of(key)).elements_of_cell;
   layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, pair * layout.lanes));
   layout.scratch_bytes = decode_scratch_of(key).bytes;
   return layout;

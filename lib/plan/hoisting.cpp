@@ -86,7 +86,7 @@ void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const Id id{i};
     const Op op = program.node(id).op;
-    Level level = op == Op::kScore ? Level::kElement : Level::kUniform;
+    Level level = ir::is_of_pair(op) || ir::accumulates(op) ? Level::kElement : Level::kUniform;
     for (Id operand : deciding_operands(program, id)) level = join(level, hoisting.level[operand.index]);
     Slopes slopes = slopes_of(program, id, hoisting.slopes);
     if (level == Level::kUniform && op != Op::kQIdx && op != Op::kKvIdx && program.node(id).type == ir::Type::kInt) {
@@ -110,8 +110,9 @@ std::vector<bool> crossing_nodes(const ir::Program& program, const std::vector<L
     if (level[i] != Level::kElement && !is_checked(program, Id{i})) continue;
     for (Id operand : program.operands(Id{i})) crossing[operand.index] = true;
   }
-  if (program.score().valid()) crossing[program.score().index] = true;
-  if (program.mask().valid()) crossing[program.mask().index] = true;
+  for (const ir::RootFacts& facts : ir::kRoots) {
+    if (const Id root = program.roots()[facts.root]; root.valid()) crossing[root.index] = true;
+  }
   return crossing;
 }
 
@@ -237,6 +238,7 @@ Hoisting hoist(const ir::Program& program, Nest nest) {
   hoisting.early.resize(program.size());
   hoisting.in_mask = ir::reachable(program, program.mask());
   hoisting.in_score = ir::reachable(program, program.score());
+  hoisting.in_gradient = ir::reachable(program, ir::gradients_of(program));
   classify(program, nest, hoisting);
   drop_cheap_diagonals(program, hoisting);
   hoisting.contiguous.assign(program.size(), false);

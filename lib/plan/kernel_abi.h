@@ -123,9 +123,85 @@ struct DecodeArg {
   FaultArg* fault;
 };
 
+// What the backward nest takes of a query row, and where its gradient goes.
+struct GradientRow {
+  const void* q;          // head_dim elements
+  const void* out;        // v_head_dim elements, as the forward pass wrote them
+  const void* grad_out;   // v_head_dim elements of the type of out; null: zeros
+  const float* lse;       // null: of weights that are not normalised
+  const float* grad_lse;  // null: 0
+};
+
+// The rows [0, count) -> rows of reals, padded with zeros to whole vectors. `count` rows are written at each target.
+struct TakeRowsArg {
+  const LaunchArg* launch;
+  const GradientRow* rows;
+  std::int64_t count;
+  std::int64_t grad_out_stride;  // elements between two of a row of grad_out
+  std::int64_t grad_out_f32;     // not 0: grad_out is of fp32, else of the type of out
+  void* q_rows;                  // [count][k_padded], times the scale
+  void* grad_out_rows;           // [count][v_padded]
+  void* lse;                     // [count]; 0 where it is -inf, so that weights of 0 stay 0
+  void* delta;                   // [count]: sum of grad_out * out over a row, less grad_lse
+};
+
+// The keys [kv_begin, kv_end) of one run -> panels of K and of V, and rows of K; kv_begin a multiple of the panel.
+struct TakeKeysArg {
+  const KeyRun* run;
+  std::int64_t kv_begin, kv_end;
+  std::int64_t kv_len;  // columns of a panel from here on are 0
+  void* k_panels;       // [panel][head_dim][lanes], from key 0 on
+  void* v_panels;       // [panel][v_head_dim][lanes]
+  void* k_rows;         // [kv][k_padded]; null: not wanted
+};
+
+// Where what a program adds to the gradient of a captured buffer is summed up; strides in reals.
+struct SumArg {
+  void* data;
+  std::int64_t strides[4];
+};
+
+// One work item of the backward nest: what the queries [q_begin, q_begin + q_count) of one (b, h) and the keys of `spans`, at
+// most kv_tile of them from the first to the last, add to the gradients. Positions count from 0 of the sequence.
+struct GradientsArg {
+  const LaunchArg* launch;
+  std::int32_t b, h, kv_head;
+  std::int32_t q_len, kv_len;  // of the sequence
+  std::int32_t q_begin, q_count;
+  std::int32_t span_count;
+  const SpanArg* spans;
+  const void* q_rows;  // of (b, h), as TakeRowsArg leaves them
+  const void* grad_out_rows;
+  const void* lse;
+  const void* delta;
+  const void* k_panels;  // of (b, kv_head), as TakeKeysArg leaves them
+  const void* v_panels;
+  const void* k_rows;
+  void* grad_q;        // [q_len][k_padded] reals of (b, h), in units of 1 / scale; null: not wanted, as the others
+  void* grad_k;        // [kv_len][k_padded] of (b, kv_head)
+  void* grad_v;        // [kv_len][v_padded]
+  const SumArg* sums;  // by slot of a buffer; only those that the program adds to are looked at
+  void* scratch;       // KernelLayout::scratch_bytes, 64-byte aligned
+  FaultArg* fault;
+};
+
+// Rows of reals, [count][k_padded or v_padded] -> elements of the type of q, k or v, times a factor, rounded once.
+struct GiveRowsArg {
+  const void* rows;
+  std::int64_t count;
+  void* target;
+  std::int64_t stride;  // elements between two rows of the target
+  double factor;
+  std::int64_t as_f32;  // not 0: as fp32, else of the type of the tensor
+};
+
 using AttendFn = void (*)(const TileArg*);
 using PackFn = void (*)(const PackArg*);
 using DecodeFn = void (*)(const DecodeArg*);
+using GradientsFn = void (*)(const GradientsArg*);
+using TakeRowsFn = void (*)(const TakeRowsArg*);
+using TakeKeysFn = void (*)(const TakeKeysArg*);
+using GiveRowsFn = void (*)(const GiveRowsArg*);
 
 static_assert(offsetof(LaunchArg, scale) == 32 && offsetof(LaunchArg, batch_size) == 40 && sizeof(LaunchArg) == 56);
 static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && sizeof(KeyRun) == 48);
@@ -134,6 +210,11 @@ static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 16);
 static_assert(offsetof(TileArg, b) == 8 && offsetof(TileArg, span_count) == 36 && offsetof(TileArg, spans) == 40);
 static_assert(offsetof(TileArg, scratch) == 88 && offsetof(TileArg, fault) == 96 && sizeof(TileArg) == 104);
+// A tile of rows is loaded from either by one function.
+static_assert(offsetof(GradientsArg, b) == offsetof(TileArg, b) &&
+              offsetof(GradientsArg, q_count) == offsetof(TileArg, q_count));
+static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 152);
+static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 72 && sizeof(TakeKeysArg) == 56 && sizeof(GiveRowsArg) == 48);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 32 && offsetof(DecodeArg, o) == 56);
 static_assert(offsetof(DecodeArg, scratch) == 88 && sizeof(DecodeArg) == 104);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "ir/passes/passes.h"
+#include "plan/backward.h"
 #include "plan/compiler_door.h"
 #include "plan/decode.h"
 #include "plan/hoisting.h"
@@ -40,6 +41,11 @@ Arithmetic arithmetic_of(const ElementTypes& types, const Target& target) {
   return types.q == DType::kBF16 && types.kv == DType::kBF16 && target.bf16 ? Arithmetic::kBF16 : Arithmetic::kF32;
 }
 
+Arithmetic arithmetic_of(const KernelKey& key) {
+  const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
+  return arithmetic == Arithmetic::kBF16 && !facts_of(key.nest).pairs ? Arithmetic::kF32 : arithmetic;
+}
+
 KernelKey plan_kernel(KernelRequest request, const Target& target) {
   KernelKey key;
   key.program = std::move(request.program);
@@ -52,59 +58,67 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   switch (key.nest) {
     case Nest::kPrefill: key.tiling = prefill_tiling(key); break;
     case Nest::kDecode: key.tiling = decode_tiling(target.isa); break;
+    case Nest::kBackward: key.tiling = backward_tiling(key); break;
   }
   key.llvm_version = kLlvmVersion;
   return key;
 }
 
+TileSections place_tile(const KernelKey& key, Sections& sections) {
+  const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key));
+  const std::int64_t rows = key.tiling.q_tile, groups = rows / key.tiling.micro_rows, panels = key.tiling.kv_tile / lanes;
+  const Hoisting hoisting = hoist(key.program, key.nest);
+  TileSections tile;
+  tile.diagonals = round_up(rows + key.tiling.kv_tile, lanes);
+  tile.row_values = sections.place(hoisting.row_slots * rows * 4);
+  tile.column_values = sections.place(hoisting.column_slots * key.tiling.kv_tile * 4);
+  tile.diagonal_values = sections.place(hoisting.diagonal_slots * tile.diagonals * 4);
+  tile.row_ranges = sections.place(hoisting.row_range_slots * groups * 8);
+  tile.column_ranges = sections.place(hoisting.column_range_slots * panels * 8);
+  tile.visits = sections.place(groups * static_cast<std::int64_t>(sizeof(Visit)));
+  return tile;
+}
+
+// The last strip of a group may overrun the tile by all its panels but one. An odd number of lines keeps the rows of S from
+// sharing a few cache sets.
+std::int64_t score_stride_of(const KernelKey& key) {
+  const Arithmetic arithmetic = arithmetic_of(key);
+  const std::int64_t lanes = lanes_of(key.target.isa, arithmetic);
+  const std::int64_t strip = key.tiling.micro_vectors * lanes, line = kCacheLine / facts_of(arithmetic).real_bytes;
+  const std::int64_t lines = (key.tiling.kv_tile + strip - lanes + line - 1) / line;
+  return (lines | 1) * line;
+}
+
 ScratchLayout scratch_of(const KernelKey& key) {
-  const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
+  const Arithmetic arithmetic = arithmetic_of(key);
   const std::int64_t real = facts_of(arithmetic).real_bytes;
   const std::int64_t lanes = lanes_of(key.target.isa, arithmetic);
   const std::int64_t rows = key.tiling.q_tile;
-  const std::int64_t groups = rows / key.tiling.micro_rows;
-  const std::int64_t panels = key.tiling.kv_tile / lanes;
-  const Hoisting hoisting = hoist(key.program, key.nest);
   ScratchLayout scratch;
-  // The last strip of a group may overrun the tile by all its panels but one. An odd number of lines keeps the rows of S from
-  // sharing a few cache sets.
-  const std::int64_t strip = key.tiling.micro_vectors * lanes, line = kCacheLine / real;
-  const std::int64_t lines = (key.tiling.kv_tile + strip - lanes + line - 1) / line;
-  scratch.s_stride = (lines | 1) * line;
-  scratch.diagonals = round_up(rows + key.tiling.kv_tile, lanes);
-  std::int64_t end = 0;
-  const auto place = [&end](std::int64_t bytes) {
-    const std::int64_t at = end;
-    end += round_up(bytes, kCacheLine);
-    return at;
-  };
-  scratch.q = place(rows * k_depth_of(key) * real);
-  scratch.s = place(rows * scratch.s_stride * real);
-  scratch.o = place(rows * round_up(key.v_head_dim, lanes) * real);
-  scratch.max_lanes = place(rows * lanes * real);
-  scratch.sum_lanes = place(rows * lanes * real);
-  scratch.row_max = place(rows * real);
-  scratch.base = place(rows * real);
-  scratch.rescale = place(rows * real);
-  scratch.least = place(rows * real);
-  scratch.unsettled = place(rows * 4);
-  scratch.row_values = place(hoisting.row_slots * rows * 4);
-  scratch.column_values = place(hoisting.column_slots * key.tiling.kv_tile * 4);
-  scratch.diagonal_values = place(hoisting.diagonal_slots * scratch.diagonals * 4);
-  scratch.row_ranges = place(hoisting.row_range_slots * groups * 8);
-  scratch.column_ranges = place(hoisting.column_range_slots * panels * 8);
-  scratch.visits = place(groups * static_cast<std::int64_t>(sizeof(Visit)));
-  scratch.bytes = end;
+  scratch.s_stride = score_stride_of(key);
+  Sections sections;
+  scratch.q = sections.place(rows * k_depth_of(key) * real);
+  scratch.s = sections.place(rows * scratch.s_stride * real);
+  scratch.o = sections.place(rows * round_up(key.v_head_dim, lanes) * real);
+  scratch.max_lanes = sections.place(rows * lanes * real);
+  scratch.sum_lanes = sections.place(rows * lanes * real);
+  scratch.row_max = sections.place(rows * real);
+  scratch.base = sections.place(rows * real);
+  scratch.rescale = sections.place(rows * real);
+  scratch.least = sections.place(rows * real);
+  scratch.unsettled = sections.place(rows * 4);
+  static_cast<TileSections&>(scratch) = place_tile(key, sections);
+  scratch.bytes = sections.end();
   return scratch;
 }
 
 std::int32_t k_depth_of(const KernelKey& key) {
-  const std::int32_t pair = facts_of(arithmetic_of(key.types, key.target)).elements_of_cell;
+  const std::int32_t pair = facts_of(arithmetic_of(key)).elements_of_cell;
   return (key.head_dim + pair - 1) / pair;
 }
 
 static KernelLayout prefill_layout_of(const KernelKey& key) {
-  const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
+  const Arithmetic arithmetic = arithmetic_of(key);
   KernelLayout layout;
   layout.lanes = lanes_of(key.target.isa, arithmetic);
   layout.strip = key.tiling.micro_vectors * layout.lanes;
@@ -123,6 +137,7 @@ static KernelLayout nest_layout_of(const KernelKey& key) {
   switch (key.nest) {
     case Nest::kPrefill: return prefill_layout_of(key);
     case Nest::kDecode: return decode_layout_of(key);
+    case Nest::kBackward: return backward_layout_of(key);
   }
   return {};
 }

@@ -95,6 +95,7 @@ struct KernelLayout {
   std::int32_t cell_bytes = 4;
   std::int32_t k_depth = 0;        // cells of one key: head_dim, or its half rounded up
   std::int32_t v_group = 1;        // keys of one cell of V
+  std::int32_t k_padded = 0;       // head_dim rounded up to lanes; of gradients alone
   std::int32_t v_padded = 0;       // v_head_dim rounded up to lanes
   bool packs_v = false;            // V does not lie in memory as the products want it: other element type or ragged rows
   std::int64_t scratch_bytes = 0;  // per thread, 64-byte aligned
@@ -106,6 +107,8 @@ struct KernelLayout {
 
 KernelKey plan_kernel(KernelRequest request, const Target& target);
 Arithmetic arithmetic_of(const ElementTypes& types, const Target& target);
+// That of the kernel, whose nest may not multiply pairs.
+Arithmetic arithmetic_of(const KernelKey& key);
 KernelLayout layout_of(const KernelKey& key);
 
 // One text with every field: hashed for look-up, stored beside code, shown by the inspector.

@@ -7,19 +7,20 @@
 
 namespace flexjit::plan {
 
-// Tiles of query rows over packed keys, or few query rows that stream K and V as they lie.
+// Tiles of query rows over packed keys, few query rows that stream K and V as they lie, or the gradients of tiles of both.
 enum class Nest : std::uint8_t {
-#define FLEXJIT_NEST(name, text, item, row, heads_by_row, diagonals) k##name,
+#define FLEXJIT_NEST(name, text, item, row, heads_by_row, diagonals, pairs) k##name,
 #include "plan/nests.def"
 };
 
 struct NestFacts {
   std::string_view name;
   std::string_view item, row;
-  bool heads_by_row, diagonals;
+  bool heads_by_row, diagonals, pairs;
 };
 inline constexpr std::array kNestFacts = {
-#define FLEXJIT_NEST(name, text, item, row, heads_by_row, diagonals) NestFacts{text, item, row, heads_by_row, diagonals},
+#define FLEXJIT_NEST(name, text, item, row, heads_by_row, diagonals, pairs) \
+  NestFacts{text, item, row, heads_by_row, diagonals, pairs},
 #include "plan/nests.def"
 };
 constexpr const NestFacts& facts_of(Nest nest) { return kNestFacts[static_cast<std::size_t>(nest)]; }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
+#include "flexjit/tensor.h"
 #include "plan/kernel_abi.h"
 
 namespace flexjit::plan {
@@ -59,6 +61,29 @@ struct Operands {
             .num_kv_heads = num_kv_heads,
             .reserved = 0};
   }
+};
+
+// The gradient of a captured buffer, summed up in reals.
+struct BufferGradient {
+  std::uint32_t slot = 0;
+  void* sums = nullptr;  // `elements` of them; the launch begins with 0
+  std::int64_t elements = 0;
+  std::int64_t strides[4]{};  // in reals; 0 where the elements of a dimension share one
+  bool pairs_apart = false;   // no two pairs of a head add to one element,
+  bool heads_apart = false;   // nor do two of different (batch entry, kv head)
+};
+
+// The gradients that a call takes and gives, beside its operands, whose out and lse are what the forward pass wrote.
+struct GradientOperands {
+  struct Tensor : TensorArg {
+    DType dtype = DType::kF32;  // f32, or that of the tensor
+  };
+  Tensor grad_out{};                    // null: zeros
+  std::int64_t grad_out_element = 1;    // elements between two of a row
+  RowArg grad_lse{};                    // null: zeros
+  Tensor grad_q{}, grad_k{}, grad_v{};  // null: not wanted
+  float* grad_sinks = nullptr;          // by query head; null: not wanted
+  std::span<const BufferGradient> buffers{};
 };
 
 }  // namespace flexjit::plan

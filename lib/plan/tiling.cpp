@@ -26,7 +26,7 @@ RegisterUse register_use(const KernelKey& key) {
 // The longest tile of keys whose K, V and scores take half of the second-level cache: the more keys between two rescales of
 // the output, the less they cost.
 KeyTileBounds key_tile_bounds(const KernelKey& key) {
-  const Arithmetic arithmetic = arithmetic_of(key.types, key.target);
+  const Arithmetic arithmetic = arithmetic_of(key);
   const ArithmeticFacts& facts = facts_of(arithmetic);
   const std::int64_t panels = kMaxPanels * lanes_of(key.target.isa, arithmetic);
   KeyTileBounds bounds;
@@ -45,7 +45,7 @@ KeyTileBounds key_tile_bounds(const KernelKey& key) {
 
 Tiling prefill_tiling(const KernelKey& key) {
   const IsaFacts& isa = facts_of(key.target.isa);
-  const std::int64_t strip = std::int64_t{isa.micro_vectors} * lanes_of(key.target.isa, arithmetic_of(key.types, key.target));
+  const std::int64_t strip = std::int64_t{isa.micro_vectors} * lanes_of(key.target.isa, arithmetic_of(key));
   const std::int64_t keys = (key_tile_bounds(key).tile + strip - 1) / strip * strip;
   return {.q_tile = kQTile,
           .kv_tile = static_cast<std::int32_t>(keys),

@@ -14,13 +14,6 @@ namespace {
 
 constexpr double kMasked = -std::numeric_limits<double>::infinity();
 
-// A score is an fp32 number unless the tensors are fp64. What lies beyond it is infinite; nothing else is rounded.
-double in_range(double score, const plan::ElementTypes& types) {
-  constexpr double kBeyond = 0x1.ffffffp127;  // from here on the nearest fp32 is infinite
-  if (types.q == DType::kF64 || std::abs(score) < kBeyond || std::isnan(score)) return score;
-  return std::copysign(std::numeric_limits<double>::infinity(), score);
-}
-
 // The place of row `row` of (b, h) in elements.
 std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32_t h, std::int32_t row) {
   return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
@@ -126,6 +119,12 @@ class Reference {
 };
 
 }  // namespace
+
+double in_range(double score, const plan::ElementTypes& types) {
+  constexpr double kBeyond = 0x1.ffffffp127;  // from here on the nearest fp32 is infinite
+  if (types.q == DType::kF64 || std::abs(score) < kBeyond || std::isnan(score)) return score;
+  return std::copysign(std::numeric_limits<double>::infinity(), score);
+}
 
 ReferenceScores::ReferenceScores(const plan::Operands& launch, const ReferenceKernel& kernel)
     : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}

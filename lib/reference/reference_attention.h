@@ -23,6 +23,9 @@ struct ReferenceKernel {
   std::int32_t v_head_dim = 0;
 };
 
+// A score is an fp32 number unless the tensors are fp64. What lies beyond it is infinite; nothing else is rounded.
+double in_range(double score, const plan::ElementTypes& types);
+
 // scale * q k^T, one row after the other, in fp64. Holds scratch, so one per thread; what it is made from must outlive it.
 class ReferenceScores {
  public:

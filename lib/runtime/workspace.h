@@ -70,7 +70,8 @@ struct Workspace {
   AlignedBuffer panels;   // packed K and V of one wave
   AlignedBuffer scratch;  // of all threads
   std::vector<ThreadRecord> records;
-  std::vector<plan::QueryRow> rows;  // of one item a thread
+  std::vector<plan::QueryRow> rows;                   // of one item a thread
+  std::vector<std::vector<plan::SpanArg>> cut_spans;  // of one item of the backward nest, by thread
   Schedule schedule;
 
   // Items have at most `most` rows.

@@ -71,7 +71,7 @@ class Dissection {
     if (!whole) return whole.diagnostics();
     const plan::KernelKey& key = (*whole)->key->key;
     anatomy_.decodes = engine::suits_decode(key.types, call);
-    anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key.types, key.target));
+    anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key));
     programs_.push_back((*whole)->program);
     numbers_.push_back(-1);
     std::vector<dsl::Part> parts = dsl::list_parts({spec_.program_name, spec_.program});

@@ -53,11 +53,11 @@ void write_node(Writer& w, const ir::Program& program, Id id) {
   const ir::Node& node = program.node(id);
   w.put(node.op, node.type, payload_of(program, id), node.operand_count);
   for (Id operand : program.operands(id)) w.put(operand.index);
-  if (node.op == Op::kRead) {
+  if (node.op == Op::kRead || node.op == Op::kAccumulate) {
     const ir::ReadInfo& info = program.read(id);
     w.put(info.buffer, info.site, info.checked);
   }
-  if (node.op == Op::kDot) {
+  if (node.op == Op::kDot || node.op == Op::kAccumulateRow) {
     const ir::DotInfo& info = program.dot(id);
     w.put(info.buffer_a, info.buffer_b, info.extent, info.site, info.checked);
   }
@@ -81,19 +81,21 @@ Id read_node(Reader& r, ir::ProgramBuilder& builder, const std::vector<Id>& know
   for (Id& operand : operands) operand = known.at(r.get<std::size_t>());
   if (op == Op::kConst) return constant(builder, type, payload);
   if (op == Op::kParam) return builder.param(static_cast<std::uint32_t>(payload));
-  if (op == Op::kRead) {
-    const auto buffer = r.get<std::uint32_t>();
-    const auto site = r.get<std::uint32_t>();
-    return builder.read({.buffer = buffer, .site = site, .checked = r.get<bool>()}, operands);
+  if (op == Op::kRead || op == Op::kAccumulate) {
+    ir::ReadInfo info;
+    info.buffer = r.get<std::uint32_t>();
+    info.site = r.get<std::uint32_t>();
+    info.checked = r.get<bool>();
+    return op == Op::kRead ? builder.read(info, operands) : builder.accumulate(info, operands);
   }
-  if (op == Op::kDot) {
+  if (op == Op::kDot || op == Op::kAccumulateRow) {
     ir::DotInfo info;
     info.buffer_a = r.get<std::uint32_t>();
     info.buffer_b = r.get<std::uint32_t>();
     info.extent = r.get<std::uint32_t>();
     info.site = r.get<std::uint32_t>();
     info.checked = r.get<bool>();
-    return builder.dot(info, operands);
+    return op == Op::kDot ? builder.dot(info, operands) : builder.accumulate_row(info, operands);
   }
   return operands.empty() ? builder.variable(op) : builder.make(op, operands);
 }
@@ -111,9 +113,10 @@ ir::Program read_program(Reader& r, ir::Precision precision) {
     const auto index = r.get<std::int64_t>();
     return index == kNoRoot ? Id{} : known.at(static_cast<std::size_t>(index));
   };
-  const Id score = root();
-  const Id mask = root();
-  return std::move(builder).finish(score, mask);
+  ir::Roots roots;
+  for (const ir::RootFacts& facts : ir::kRoots) roots[facts.root] = root();
+  for (auto count = r.get<std::size_t>(); count > 0; --count) builder.add_accumulation(root());
+  return std::move(builder).finish(roots);
 }
 
 }  // namespace
@@ -128,7 +131,9 @@ void write_key(std::ostream& out, const plan::KernelKey& key) {
   for (ir::Type type : program.params()) w.put(type);
   w.put(program.size());
   for (std::uint32_t i = 0; i < program.size(); ++i) write_node(w, program, Id{i});
-  w.put(number(program.score()), number(program.mask()));
+  for (const ir::RootFacts& facts : ir::kRoots) w.put(number(program.roots()[facts.root]));
+  w.put(program.accumulations().size());
+  for (Id id : program.accumulations()) w.put(id.index);
   out << '\n' << plan::canonical_text(key);
 }
 

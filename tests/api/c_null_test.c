@@ -14,6 +14,8 @@ static void test_inits(void) {
   ;
   flexjit_merge_args_init(NULL);
   ;
+  flexjit_gradients_init(NULL);
+  ;
   flexjit_run_stats_init(NULL);
   ;
   flexjit_engine_stats_init(NULL);
@@ -67,6 +69,18 @@ static void test_destroys(void) {
   flexjit_trace_destroy(NULL);
   flexjit_inspection_destroy(NULL);
   flexjit_library_destroy(NULL);
+}
+
+static void test_backward(void) {
+  flexjit_gradients gradients;
+  IS_NULL(flexjit_run_backward(attention, &args, NULL, NULL, &error));
+  IS_NULL(flexjit_run_backward_reference(attention, &args, NULL, NULL, &error));
+  flexjit_gradients_init(&gradients);
+  IS_NULL(flexjit_run_backward(NULL, &args, &gradients, NULL, &error));
+  IS_NULL(flexjit_run_backward_reference(NULL, &args, &gradients, NULL, &error));
+  IS_NULL(flexjit_run_backward(attention, NULL, &gradients, NULL, &error));
+  gradients.buffer_count = 1;
+  IS_NULL(flexjit_run_backward(attention, &args, &gradients, NULL, &error));
 }
 
 static void test_attentions(void) {
@@ -223,6 +237,7 @@ int main(void) {
   test_questions();
   test_destroys();
   test_attentions();
+  test_backward();
   test_block_masks();
   test_tools();
   finish();

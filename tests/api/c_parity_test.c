@@ -119,6 +119,49 @@ static void test_merge(void) {
   flexjit_attention_destroy(plain);
 }
 
+/* The gradient of the sum of all results: each value counts as often as rows look at it, and keys cancel. Scores are 0. */
+static void test_backward(void) {
+  static float dq[COUNT], dv[COUNT], d_bias[HEADS], d_out = 1;
+  const int64_t shape[4] = {1, HEADS, LENGTH, DIM}, bias_shape[2] = {HEADS, 1};
+  flexjit_gradients gradients;
+  flexjit_run_stats stats;
+  flexjit_buffer d_buffer;
+  flexjit_run_args forward = args;
+  double seen, sum = 0;
+  int i, row, reference;
+  OK(flexjit_attention_run(attention, &forward, NULL, &error));
+  flexjit_gradients_init(&gradients);
+  gradients.out = flexjit_dense_tensor(&d_out, FLEXJIT_F32, 4, shape);
+  memset(gradients.out.strides, 0, sizeof(gradients.out.strides));
+  gradients.q = flexjit_dense_tensor(dq, FLEXJIT_F32, 4, shape);
+  gradients.v = flexjit_dense_tensor(dv, FLEXJIT_F32, 4, shape);
+  d_buffer.name = "bias";
+  d_buffer.tensor = flexjit_dense_tensor(d_bias, FLEXJIT_F32, 2, bias_shape);
+  gradients.buffers = &d_buffer;
+  gradients.buffer_count = 1;
+  flexjit_run_stats_init(&stats);
+  for (reference = 0; reference < 2; ++reference) {
+    memset(dv, 0, sizeof(dv));
+    d_bias[0] = d_bias[1] = 1;
+    if (reference) {
+      OK(flexjit_run_backward_reference(attention, &forward, &gradients, &stats, &error));
+    } else {
+      OK(flexjit_run_backward(attention, &forward, &gradients, &stats, &error));
+    }
+    CHECK(stats.scores_visited > 0 && d_bias[0] == 0 && d_bias[1] == 0);
+    for (i = 0; i < LENGTH; ++i) {
+      for (seen = 0, row = i; row < LENGTH; ++row) seen += 1.0 / (row + 1);
+      CHECK(fabs(dv[i * DIM] - seen) < 1e-5);
+      sum += fabs(dq[i * DIM]);
+    }
+  }
+  CHECK(sum < 1e-4); /* keys are all alike */
+  forward.lse.data = NULL;
+  EXPECT(flexjit_run_backward(attention, &forward, &gradients, NULL, &error), FLEXJIT_INVALID, "missing-lse");
+  gradients.buffers = NULL;
+  EXPECT(flexjit_run_backward(attention, &args, &gradients, NULL, &error), FLEXJIT_INVALID, "null-argument");
+}
+
 static void test_attend(void) {
   flexjit_run_args plain = args;
   int i;
@@ -287,6 +330,7 @@ int main(void) {
   test_check();
   test_runs();
   test_merge();
+  test_backward();
   test_attend();
   test_layouts();
   test_texts();

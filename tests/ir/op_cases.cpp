@@ -10,43 +10,49 @@
 namespace flexjit::ir::test {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kQuietNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int32_t kMin = std::numeric_limits<std::int32_t>::min();
 constexpr std::int32_t kMax = std::numeric_limits<std::int32_t>::max();
 
 // clang-format off
 const std::vector<OpCase> kCases = {
     {Op::kConst, {1.5F}, 1.5F}, {Op::kConst, {-3}, -3}, {Op::kConst, {true}, true}, {Op::kConst, {-0.0F}, -0.0F},
-    {Op::kScore, {}, 0.25F}, {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
+    {Op::kScore, {}, 0.25F}, {Op::kScoreGrad, {}, 0.75F}, {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
     {Op::kQLen, {}, 7}, {Op::kKvLen, {}, 9}, {Op::kNumHeads, {}, 6}, {Op::kNumKvHeads, {}, 3}, {Op::kKvHead, {}, 2},
     {Op::kBatchSize, {}, 2},
     {Op::kParam, {7}, 7}, {Op::kParam, {0.5F}, 0.5F}, {Op::kParam, {false}, false},
     {Op::kRead, {true, 2}, 30.0F}, {Op::kRead, {false, 2}, 0.0F}, {Op::kRead, {false, 99}, 0.0F},
     {Op::kDot, {true, 1, 2}, 39.0F}, {Op::kDot, {false, 1, 2}, 0.0F},
+    {Op::kAccumulate, {true, 1.5F, 2}, 1.5F}, {Op::kAccumulate, {false, 1.5F, 2}, 0.0F}, {Op::kAccumulate, {true, kNan, 99}, kNan},
+    {Op::kAccumulate, {true, 0.0F, 2}, 0.0F}, {Op::kAccumulateRow, {true, -1.5F, 1, 2}, -1.5F},
+    {Op::kAccumulateRow, {false, kInf, 1, 2}, 0.0F},
 
-    {Op::kNeg, {5}, -5}, {Op::kNeg, {kMin}, kMin}, {Op::kNeg, {0.0F}, -0.0F}, {Op::kNeg, {kInfinity}, -kInfinity},
+    {Op::kNeg, {5}, -5}, {Op::kNeg, {kMin}, kMin}, {Op::kNeg, {0.0F}, -0.0F}, {Op::kNeg, {kInf}, -kInf},
     {Op::kAdd, {2, 3}, 5}, {Op::kAdd, {kMax, 1}, kMin}, {Op::kAdd, {kMin, -1}, kMax},
-    {Op::kAdd, {0.1F, 0.2F}, 0.3F}, {Op::kAdd, {-0.0F, 0.0F}, 0.0F}, {Op::kAdd, {kInfinity, -kInfinity}, kQuietNan},
+    {Op::kAdd, {0.1F, 0.2F}, 0.3F}, {Op::kAdd, {-0.0F, 0.0F}, 0.0F}, {Op::kAdd, {kInf, -kInf}, kNan},
     {Op::kAdd, {16777216.0F, 1.0F}, 16777216.0F},
-    {Op::kSub, {2, 3}, -1}, {Op::kSub, {kMin, 1}, kMax}, {Op::kSub, {0.0F, 0.0F}, 0.0F}, {Op::kSub, {kInfinity, kInfinity}, kQuietNan},
+    {Op::kSub, {2, 3}, -1}, {Op::kSub, {kMin, 1}, kMax}, {Op::kSub, {0.0F, 0.0F}, 0.0F}, {Op::kSub, {kInf, kInf}, kNan},
     {Op::kMul, {-4, 3}, -12}, {Op::kMul, {65536, 65536}, 0}, {Op::kMul, {kMin, -1}, kMin},
-    {Op::kMul, {0.0F, kInfinity}, kQuietNan}, {Op::kMul, {-1.0F, 0.0F}, -0.0F}, {Op::kMul, {3e38F, 2.0F}, kInfinity},
-    {Op::kDiv, {1.0F, 3.0F}, 0.333333343F}, {Op::kDiv, {1.0F, -0.0F}, -kInfinity}, {Op::kDiv, {0.0F, 0.0F}, kQuietNan},
+    {Op::kMul, {0.0F, kInf}, kNan}, {Op::kMul, {-1.0F, 0.0F}, -0.0F}, {Op::kMul, {3e38F, 2.0F}, kInf},
+    {Op::kDiv, {1.0F, 3.0F}, 0.333333343F}, {Op::kDiv, {1.0F, -0.0F}, -kInf}, {Op::kDiv, {0.0F, 0.0F}, kNan},
     {Op::kFloorDiv, {7, 2}, 3}, {Op::kFloorDiv, {-7, 2}, -4}, {Op::kFloorDiv, {7, -2}, -4}, {Op::kFloorDiv, {-7, -2}, 3},
     {Op::kFloorDiv, {-8, 2}, -4}, {Op::kFloorDiv, {5, 0}, 0}, {Op::kFloorDiv, {kMin, -1}, kMin},
-    {Op::kFloorDiv, {-7.0F, 2.0F}, -4.0F}, {Op::kFloorDiv, {1.0F, 0.0F}, kInfinity}, {Op::kFloorDiv, {1.0F, 0.1F}, 9.0F},
-    {Op::kFloorDiv, {-1e9F, 3.0F}, -333333344.0F}, {Op::kFloorDiv, {3e38F, 7.0F}, 4.285714e37F}, {Op::kFloorDiv, {3e38F, 1e-45F}, kInfinity},
-    {Op::kFloorDiv, {-1.0F, kInfinity}, -1.0F}, {Op::kFloorDiv, {-kInfinity, 2.0F}, -kInfinity}, {Op::kFloorDiv, {-0.0F, 2.0F}, -0.0F},
+    {Op::kFloorDiv, {-7.0F, 2.0F}, -4.0F}, {Op::kFloorDiv, {1.0F, 0.0F}, kInf}, {Op::kFloorDiv, {1.0F, 0.1F}, 9.0F},
+    {Op::kFloorDiv, {-1e9F, 3.0F}, -333333344.0F}, {Op::kFloorDiv, {3e38F, 7.0F}, 4.285714e37F}, {Op::kFloorDiv, {3e38F, 1e-45F}, kInf},
+    {Op::kFloorDiv, {-1.0F, kInf}, -1.0F}, {Op::kFloorDiv, {-kInf, 2.0F}, -kInf}, {Op::kFloorDiv, {-0.0F, 2.0F}, -0.0F},
     {Op::kMod, {7, 3}, 1}, {Op::kMod, {-7, 3}, 2}, {Op::kMod, {7, -3}, -2}, {Op::kMod, {-7, -3}, -1}, {Op::kMod, {-6, 3}, 0},
     {Op::kMod, {5, 0}, 0}, {Op::kMod, {kMin, -1}, 0}, {Op::kMod, {-7.5F, 2.0F}, 0.5F}, {Op::kMod, {7.5F, -2.0F}, -0.5F},
-    {Op::kMod, {1.0F, 0.0F}, kQuietNan}, {Op::kMod, {1e9F, 3.0F}, 1.0F}, {Op::kMod, {-1e9F, 3.0F}, 2.0F}, {Op::kMod, {1e9F, -3.0F}, -2.0F},
+    {Op::kMod, {1.0F, 0.0F}, kNan}, {Op::kMod, {1e9F, 3.0F}, 1.0F}, {Op::kMod, {-1e9F, 3.0F}, 2.0F}, {Op::kMod, {1e9F, -3.0F}, -2.0F},
     {Op::kMod, {-1e9F, -3.0F}, -1.0F}, {Op::kMod, {1.0F, 0.1F}, 0.09999999F}, {Op::kMod, {3e38F, 7.0F}, 1.0F},
     {Op::kMod, {-1e30F, 1e-30F}, 1.8331844e-31F}, {Op::kMod, {-1e-30F, 2.5F}, 2.5F}, {Op::kMod, {6.0F, -3.0F}, -0.0F},
-    {Op::kMod, {1.0F, kInfinity}, 1.0F}, {Op::kMod, {-1.0F, kInfinity}, kInfinity}, {Op::kMod, {kInfinity, 2.0F}, kQuietNan},
-    {Op::kMin, {-1, 2}, -1}, {Op::kMin, {kQuietNan, 2.0F}, 2.0F}, {Op::kMin, {2.0F, kQuietNan}, kQuietNan}, {Op::kMin, {0.0F, -0.0F}, -0.0F},
-    {Op::kMax, {-1, 2}, 2}, {Op::kMax, {kQuietNan, 2.0F}, 2.0F}, {Op::kMax, {2.0F, kQuietNan}, kQuietNan}, {Op::kMax, {-0.0F, 0.0F}, 0.0F},
-    {Op::kAbs, {-5}, 5}, {Op::kAbs, {kMin}, kMin}, {Op::kAbs, {-0.0F}, 0.0F}, {Op::kAbs, {-kInfinity}, kInfinity},
+    {Op::kMod, {1.0F, kInf}, 1.0F}, {Op::kMod, {-1.0F, kInf}, kInf}, {Op::kMod, {kInf, 2.0F}, kNan},
+    {Op::kMin, {-1, 2}, -1}, {Op::kMin, {kNan, 2.0F}, 2.0F}, {Op::kMin, {2.0F, kNan}, kNan}, {Op::kMin, {0.0F, -0.0F}, -0.0F},
+    {Op::kMax, {-1, 2}, 2}, {Op::kMax, {kNan, 2.0F}, 2.0F}, {Op::kMax, {2.0F, kNan}, kNan}, {Op::kMax, {-0.0F, 0.0F}, 0.0F},
+    {Op::kClamp, {0.5F, 0.0F, 1.0F}, 0.5F}, {Op::kClamp, {-2.0F, -1.0F, 1.0F}, -1.0F}, {Op::kClamp, {9.0F, -1.0F, 1.0F}, 1.0F},
+    {Op::kClamp, {kNan, -1.0F, 1.0F}, -1.0F}, {Op::kClamp, {0.5F, 2.0F, 1.0F}, 1.0F}, {Op::kClamp, {0.5F, kNan, 1.0F}, 1.0F},
+    {Op::kClamp, {0.5F, 0.0F, kNan}, kNan}, {Op::kClamp, {-0.0F, 0.0F, 1.0F}, 0.0F},
+    {Op::kAbs, {-5}, 5}, {Op::kAbs, {kMin}, kMin}, {Op::kAbs, {-0.0F}, 0.0F}, {Op::kAbs, {-kInf}, kInf},
 
     {Op::kAnd, {12, 10}, 8}, {Op::kAnd, {-1, kMin}, kMin}, {Op::kAnd, {true, false}, false}, {Op::kAnd, {true, true}, true},
     {Op::kOr, {12, 10}, 14}, {Op::kOr, {true, false}, true}, {Op::kOr, {false, false}, false}, {Op::kOr, {-8, 3}, -5},
@@ -55,38 +61,38 @@ const std::vector<OpCase> kCases = {
     {Op::kShl, {3, 4}, 48}, {Op::kShl, {1, 31}, kMin}, {Op::kShl, {1, 33}, 2}, {Op::kShl, {1, -1}, kMin},
     {Op::kShr, {-5, 1}, -3}, {Op::kShr, {kMin, 31}, -1}, {Op::kShr, {8, 34}, 2}, {Op::kShr, {7, 0}, 7},
 
-    {Op::kEq, {3, 3}, true}, {Op::kEq, {kQuietNan, kQuietNan}, false}, {Op::kEq, {0.0F, -0.0F}, true}, {Op::kEq, {true, false}, false},
-    {Op::kNe, {3, 3}, false}, {Op::kNe, {kQuietNan, kQuietNan}, true}, {Op::kNe, {0.0F, -0.0F}, false}, {Op::kNe, {true, false}, true},
-    {Op::kLt, {kMin, kMax}, true}, {Op::kLt, {2, 2}, false}, {Op::kLt, {kQuietNan, 1.0F}, false}, {Op::kLt, {-kInfinity, kInfinity}, true},
-    {Op::kLe, {2, 2}, true}, {Op::kLe, {3, 2}, false}, {Op::kLe, {kQuietNan, kQuietNan}, false}, {Op::kLe, {0.0F, -0.0F}, true},
-    {Op::kGt, {kMax, kMin}, true}, {Op::kGt, {2, 2}, false}, {Op::kGt, {1.0F, kQuietNan}, false}, {Op::kGt, {1.0F, 0.5F}, true},
-    {Op::kGe, {2, 2}, true}, {Op::kGe, {1, 2}, false}, {Op::kGe, {kQuietNan, kQuietNan}, false}, {Op::kGe, {kInfinity, kInfinity}, true},
-    {Op::kSelect, {true, 1, 2}, 1}, {Op::kSelect, {false, 1, 2}, 2}, {Op::kSelect, {true, 1.0F, kQuietNan}, 1.0F},
-    {Op::kSelect, {false, true, false}, false}, {Op::kSelect, {false, 1.0F, kQuietNan}, kQuietNan},
+    {Op::kEq, {3, 3}, true}, {Op::kEq, {kNan, kNan}, false}, {Op::kEq, {0.0F, -0.0F}, true}, {Op::kEq, {true, false}, false},
+    {Op::kNe, {3, 3}, false}, {Op::kNe, {kNan, kNan}, true}, {Op::kNe, {0.0F, -0.0F}, false}, {Op::kNe, {true, false}, true},
+    {Op::kLt, {kMin, kMax}, true}, {Op::kLt, {2, 2}, false}, {Op::kLt, {kNan, 1.0F}, false}, {Op::kLt, {-kInf, kInf}, true},
+    {Op::kLe, {2, 2}, true}, {Op::kLe, {3, 2}, false}, {Op::kLe, {kNan, kNan}, false}, {Op::kLe, {0.0F, -0.0F}, true},
+    {Op::kGt, {kMax, kMin}, true}, {Op::kGt, {2, 2}, false}, {Op::kGt, {1.0F, kNan}, false}, {Op::kGt, {1.0F, 0.5F}, true},
+    {Op::kGe, {2, 2}, true}, {Op::kGe, {1, 2}, false}, {Op::kGe, {kNan, kNan}, false}, {Op::kGe, {kInf, kInf}, true},
+    {Op::kSelect, {true, 1, 2}, 1}, {Op::kSelect, {false, 1, 2}, 2}, {Op::kSelect, {true, 1.0F, kNan}, 1.0F},
+    {Op::kSelect, {false, true, false}, false}, {Op::kSelect, {false, 1.0F, kNan}, kNan},
 
     {Op::kIntToFloat, {-3}, -3.0F}, {Op::kIntToFloat, {16777217}, 16777216.0F}, {Op::kIntToFloat, {16777219}, 16777220.0F},
     {Op::kIntToFloat, {kMax}, 2147483648.0F},
-    {Op::kFloatToInt, {-2.9F}, -2}, {Op::kFloatToInt, {2.9F}, 2}, {Op::kFloatToInt, {kQuietNan}, 0}, {Op::kFloatToInt, {kInfinity}, kMax},
+    {Op::kFloatToInt, {-2.9F}, -2}, {Op::kFloatToInt, {2.9F}, 2}, {Op::kFloatToInt, {kNan}, 0}, {Op::kFloatToInt, {kInf}, kMax},
     {Op::kFloatToInt, {-1e20F}, kMin}, {Op::kFloatToInt, {2147483648.0F}, kMax},
     {Op::kBoolToInt, {true}, 1}, {Op::kBoolToInt, {false}, 0},
     {Op::kIntToLong, {5}, 5}, {Op::kIntToLong, {kMin}, kMin},
     {Op::kLongToInt, {3, -4}, -12}, {Op::kLongToInt, {65536, 65536}, kMax}, {Op::kLongToInt, {-65536, 65536}, kMin},
-    {Op::kFloor, {-1.5F}, -2.0F}, {Op::kFloor, {-0.0F}, -0.0F}, {Op::kFloor, {kInfinity}, kInfinity},
-    {Op::kCeil, {-1.5F}, -1.0F}, {Op::kCeil, {1.2F}, 2.0F}, {Op::kCeil, {kQuietNan}, kQuietNan},
+    {Op::kFloor, {-1.5F}, -2.0F}, {Op::kFloor, {-0.0F}, -0.0F}, {Op::kFloor, {kInf}, kInf},
+    {Op::kCeil, {-1.5F}, -1.0F}, {Op::kCeil, {1.2F}, 2.0F}, {Op::kCeil, {kNan}, kNan},
     {Op::kRound, {2.5F}, 2.0F}, {Op::kRound, {3.5F}, 4.0F}, {Op::kRound, {-0.5F}, -0.0F}, {Op::kRound, {-1.6F}, -2.0F},
-    {Op::kSqrt, {2.0F}, 1.41421356F}, {Op::kSqrt, {-1.0F}, kQuietNan}, {Op::kSqrt, {-0.0F}, -0.0F}, {Op::kSqrt, {kInfinity}, kInfinity},
-    {Op::kExp, {1.0F}, 2.71828183F}, {Op::kExp, {-kInfinity}, 0.0F}, {Op::kExp, {100.0F}, kInfinity}, {Op::kExp, {kQuietNan}, kQuietNan},
-    {Op::kExp2, {0.5F}, 1.41421356F}, {Op::kExp2, {-3.0F}, 0.125F}, {Op::kExp2, {128.0F}, kInfinity},
-    {Op::kLog, {2.0F}, 0.693147181F}, {Op::kLog, {0.0F}, -kInfinity}, {Op::kLog, {-1.0F}, kQuietNan}, {Op::kLog, {1.0F}, 0.0F},
-    {Op::kLog2, {8.0F}, 3.0F}, {Op::kLog2, {3.0F}, 1.58496250F}, {Op::kLog2, {0.0F}, -kInfinity}, {Op::kLog2, {-1.0F}, kQuietNan},
-    {Op::kLog1p, {1.0F}, 0.693147181F}, {Op::kLog1p, {-1.0F}, -kInfinity}, {Op::kLog1p, {-2.0F}, kQuietNan}, {Op::kLog1p, {1e-10F}, 1e-10F},
-    {Op::kTanh, {1.0F}, 0.761594156F}, {Op::kTanh, {kInfinity}, 1.0F}, {Op::kTanh, {-0.0F}, -0.0F}, {Op::kTanh, {-50.0F}, -1.0F},
-    {Op::kErf, {1.0F}, 0.842700793F}, {Op::kErf, {-kInfinity}, -1.0F}, {Op::kErf, {0.0F}, 0.0F},
-    {Op::kSin, {1.0F}, 0.841470985F}, {Op::kSin, {kInfinity}, kQuietNan}, {Op::kSin, {-0.0F}, -0.0F},
-    {Op::kCos, {1.0F}, 0.540302306F}, {Op::kCos, {-kInfinity}, kQuietNan}, {Op::kCos, {0.0F}, 1.0F},
-    {Op::kPow, {2.0F, 10.0F}, 1024.0F}, {Op::kPow, {-2.0F, 3.0F}, -8.0F}, {Op::kPow, {-2.0F, 0.5F}, kQuietNan},
-    {Op::kPow, {kQuietNan, 0.0F}, 1.0F}, {Op::kPow, {1.0F, kQuietNan}, 1.0F}, {Op::kPow, {-0.0F, -1.0F}, -kInfinity},
-    {Op::kPow, {0.0F, 0.0F}, 1.0F}, {Op::kPow, {2.0F, -1.0F}, 0.5F}, {Op::kPow, {-3.0F, 2.0F}, 9.0F}, {Op::kPow, {kQuietNan, 1.0F}, kQuietNan},
+    {Op::kSqrt, {2.0F}, 1.41421356F}, {Op::kSqrt, {-1.0F}, kNan}, {Op::kSqrt, {-0.0F}, -0.0F}, {Op::kSqrt, {kInf}, kInf},
+    {Op::kExp, {1.0F}, 2.71828183F}, {Op::kExp, {-kInf}, 0.0F}, {Op::kExp, {100.0F}, kInf}, {Op::kExp, {kNan}, kNan},
+    {Op::kExp2, {0.5F}, 1.41421356F}, {Op::kExp2, {-3.0F}, 0.125F}, {Op::kExp2, {128.0F}, kInf},
+    {Op::kLog, {2.0F}, 0.693147181F}, {Op::kLog, {0.0F}, -kInf}, {Op::kLog, {-1.0F}, kNan}, {Op::kLog, {1.0F}, 0.0F},
+    {Op::kLog2, {8.0F}, 3.0F}, {Op::kLog2, {3.0F}, 1.58496250F}, {Op::kLog2, {0.0F}, -kInf}, {Op::kLog2, {-1.0F}, kNan},
+    {Op::kLog1p, {1.0F}, 0.693147181F}, {Op::kLog1p, {-1.0F}, -kInf}, {Op::kLog1p, {-2.0F}, kNan}, {Op::kLog1p, {1e-10F}, 1e-10F},
+    {Op::kTanh, {1.0F}, 0.761594156F}, {Op::kTanh, {kInf}, 1.0F}, {Op::kTanh, {-0.0F}, -0.0F}, {Op::kTanh, {-50.0F}, -1.0F},
+    {Op::kErf, {1.0F}, 0.842700793F}, {Op::kErf, {-kInf}, -1.0F}, {Op::kErf, {0.0F}, 0.0F},
+    {Op::kSin, {1.0F}, 0.841470985F}, {Op::kSin, {kInf}, kNan}, {Op::kSin, {-0.0F}, -0.0F},
+    {Op::kCos, {1.0F}, 0.540302306F}, {Op::kCos, {-kInf}, kNan}, {Op::kCos, {0.0F}, 1.0F},
+    {Op::kPow, {2.0F, 10.0F}, 1024.0F}, {Op::kPow, {-2.0F, 3.0F}, -8.0F}, {Op::kPow, {-2.0F, 0.5F}, kNan},
+    {Op::kPow, {kNan, 0.0F}, 1.0F}, {Op::kPow, {1.0F, kNan}, 1.0F}, {Op::kPow, {-0.0F, -1.0F}, -kInf},
+    {Op::kPow, {0.0F, 0.0F}, 1.0F}, {Op::kPow, {2.0F, -1.0F}, 0.5F}, {Op::kPow, {-3.0F, 2.0F}, 9.0F}, {Op::kPow, {kNan, 1.0F}, kNan},
 };
 // clang-format on
 
@@ -104,6 +110,8 @@ Id constant(ProgramBuilder& builder, const Scalar& value) {
 Id operation(ProgramBuilder& builder, Op op, const std::vector<Id>& operands) {
   if (op == Op::kRead) return builder.read({.buffer = 0}, operands);
   if (op == Op::kDot) return builder.dot({.buffer_a = 1, .buffer_b = 1, .extent = 2}, operands);
+  if (op == Op::kAccumulate) return builder.accumulate({.buffer = 0}, operands);
+  if (op == Op::kAccumulateRow) return builder.accumulate_row({.buffer_a = 1, .buffer_b = 1, .extent = 2}, operands);
   if (op == Op::kConst || op == Op::kParam) return operands[0];
   // No constant or param is a long: one is made of ints, as a product where a case has two.
   const auto as_long = [&](Id id) { return builder.make(Op::kIntToLong, {id}); };
@@ -150,6 +158,15 @@ Program case_program(const OpCase& test_case, OperandsAs as) {
     operands.push_back(by_param || test_case.op == Op::kParam ? builder.param(slot) : constant(builder, value));
   }
   const Id result = operation(builder, test_case.op, operands);
+  if (accumulates(test_case.op)) {
+    builder.add_accumulation(result);
+    return std::move(builder).finish({}, {});
+  }
+  if (test_case.op == Op::kScoreGrad) {
+    Roots roots;
+    roots[Root::kScoreGrad] = result;
+    return std::move(builder).finish(roots);
+  }
   switch (type_of(test_case.expected)) {
     case Type::kFloat: return std::move(builder).finish(result, {});
     case Type::kBool: return std::move(builder).finish({}, result);
@@ -166,8 +183,13 @@ bool gives_expected(const OpCase& test_case, const Program& program, const Envir
   if (interpreter.eval_mask(kCaseRow, allowed)) return false;
   if (const auto* truth = std::get_if<bool>(&test_case.expected)) return (allowed[0] != 0) == *truth;
   if (std::holds_alternative<std::int32_t>(test_case.expected)) return allowed[0] != 0;
-  std::array<double, 1> score = {kCaseScore};
+  std::array<double, 1> score = {kCaseScore}, grad = {kCaseScoreGrad};
+  if (interpreter.eval_score_grad(kCaseRow, allowed, score, grad)) return false;
   if (interpreter.eval_score(kCaseRow, allowed, score)) return false;
+  if (test_case.op == Op::kScoreGrad) score = grad;
+  if (accumulates(test_case.op)) {
+    score[0] = program.accumulations().empty() ? 0 : interpreter.lanes(program.accumulations()[0]).f[0];
+  }
   const double expected = std::get<double>(test_case.expected);
   if (std::isnan(expected)) return std::isnan(score[0]);
   return score[0] == expected && std::signbit(score[0]) == std::signbit(expected);

@@ -61,7 +61,8 @@ TEST(OpCases, Intervals) {
     const Environment environment = with_params(test_case.operands);
     const Program program = case_program(test_case, OperandsAs::kParams);
     IntervalAnalysis analysis(program, environment, nullptr);
-    const Id root = program.score().valid() ? program.score() : program.mask();
+    const std::vector<Id> gradients = gradients_of(program);
+    const Id root = !gradients.empty() ? gradients[0] : program.score().valid() ? program.score() : program.mask();
     double expected = 1;  // of an int the mask tells that it is as expected
     if (const auto* f = std::get_if<double>(&test_case.expected)) expected = *f;
     if (const auto* b = std::get_if<bool>(&test_case.expected)) expected = *b ? 1 : 0;

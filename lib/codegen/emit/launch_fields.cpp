@@ -11,14 +11,17 @@ namespace flexjit::codegen {
 using plan::BufferArg;
 using plan::LaunchArg;
 
-namespace {
-
-// An f64 as a real.
-Float load_number(Emitter& e, Ptr address, const char* name = "") {
+Float load_f64(Emitter& e, Ptr address, const char* name) {
   return e.to_real(Float{e.ir().CreateAlignedLoad(e.ir().getDoubleTy(), address.value, llvm::Align(8), name)});
 }
 
-}  // namespace
+Float load_scale(Emitter& e, Ptr launch) { return load_f64(e, e.at_byte(launch, offsetof(LaunchArg, scale)), "scale"); }
+
+KeyRows load_key_run(Emitter& e, Ptr run) {
+  const ArgFields fields{e, run};
+  return {{fields.pointer(offsetof(plan::KeyRun, k)), fields.long_index(offsetof(plan::KeyRun, k_stride))},
+          {fields.pointer(offsetof(plan::KeyRun, v)), fields.long_index(offsetof(plan::KeyRun, v_stride))}};
+}
 
 LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len) {
   const ArgFields fields{e, launch};
@@ -28,7 +31,7 @@ LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len) {
           .num_kv_heads = fields.integer(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
           .q_len = q_len,
           .kv_len = kv_len,
-          .scale = load_number(e, e.at_byte(launch, offsetof(LaunchArg, scale)), "scale")};
+          .scale = load_scale(e, launch)};
 }
 
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program) {
@@ -56,7 +59,7 @@ llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type typ
   const Ptr param = e.at_byte(params, static_cast<std::int64_t>(slot) * 8);
   switch (type) {
     case ir::Type::kInt: return e.load_int(param).value;
-    case ir::Type::kFloat: return load_number(e, param).value;
+    case ir::Type::kFloat: return load_f64(e, param).value;
     case ir::Type::kBool: return e.compare(llvm::CmpInst::ICMP_NE, e.load_int(param), e.constant_int(0)).value;
     case ir::Type::kLong: break;  // no param has it
   }

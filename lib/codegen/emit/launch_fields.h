@@ -32,6 +32,12 @@ struct Rows {
   Index stride;  // elements between two rows
 };
 
+// Of plan::KeyRun.
+struct KeyRows {
+  Rows k, v;
+};
+KeyRows load_key_run(Emitter& e, Ptr run);
+
 // The values that a program's uniform leaves stand for.
 struct LaunchFields {
   Ptr launch;
@@ -46,6 +52,8 @@ struct BufferFields {
   Bool unit_stride;                   // of the innermost dimension
 };
 
+Float load_f64(Emitter& e, Ptr address, const char* name = "");  // as a real
+Float load_scale(Emitter& e, Ptr launch);
 // The lengths are those of an item's sequence.
 LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len);
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);

@@ -7,6 +7,7 @@
 namespace flexjit::codegen {
 
 void emit_prefill(Emitter& e, const plan::KernelKey& key);
+void emit_backward(Emitter& e, const plan::KernelKey& key);
 void emit_decode(Emitter& e, const plan::KernelKey& key);
 
 }  // namespace flexjit::codegen

@@ -24,7 +24,7 @@ void emit_prefill(Emitter& e, const plan::KernelKey& key) {
   const Ptr arg = e.begin_function("attend", "tile");
   const SourceScope setup = e.part(plan::Part::kSetup);
   QueryTile t{e, key, load_prefill_item(e, key, arg)};
-  emit_query_rows(e, key, t.item, t.q, t.units.query);
+  emit_query_rows(e, key, t.prefill, t.q, t.units.query);
   emit_initial_state(e, t);
   const Bool rows_fine = fill_row_table(e, t);
   emit_row_ranges(e, t);
@@ -32,7 +32,7 @@ void emit_prefill(Emitter& e, const plan::KernelKey& key) {
     for_spans(e, arg, {offsetof(TileArg, span_count), offsetof(TileArg, spans)}, [&](const Span& span) {
       for_key_tiles(e, t, span, [&](KeyTile keys) {
         keys.fine = e.logical_and(rows_fine, fill_key_tables(e, t, keys));
-        emit_visits(e, t, keys);
+        emit_visits(e, t, keys, {Holes::kBetween, [&](Index row, Index column) { store_masked(e, t, row, column); }});
         e.for_range("strip", e.index(0), keys.count, e.index(t.layout.strip), [&](Index offset) {
           for_visiting_groups(e, t, offset, [&](const MicroTile& micro) { emit_score_tile(e, t, keys, micro); });
         });

@@ -8,12 +8,11 @@ namespace flexjit::codegen {
 using plan::DecodeArg;
 using plan::TileArg;
 
-PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
+TileItem load_tile_item(Emitter& e, const plan::KernelKey& key, Ptr arg, TileFields fields) {
   const ArgFields tile{e, arg};
   const Ptr launch = tile.pointer(offsetof(TileArg, launch), "launch");
   const Int q_len = tile.integer(offsetof(TileArg, q_len), "q_len"), kv_len = tile.integer(offsetof(TileArg, kv_len), "kv_len");
-  PrefillItem item;
-  item.queries.rows = tile.pointer(offsetof(TileArg, rows), "rows");
+  TileItem item;
   item.launch = load_launch(e, launch, q_len, kv_len);
   item.indices = {tile.integer(offsetof(TileArg, b), "b"), tile.integer(offsetof(TileArg, h), "h"),
                   tile.integer(offsetof(TileArg, kv_head), "kv_head")};
@@ -21,12 +20,20 @@ PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
   item.q_begin = tile.index(offsetof(TileArg, q_begin), "q_begin");
   item.q_count = tile.index(offsetof(TileArg, q_count), "q_count");
   item.rows = e.round_up(item.q_count, key.tiling.micro_rows);
+  item.fault = tile.pointer(fields.fault, "fault");
+  item.scratch = tile.pointer(fields.scratch, "scratch");
+  return item;
+}
+
+PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
+  const ArgFields tile{e, arg};
+  PrefillItem item;
+  static_cast<TileItem&>(item) = load_tile_item(e, key, arg, {offsetof(TileArg, scratch), offsetof(TileArg, fault)});
+  item.queries.rows = tile.pointer(offsetof(TileArg, rows), "rows");
   item.q_ahead = tile.long_index(offsetof(TileArg, q_ahead), "q_ahead");
   item.k_panels = tile.pointer(offsetof(TileArg, k_panels), "k_panels");
   item.v_rows = tile.pointer(offsetof(TileArg, v_rows), "v_rows");
   item.v_stride = tile.long_index(offsetof(TileArg, v_stride), "v_stride");
-  item.fault = tile.pointer(offsetof(TileArg, fault), "fault");
-  item.scratch = tile.pointer(offsetof(TileArg, scratch), "scratch");
   return item;
 }
 

@@ -21,14 +21,24 @@ struct QueryRowFields {
   }
 };
 
-// Of plan::TileArg.
-struct PrefillItem {
+// A tile of query rows of one head, whatever is done with it.
+struct TileItem {
   ItemIndices indices;
   LaunchFields launch;
-  QueryRowFields queries;
   Index h, q_begin, q_count, rows;  // rows: q_count rounded up to micro_rows
-  Index q_ahead;                    // bytes
-  Ptr k_panels, v_rows, fault, scratch;
+  Ptr fault, scratch;
+};
+// Where the fields of a tile's argument lie that do not lie where plan::TileArg has them.
+struct TileFields {
+  std::size_t scratch, fault;
+};
+TileItem load_tile_item(Emitter& e, const plan::KernelKey& key, Ptr arg, TileFields fields);
+
+// Of plan::TileArg.
+struct PrefillItem : TileItem {
+  QueryRowFields queries;
+  Index q_ahead;  // bytes
+  Ptr k_panels, v_rows;
   Index v_stride;
 };
 PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg);

@@ -31,27 +31,33 @@ struct Product {
   const char* name;
   Index begin, end;
   int rows;
-  Ptr factors;  // the cell [row * factor_stride + step]
+  Ptr factors;  // the cell [row * factor_stride + step * step_stride]
   std::int64_t factor_stride;
+  std::int64_t step_stride = 1;  // cells between the factors of two steps
   Ptr vectors;
 };
 using CellVectors = llvm::SmallVector<Cells, 8>;
 // for (k = begin; k < end; ++k) { acc[r][j] += factors[r][k] * load(vectors, k)[j]; vectors = next(vectors); }
 inline Values emit_product(Emitter& e, const Product& product, Values acc, llvm::function_ref<CellVectors(Ptr, Index)> load,
                            llvm::function_ref<Ptr(Ptr)> next) {
+  const bool side_by_side = product.step_stride == 1;
   acc.push_back(product.vectors.value);
+  // Addresses that no instruction encodes are carried.
+  if (!side_by_side) acc.push_back(at_cell(e, product.factors, e.mul(product.begin, e.index(product.step_stride))).value);
   acc = e.for_range(product.name, product.begin, product.end, e.index(1), acc, [&](Index k, const Values& sums) {
-    const Ptr vectors{sums.back()};
+    const Ptr vectors{sums[sums.size() - (side_by_side ? 1 : 2)]};
+    const Ptr factors = side_by_side ? at_cell(e, product.factors, k) : Ptr{sums.back()};
     const CellVectors v = load(vectors, k);
     Values next_sums;
     for (int r = 0; r < product.rows; ++r) {
-      const Cells factor = broadcast_cell(e, at_cell(e, at_cell(e, product.factors, k), e.index(r * product.factor_stride)));
+      const Cells factor = broadcast_cell(e, at_cell(e, factors, e.index(r * product.factor_stride)));
       for (const Cells& x : v) next_sums.push_back(multiply_add(e, factor, x, Float{sums[next_sums.size()]}).value);
     }
     next_sums.push_back(next(vectors).value);
+    if (!side_by_side) next_sums.push_back(at_cell(e, factors, e.index(product.step_stride)).value);
     return next_sums;
   });
-  acc.pop_back();
+  acc.truncate(acc.size() - (side_by_side ? 1 : 2));
   return acc;
 }
 

@@ -45,7 +45,7 @@ void emit_row_totals(Emitter& e, QueryTile& t, Index row, Float sink) {
 // for (r = 0; r < q_count; ++r) if (float* at = the field `offset` of rows[r]) *at = unit * values[r];   unit empty: 1
 void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRows& values, Float unit) {
   e.for_range("row_result", e.index(0), t.item.q_count, e.index(1), [&](Index r) {
-    const Ptr at = t.item.queries.pointer(e, r, offset);
+    const Ptr at = t.prefill.queries.pointer(e, r, offset);
     e.if_then("row_result.wanted", Bool{e.ir().CreateIsNotNull(at.value)}, [&] {
       const Float plain = values.load(r);
       llvm::Value* single = unit ? e.mul(plain, unit).value : plain.value;
@@ -84,7 +84,7 @@ void emit_output_row(Emitter& e, QueryTile& t, Bool careful, Index row) {
   const DType dtype = t.key.types.out;
   e.if_then("settle", careful, [&] { emit_settled_row(e, t, row); });
   const Float factor = is_relative(t.key.weights) ? t.rescale.load(row) : e.real(1.0);
-  const Ptr target = t.item.queries.pointer(e, row, offsetof(plan::QueryRow, out));
+  const Ptr target = t.prefill.queries.pointer(e, row, offsetof(plan::QueryRow, out));
   const std::int64_t whole = t.key.v_head_dim / e.lanes() * e.lanes();
   // 0 * o is 0 where o is finite, else NaN.
   const Float zeros = e.broadcast(e.real(0.0));
@@ -105,6 +105,21 @@ void emit_output_row(Emitter& e, QueryTile& t, Bool careful, Index row) {
 }
 
 }  // namespace
+
+// for (r = 0; r < q_tile; ++r) {
+//   row_max[r] = -inf; rescale[r] = 1; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; unsettled[r] = r < q_count; o[r][*] = 0;
+// }
+void emit_initial_state(Emitter& e, QueryTile& t) {
+  const Float lowest = e.lowest();
+  e.for_range("reset", e.index(0), e.index(t.key.tiling.q_tile), e.index(1), [&](Index r) {
+    e.store(lowest.value, t.row_max.at(r));
+    e.store(e.real(1.0).value, t.rescale.at(r));
+    e.store(e.broadcast(lowest).value, t.max_lanes.at(r), vector_bytes(e));
+    e.store(e.broadcast(e.real(0.0)).value, t.sum_lanes.at(r), vector_bytes(e));
+    e.store(e.to_int(e.less(r, t.item.q_count)).value, t.unsettled.at(r));
+    t.o.clear(r);
+  });
+}
 
 // if (!careful) { for (r = 0; r < q_count; r += lanes) row_totals(r); lse[...] = ...; max_scores[...] = ...; }   softmax
 // weights only for (r = 0; r < q_count; ++r) { if (unsettled[r]) output_row(r); left |= unsettled[r]; }

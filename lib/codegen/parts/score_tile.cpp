@@ -14,61 +14,21 @@ using plan::Level;
 // Score mods that cost more vector instructions than this are not unrolled.
 constexpr std::int32_t kUnrolledCost = 400;
 
-// For each set of visited panels, as a bit: whether at least three quarters of the strip are visited.
-std::int64_t wide_sets(int vectors) {
-  std::int64_t sets = 0;
-  for (unsigned set = 0; set < 1U << static_cast<unsigned>(vectors); ++set) {
-    if (4 * std::popcount(set) >= 3 * vectors) sets |= std::int64_t{1} << set;
-  }
-  return sets;
-}
-
-//            vectors panels
-//          +----+----+----+----+
-//   row 0  |    |    |    |    |     acc[r][j] += q[row + r][d] * k_panel[j][d]
-//   row 1  |    |    |    |    |     for (d = 0; d < k_depth; ++d)
-//   ...    +----+----+----+----+
-// A panel of packed K holds k_depth vectors; the panel of column kv begins at cell kv * k_depth.
 Values query_key_product(Emitter& e, QueryTile& t, const KeyTile& keys, const MicroTile& micro, int vectors) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
-  const int rows = t.key.tiling.micro_rows;
-  const std::int64_t depth = t.layout.k_depth;
-  const Ptr panels = at_cell(e, t.item.k_panels, e.mul(e.add(keys.kv, micro.column), e.index(depth)));
-  const auto load = [&](Ptr panel, Index) {
-    CellVectors k;
-    for (int j = 0; j < vectors; ++j) {
-      k.push_back(load_cells(e, at_cell(e, panel, e.index(std::int64_t{j} * e.lanes() * depth)), vector_bytes(e)));
-    }
-    return k;
-  };
-  const Product product{.name = vectors == 1 ? "qk_narrow" : "qk",
-                        .begin = e.index(0),
-                        .end = e.index(depth),
-                        .rows = rows,
-                        .factors = t.q.cells_at(micro.row),
-                        .factor_stride = depth,
-                        .vectors = panels};
-  const Values zeros(static_cast<std::size_t>(rows * vectors), e.broadcast(e.real(0.0)).value);
-  return emit_product(e, product, zeros, load, [&](Ptr panel) { return at_cell(e, panel, e.index(e.lanes())); });
+  return emit_panel_product(e, t, keys, micro,
+                            {.name = vectors == 1 ? "qk_narrow" : "qk",
+                             .rows = t.q.cells_at(micro.row),
+                             .panels = t.prefill.k_panels,
+                             .depth = t.layout.k_depth,
+                             .row_cells = t.layout.k_depth,
+                             .vectors = vectors});
 }
 
 void store_scores(Emitter& e, QueryTile& t, const MicroTile& micro, const Values& scores) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
   const int rows = t.key.tiling.micro_rows, vectors = static_cast<int>(scores.size()) / rows;
   VectorTile{e, e.opaque(t.s.at(micro.row, micro.column)), t.s.stride, rows, vectors}.store(scores);
-}
-
-// body(the micro-tile, from the panel on) for each visited panel; the names of the loop and of a panel's block
-void for_visited_panels(Emitter& e, QueryTile& t, const MicroTile& micro, std::array<const char*, 2> names,
-                        llvm::function_ref<void(const MicroTile&)> body) {
-  e.for_range(names[0], e.index(0), e.index(t.key.tiling.micro_vectors), e.index(1), [&](Index panel) {
-    const Index bit = e.bit_and(e.lshr(micro.visited, panel), e.index(1));
-    e.if_then(names[1], e.equal(bit, e.index(1)), [&] {
-      MicroTile from = micro;
-      from.column = e.add(micro.column, e.mul(panel, e.index(e.lanes())));
-      body(from);
-    });
-  });
 }
 
 // maxima = max(scores, maxima), NaN ignored. The load is volatile because LLVM makes one masked store of it, the maximum and
@@ -148,9 +108,7 @@ Bool emit_masked_scores(Emitter& e, QueryTile& t, const KeyTile& keys, Place at,
   t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(at.row, at.column), Stored::kValues);
   const Ptr address = t.s.at(at.row, at.column);
   const Float product = e.load_reals(address, vector_bytes(e));
-  const Int columns = e.add(e.narrow(e.add(keys.kv, at.column)), e.lane_numbers());
-  at.inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, keys.begin),
-                            e.compare(llvm::CmpInst::ICMP_SLT, columns, keys.end));
+  at.inside = columns_inside(e, keys, at.column);
   const auto [score, allowed] = t.scores.masked(scope, product, at);
   e.store(score.value, address, vector_bytes(e));
   emit_running_max(e, t.max_lanes.at(at.row), score);
@@ -177,6 +135,10 @@ void emit_masked_epilogue(Emitter& e, QueryTile& t, const KeyTile& keys, const M
 
 }  // namespace
 
+void store_masked(Emitter& e, QueryTile& t, Index row, Index column) {
+  e.store(e.broadcast(e.lowest()).value, t.s.at(row, column), vector_bytes(e));
+}
+
 // if (wide) { acc = q k over the strip; if (whole) return whole_epilogue(acc); S = acc; }
 // else for each visited panel: S = q k
 // masked_epilogue
@@ -184,9 +146,9 @@ void emit_score_tile(Emitter& e, QueryTile& t, const KeyTile& keys, const MicroT
   const int vectors = t.key.tiling.micro_vectors;
   const Index all = e.index((std::int64_t{1} << vectors) - 1);
   const Bool is_whole = e.equal(micro.whole, all);
-  const Index wide = e.bit_and(e.lshr(e.index(wide_sets(vectors)), micro.visited), e.index(1));
+  const Bool wide = is_wide(e, t, micro);
   e.if_else(
-      "wide", e.equal(wide, e.index(1)),
+      "wide", wide,
       [&] {
         const Values products = query_key_product(e, t, keys, micro, vectors);
         e.if_else(
@@ -201,7 +163,7 @@ void emit_score_tile(Emitter& e, QueryTile& t, const KeyTile& keys, const MicroT
   e.if_then("partial", e.logical_not(is_whole), [&] {
     // A wide product has left scores in every panel; those that are not visited become -inf like any masked score.
     MicroTile stored = micro;
-    stored.visited = e.select(e.equal(wide, e.index(1)), micro.panels, micro.visited);
+    stored.visited = e.select(wide, micro.panels, micro.visited);
     emit_masked_epilogue(e, t, keys, stored);
   });
 }

@@ -36,6 +36,14 @@ Float Scores::modified(Scope& scope, Float score) const {
   return e.broadcast(Float{scope.value[root.index]});
 }
 
+// The values that accumulations add are computed with it.
+Float Scores::pulled_back(Scope& scope, Float gradient) const {
+  if (llvm::Value** leaf = tables.leaf(scope, ir::Op::kScoreGrad)) *leaf = gradient.value;
+  tables.expressions.evaluate(scope, Level::kElement, tables.hoisting.in_gradient);
+  const Id root = tables.program.roots()[ir::Root::kScoreGrad];
+  return root.valid() ? e.broadcast(e.to_real(Float{scope.value[root.index]})) : gradient;
+}
+
 // Where the mask does not decide, what it alone reads is no fault.
 MaskedScores Scores::masked(Scope& scope, Float score, const Place& at) const {
   const plan::Hoisting& hoisting = tables.hoisting;

@@ -95,12 +95,12 @@ void emit_value_rows(Emitter& e, QueryTile& t, const KeyTile& keys, Index group,
   const Index end = cell_of(e, t, e.round_up(after, t.layout.v_group));
   const Ptr weights = t.s.at(row);
   const Index first_row = e.add(cell_of(e, t, keys.kv), begin);
-  const Ptr values = at_cell(e, t.item.v_rows, e.add(e.mul(first_row, t.item.v_stride), chunk.dim));
+  const Ptr values = at_cell(e, t.prefill.v_rows, e.add(e.mul(first_row, t.prefill.v_stride), chunk.dim));
   // V that does not fit the second-level cache comes from the third. Where a key's chunk is a single line, the lines of a tile
   // share few sets of the first level, and come from the second again and again.
   const std::int64_t chunk_bytes = std::int64_t{chunk.vectors} * vector_bytes(e);
   const CacheLevel level = chunk_bytes > kCacheLine ? CacheLevel::kSecond : CacheLevel::kFirst;
-  const Index ahead = e.mul(t.item.v_stride, e.index(kKeysAhead * t.layout.cell_bytes));
+  const Index ahead = e.mul(t.prefill.v_stride, e.index(kKeysAhead * t.layout.cell_bytes));
   const auto load = [&](Ptr of_key, Index) {
     for (std::int64_t byte = 0; byte < chunk_bytes; byte += kCacheLine) {
       e.prefetch(e.anywhere(of_key, e.add(ahead, e.index(byte))), level);
@@ -118,7 +118,7 @@ void emit_value_rows(Emitter& e, QueryTile& t, const KeyTile& keys, Index group,
                         .factors = weights,
                         .factor_stride = t.s.stride * e.real_bytes() / t.layout.cell_bytes,
                         .vectors = values};
-  const auto next = [&](Ptr of_key) { return at_cell(e, of_key, t.item.v_stride); };
+  const auto next = [&](Ptr of_key) { return at_cell(e, of_key, t.prefill.v_stride); };
   outputs.store(emit_product(e, product, acc, load, next));
 }
 
@@ -138,7 +138,7 @@ void emit_careful_weights(Emitter& e, QueryTile& t, Index group, Index row) {
 
 // One vector of value dims of one key. Of a pair, the lower half is the even key's.
 Float load_values_of_key(Emitter& e, QueryTile& t, Index key, Index dim) {
-  const Ptr address = at_cell(e, t.item.v_rows, e.add(e.mul(cell_of(e, t, key), t.item.v_stride), dim));
+  const Ptr address = at_cell(e, t.prefill.v_rows, e.add(e.mul(cell_of(e, t, key), t.prefill.v_stride), dim));
   if (t.layout.v_group == 1) return e.load_reals(address, static_cast<int>(e.real_bytes()));
   const Bool odd = e.equal(e.bit_and(key, e.index(1)), e.index(1));
   const Int shift = e.select(odd, e.constant_int(0), e.constant_int(16));

@@ -4,7 +4,7 @@
 
 #include <cstddef>
 
-#include "codegen/parts/query_tile.h"
+#include "codegen/parts/pair_tile.h"
 #include "codegen/program/range.h"
 
 namespace flexjit::codegen {
@@ -19,18 +19,23 @@ Index count_zeros(Emitter& e, llvm::Intrinsic::ID direction, Index bits) {
   return {e.ir().CreateBinaryIntrinsic(direction, bits.value, e.ir().getInt1(false))};
 }
 
-Ptr visit_at(Emitter& e, QueryTile& t, Index group, std::size_t field) {
-  const Ptr visit = e.at(e.at_byte(t.item.scratch, t.at.visits), e.mul(group, e.index(sizeof(Visit) / 4)));
+Ptr visit_at(Emitter& e, PairTile& t, Index group, std::size_t field) {
+  const Ptr visit = e.at(e.at_byte(t.item.scratch, t.sections.visits), e.mul(group, e.index(sizeof(Visit) / 4)));
   return e.at_byte(visit, static_cast<std::int64_t>(field));
 }
 
+// Columns.
+struct Reach {
+  Index begin, end;
+};
+
 // Where the least and the greatest value of a node lie, of the group (row values) or panel (column values) `place`.
-Ptr range_at(Emitter& e, QueryTile& t, Id id, Index place) {
+Ptr range_at(Emitter& e, PairTile& t, Id id, Index place) {
   const bool of_rows = t.tables.hoisting.level[id.index] == Level::kRow;
   const auto& tiling = t.key.tiling;
   const std::int64_t places = of_rows ? tiling.q_tile / tiling.micro_rows : tiling.kv_tile / e.lanes();
   const Index entry = e.mul(place, e.index(2 * plan::width_of(t.tables.program, id)));
-  const std::int64_t section = of_rows ? t.at.row_ranges : t.at.column_ranges;
+  const std::int64_t section = of_rows ? t.sections.row_ranges : t.sections.column_ranges;
   return e.at(e.at_byte(t.item.scratch, section + t.tables.hoisting.range_slot[id.index] * 2 * places * 4), entry);
 }
 
@@ -38,7 +43,7 @@ Int load_end(Emitter& e, Ptr address, std::int32_t width) { return width == 2 ? 
 
 // visits[group] = {visited, whole, begin = lanes * first panel, end = lanes * (last panel + 1)}; begin = end = 0 for none;
 // first = begin, after = end until the epilogue knows better
-void store_visit(Emitter& e, QueryTile& t, Index group, Index visited, Index whole) {
+void store_visit(Emitter& e, PairTile& t, Index group, Index visited, Index whole) {
   const Index lanes = e.index(e.lanes());
   const Bool none = e.equal(visited, e.index(0));
   const Index first = e.mul(count_zeros(e, llvm::Intrinsic::cttz, visited), lanes);
@@ -53,24 +58,35 @@ void store_visit(Emitter& e, QueryTile& t, Index group, Index visited, Index who
   store(offsetof(Visit, after), after);
 }
 
-// A panel that is skipped between two that are not: its scores count as masked.
-// if (visited has a hole) for (r) for (c = begin; c < end; c += lanes) S[r][c..] = -inf;
-void emit_holes(Emitter& e, QueryTile& t, Index group, Index visited) {
-  const Index from_first = e.lshr(visited, e.bit_and(count_zeros(e, llvm::Intrinsic::cttz, visited), e.index(63)));
-  const Index hole = e.bit_and(from_first, e.add(from_first, e.index(1)));
-  e.if_then("holes", e.logical_not(e.equal(hole, e.index(0))), [&] {
-    const Index row = e.mul(group, e.index(t.key.tiling.micro_rows));
-    const Float masked = e.broadcast(e.lowest());
-    e.for_range("holes.row", row, e.add(row, e.index(t.key.tiling.micro_rows)), e.index(1), [&](Index r) {
-      e.for_range("holes.panel", visit_field(e, t, group, offsetof(Visit, begin)),
-                  visit_field(e, t, group, offsetof(Visit, end)), e.index(e.lanes()),
-                  [&](Index column) { e.store(masked.value, t.s.at(r, column), vector_bytes(e)); });
-    });
+// body(row, column) for the vectors of the panels [begin, end) of a group
+void for_vectors(Emitter& e, PairTile& t, Index group, Reach columns, llvm::function_ref<void(Index, Index)> body) {
+  const Index row = e.mul(group, e.index(t.key.tiling.micro_rows));
+  e.for_range("holes.row", row, e.add(row, e.index(t.key.tiling.micro_rows)), e.index(1), [&](Index r) {
+    e.for_range("holes.panel", columns.begin, columns.end, e.index(e.lanes()), [&](Index column) { body(r, column); });
   });
 }
 
+// if (visited has a hole) fill from the first panel that is visited to the last; or: if (not all are visited) fill all
+void emit_holes(Emitter& e, PairTile& t, const KeyTile& keys, Index group, Index visited, const HoleFill& holes) {
+  switch (holes.which) {
+    case Holes::kBetween: {
+      const Index from_first = e.lshr(visited, e.bit_and(count_zeros(e, llvm::Intrinsic::cttz, visited), e.index(63)));
+      const Index hole = e.bit_and(from_first, e.add(from_first, e.index(1)));
+      return e.if_then("holes", e.logical_not(e.equal(hole, e.index(0))), [&] {
+        const Reach between{visit_field(e, t, group, offsetof(Visit, begin)), visit_field(e, t, group, offsetof(Visit, end))};
+        for_vectors(e, t, group, between, holes.fill);
+      });
+    }
+    case Holes::kAll: {
+      const Index all = e.round_up(keys.count, e.lanes());
+      const Bool some = e.logical_not(e.equal(visited, e.low_bits(e.panel_of(all))));
+      return e.if_then("holes", some, [&] { for_vectors(e, t, group, {e.index(0), all}, holes.fill); });
+    }
+  }
+}
+
 // The mask over the rows of `group` (those that exist) and the columns of `panel`.
-Choice panel_mask(Emitter& e, QueryTile& t, Index kv, Index group, Index panel) {
+Choice panel_mask(Emitter& e, PairTile& t, Index kv, Index group, Index panel) {
   const ir::Program& program = t.tables.program;
   const plan::Hoisting& hoisting = t.tables.hoisting;
   RangeEmitter ranges(e, program);
@@ -101,7 +117,7 @@ Choice panel_mask(Emitter& e, QueryTile& t, Index kv, Index group, Index panel) 
 // for (p = 0; p < panels of count; ++p):
 //   inside = panel overlaps [begin, end); visited |= inside && (!fine || !masked || mask may be true somewhere) << p;
 //   whole |= panel lies in [begin, end) && fine && (!masked || mask is true everywhere) << p;
-void emit_masked_visit(Emitter& e, QueryTile& t, const KeyTile& keys, Index group) {
+void emit_masked_visit(Emitter& e, PairTile& t, const KeyTile& keys, Index group, const HoleFill& holes) {
   const Index panels = e.panel_of(e.round_up(keys.count, e.lanes()));
   const Index begin = e.widen(keys.begin), end = e.widen(keys.end);
   const Values none{e.index(0).value, e.index(0).value};
@@ -119,23 +135,23 @@ void emit_masked_visit(Emitter& e, QueryTile& t, const KeyTile& keys, Index grou
     return Values{with(so_far[0], visited), with(so_far[1], whole)};
   });
   store_visit(e, t, group, Index{bits[0]}, Index{bits[1]});
-  emit_holes(e, t, group, Index{bits[0]});
+  emit_holes(e, t, keys, group, Index{bits[0]}, holes);
 }
 
 }  // namespace
 
-Index visit_field(Emitter& e, QueryTile& t, Index group, std::size_t field) {
+Index visit_field(Emitter& e, PairTile& t, Index group, std::size_t field) {
   return e.load_index(visit_at(e, t, group, field));
 }
 
 // for each group:
 //   if (tile is not bounded) visited = panels of count; whole = fine ? visited : 0;
 //   else masked_visit(group)
-void emit_visits(Emitter& e, QueryTile& t, const KeyTile& keys) {
+void emit_visits(Emitter& e, PairTile& t, const KeyTile& keys, const HoleFill& holes) {
   const SourceScope part = e.part(plan::Part::kVisits);
   e.if_else(
       "bounded", keys.bounded,
-      [&] { for_groups(e, t, "visit", [&](Index group, Index) { emit_masked_visit(e, t, keys, group); }); },
+      [&] { for_groups(e, t, "visit", [&](Index group, Index) { emit_masked_visit(e, t, keys, group, holes); }); },
       [&] {
         // The count of a whole span is a multiple of the panel.
         const Index visited = e.low_bits(e.panel_of(keys.count));
@@ -144,7 +160,7 @@ void emit_visits(Emitter& e, QueryTile& t, const KeyTile& keys) {
       });
 }
 
-void for_visiting_groups(Emitter& e, QueryTile& t, Index offset, llvm::function_ref<void(const MicroTile&)> body) {
+void for_visiting_groups(Emitter& e, PairTile& t, Index offset, llvm::function_ref<void(const MicroTile&)> body) {
   for_groups(e, t, "group", [&](Index group, Index row) {
     const Index column = e.add(visit_field(e, t, group, offsetof(Visit, begin)), offset);
     const Index end = visit_field(e, t, group, offsetof(Visit, end));
@@ -161,7 +177,7 @@ void for_visiting_groups(Emitter& e, QueryTile& t, Index offset, llvm::function_
 
 // if (column == begin) first = column + lowest set lane, or lanes;
 // if (column + lanes == end) after = column + highest set lane + 1;
-void narrow_visit(Emitter& e, QueryTile& t, Index group, Index column, Index allowed) {
+void narrow_visit(Emitter& e, PairTile& t, Index group, Index column, Index allowed) {
   const Index next = e.add(column, e.index(e.lanes()));
   e.if_then("first_panel", e.equal(column, visit_field(e, t, group, offsetof(Visit, begin))), [&] {
     const Index lane = e.min(count_zeros(e, llvm::Intrinsic::cttz, allowed), e.index(e.lanes()));
@@ -174,7 +190,7 @@ void narrow_visit(Emitter& e, QueryTile& t, Index group, Index column, Index all
 }
 
 // for each group: row_ranges[slot][group] = {min, max} of row_values[slot][row .. row + micro_rows)
-void emit_row_ranges(Emitter& e, QueryTile& t) {
+void emit_row_ranges(Emitter& e, PairTile& t) {
   const SourceScope part = e.part(plan::Part::kVisits);
   if (t.tables.hoisting.row_range_slots == 0) return;
   for_groups(e, t, "row_ranges", [&](Index group, Index row) {
@@ -196,7 +212,7 @@ void emit_row_ranges(Emitter& e, QueryTile& t) {
 }
 
 // column_ranges[slot][panel] = {min, max} of the panel's column values; columns past the lengths only widen it
-void store_column_ranges(Emitter& e, QueryTile& t, const Scope& scope, Index panel) {
+void store_column_ranges(Emitter& e, PairTile& t, const Scope& scope, Index panel) {
   for (std::uint32_t i = 0; i < t.tables.program.size(); ++i) {
     if (t.tables.hoisting.range_slot[i] < 0 || t.tables.hoisting.level[i] != Level::kColumn) continue;
     llvm::Value* lanes = to_entry(e, scope.value[i]);

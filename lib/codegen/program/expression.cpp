@@ -19,7 +19,7 @@ ExpressionEmitter::ExpressionEmitter(Emitter& e, const ir::Program& program, con
       reads_(e),
       from_score_(program.size(), false) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
-    from_score_[i] = program.nodes()[i].op == Op::kScore;
+    from_score_[i] = ir::is_of_pair(program.nodes()[i].op);
     for (Id operand : program.operands(Id{i})) from_score_[i] = from_score_[i] || from_score_[operand.index];
   }
 }
@@ -41,6 +41,7 @@ Scope ExpressionEmitter::uniform_scope(const ItemIndices& item) {
 void ExpressionEmitter::evaluate(Scope& scope, plan::Level level, const std::vector<bool>& wanted) {
   for (std::uint32_t i = 0; i < program_.size(); ++i) {
     if (hoisting_.level[i] != level || !wanted[i] || scope.value[i] != nullptr) continue;
+    if (ir::accumulates(program_.node(Id{i}).op)) continue;  // whoever has the gradient takes its operands
     e_.set_contraction(from_score_[i] ? Contraction::kOn : Contraction::kOff);
     const SourceScope source = e_.node(Id{i});
     scope.value[i] = node(scope, Id{i});
@@ -104,7 +105,7 @@ llvm::Value* ExpressionEmitter::leaf(Id id) {
   if (node.op == Op::kNumHeads) return fields_.num_heads.value;
   if (node.op == Op::kNumKvHeads) return fields_.num_kv_heads.value;
   if (node.op == Op::kBatchSize) return fields_.batch_size.value;
-  // Score, the indices and the heads are put into the scope by whoever opened it.
+  // Score, its gradient, the indices and the heads are put into the scope by whoever opened it.
   support::check_failed("leaf is in scope", __FILE__, __LINE__, std::string(ir::mnemonic(node.op)));
 }
 

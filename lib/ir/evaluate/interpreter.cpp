@@ -1,5 +1,5 @@
-// Walks the nodes a root needs in order, each as one operation over all lanes, so that the cost of dispatch is shared by up to
-// 256 keys. What is the same in every call of one environment is filled in once.
+// Walks the nodes that a root needs in order, each as one operation over all lanes, so that the cost of dispatch is shared by
+// up to 256 keys. What is the same in every call of one environment is filled in once.
 #include "ir/evaluate/interpreter.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ std::vector<Precision> precisions(const Program& program) {
   std::vector<Precision> result(program.size(), program.precision());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const auto operands = program.operands(Id{i});
-    const bool from_score = program.node(Id{i}).op == Op::kScore || std::any_of(operands.begin(), operands.end(), [&](Id id) {
+    const bool from_score = is_of_pair(program.node(Id{i}).op) || std::any_of(operands.begin(), operands.end(), [&](Id id) {
                               return result[id.index] == Precision::kFp64;
                             });
     if (from_score) result[i] = Precision::kFp64;
@@ -74,10 +74,12 @@ Interpreter::Interpreter(const Program& program, const Environment& environment)
   fill_constants();
   const std::vector<bool> in_score = reachable(program, program.score());
   const std::vector<bool> in_mask = reachable(program, program.mask());
+  const std::vector<bool> in_score_grad = reachable(program, gradients_of(program));
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     if (constant_over_call(program.node(Id{i}).op)) continue;
     if (in_score[i]) score_order_.push_back(i);
     if (in_mask[i]) mask_order_.push_back(i);
+    if (in_score_grad[i]) score_grad_order_.push_back(i);
   }
   varies_ = variations();
 }
@@ -86,7 +88,7 @@ std::vector<Interpreter::Varies> Interpreter::variations() const {
   std::vector<Varies> varies(program_.size(), Varies::kByRow);
   for (std::uint32_t i = 0; i < program_.size(); ++i) {
     const Op op = program_.node(Id{i}).op;
-    bool by_key = op == Op::kKvIdx, by_both = op == Op::kScore;
+    bool by_key = op == Op::kKvIdx, by_both = is_of_pair(op);
     bool by_row = op == Op::kBatch || op == Op::kHead || op == Op::kKvHead || op == Op::kQIdx;
     for (Id operand : program_.operands(Id{i})) {
       if (constant_over_call(program_.node(operand).op)) continue;
@@ -156,7 +158,7 @@ std::optional<ReadFault> Interpreter::eval_score(const RowRange& row, std::span<
   if (!program_.score().valid()) return std::nullopt;
   masked_.reset();  // lanes that are not allowed are written too
   FirstFault fault;
-  for (std::uint32_t i : score_order_) eval_any(Id{i}, row, allowed.first(count), scores.first(count), fault);
+  for (std::uint32_t i : score_order_) eval_any(Id{i}, row, allowed.first(count), {.scores = scores.first(count)}, fault);
   const Lanes& score = values_[program_.score().index];
   for (std::size_t l = 0; l < count; ++l) {
     if (allowed[l] != 0) scores[l] = score.f[l];
@@ -164,13 +166,38 @@ std::optional<ReadFault> Interpreter::eval_score(const RowRange& row, std::span<
   return fault.fault;
 }
 
-void Interpreter::eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, std::span<const double> scores,
+std::optional<ReadFault> Interpreter::eval_score_grad(const RowRange& row, std::span<const std::uint8_t> allowed,
+                                                      std::span<const double> scores, std::span<double> score_grads) {
+  const auto count = static_cast<std::size_t>(row.count);
+  FLEXJIT_CHECK(row.count >= 0 && row.count <= kMaxCount && allowed.size() >= count);
+  FLEXJIT_CHECK(scores.size() >= count && score_grads.size() >= count);
+  masked_.reset();
+  FirstFault fault;
+  const Incoming incoming{.scores = scores.first(count), .score_grads = score_grads.first(count)};
+  for (std::uint32_t i : score_grad_order_) eval_any(Id{i}, row, allowed.first(count), incoming, fault);
+  const Id root = program_.roots()[Root::kScoreGrad];
+  for (std::size_t l = 0; root.valid() && l < count; ++l) {
+    if (allowed[l] != 0) score_grads[l] = values_[root.index].f[l];
+  }
+  return fault.fault;
+}
+
+void Interpreter::eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, const Incoming& incoming,
                            FirstFault& fault) {
-  if (type_rule(program_.node(id).op) == TypeRule::kVariadic) {
+  const Op op = program_.node(id).op;
+  if (accumulates(op)) {
+    eval_accumulation(id, row.count);
+  } else if (type_rule(op) == TypeRule::kVariadic) {
     eval_access(id, active, fault);
   } else {
-    eval_node(id, row, scores);
+    eval_node(id, row, incoming);
   }
+}
+
+void Interpreter::eval_accumulation(Id id, std::int32_t count) {
+  const std::vector<std::int32_t>& guard = values_[program_.operand(id, 0).index].i;
+  const std::vector<double>& added = values_[program_.operand(id, 1).index].f;
+  for (std::size_t l = 0; l < static_cast<std::size_t>(count); ++l) values_[id.index].f[l] = guard[l] != 0 ? added[l] : 0;
 }
 
 void Interpreter::eval_row_value(Id id, const RowRange& row, FirstFault& fault) {
@@ -187,7 +214,7 @@ void Interpreter::eval_row_value(Id id, const RowRange& row, FirstFault& fault) 
   fill_all(lanes.l);
 }
 
-void Interpreter::eval_node(Id id, const RowRange& row, std::span<const double> scores) {
+void Interpreter::eval_node(Id id, const RowRange& row, const Incoming& incoming) {
   const Node& node = program_.node(id);
   Lanes& out = values_[id.index];
   if (type_rule(node.op) != TypeRule::kVariable) {
@@ -197,9 +224,10 @@ void Interpreter::eval_node(Id id, const RowRange& row, std::span<const double> 
     operation.operand_type = program_.node(operands.back()).type;
     return evaluate(operation, out, row.count);
   }
-  if (node.op == Op::kScore) {
-    FLEXJIT_CHECK(!scores.empty() || row.count == 0, "a mask cannot read the score");
-    std::ranges::copy(scores, out.f.begin());
+  if (is_of_pair(node.op)) {
+    const std::span<const double> values = node.op == Op::kScore ? incoming.scores : incoming.score_grads;
+    FLEXJIT_CHECK(!values.empty() || row.count == 0, "a mask cannot read the score, nor a score its gradient");
+    std::ranges::copy(values, out.f.begin());
     return;
   }
   if (node.op == Op::kKvIdx) return iota(out, row.kv_begin, row.count);

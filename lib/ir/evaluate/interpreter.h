@@ -1,7 +1,7 @@
 // Program -> values, one row of keys at a time: the oracle of every kernel test and the engine of the reference backend.
-// Shares no code with codegen. What depends on `score` is computed in fp64, and so is all in a program whose floats are fp64;
-// every other float is rounded to fp32 after each operation, because comparisons, floor and int() of index arithmetic must
-// decide as the kernel does.
+// Shares no code with codegen. What depends on `score` or its gradient is computed in fp64, and so is all in a program whose
+// floats are fp64; every other float is rounded to fp32 after each operation, because comparisons, floor and int() of index
+// arithmetic must decide as the kernel does.
 #pragma once
 
 #include <cstdint>
@@ -47,25 +47,39 @@ class Interpreter {
   // scores[i] = score_mod(scores[i]) where allowed[i]; other lanes are left alone and read nothing.
   std::optional<ReadFault> eval_score(const RowRange& row, std::span<const std::uint8_t> allowed, std::span<double> scores);
 
+  // score_grads[i], the gradient of the modified score, becomes that of scores[i], the score as it comes in, where allowed[i];
+  // other lanes are left alone and read nothing. Afterwards lanes() tells what the accumulations add.
+  std::optional<ReadFault> eval_score_grad(const RowRange& row, std::span<const std::uint8_t> allowed,
+                                           std::span<const double> scores, std::span<double> score_grads);
+  // By lane, until the next call: the values of a node that the last call evaluated, as the operands of accumulations after
+  // eval_score_grad. Those of lanes that are not allowed say nothing.
+  const Lanes& lanes(Id id) const { return values_[id.index]; }
+
  private:
   // What a node's value changes with.
   enum class Varies : std::uint8_t { kByRow, kByKey, kByBoth };
 
   std::vector<Varies> variations() const;
-  void eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, std::span<const double> scores,
-                FirstFault& fault);
-  void eval_node(Id id, const RowRange& row, std::span<const double> scores);
+  // What comes in for each pair of a row; empty where nothing that is evaluated depends on it.
+  struct Incoming {
+    std::span<const double> scores{};
+    std::span<const double> score_grads{};
+  };
+  void eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, const Incoming& incoming, FirstFault& fault);
+  void eval_node(Id id, const RowRange& row, const Incoming& incoming);
   // One lane, which then stands in all of them.
   void eval_row_value(Id id, const RowRange& row, FirstFault& fault);
   void eval_access(Id id, std::span<const std::uint8_t> active, FirstFault& fault);
+  void eval_accumulation(Id id, std::int32_t count);
   void fill_constants();
   bool constant_over_call(Op op) const;
 
   const Program& program_;
   const Environment& environment_;
   std::vector<Lanes> values_;
-  std::vector<Precision> precision_;                     // fp64 for what depends on score
-  std::vector<std::uint32_t> score_order_, mask_order_;  // ascending ids that each root needs, less what is constant
+  std::vector<Precision> precision_;  // fp64 for what depends on score
+  // Ascending ids that each root needs, less what is constant; accumulations are with the gradient.
+  std::vector<std::uint32_t> score_order_, mask_order_, score_grad_order_;
   std::vector<Varies> varies_;
   std::optional<RowRange> masked_;  // of the last eval_mask, if its values are still there
 };

@@ -1,5 +1,6 @@
 // Reads whose every index is proved inside its declared extent lose their check and their guard: they may then be executed
-// for any position inside the lengths, so a kernel loads them without a branch.
+// for any position inside the lengths, so a kernel loads them without a branch. What adds to a gradient loses its check alone:
+// its guard says whether to add.
 #include <algorithm>
 
 #include "ir/analysis/symbolic_bounds.h"
@@ -17,8 +18,9 @@ bool proves_all(const SymbolicAnalysis& analysis, std::span<const Id> indices, c
 }
 
 bool is_proved(const SymbolicAnalysis& analysis, const Program& program, const Interface& interface, Id id) {
-  const auto indices = program.operands(id).subspan(1);
-  if (program.node(id).op == Op::kRead) {
+  const auto indices = program.indices(id);
+  const Op op = program.node(id).op;
+  if (op == Op::kRead || op == Op::kAccumulate) {
     return proves_all(analysis, indices, interface.buffers[program.read(id).buffer]);
   }
   const DotInfo& dot = program.dot(id);
@@ -28,15 +30,16 @@ bool is_proved(const SymbolicAnalysis& analysis, const Program& program, const I
 }
 
 Id unchecked_copy(ProgramBuilder& builder, const Program& program, Id id, std::vector<Id> operands) {
-  operands[0] = builder.const_bool(true);
-  if (program.node(id).op == Op::kRead) {
+  const Op op = program.node(id).op;
+  if (!accumulates(op)) operands[0] = builder.const_bool(true);
+  if (op == Op::kRead || op == Op::kAccumulate) {
     ReadInfo read = program.read(id);
     read.checked = false;
-    return builder.read(read, operands);
+    return op == Op::kRead ? builder.read(read, operands) : builder.accumulate(read, operands);
   }
   DotInfo dot = program.dot(id);
   dot.checked = false;
-  return builder.dot(dot, operands);
+  return op == Op::kDot ? builder.dot(dot, operands) : builder.accumulate_row(dot, operands);
 }
 
 }  // namespace
@@ -53,6 +56,7 @@ Program prove_reads(const Program& program, const Interface& interface) {
     copies.push_back(proved ? unchecked_copy(builder, program, id, operands) : copy_node(builder, program, id, operands));
   }
   builder.copy_marks(program, copies);
+  builder.copy_accumulations(program, copies);
   return std::move(builder).finish(program.roots().of_copies(copies));
 }
 

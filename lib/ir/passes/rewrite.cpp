@@ -30,6 +30,8 @@ Id copy_node(ProgramBuilder& builder, const Program& program, Id id, std::span<c
   if (node.op == Op::kParam) return builder.param(node.payload);
   if (node.op == Op::kRead) return builder.read(program.read(id), operands);
   if (node.op == Op::kDot) return builder.dot(program.dot(id), operands);
+  if (node.op == Op::kAccumulate) return builder.accumulate(program.read(id), operands);
+  if (node.op == Op::kAccumulateRow) return builder.accumulate_row(program.dot(id), operands);
   if (operands.empty()) return builder.variable(node.op);
   return builder.make(node.op, operands);
 }

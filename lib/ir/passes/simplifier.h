@@ -24,6 +24,7 @@ class Simplifier {
   Id zero(Type type);
   Id integer(Type type, std::int64_t value);  // an int or a long
   void copy_marks(const Program& program, std::span<const Id> copies) { builder_.copy_marks(program, copies); }
+  void copy_accumulations(const Program& program, std::span<const Id> copies) { builder_.copy_accumulations(program, copies); }
   Program finish(const Roots& roots) && { return std::move(builder_).finish(roots); }
 
   const Program& program() const { return builder_.program(); }

@@ -117,9 +117,9 @@ std::uint64_t Simplifier::structure(Id id) {
     const Id next{static_cast<std::uint32_t>(structure_.size())};
     const Node& node = program().node(next);
     std::uint64_t hash = mix(static_cast<std::uint64_t>(node.op), static_cast<std::uint64_t>(node.type));
-    if (node.op == Op::kRead) {
+    if (node.op == Op::kRead || node.op == Op::kAccumulate) {
       hash = mix(hash, program().read(next).buffer);
-    } else if (node.op == Op::kDot) {
+    } else if (node.op == Op::kDot || node.op == Op::kAccumulateRow) {
       hash = mix(mix(hash, program().dot(next).buffer_a), program().dot(next).buffer_b);
     } else if (node.op == Op::kConst && node.type == Type::kFloat) {
       hash = mix(hash, std::bit_cast<std::uint64_t>(program().const_float(next)));
@@ -146,7 +146,7 @@ Program simplify(const Program& program) {
       simplified.push_back(s.copy(program, Id{i}, operands));
     } else if (type_rule(node.op) != TypeRule::kVariadic) {
       simplified.push_back(s.make(node.op, operands));
-    } else if (s.is(operands[0], false)) {
+    } else if (s.is(operands[0], false) || (accumulates(node.op) && (s.is(operands[1], 0.0) || s.is(operands[1], -0.0)))) {
       simplified.push_back(s.zero(node.type));
     } else {
       simplified.push_back(s.copy(program, Id{i}, operands));
@@ -154,8 +154,10 @@ Program simplify(const Program& program) {
   }
   s.copy_marks(program, simplified);
   Roots roots = program.roots().of_copies(simplified);
-  Id &score = roots[Root::kScore], &mask = roots[Root::kMask];
+  s.copy_accumulations(program, simplified);
+  Id &score = roots[Root::kScore], &mask = roots[Root::kMask], &score_grad = roots[Root::kScoreGrad];
   if (score.valid() && s.is(score, Op::kScore)) score = Id{};
+  if (score_grad.valid() && s.is(score_grad, Op::kScoreGrad)) score_grad = Id{};
   if (mask.valid() && s.is(mask, true)) mask = Id{};
   return std::move(s).finish(roots);
 }

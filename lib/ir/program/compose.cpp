@@ -38,6 +38,7 @@ class Composition {
       copies.push_back(copy(program, Id{i}, operands, offsets));
     }
     builder_.copy_marks(program, copies);
+    builder_.copy_accumulations(program, copies);
     const Roots added = program.roots().of_copies(copies);
     for (const RootFacts& facts : kRoots) {
       Id &so_far = roots_[facts.root], root = added[facts.root];
@@ -88,18 +89,18 @@ class Composition {
     if (node.op == Op::kScore && roots_[Root::kScore].valid()) return roots_[Root::kScore];
     if (node.op == Op::kScore) return builder_.variable(Op::kScore);
     if (node.op == Op::kParam) return builder_.param(node.payload + offsets.param);
-    if (node.op == Op::kRead) {
+    if (node.op == Op::kRead || node.op == Op::kAccumulate) {
       ReadInfo read = program.read(id);
       read.buffer = offsets.buffers[read.buffer];
       read.site += offsets.site;
-      return builder_.read(read, operands);
+      return node.op == Op::kRead ? builder_.read(read, operands) : builder_.accumulate(read, operands);
     }
-    if (node.op == Op::kDot) {
+    if (node.op == Op::kDot || node.op == Op::kAccumulateRow) {
       DotInfo dot = program.dot(id);
       dot.buffer_a = offsets.buffers[dot.buffer_a];
       dot.buffer_b = offsets.buffers[dot.buffer_b];
       dot.site += offsets.site;
-      return builder_.dot(dot, operands);
+      return node.op == Op::kDot ? builder_.dot(dot, operands) : builder_.accumulate_row(dot, operands);
     }
     return copy_node(builder_, program, id, operands);
   }

@@ -34,9 +34,7 @@ class ExpressionWriter {
       case TypeRule::kConst: return constant(id);
       case TypeRule::kVariable:
         return {node.op == Op::kParam ? interface_.params[node.payload].name : std::string(mnemonic(node.op))};
-      case TypeRule::kVariadic:
-        if (node.op == Op::kDot) return dot(id);
-        return {element(program_.read(id).buffer, program_.operands(id).subspan(1), "")};
+      case TypeRule::kVariadic: return access(id);
       case TypeRule::kChoice: return select(id);
       case TypeRule::kIntToLong: return {operand(program_.operand(id, 0), Binding::kAtom)};  // happens by itself
       case TypeRule::kIntToFloat:
@@ -121,14 +119,26 @@ class ExpressionWriter {
     return fmt::format("{}[{}{}]", interface_.buffers[buffer].name, list(indices), tail);
   }
 
-  Text dot(Id id) const {
+  // What adds is written as the language would, had it statements that add.
+  Text access(Id id) const {
+    const Op op = program_.node(id).op;
+    const std::string added = accumulates(op) ? operand(program_.operand(id, 1), Binding::kProduct) : std::string();
+    if (op == Op::kRead || op == Op::kAccumulate) {
+      const std::string place = element(program_.read(id).buffer, program_.indices(id), "");
+      return {added.empty() ? place : fmt::format("grad {} += {}", place, added)};
+    }
+    return dot(id, added);
+  }
+
+  Text dot(Id id, const std::string& added) const {
     const DotInfo& info = program_.dot(id);
-    const auto indices = program_.operands(id).subspan(1);
+    const auto indices = program_.indices(id);
     const auto split = static_cast<std::size_t>(program_.buffers()[info.buffer_a].rank) - 1;
     const auto row = [&](std::uint32_t buffer, std::span<const Id> of) {
       return element(buffer, of, of.empty() ? ":" : ", :");
     };
-    return {fmt::format("dot({}, {})", row(info.buffer_a, indices.first(split)), row(info.buffer_b, indices.subspan(split)))};
+    const std::string a = row(info.buffer_a, indices.first(split)), b = row(info.buffer_b, indices.subspan(split));
+    return {added.empty() ? fmt::format("dot({}, {})", a, b) : fmt::format("grad {} += {} * {}", a, added, b)};
   }
 
   const Program& program_;

@@ -50,6 +50,11 @@ inline constexpr int kOpCount = static_cast<int>(kTypeRules.size());
 
 constexpr TypeRule type_rule(Op op) { return kTypeRules[static_cast<std::size_t>(op)]; }
 
+// Adds to a gradient: never an operand, and in no way part of a root.
+constexpr bool accumulates(Op op) { return op == Op::kAccumulate || op == Op::kAccumulateRow; }
+// What varies with the score of a pair.
+constexpr bool is_of_pair(Op op) { return op == Op::kScore || op == Op::kScoreGrad; }
+
 std::string_view mnemonic(Op op);
 int operand_count(Op op);  // -1: variadic
 std::int32_t time_of(Op op);

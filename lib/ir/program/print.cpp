@@ -21,6 +21,7 @@ class Printer {
       const Id root = program_.roots()[facts.root];
       if (root.valid()) fmt::format_to(out(), "{} = %{}\n", facts.name, root.index);
     }
+    for (Id id : program_.accumulations()) fmt::format_to(out(), "accumulates %{}\n", id.index);
     return std::move(text_);
   }
 
@@ -79,17 +80,20 @@ class Printer {
 
   void print_access(Id id) {
     const auto operands = program_.operands(id);
-    const auto indices = operands.subspan(1);
-    if (program_.node(id).op == Op::kRead) {
+    const auto indices = program_.indices(id);
+    const Op op = program_.node(id).op;
+    const std::string added = accumulates(op) ? fmt::format(" += %{}", operands[1].index) : std::string();
+    if (op == Op::kRead || op == Op::kAccumulate) {
       const ReadInfo& info = program_.read(id);
-      fmt::format_to(out(), "read {}[{}]", buffer_name(info.buffer), list(indices));
+      fmt::format_to(out(), "{} {}[{}]{}", mnemonic(op), buffer_name(info.buffer), list(indices), added);
       print_safety(operands[0], info.checked ? std::optional(info.site) : std::nullopt);
       return;
     }
     const DotInfo& info = program_.dot(id);
     const auto split = static_cast<std::size_t>(program_.buffers()[info.buffer_a].rank) - 1;
-    fmt::format_to(out(), "dot {}[{}] {}[{}] extent {}", buffer_name(info.buffer_a), list(indices.first(split), ":"),
-                   buffer_name(info.buffer_b), list(indices.subspan(split), ":"), info.extent);
+    const std::string a = fmt::format("{}[{}]", buffer_name(info.buffer_a), list(indices.first(split), ":"));
+    const std::string b = fmt::format("{}[{}]", buffer_name(info.buffer_b), list(indices.subspan(split), ":"));
+    fmt::format_to(out(), "{} {}{} {}{} extent {}", mnemonic(op), a, added, added.empty() ? "" : "* ", b, info.extent);
     print_safety(operands[0], info.checked ? std::optional(info.site) : std::nullopt);
   }
 

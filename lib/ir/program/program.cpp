@@ -91,7 +91,7 @@ Id ProgramBuilder::const_bool(bool value) {
 
 Id ProgramBuilder::variable(Op op) {
   FLEXJIT_CHECK(type_rule(op) == TypeRule::kVariable && op != Op::kParam);
-  return append({.op = op, .type = op == Op::kScore ? Type::kFloat : Type::kInt}, {});
+  return append({.op = op, .type = is_of_pair(op) ? Type::kFloat : Type::kInt}, {});
 }
 
 Id ProgramBuilder::param(std::uint32_t slot) {
@@ -116,47 +116,76 @@ Id ProgramBuilder::make(Op op, std::span<const Id> operands) {
   return append({.op = op, .type = *type}, operands);
 }
 
-void ProgramBuilder::check_access(std::span<const Id> operands) const {
+// Guard, the value of what adds, `indices` ints.
+void ProgramBuilder::check_access(Op op, std::size_t indices, std::span<const Id> operands) const {
+  const std::size_t first = accumulates(op) ? 2 : 1;
+  FLEXJIT_CHECK(operands.size() == first + indices);
   for (std::size_t i = 0; i < operands.size(); ++i) {
     FLEXJIT_CHECK(operands[i].index < program_.size());
-    FLEXJIT_CHECK(program_.node(operands[i]).type == (i == 0 ? Type::kBool : Type::kInt), "guard, then int indices");
+    const Type expected = i == 0 ? Type::kBool : i < first ? Type::kFloat : Type::kInt;
+    FLEXJIT_CHECK(program_.node(operands[i]).type == expected, "guard, value of what adds, then int indices");
   }
 }
 
 // A read that cannot fail never reports its site, so the site is no part of its identity.
-Id ProgramBuilder::read(const ReadInfo& info, std::span<const Id> operands) {
+Id ProgramBuilder::element_access(Op op, const ReadInfo& info, std::span<const Id> operands) {
   FLEXJIT_CHECK(info.buffer < program_.buffers_.size());
   const BufferType& buffer = program_.buffers_[info.buffer];
-  FLEXJIT_CHECK(operands.size() == 1U + buffer.rank);
-  check_access(operands);
+  check_access(op, buffer.rank, operands);
   const auto slot = static_cast<std::uint32_t>(program_.reads_.size());
   program_.reads_.push_back({.buffer = info.buffer, .site = info.checked ? info.site : 0, .checked = info.checked});
-  const Id id = append({.op = Op::kRead, .type = element_type(buffer.dtype), .payload = slot}, operands);
+  const Id id = append({.op = op, .type = element_type(buffer.dtype), .payload = slot}, operands);
   if (program_.node(id).payload != slot) program_.reads_.pop_back();
   return id;
 }
 
-Id ProgramBuilder::dot(const DotInfo& info, std::span<const Id> operands) {
+Id ProgramBuilder::row_access(Op op, const DotInfo& info, std::span<const Id> operands) {
   FLEXJIT_CHECK(info.buffer_a < program_.buffers_.size() && info.buffer_b < program_.buffers_.size());
   const int indices = program_.buffers_[info.buffer_a].rank + program_.buffers_[info.buffer_b].rank - 2;
-  FLEXJIT_CHECK(operands.size() == 1U + static_cast<std::size_t>(indices));
-  check_access(operands);
+  check_access(op, static_cast<std::size_t>(indices), operands);
   const auto slot = static_cast<std::uint32_t>(program_.dots_.size());
   DotInfo stored = info;
   if (!info.checked) stored.site = 0;
   program_.dots_.push_back(stored);
-  const Id id = append({.op = Op::kDot, .type = Type::kFloat, .payload = slot}, operands);
+  const Id id = append({.op = op, .type = Type::kFloat, .payload = slot}, operands);
   if (program_.node(id).payload != slot) program_.dots_.pop_back();
   return id;
 }
 
+Id ProgramBuilder::read(const ReadInfo& info, std::span<const Id> operands) {
+  return element_access(Op::kRead, info, operands);
+}
+
+Id ProgramBuilder::dot(const DotInfo& info, std::span<const Id> operands) { return row_access(Op::kDot, info, operands); }
+
+Id ProgramBuilder::accumulate(const ReadInfo& info, std::span<const Id> operands) {
+  const Id id = element_access(Op::kAccumulate, info, operands);
+  FLEXJIT_CHECK(program_.node(id).type == Type::kFloat, "only buffers of floats have gradients");
+  return id;
+}
+
+Id ProgramBuilder::accumulate_row(const DotInfo& info, std::span<const Id> operands) {
+  return row_access(Op::kAccumulateRow, info, operands);
+}
+
+void ProgramBuilder::add_accumulation(Id id) {
+  FLEXJIT_CHECK(accumulates(program_.node(id).op));
+  program_.accumulations_.push_back(id);
+}
+
+void ProgramBuilder::copy_accumulations(const Program& program, std::span<const Id> copies) {
+  for (Id id : program.accumulations()) {
+    if (accumulates(program_.node(copies[id.index]).op)) add_accumulation(copies[id.index]);
+  }
+}
+
 // What makes two nodes of one op with equal operands the same.
 std::uint64_t ProgramBuilder::payload_identity(const Node& node) const {
-  if (node.op == Op::kRead) {
+  if (node.op == Op::kRead || node.op == Op::kAccumulate) {
     const ReadInfo& info = program_.reads_[node.payload];
     return std::uint64_t{info.buffer} << 1 | (info.checked ? 1U : 0U);
   }
-  if (node.op == Op::kDot) {
+  if (node.op == Op::kDot || node.op == Op::kAccumulateRow) {
     const DotInfo& info = program_.dots_[node.payload];
     return mix_identity(mix_identity(info.buffer_a, info.buffer_b), std::uint64_t{info.extent} << 1 | (info.checked ? 1U : 0U));
   }
@@ -165,7 +194,7 @@ std::uint64_t ProgramBuilder::payload_identity(const Node& node) const {
 }
 
 bool ProgramBuilder::same_payload(const Node& a, const Node& b) const {
-  if (a.op == Op::kDot) {
+  if (a.op == Op::kDot || a.op == Op::kAccumulateRow) {
     DotInfo x = program_.dots_[a.payload];
     x.site = program_.dots_[b.payload].site;
     return x == program_.dots_[b.payload];
@@ -198,9 +227,9 @@ Id ProgramBuilder::append(Node node, std::span<const Id> operands) {
 
 namespace {
 
-// The nodes that `roots` reach, operands before users, each root's cone in the order of a left-to-right walk. Iterative,
-// because a long chain of operators would exhaust the stack.
-std::vector<Id> depth_first(const Program& program, const Roots& roots) {
+// The nodes that `tops` reach, operands before users, each one's cone in the order of a left-to-right walk. Iterative, because
+// a long chain of operators would exhaust the stack.
+std::vector<Id> depth_first(const Program& program, std::span<const Id> tops) {
   struct Frame {
     Id id;
     std::uint32_t next = 0;
@@ -213,9 +242,8 @@ std::vector<Id> depth_first(const Program& program, const Roots& roots) {
     seen[id.index] = true;
     stack.push_back({id});
   };
-  for (const RootFacts& facts : kRoots) {
-    if (!roots[facts.root].valid()) continue;
-    visit(roots[facts.root]);
+  for (Id top : tops) {
+    visit(top);
     while (!stack.empty()) {
       Frame& frame = stack.back();
       const auto operands = program.operands(frame.id);
@@ -230,11 +258,31 @@ std::vector<Id> depth_first(const Program& program, const Roots& roots) {
   return order;
 }
 
+// Where the walks begin.
+std::vector<Id> tops_of(const Roots& roots, std::span<const Id> accumulations) {
+  std::vector<Id> tops;
+  for (const RootFacts& facts : kRoots) {
+    if (roots[facts.root].valid()) tops.push_back(roots[facts.root]);
+  }
+  tops.insert(tops.end(), accumulations.begin(), accumulations.end());
+  return tops;
+}
+
 }  // namespace
 
-std::vector<bool> reachable(const Program& program, Id root) {
+std::vector<Id> gradients_of(const Program& program) {
+  std::vector<Id> gradients(program.accumulations().begin(), program.accumulations().end());
+  if (const Id root = program.roots()[Root::kScoreGrad]; root.valid()) gradients.push_back(root);
+  return gradients;
+}
+
+std::vector<bool> reachable(const Program& program, Id root) { return reachable(program, {&root, 1}); }
+
+std::vector<bool> reachable(const Program& program, std::span<const Id> roots) {
   std::vector<bool> reached(program.size(), false);
-  if (root.valid()) reached[root.index] = true;
+  for (Id root : roots) {
+    if (root.valid()) reached[root.index] = true;
+  }
   for (auto i = static_cast<std::uint32_t>(program.size()); i-- > 0;) {
     if (!reached[i]) continue;
     for (Id operand : program.operands(Id{i})) reached[operand.index] = true;
@@ -261,14 +309,14 @@ Program ProgramBuilder::finish(const Roots& roots) && {
   Program out;
   out.precision_ = program_.precision_;
   std::vector<Id> renumbered(program_.size());
-  for (Id old : depth_first(program_, roots)) {
+  for (Id old : depth_first(program_, tops_of(roots, program_.accumulations_))) {
     Node node = program_.node(old);
     node.first_operand = static_cast<std::uint32_t>(out.operands_.size());
     for (Id operand : program_.operands(old)) out.operands_.push_back(renumbered[operand.index]);
-    if (node.op == Op::kRead) {
+    if (node.op == Op::kRead || node.op == Op::kAccumulate) {
       node.payload = static_cast<std::uint32_t>(out.reads_.size());
       out.reads_.push_back(program_.read(old));
-    } else if (node.op == Op::kDot) {
+    } else if (node.op == Op::kDot || node.op == Op::kAccumulateRow) {
       node.payload = static_cast<std::uint32_t>(out.dots_.size());
       out.dots_.push_back(program_.dot(old));
     } else if (is_wide_constant(node)) {
@@ -279,6 +327,7 @@ Program ProgramBuilder::finish(const Roots& roots) && {
     out.nodes_.push_back(node);
   }
   out.roots_ = roots.of_copies(renumbered);
+  for (Id id : program_.accumulations_) out.accumulations_.push_back(renumbered[id.index]);
   for (Id marked : program_.marks()) out.marks_.nodes.push_back(marked.valid() ? renumbered[marked.index] : Id{});
   out.buffers_ = std::move(program_.buffers_);
   out.params_ = std::move(program_.params_);

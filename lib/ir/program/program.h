@@ -22,7 +22,7 @@
 namespace flexjit::ir {
 
 // `payload` by op: Const: the bits of the i32 or bool (0/1), or index into the program's wide constants; Param: slot in
-// Program::params(); Read: index into reads(); Dot: index into dots(); otherwise 0.
+// Program::params(); Read, Accumulate: index into reads(); Dot, AccumulateRow: index into dots(); otherwise 0.
 struct Node {
   Op op = Op::kConst;
   Type type = Type::kInt;
@@ -42,7 +42,10 @@ struct BufferType {
 // The IR type of a buffer's elements: bool for kBool, long for kI64, int for the other integer dtypes, else float.
 Type element_type(DType dtype);
 
-// Operands of a Read: guard (bool), then one int per dimension.
+// Operands of a Read: guard (bool), then one int per dimension. Those of an Accumulate: guard, value (float), then the same.
+//
+// The guard of an Accumulate says whether to add and is never dropped; `checked` only says whether the index may be outside.
+// Where it is, the read whose gradient this is has reported it, and nothing is added.
 struct ReadInfo {
   std::uint32_t buffer = 0;
   std::uint32_t site = 0;  // index into Interface::sites, for the error message
@@ -51,6 +54,7 @@ struct ReadInfo {
 };
 
 // Operands of a Dot: guard (bool), then rank-1 indices of a, then rank-1 indices of b. Both innermost extents are `extent`.
+// Those of an AccumulateRow, which adds to the gradient of a: guard, value (float), then the same.
 struct DotInfo {
   std::uint32_t buffer_a = 0;
   std::uint32_t buffer_b = 0;
@@ -69,7 +73,7 @@ struct Marks {
 
 using support::Precision;
 
-// One pattern: the roots of roots.def, any of which may be invalid.
+// One pattern: the roots of roots.def, any of which may be invalid, and what it adds to gradients of captured buffers.
 class Program {
  public:
   // What its floats are.
@@ -83,11 +87,15 @@ class Program {
   const Roots& roots() const { return roots_; }
   Id score() const { return roots_[Root::kScore]; }
   Id mask() const { return roots_[Root::kMask]; }
+  // Each an Accumulate or AccumulateRow, for the pairs that the mask allows. One that stands here twice is added twice.
+  std::span<const Id> accumulations() const { return accumulations_; }
   std::span<const BufferType> buffers() const { return buffers_; }
   std::span<const Type> params() const { return params_; }
   std::span<const Id> marks() const { return marks_.nodes; }
   const ReadInfo& read(Id id) const { return reads_[node(id).payload]; }
   const DotInfo& dot(Id id) const { return dots_[node(id).payload]; }
+  // Of a node of the Variadic family, after the guard and, where it adds, the value.
+  std::span<const Id> indices(Id id) const { return operands(id).subspan(accumulates(node(id).op) ? 2 : 1); }
 
   std::int32_t const_int(Id id) const { return static_cast<std::int32_t>(node(id).payload); }
   double const_float(Id id) const { return std::bit_cast<double>(wide_[node(id).payload]); }
@@ -107,11 +115,15 @@ class Program {
   std::vector<BufferType> buffers_;
   std::vector<Type> params_;
   Roots roots_;
+  std::vector<Id> accumulations_;
   Marks marks_;
 };
 
 // By node: `root`, or an operand of what is reached. An invalid root reaches nothing.
 std::vector<bool> reachable(const Program& program, Id root);
+std::vector<bool> reachable(const Program& program, std::span<const Id> roots);
+// What a derivative computes: the gradient of the score, if it has one, and the accumulations.
+std::vector<Id> gradients_of(const Program& program);
 
 // Appends hash-consed nodes: making the same node twice gives the same id. Broken type rules are our own defects
 // (FLEXJIT_CHECK); users' type errors are found before, by dsl::check.
@@ -132,6 +144,12 @@ class ProgramBuilder {
   Id make(Op op, std::span<const Id> operands);
   Id read(const ReadInfo& info, std::span<const Id> operands);  // equal reads at two sites share the first site
   Id dot(const DotInfo& info, std::span<const Id> operands);
+  // A node that is added to the gradient as often as add_accumulation is called with it.
+  Id accumulate(const ReadInfo& info, std::span<const Id> operands);
+  Id accumulate_row(const DotInfo& info, std::span<const Id> operands);
+  void add_accumulation(Id id);
+  // Those of `program`, whose node i became copies[i]; such as became something else add nothing.
+  void copy_accumulations(const Program& program, std::span<const Id> copies);
 
   void mark(Id id) { program_.marks_.nodes.push_back(id); }  // may be invalid
   // The marks of `program`, whose node i became copies[i].
@@ -139,7 +157,7 @@ class ProgramBuilder {
 
   const Program& program() const { return program_; }
   // Sets the roots and hands the program over. Nodes that no root reaches are dropped and the rest renumbered, operands
-  // before users, in the order of a depth-first walk from root to root.
+  // before users, in the order of a depth-first walk from root to root and then from accumulation to accumulation.
   Program finish(const Roots& roots) &&;
   // Of a program with no other roots.
   Program finish(Id score, Id mask) &&;
@@ -147,7 +165,9 @@ class ProgramBuilder {
  private:
   Id const_wide(Type type, std::uint64_t bits);
   Id append(Node node, std::span<const Id> operands);
-  void check_access(std::span<const Id> operands) const;
+  void check_access(Op op, std::size_t indices, std::span<const Id> operands) const;
+  Id element_access(Op op, const ReadInfo& info, std::span<const Id> operands);
+  Id row_access(Op op, const DotInfo& info, std::span<const Id> operands);
   std::uint64_t payload_identity(const Node& node) const;
   bool same_payload(const Node& a, const Node& b) const;
   Program program_;

@@ -199,7 +199,7 @@ std::string multiply_adds(const plan::Target& target, plan::Arithmetic arithmeti
 
 // Lanes of multiply-adds a cycle; a pair of multiplication and addition counts as one, one of two bf16 as two.
 double peak_of(const MachineModel& model, const plan::KernelKey& key) {
-  const plan::Arithmetic arithmetic = plan::arithmetic_of(key.types, key.target);
+  const plan::Arithmetic arithmetic = plan::arithmetic_of(key);
   std::vector<llvm::MCInst> block;
   for (auto& [offset, instruction] : model.assemble(multiply_adds(key.target, arithmetic))) block.push_back(instruction);
   const auto cost = model.cost_of(block);

@@ -30,7 +30,7 @@ Result<const plan::CodeListing*> list_code(const Subject& subject) {
 }
 
 double multiply_adds(const plan::CodeBlock& block, const plan::KernelKey& key) {
-  const plan::Arithmetic arithmetic = plan::arithmetic_of(key.types, key.target);
+  const plan::Arithmetic arithmetic = plan::arithmetic_of(key);
   const double lanes = plan::lanes_of(key.target.isa, arithmetic) * plan::facts_of(arithmetic).elements_of_cell;
   const auto counts = [](const plan::CodeInstruction& instruction) {
     const auto& from = instruction.from;

@@ -30,10 +30,9 @@ struct Access {
   bool checked;
 };
 
-void add_access(Json& json, const ir::Interface& interface, const Access& access, std::span<const ir::Id> operands) {
+void add_access(Json& json, const ir::Interface& interface, const Access& access, std::span<const ir::Id> indices) {
   for (std::uint32_t buffer : access.buffers) json["buffers"].push_back(interface.buffers[buffer].name);
-  json["guard"] = operands[0].index;
-  json["indices"] = ids_json(operands.subspan(1));
+  json["indices"] = ids_json(indices);
   json["checked"] = access.checked;
   if (!access.checked) return;  // a proved read needs no place, and has none
   const ir::ReadSite& site = interface.sites[access.site];
@@ -71,13 +70,15 @@ Json node_json(const ir::Program& program, const ir::Interface& interface, ir::I
       {"id", id.index}, {"op", ir::mnemonic(node.op)}, {"type", ir::name_of(node.type)}, {"operands", ids_json(operands)}};
   if (node.op == ir::Op::kConst) json["value"] = const_json(program, id);
   if (node.op == ir::Op::kParam) json["param"] = interface.params[node.payload].name;
-  if (node.op == ir::Op::kRead) {
+  if (ir::type_rule(node.op) != ir::TypeRule::kVariadic) return json;
+  json["guard"] = operands[0].index;
+  if (ir::accumulates(node.op)) json["added"] = operands[1].index;
+  if (node.op == ir::Op::kRead || node.op == ir::Op::kAccumulate) {
     const ir::ReadInfo& info = program.read(id);
-    add_access(json, interface, {{info.buffer}, info.site, info.checked}, operands);
-  }
-  if (node.op == ir::Op::kDot) {
+    add_access(json, interface, {{info.buffer}, info.site, info.checked}, program.indices(id));
+  } else {
     const ir::DotInfo& info = program.dot(id);
-    add_access(json, interface, {{info.buffer_a, info.buffer_b}, info.site, info.checked}, operands);
+    add_access(json, interface, {{info.buffer_a, info.buffer_b}, info.site, info.checked}, program.indices(id));
     json["extent"] = info.extent;
   }
   return json;
@@ -97,11 +98,10 @@ Json program_json(const ir::Program& program, const ir::Interface& interface) {
                       {"default", param.has_default ? scalar_json(param.default_value) : Json()}});
   }
   for (std::uint32_t i = 0; i < program.size(); ++i) nodes.push_back(node_json(program, interface, ir::Id{i}));
-  return {{"buffers", std::move(buffers)},
-          {"params", std::move(params)},
-          {"nodes", std::move(nodes)},
-          {"score", root_json(program.score())},
-          {"mask", root_json(program.mask())}};
+  Json json = {{"buffers", std::move(buffers)}, {"params", std::move(params)}, {"nodes", std::move(nodes)}};
+  for (const ir::RootFacts& facts : ir::kRoots) json[std::string(facts.name)] = root_json(program.roots()[facts.root]);
+  json["accumulations"] = ids_json(program.accumulations());
+  return json;
 }
 
 }  // namespace flexjit::study

@@ -111,8 +111,8 @@ class HoistingView {
   using Variables = std::bitset<ir::kOpCount>;
 
   static Json varies_json(const Variables& varies) {
-    static constexpr ir::Op kVariables[] = {ir::Op::kScore,  ir::Op::kBatch, ir::Op::kHead,
-                                            ir::Op::kKvHead, ir::Op::kQIdx,  ir::Op::kKvIdx};
+    static constexpr ir::Op kVariables[] = {ir::Op::kScore,  ir::Op::kScoreGrad, ir::Op::kBatch, ir::Op::kHead,
+                                            ir::Op::kKvHead, ir::Op::kQIdx,      ir::Op::kKvIdx};
     Json names = Json::array();
     for (ir::Op op : kVariables)
       if (varies[static_cast<std::size_t>(op)]) names.push_back(ir::mnemonic(op));

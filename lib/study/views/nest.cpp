@@ -62,6 +62,7 @@ class NestText {
     switch (key_.nest) {
       case plan::Nest::kPrefill: prefill(); break;
       case plan::Nest::kDecode: decode(); break;
+      case plan::Nest::kBackward: backward(); break;
     }
     return {.text = std::move(text_), .json = {{"nest", plan::name_of(key_.nest)}, {"lines", std::move(lines_)}}};
   }
@@ -131,6 +132,34 @@ class NestText {
     line(1, "state of the range = o, maximum, sum", "unnormalised");
     line(0, "for b, kv head, row:", "after all ranges, in their order");
     line(1, "out[row], lse[row] = merged states");
+  }
+
+  void backward() {
+    const plan::Tiling& t = key_.tiling;
+    const plan::KernelLayout layout = plan::layout_of(key_);
+    line(0, fmt::format("for b, kv head, tile of {} keys at most:", t.kv_tile),
+         "threads take tiles; a tile follows the one before it");
+    line(1, fmt::format("for h of the kv head, tile of {} query rows:", t.q_tile),
+         "a work item; only where the block mask visits");
+    computed(2, Level::kUniform, "once a work item");
+    computed(2, Level::kRow, "once a query row, in a table");
+    computed(2, Level::kColumn, "once a key of the tile, in a table");
+    computed(2, Level::kDiagonal, "once a diagonal kv_idx - q_idx, in a table");
+    line(2, fmt::format("for strip of {} keys, group of {} rows:", layout.strip, t.micro_rows),
+         fmt::format("{} x {} accumulators in registers", t.micro_rows, t.micro_vectors));
+    line(3, "score[row, key] = scale * Q[row, :] . K[key, :]");
+    line(3, "dp[row, key] = dO[row, :] . V[key, :]");
+    pair(3);
+    if (key_.weights == plan::Weights::kSigmoid) {
+      line(3, "p = 1 / (1 + exp(-score)); ds = p * (1 - p) * dp");
+    } else {
+      line(3, "p = exp(score - lse[row]); ds = p * (dp - delta[row])", "delta = dO . out - dlse, once a row");
+    }
+    line(2, fmt::format("for chunk of dims, {} keys:", t.micro_rows), "over the rows that visit the keys");
+    line(3, "dV[key, d] += p[row, key] * dO[row, d]");
+    line(3, "dK[key, d] += ds[row, key] * scale * Q[row, d]");
+    line(2, fmt::format("for chunk of dims, group of {} rows:", t.micro_rows), "over the keys that the group visits");
+    line(3, "dQ[row, d] += ds[row, key] * K[key, d]", "times scale, in the end");
   }
 
   void softmax(int depth, const std::string& rows) {

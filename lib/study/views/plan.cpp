@@ -24,7 +24,7 @@ void PlanText::line(std::string_view label, const std::string& words) { text += 
 
 void PlanText::add_kernel(const plan::KernelKey& key) {
   const plan::ElementTypes& types = key.types;
-  const plan::Arithmetic arithmetic = plan::arithmetic_of(key.types, key.target);
+  const plan::Arithmetic arithmetic = plan::arithmetic_of(key);
   const plan::Caches caches = plan::caches_of(key.target);
   const std::int32_t lanes = plan::layout_of(key).lanes;
   line("kernel", fmt::format("{}; q {}, kv {}, out {}; head_dim {}, v_head_dim {}; {} weights", plan::name_of(key.nest),
@@ -69,6 +69,7 @@ Result<ViewResult> make_plan_view(const Subject& subject) {
   switch (subject.key.nest) {
     case plan::Nest::kPrefill: add_prefill_plan(subject.key, plan); break;
     case plan::Nest::kDecode: add_decode_plan(subject.key, plan); break;
+    case plan::Nest::kBackward: add_backward_plan(subject.key, plan); break;
   }
   return ViewResult{std::move(plan.text), std::move(plan.json)};
 }

@@ -1,6 +1,9 @@
 // The prefill nest: tiles of query rows over packed keys.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "plan/decode.h"
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
@@ -31,7 +34,7 @@ std::string_view meaning_of(plan::KeyTileLimit limit) {
   return "";
 }
 
-std::vector<ScratchSection> sections_of(const plan::ScratchLayout& s) {
+std::vector<ScratchSection> own_sections_of(const plan::ScratchLayout& s) {
   return {{"q", "queries, as the products read them", s.q},
           {"s", "scores, then weights", s.s},
           {"o", "unnormalised output", s.o},
@@ -41,33 +44,20 @@ std::vector<ScratchSection> sections_of(const plan::ScratchLayout& s) {
           {"base", "what exponents are relative to", s.base},
           {"rescale", "factors of older output", s.rescale},
           {"least", "weights too small to take part, where the output is not finite", s.least},
-          {"unsettled", "rows whose output is not finite", s.unsettled},
-          {"row_values", "table of what varies with q_idx", s.row_values},
-          {"column_values", "table of what varies with kv_idx", s.column_values},
-          {"diagonal_values", "table of what varies with kv_idx - q_idx", s.diagonal_values},
-          {"row_ranges", "ranges of row values", s.row_ranges},
-          {"column_ranges", "ranges of column values", s.column_ranges},
-          {"visits", "which panels each group of rows visits", s.visits}};
+          {"unsettled", "rows whose output is not finite", s.unsettled}};
 }
 
 void add_tiles(const plan::KernelKey& key, PlanText& text) {
   const plan::Tiling& t = key.tiling;
-  const plan::RegisterUse r = plan::register_use(key);
   const plan::KernelLayout layout = plan::layout_of(key);
   const plan::KeyTileBounds bounds = plan::key_tile_bounds(key);
-  text.line("micro-tile", fmt::format("{} rows x {} vectors", t.micro_rows, t.micro_vectors));
-  text.line("", fmt::format("registers: {} accumulators + {} vectors of K or V + {} broadcast{} = {} of {}", r.accumulators,
-                            r.operands, r.broadcasts, r.products > 0 ? fmt::format(" + {} product", r.products) : "", r.used(),
-                            r.available));
+  add_micro_tile(key, text);
   text.line("strip", fmt::format("{} keys: {} panels of {}", layout.strip, t.micro_vectors, layout.lanes));
   text.line("query tile", fmt::format("{} rows: {} groups of {}", t.q_tile, t.q_tile / t.micro_rows, t.micro_rows));
   text.line("key tile", fmt::format("{} keys: {} strips", t.kv_tile, t.kv_tile / layout.strip));
   text.line("", fmt::format("a key takes {} bytes (K, V and its scores); {} KiB, half of L2, hold {} keys", bounds.key_bytes,
                             bounds.cache_bytes >> 10, bounds.fitting));
   text.line("", fmt::format("bound by: {}", meaning_of(bounds.limit)));
-  text.json["micro_tile"] = {{"rows", t.micro_rows}, {"vectors", t.micro_vectors}};
-  text.json["registers"] = {{"accumulators", r.accumulators}, {"operands", r.operands},   {"broadcasts", r.broadcasts},
-                            {"products", r.products},         {"available", r.available}, {"used", r.used()}};
   text.json["strip"] = layout.strip;
   text.json["q_tile"] = t.q_tile;
   text.json["kv_tile"] = {{"keys", t.kv_tile},
@@ -114,10 +104,34 @@ void add_decode(const plan::KernelKey& key, PlanText& text) {
 
 }  // namespace
 
+std::vector<ScratchSection> sections_of(const plan::TileSections& tile) {
+  return {{"row_values", "table of what varies with q_idx", tile.row_values},
+          {"column_values", "table of what varies with kv_idx", tile.column_values},
+          {"diagonal_values", "table of what varies with kv_idx - q_idx", tile.diagonal_values},
+          {"row_ranges", "ranges of row values", tile.row_ranges},
+          {"column_ranges", "ranges of column values", tile.column_ranges},
+          {"visits", "which panels each group of rows visits", tile.visits}};
+}
+
+void add_micro_tile(const plan::KernelKey& key, PlanText& text) {
+  const plan::Tiling& t = key.tiling;
+  const plan::RegisterUse r = plan::register_use(key);
+  text.line("micro-tile", fmt::format("{} rows x {} vectors", t.micro_rows, t.micro_vectors));
+  text.line("", fmt::format("registers: {} accumulators + {} vectors of K or V + {} broadcast{} = {} of {}", r.accumulators,
+                            r.operands, r.broadcasts, r.products > 0 ? fmt::format(" + {} product", r.products) : "", r.used(),
+                            r.available));
+  text.json["micro_tile"] = {{"rows", t.micro_rows}, {"vectors", t.micro_vectors}};
+  text.json["registers"] = {{"accumulators", r.accumulators}, {"operands", r.operands},   {"broadcasts", r.broadcasts},
+                            {"products", r.products},         {"available", r.available}, {"used", r.used()}};
+}
+
 void add_prefill_plan(const plan::KernelKey& key, PlanText& text) {
   add_tiles(key, text);
   add_packing(key, text);
-  text.add_scratch(key, sections_of(plan::scratch_of(key)));
+  const plan::ScratchLayout scratch = plan::scratch_of(key);
+  std::vector<ScratchSection> sections = own_sections_of(scratch);
+  std::ranges::copy(sections_of(static_cast<const plan::TileSections&>(scratch)), std::back_inserter(sections));
+  text.add_scratch(key, sections);
   add_decode(key, text);
 }
 

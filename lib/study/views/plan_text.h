@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plan/kernel_key.h"
+#include "plan/scratch.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {
@@ -29,6 +30,11 @@ struct PlanText {
 };
 
 void add_prefill_plan(const plan::KernelKey& key, PlanText& text);
+void add_backward_plan(const plan::KernelKey& key, PlanText& text);
 void add_decode_plan(const plan::KernelKey& key, PlanText& text);
+
+// What tiles of rows and keys have in common.
+std::vector<ScratchSection> sections_of(const plan::TileSections& tile);
+void add_micro_tile(const plan::KernelKey& key, PlanText& text);
 
 }  // namespace flexjit::study

@@ -1,5 +1,5 @@
-// The loops over a tile's keys and groups, and what is computed before them: the state of the rows and the tables.
-#include "codegen/parts/query_tile.h"
+// The loops over a tile's keys and groups, and the tables that are computed before them.
+#include "codegen/parts/pair_tile.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -9,7 +9,7 @@ using plan::Level;
 // for (t = 0; t < diagonals; t += lanes) { kv_idx - q_idx = kv - (q_begin + q_tile - 1) + t + lane; diagonal_values[slot][t..]
 // = ...; } Diagonal values are computed at the query q_begin, where the key may lie outside the lengths: nothing depends on it
 // alone. Only differences that occur between the span's columns and the tile's rows are read.
-Bool fill_diagonals(Emitter& e, QueryTile& t, const KeyTile& keys) {
+Bool fill_diagonals(Emitter& e, PairTile& t, const KeyTile& keys) {
   const SourceScope part = e.part(plan::Part::kDiagonalTables);
   if (t.tables.hoisting.diagonal_slots == 0) return e.constant_bool(true);
   const Int query = e.narrow(t.item.q_begin);
@@ -28,7 +28,7 @@ Bool fill_diagonals(Emitter& e, QueryTile& t, const KeyTile& keys) {
 
 }  // namespace
 
-void for_key_tiles(Emitter& e, QueryTile& t, const Span& span, llvm::function_ref<void(KeyTile)> body) {
+void for_key_tiles(Emitter& e, PairTile& t, const Span& span, llvm::function_ref<void(KeyTile)> body) {
   const Int kind = span.load_kind(e);
   KeyTile tile{.begin = span.begin,
                .end = span.end,
@@ -44,7 +44,13 @@ void for_key_tiles(Emitter& e, QueryTile& t, const Span& span, llvm::function_re
   });
 }
 
-void for_groups(Emitter& e, QueryTile& t, const char* name, llvm::function_ref<void(Index group, Index row)> body) {
+Bool columns_inside(Emitter& e, const KeyTile& keys, Index column) {
+  const Int columns = e.add(e.narrow(e.add(keys.kv, column)), e.lane_numbers());
+  return e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, keys.begin),
+                       e.compare(llvm::CmpInst::ICMP_SLT, columns, keys.end));
+}
+
+void for_groups(Emitter& e, PairTile& t, const char* name, llvm::function_ref<void(Index group, Index row)> body) {
   const Index micro_rows = e.index(t.key.tiling.micro_rows);
   e.for_range(name, e.index(0), t.item.rows, micro_rows, {e.index(0).value}, [&](Index row, const Values& group) {
     body(Index{group[0]}, row);
@@ -52,24 +58,9 @@ void for_groups(Emitter& e, QueryTile& t, const char* name, llvm::function_ref<v
   });
 }
 
-// for (r = 0; r < q_tile; ++r) {
-//   row_max[r] = -inf; rescale[r] = 1; max_lanes[r][*] = -inf; sum_lanes[r][*] = 0; unsettled[r] = r < q_count; o[r][*] = 0;
-// }
-void emit_initial_state(Emitter& e, QueryTile& t) {
-  const Float lowest = e.lowest();
-  e.for_range("reset", e.index(0), e.index(t.key.tiling.q_tile), e.index(1), [&](Index r) {
-    e.store(lowest.value, t.row_max.at(r));
-    e.store(e.real(1.0).value, t.rescale.at(r));
-    e.store(e.broadcast(lowest).value, t.max_lanes.at(r), vector_bytes(e));
-    e.store(e.broadcast(e.real(0.0)).value, t.sum_lanes.at(r), vector_bytes(e));
-    e.store(e.to_int(e.less(r, t.item.q_count)).value, t.unsettled.at(r));
-    t.o.clear(r);
-  });
-}
-
 // fine = uniform reads in range and contiguous;
 // for (r = 0; r < rows; ++r) { q_idx = q_begin + min(r, q_count - 1); row_values[slot][r] = ...; fine &= row reads in range; }
-Bool fill_row_table(Emitter& e, QueryTile& t) {
+Bool fill_row_table(Emitter& e, PairTile& t) {
   const SourceScope part = e.part(plan::Part::kRowTables);
   Bool fine = t.tables.expressions.unit_strides(Level::kElement);
   for (llvm::Value* flag : t.tables.uniform.flag) {
@@ -83,7 +74,7 @@ Bool fill_row_table(Emitter& e, QueryTile& t) {
   });
 }
 
-Bool fill_key_tables(Emitter& e, QueryTile& t, const KeyTile& keys) {
+Bool fill_key_tables(Emitter& e, PairTile& t, const KeyTile& keys) {
   const auto ranges = [&](const Scope& scope, Index column) { store_column_ranges(e, t, scope, e.panel_of(column)); };
   const Bool columns = t.tables.fill_columns(keys.kv, keys.count, e.constant_bool(true), ranges);
   const Bool diagonals = fill_diagonals(e, t, keys);

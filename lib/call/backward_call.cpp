@@ -1,0 +1,220 @@
+// Each gradient against the tensor that it is the gradient of: the pattern says the element types, the forward call the shapes.
+#include "call/backward_call.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "dsl/findings/spelling.h"
+#include "support/dtype.h"
+
+namespace flexjit::engine {
+
+namespace {
+
+// What a gradient is of. `shape` is looked at where it has the rank that `layout` names.
+struct Subject {
+  std::string name;  // as shown
+  DType dtype;
+  const TensorView& shape;
+  const char* layout;
+  std::vector<std::string> dimensions{};
+};
+
+void check_dtype(const std::string& name, DType dtype, DType own, Report& report) {
+  if (dtype == own || dtype == DType::kF32) return;
+  const std::string_view f32 = name_of(DType::kF32);
+  const std::string wanted = name_of(own) == f32 ? std::string(f32) : fmt::format("{} or {}", name_of(own), f32);
+  report.add(Finding::kUnsupportedDType, name, name_of(dtype), wanted);
+}
+
+// False where the rank is wrong, so that nothing can be said of dimensions.
+bool check_gradient(const std::string& name, const TensorView& view, const Subject& of, Report& report) {
+  const auto rank = static_cast<int>(of.dimensions.size());
+  check_dtype(name, view.dtype, of.dtype, report);
+  if (view.rank != rank) {
+    report.add(Finding::kTensorRank, name, view.rank, rank, of.layout);
+    return false;
+  }
+  check_view(name, view, report);
+  if (of.shape.rank != rank) return true;
+  for (std::size_t d = 0; d < of.dimensions.size(); ++d) {
+    const bool negative = view.shape[d] < 0 || of.shape.shape[d] < 0;  // found by check_view
+    if (!negative && view.shape[d] != of.shape.shape[d]) {
+      report.add(Finding::kTensorShape, name, of.dimensions[d], view.shape[d], of.name, of.shape.shape[d]);
+    }
+  }
+  return true;
+}
+
+void check_inner_stride(const std::string& name, const TensorView& view, Report& report) {
+  if (view.shape[3] > 1 && view.strides[3] != 1) report.add(Finding::kInnerStride, name, view.strides[3]);
+}
+
+bool repeats_one_number(const TensorView& view) {
+  return std::ranges::all_of(view.strides, [](std::int64_t stride) { return stride == 0; });
+}
+
+void check_given(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients, Report& report) {
+  const TensorView out = as_const(forward.out), lse = as_const(forward.lse);
+  if (gradients.out.data != nullptr) {
+    const Subject of{
+        "out", pattern.types.out, out, "(batch, q_heads, q_len, v_head_dim)", {"batch", "q_heads", "q_len", "v_head_dim"}};
+    const bool has_rank = check_gradient("gradients.out", gradients.out, of, report);
+    if (has_rank && !repeats_one_number(gradients.out)) check_inner_stride("gradients.out", gradients.out, report);
+  }
+  if (gradients.lse.data == nullptr) return;
+  if (pattern.weights != plan::Weights::kSoftmax) {
+    report.add(Finding::kNoSoftmax, "gradients.lse");
+    return;
+  }
+  check_gradient("gradients.lse", gradients.lse,
+                 {"lse", DType::kF32, lse, "(batch, q_heads, q_len)", {"batch", "q_heads", "q_len"}}, report);
+}
+
+void check_wanted(const std::string& name, const MutableTensorView& gradient, const Subject& of, Report& report) {
+  if (gradient.data == nullptr) return;
+  const TensorView view = as_const(gradient);
+  if (!check_gradient(name, view, of, report)) return;
+  if (overlaps_itself(view)) report.add(Finding::kOverlappingRows, name);
+  if (view.rank == 4) check_inner_stride(name, view, report);
+}
+
+void check_tensors_wanted(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients, Report& report) {
+  const DType q = pattern.types.q, kv = pattern.types.kv;
+  check_wanted("gradients.q", gradients.q,
+               {"q", q, forward.q, "(batch, q_heads, q_len, head_dim)", {"batch", "q_heads", "q_len", "head_dim"}}, report);
+  check_wanted("gradients.k", gradients.k,
+               {"k", kv, forward.k, "(batch, kv_heads, kv_len, head_dim)", {"batch", "kv_heads", "kv_len", "head_dim"}},
+               report);
+  check_wanted("gradients.v", gradients.v,
+               {"v", kv, forward.v, "(batch, kv_heads, kv_len, v_head_dim)", {"batch", "kv_heads", "kv_len", "v_head_dim"}},
+               report);
+}
+
+void check_sinks(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients, Report& report) {
+  if (gradients.sinks.data == nullptr) return;
+  if (pattern.weights != plan::Weights::kSoftmax) {
+    report.add(Finding::kNoSoftmax, "gradients.sinks");
+  } else if (forward.sinks.data == nullptr) {
+    report.add(Finding::kNoGradient, "gradients.sinks", "the call has no sinks");
+  } else {
+    check_wanted("gradients.sinks", gradients.sinks, {"sinks", forward.sinks.dtype, forward.sinks, "(q_heads)", {"q_heads"}},
+                 report);
+  }
+}
+
+bool reads(const ir::Program& program, ir::Root root, std::uint32_t slot) {
+  const std::vector<bool> needed = ir::reachable(program, program.roots()[root]);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    if (!needed[i]) continue;
+    const ir::Id id{i};
+    if (program.node(id).op == ir::Op::kRead && program.read(id).buffer == slot) return true;
+    if (program.node(id).op != ir::Op::kDot) continue;
+    if (program.dot(id).buffer_a == slot || program.dot(id).buffer_b == slot) return true;
+  }
+  return false;
+}
+
+// The tensors of captured buffers may have any strides, so those of their gradients may.
+void check_buffer(const std::string& name, const TensorView& view, const Subject& of, Report& report) {
+  if (!check_gradient(name, view, of, report)) return;
+  if (overlaps_itself(view)) report.add(Finding::kOverlappingRows, name);
+}
+
+// `bound` may be null: the buffer is not bound, which was found before.
+void check_buffer_of_slot(const Pattern& pattern, std::uint32_t slot, const TensorView* bound, const TensorView& view,
+                          Report& report) {
+  const ir::BufferInterface& buffer = pattern.interface.buffers[slot];
+  const std::string name = fmt::format("the gradient of buffer `{}`", buffer.name);
+  if (!support::is_float(buffer.dtype)) {
+    report.add(Finding::kNoGradient, name, fmt::format("its elements are {}, and only floats have one", name_of(buffer.dtype)));
+    return;
+  }
+  if (!reads(pattern.lowered, ir::Root::kScore, slot) && reads(pattern.lowered, ir::Root::kMask, slot)) {
+    report.add(Finding::kNoGradient, name, "the mask alone reads it, and a mask has none");
+    return;
+  }
+  if (bound == nullptr) return;
+  Subject of{fmt::format("buffer `{}`", buffer.name), buffer.dtype, *bound, "as many as what is bound"};
+  for (int d = 0; d < std::clamp(bound->rank, 0, kMaxRank); ++d)
+    of.dimensions.push_back(fmt::format("dimension {} of extent", d));
+  check_buffer(name, view, of, report);
+}
+
+std::optional<std::uint32_t> slot_of(const ir::Interface& interface, const std::string& name) {
+  const auto found = std::ranges::find(interface.buffers, name, &ir::BufferInterface::name);
+  if (found == interface.buffers.end()) return std::nullopt;
+  return static_cast<std::uint32_t>(found - interface.buffers.begin());
+}
+
+void check_buffers(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients, Report& report) {
+  for (const auto& [name, gradient] : gradients.buffers) {
+    const std::optional<std::uint32_t> slot = slot_of(pattern.interface, name);
+    if (!slot) {
+      std::vector<std::string_view> known;
+      for (const ir::BufferInterface& buffer : pattern.interface.buffers) known.push_back(buffer.name);
+      report.add(Finding::kUnknownBinding, "buffer", name, dsl::did_you_mean(name, known));
+      continue;
+    }
+    if (gradient.data == nullptr) continue;
+    const TensorView* bound = nullptr;
+    if (forward.bindings != nullptr) {
+      const auto found = forward.bindings->buffers.find(name);
+      if (found != forward.bindings->buffers.end()) bound = &found->second;
+    }
+    check_buffer_of_slot(pattern, *slot, bound, as_const(gradient), report);
+  }
+}
+
+void check_saved_lse(const Pattern& pattern, const RunArgs& forward, Report& report) {
+  if (pattern.weights != plan::Weights::kSoftmax || forward.lse.data != nullptr || forward.q.rank != 4) return;
+  const auto& shape = forward.q.shape;
+  if (shape[0] > 0 && shape[1] > 0 && shape[2] > 0) report.add(Finding::kMissingLse);
+}
+
+// The gradient's view under the shape that its buffer is read with.
+MutableTensorView laid_over(const MutableTensorView& gradient, const TensorView& bound) {
+  MutableTensorView result = gradient;
+  result.rank = bound.rank;
+  const int missing = bound.rank - gradient.rank;
+  for (int d = bound.rank; d-- > 0;) {
+    const auto to = static_cast<std::size_t>(d), from = static_cast<std::size_t>(std::max(d - missing, 0));
+    const bool repeats = d < missing || gradient.shape[from] != bound.shape[to];
+    result.shape[to] = bound.shape[to];
+    result.strides[to] = repeats ? 0 : gradient.strides[from];
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> BackwardCall::wanted_buffers() const {
+  std::vector<std::uint32_t> slots;
+  for (std::uint32_t slot = 0; slot < buffers.size(); ++slot) {
+    if (buffers[slot].data != nullptr) slots.push_back(slot);
+  }
+  return slots;
+}
+
+Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients) {
+  Report report("run_backward");
+  RunArgs saved = forward;
+  saved.max_scores = {};  // nothing depends on what it holds
+  std::optional<Call> call = check_call(pattern, saved, report);
+  check_saved_lse(pattern, forward, report);
+  check_given(pattern, forward, gradients, report);
+  check_tensors_wanted(pattern, forward, gradients, report);
+  check_sinks(pattern, forward, gradients, report);
+  check_buffers(pattern, forward, gradients, report);
+  if (!call || !report.empty()) return report.take();
+
+  std::vector<MutableTensorView> buffers(pattern.interface.buffers.size());
+  for (const auto& [name, gradient] : gradients.buffers) {
+    const std::uint32_t slot = slot_of(pattern.interface, name).value();
+    if (gradient.data != nullptr) buffers[slot] = laid_over(gradient, call->bound.buffers[slot]);
+  }
+  return BackwardCall{*std::move(call), std::move(buffers)};
+}
+
+}  // namespace flexjit::engine

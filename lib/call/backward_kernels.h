@@ -1,0 +1,38 @@
+// The kernels of gradients beside a handle's own: one for each set of captured buffers whose gradients a call has wanted.
+// Compiled at the first such call, then kept by the handle.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "cache/kernel_store.h"
+#include "pattern/pattern.h"
+#include "plan/backward.h"
+#include "support/fork_gate.h"
+
+namespace flexjit::engine {
+
+class BackwardKernels {
+ public:
+  // `pattern` has a key.
+  BackwardKernels(std::shared_ptr<const Pattern> pattern, std::shared_ptr<KernelStore> store)
+      : pattern_(std::move(pattern)), store_(std::move(store)) {}
+
+  struct Ready {
+    cache::SharedKernel kernel;
+    std::vector<plan::BufferSums> sums;
+  };
+  // `buffers`: slots of the wanted ones, ascending. Thread-safe. A failure is not kept: the next call tries again. `trace` may
+  // be null.
+  Result<Ready> get(const std::vector<std::uint32_t>& buffers, Trace* trace);
+
+ private:
+  const std::shared_ptr<const Pattern> pattern_;
+  const std::shared_ptr<KernelStore> store_;
+  support::Mutex mutex_;  // guards kernels_
+  std::map<std::vector<std::uint32_t>, Ready> kernels_;
+};
+
+}  // namespace flexjit::engine

@@ -1,0 +1,48 @@
+// run_backward and its reference: checks, then whoever computes. The naive gradient here is that of the lowered text.
+#include "flexjit/backward.h"
+
+#include "call/backward_call.h"
+#include "diagnostics/guard.h"
+#include "runtime/traced.h"
+
+namespace flexjit {
+
+namespace engine {
+
+namespace {
+
+Result<RunStats> traced_reference(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients,
+                                  const BackwardCall& call) {
+  const runtime::TracedPhase phase(forward.trace, TraceKind::kReference);
+  return backward_by_reference(pattern, forward, gradients, call);
+}
+
+// Without a row or a key all gradients but those of sinks are 0, which the reference writes as well.
+bool by_reference(const Attention::Impl& impl, const BackwardCall& call) {
+  return impl.backward == nullptr || call.forward.has_no_rows() || call.forward.shape.kv_len == 0;
+}
+
+}  // namespace
+
+}  // namespace engine
+
+Result<RunStats> run_backward(const Attention& attention, const RunArgs& forward, const Gradients& gradients) {
+  return engine::guarded("run_backward", attention, [&]() -> Result<RunStats> {
+    const Attention::Impl& impl = attention.impl();
+    const Result<engine::BackwardCall> call = engine::check_backward(*impl.pattern, forward, gradients);
+    if (!call) return call.diagnostics();
+    if (engine::by_reference(impl, *call)) return engine::traced_reference(*impl.pattern, forward, gradients, *call);
+    return engine::backward_by_kernel(impl, forward, gradients, *call);
+  });
+}
+
+Result<RunStats> run_backward_reference(const Attention& attention, const RunArgs& forward, const Gradients& gradients) {
+  return engine::guarded("run_backward", attention, [&]() -> Result<RunStats> {
+    const engine::Pattern& pattern = *attention.impl().pattern;
+    const Result<engine::BackwardCall> call = engine::check_backward(pattern, forward, gradients);
+    if (!call) return call.diagnostics();
+    return engine::backward_by_reference(pattern, forward, gradients, *call);
+  });
+}
+
+}  // namespace flexjit

@@ -1,0 +1,123 @@
+// A checked backward call on the compiled kernel, with the block mask that is given or one derived for it.
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "call/backward_call.h"
+#include "engine/launch_outcome.h"
+#include "runtime/backward.h"
+#include "support/elements.h"
+
+namespace flexjit::engine {
+
+namespace {
+
+template <typename View>
+plan::TensorArg tensor_arg(const View& view) {
+  return {const_cast<void*>(static_cast<const void*>(view.data)), view.strides[0], view.strides[1], view.strides[2]};
+}
+
+plan::GradientOperands operands_of(const Gradients& gradients, std::vector<float>& sinks) {
+  plan::GradientOperands operands;
+  operands.grad_out = {tensor_arg(gradients.out), gradients.out.dtype};
+  operands.grad_out_element = gradients.out.strides[3];
+  const TensorView& lse = gradients.lse;
+  operands.grad_lse = {static_cast<float*>(const_cast<void*>(lse.data)), lse.strides[0], lse.strides[1], lse.strides[2]};
+  operands.grad_q = {tensor_arg(gradients.q), gradients.q.dtype};
+  operands.grad_k = {tensor_arg(gradients.k), gradients.k.dtype};
+  operands.grad_v = {tensor_arg(gradients.v), gradients.v.dtype};
+  if (gradients.sinks.data != nullptr) operands.grad_sinks = sinks.data();
+  return operands;
+}
+
+void write_sinks(const std::vector<float>& sums, const MutableTensorView& sinks) {
+  if (sinks.data == nullptr) return;
+  for (std::int64_t head = 0; head < sinks.shape[0]; ++head) {
+    const double value = sums[static_cast<std::size_t>(head)];
+    support::write_elements(sinks.dtype, sinks.data, head * sinks.strides[0], {&value, 1});
+  }
+}
+
+// The gradient of one captured buffer: reals side by side while it is summed up, then the caller's elements.
+struct SummedBuffer {
+  SummedBuffer(const plan::BufferSums& facts, const MutableTensorView& caller, std::int64_t real) : target(caller) {
+    gradient.slot = facts.buffer;
+    std::int64_t elements = 1;
+    for (int d = caller.rank; d-- > 0;) {
+      const auto at = static_cast<std::size_t>(d);
+      if (repeats(d)) continue;
+      gradient.strides[at] = elements;
+      elements *= caller.shape[at];
+    }
+    const auto has = [&](std::int32_t d) { return d >= 0 && gradient.strides[d] != 0; };
+    gradient.elements = elements;
+    gradient.pairs_apart = has(facts.of_query) && has(facts.of_key);
+    gradient.heads_apart = has(facts.of_batch) && has(facts.of_head);
+    sums.resize(static_cast<std::size_t>(elements * real));
+    gradient.sums = sums.data();
+  }
+
+  bool repeats(int d) const {
+    return target.strides[static_cast<std::size_t>(d)] == 0 || target.shape[static_cast<std::size_t>(d)] == 1;
+  }
+
+  // Element by element, in the order of the sums, rounded once.
+  void write(std::int64_t real) const {
+    std::array<std::int64_t, kMaxRank> index{};
+    for (std::int64_t i = 0; i < gradient.elements; ++i) {
+      std::int64_t offset = 0;
+      for (int d = 0; d < target.rank; ++d)
+        offset += index[static_cast<std::size_t>(d)] * target.strides[static_cast<std::size_t>(d)];
+      double value = 0;
+      support::read_elements(real == 8 ? DType::kF64 : DType::kF32, sums.data(), i, {&value, 1});
+      support::write_elements(target.dtype, target.data, offset, {&value, 1});
+      for (int d = target.rank; d-- > 0;) {
+        if (repeats(d)) continue;
+        if (++index[static_cast<std::size_t>(d)] < target.shape[static_cast<std::size_t>(d)]) break;
+        index[static_cast<std::size_t>(d)] = 0;
+      }
+    }
+  }
+
+  MutableTensorView target;
+  std::vector<std::byte> sums;
+  plan::BufferGradient gradient;
+};
+
+// Those that the program adds to; a gradient of what the score does not depend on is 0.
+std::vector<SummedBuffer> summed_buffers(const BackwardCall& call, const std::vector<plan::BufferSums>& sums,
+                                         std::int64_t real) {
+  std::vector<SummedBuffer> summed;
+  for (std::uint32_t slot : call.wanted_buffers()) {
+    const auto found = std::ranges::find(sums, slot, &plan::BufferSums::buffer);
+    summed.emplace_back(found != sums.end() ? *found : plan::BufferSums{.buffer = slot}, call.buffers[slot], real);
+  }
+  return summed;
+}
+
+}  // namespace
+
+Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& forward, const Gradients& gradients,
+                                    const BackwardCall& call) {
+  const Result<BackwardKernels::Ready> found = impl.backward->get(call.wanted_buffers(), forward.trace);
+  if (!found) return found.diagnostics();
+  const cache::SharedKernel& kernel = found->kernel;
+  DerivedMask::Shared derived;
+  if (call.forward.block_mask == nullptr) derived = derive_for(impl, forward, call.forward, kernel->kernel.layout);
+  const BlockMask* mask = derived != nullptr ? derived.get() : call.forward.block_mask;
+  const Launch launch = make_launch(*impl.pattern, forward, call.forward);
+  std::vector<float> sinks(static_cast<std::size_t>(call.forward.shape.q_heads));
+  plan::GradientOperands operands = operands_of(gradients, sinks);
+  const std::int64_t real = kernel->kernel.layout.cell_bytes;
+  std::vector<SummedBuffer> summed = summed_buffers(call, found->sums, real);
+  std::vector<plan::BufferGradient> buffers;
+  for (const SummedBuffer& buffer : summed) buffers.push_back(buffer.gradient);
+  operands.buffers = buffers;
+  const runtime::LaunchOutcome outcome =
+      runtime::launch_backward(kernel->kernel, launch.arg, operands, mask, workers_of(impl, forward));
+  write_sinks(sinks, gradients.sinks);
+  for (const SummedBuffer& buffer : summed) buffer.write(real);
+  return finish(impl, call.forward, outcome, mask);
+}
+
+}  // namespace flexjit::engine
