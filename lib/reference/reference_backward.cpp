@@ -13,7 +13,7 @@ namespace flexjit::reference {
 
 namespace {
 
-constexpr double kMasked = -std::numeric_limits<double>::infinity();
+constexpr double kMaskedPair = -std::numeric_limits<double>::infinity();
 
 using Vector = std::vector<double>;
 
@@ -118,7 +118,7 @@ class Backward {
 
   // A row without a key has no weight to derive, whatever its scores are.
   bool has_weights(const ReferenceRow& row) const {
-    return kernel_.weights != plan::Weights::kSoftmax || lse_of(row) != kMasked;
+    return kernel_.weights != plan::Weights::kSoftmax || lse_of(row) != kMaskedPair;
   }
 
   double lse_of(const ReferenceRow& row) const { return static_cast<double>(*launch_.lse.at(row.b, row.h, row.q_idx)); }
@@ -169,7 +169,7 @@ class Backward {
   }
 
   double weight_of(const ReferenceRow& row, double score) const {
-    if (score == kMasked) return 0;
+    if (score == kMaskedPair) return 0;
     switch (kernel_.weights) {
       case plan::Weights::kSoftmax: return std::exp(score - lse_of(row));
       case plan::Weights::kSigmoid: return 1 / (1 + std::exp(-score));
