@@ -74,16 +74,10 @@ using flexjit::engine::c_call;
 using flexjit::engine::complete;
 using flexjit::engine::fill;
 using flexjit::engine::hand_over;
+using flexjit::engine::init_struct;
 using flexjit::engine::Report;
 using flexjit::engine::require;
 using flexjit::engine::run_with;
-
-template <typename Struct>
-void init(Struct* target, Struct values = {}) {
-  if (target == nullptr) return;
-  values.struct_size = sizeof(Struct);
-  *target = values;
-}
 
 Status compile(flexjit_engine* engine, const flexjit_spec* spec, flexjit_trace* trace, flexjit_attention** attention,
                Report& report) {
@@ -108,25 +102,26 @@ const char* flexjit_preset_text(const char* name) {
 
 void flexjit_engine_options_init(flexjit_engine_options* options) {
   const flexjit::EngineOptions defaults{.backend = flexjit::Backend::kCompiled, .cache_dir = {}, .perf = {}, .gdb = false};
-  init(options, {0, 0, FLEXJIT_BACKEND_DEFAULT, "host", defaults.cache_bytes, "", nullptr, defaults.disk_cache_bytes, nullptr});
+  init_struct(options,
+              {0, 0, FLEXJIT_BACKEND_DEFAULT, "host", defaults.cache_bytes, "", nullptr, defaults.disk_cache_bytes, nullptr});
 }
 
 void flexjit_spec_init(flexjit_spec* spec) {
   flexjit_spec values{};
   values.head_dim = 64;
   values.window_left = values.window_right = flexjit::Window{}.left;
-  init(spec, values);
+  init_struct(spec, values);
 }
 
-void flexjit_run_args_init(flexjit_run_args* args) { init(args); }
-void flexjit_reference_rows_init(flexjit_reference_rows* rows) { init(rows, {0, 0, flexjit::ReferenceRows{}.q_count}); }
-void flexjit_score_rows_init(flexjit_score_rows* rows) { init(rows, {0, 0, 0, -1, -1}); }
-void flexjit_merge_args_init(flexjit_merge_args* args) { init(args); }
-void flexjit_gradients_init(flexjit_gradients* gradients) { init(gradients); }
-void flexjit_run_stats_init(flexjit_run_stats* stats) { init(stats); }
-void flexjit_engine_stats_init(flexjit_engine_stats* stats) { init(stats); }
-void flexjit_diagnostic_init(flexjit_diagnostic* diagnostic) { init(diagnostic); }
-void flexjit_buffer_info_init(flexjit_buffer_info* info) { init(info); }
+void flexjit_run_args_init(flexjit_run_args* args) { init_struct(args); }
+void flexjit_reference_rows_init(flexjit_reference_rows* rows) { init_struct(rows, {0, 0, flexjit::ReferenceRows{}.q_count}); }
+void flexjit_score_rows_init(flexjit_score_rows* rows) { init_struct(rows, {0, 0, 0, -1, -1}); }
+void flexjit_merge_args_init(flexjit_merge_args* args) { init_struct(args); }
+void flexjit_gradients_init(flexjit_gradients* gradients) { init_struct(gradients); }
+void flexjit_run_stats_init(flexjit_run_stats* stats) { init_struct(stats); }
+void flexjit_engine_stats_init(flexjit_engine_stats* stats) { init_struct(stats); }
+void flexjit_diagnostic_init(flexjit_diagnostic* diagnostic) { init_struct(diagnostic); }
+void flexjit_buffer_info_init(flexjit_buffer_info* info) { init_struct(info); }
 
 flexjit_tensor flexjit_dense_tensor(void* data, flexjit_dtype dtype, int32_t rank, const int64_t* shape) {
   flexjit_tensor tensor = {data, dtype, shape != nullptr ? rank : 0, {}, {}};

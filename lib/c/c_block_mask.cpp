@@ -26,18 +26,12 @@ using flexjit::engine::complete;
 using flexjit::engine::fill;
 using flexjit::engine::Finding;
 using flexjit::engine::hand_over;
+using flexjit::engine::init_struct;
 using flexjit::engine::Report;
 using flexjit::engine::require;
 
 static_assert(FLEXJIT_EMPTY == static_cast<int>(BlockKind::kEmpty) && FLEXJIT_PARTIAL == static_cast<int>(BlockKind::kPartial));
 static_assert(FLEXJIT_FULL == static_cast<int>(BlockKind::kFull));
-
-template <typename Struct>
-void init(Struct* target, Struct values = {}) {
-  if (target == nullptr) return;
-  values.struct_size = sizeof(Struct);
-  *target = values;
-}
 
 // Calls that ask a pattern: its options and bindings converted, then ask(attention, options, bindings).
 template <typename Ask>
@@ -114,15 +108,15 @@ std::optional<BlockKind> listed(const flexjit_block_kind& kind, Report& report) 
 
 void flexjit_block_mask_options_init(flexjit_block_mask_options* options) {
   const flexjit::BlockMaskOptions defaults;
-  init(options, {0, defaults.batch, defaults.heads, defaults.kv_heads, defaults.q_len, defaults.kv_len, defaults.q_block,
-                 defaults.kv_block});
+  init_struct(options, {0, defaults.batch, defaults.heads, defaults.kv_heads, defaults.q_len, defaults.kv_len, defaults.q_block,
+                        defaults.kv_block});
 }
 
-void flexjit_block_mask_info_init(flexjit_block_mask_info* info) { init(info); }
-void flexjit_block_mask_report_init(flexjit_block_mask_report* report) { init(report); }
-void flexjit_mask_region_init(flexjit_mask_region* region) { init(region); }
-void flexjit_block_lists_init(flexjit_block_lists* lists) { init(lists); }
-void flexjit_bsr_matrix_init(flexjit_bsr_matrix* matrix) { init(matrix); }
+void flexjit_block_mask_info_init(flexjit_block_mask_info* info) { init_struct(info); }
+void flexjit_block_mask_report_init(flexjit_block_mask_report* report) { init_struct(report); }
+void flexjit_mask_region_init(flexjit_mask_region* region) { init_struct(region); }
+void flexjit_block_lists_init(flexjit_block_lists* lists) { init_struct(lists); }
+void flexjit_bsr_matrix_init(flexjit_bsr_matrix* matrix) { init_struct(matrix); }
 
 flexjit_status flexjit_block_mask_create(const flexjit_attention* attention, const flexjit_block_mask_options* options,
                                          const flexjit_bindings* bindings, flexjit_block_mask** mask, flexjit_error** error) {

@@ -18,6 +18,14 @@
 
 namespace flexjit::engine {
 
+// What an *_init function does: `values`, and the size that tells the version of the struct.
+template <typename Struct>
+void init_struct(Struct* target, Struct values = {}) {
+  if (target == nullptr) return;
+  values.struct_size = sizeof(Struct);
+  *target = values;
+}
+
 // The caller's struct, completed with the defaults of fields that its version did not have. `init` is its *_init function.
 template <typename Struct>
 std::optional<Struct> complete(const Struct* given, std::string_view name, void (*init)(Struct*), Report& report) {

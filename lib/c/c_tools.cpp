@@ -39,18 +39,12 @@ using flexjit::engine::enum_of;
 using flexjit::engine::fill;
 using flexjit::engine::Finding;
 using flexjit::engine::hand_over;
+using flexjit::engine::init_struct;
 using flexjit::engine::number_of;
 using flexjit::engine::Report;
 using flexjit::engine::require;
 using flexjit::engine::text_of;
 using flexjit::engine::to_strings;
-
-template <typename Struct>
-void init(Struct* target, Struct values = {}) {
-  if (target == nullptr) return;
-  values.struct_size = sizeof(Struct);
-  *target = values;
-}
 
 // The texts of a preset as C strings, which live as long as the library.
 struct PresetTexts {
@@ -181,11 +175,11 @@ flexjit::BuildOptions to_build_options(const flexjit_build_options* options, Rep
 
 }  // namespace
 
-void flexjit_preset_init(flexjit_preset* preset) { init(preset); }
-void flexjit_inspect_request_init(flexjit_inspect_request* request) { init(request); }
+void flexjit_preset_init(flexjit_preset* preset) { init_struct(preset); }
+void flexjit_inspect_request_init(flexjit_inspect_request* request) { init_struct(request); }
 
 void flexjit_build_options_init(flexjit_build_options* options) {
-  init(options, {0, nullptr, 0, FLEXJIT_ARCHIVE, nullptr, nullptr});
+  init_struct(options, {0, nullptr, 0, FLEXJIT_ARCHIVE, nullptr, nullptr});
 }
 
 size_t flexjit_preset_count(void) { return flexjit::presets().size(); }

@@ -10,13 +10,13 @@ namespace flexjit {
 namespace engine {
 namespace {
 
-struct Wanted {
+struct WantedMask {
   const BlockMaskOptions& options;
   const Bindings* bindings;
   mask::Known known;
 };
 
-Result<BlockMask> make(const Pattern& pattern, const Wanted& wanted, Report report, BlockMaskReport* made) {
+Result<BlockMask> make(const Pattern& pattern, const WantedMask& wanted, Report report, BlockMaskReport* made) {
   const auto start = std::chrono::steady_clock::now();
   const std::optional<CallShape> shape = check_mask_options(wanted.options, report);
   const Bound bound = bind_names(pattern.interface, wanted.bindings, shape, report);

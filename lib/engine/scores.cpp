@@ -14,7 +14,7 @@ namespace {
 constexpr std::int64_t kMaxScores = std::int64_t{1} << 26;
 
 // The planes and rows that are wanted, all ranges.
-struct Wanted {
+struct WantedRows {
   PositionRange b, h, q;
 
   std::int64_t rows() const {
@@ -40,7 +40,7 @@ Diagnostics check_rows(const ScoreRows& rows, const CallShape& shape) {
                fmt::format("it must be inside [0, {})", shape.q_len));
   }
   if (!report.empty()) return report.take();
-  const Wanted wanted{planes_of(rows.b, shape.batch), planes_of(rows.h, shape.q_heads), rows.q};
+  const WantedRows wanted{planes_of(rows.b, shape.batch), planes_of(rows.h, shape.q_heads), rows.q};
   if (shape.kv_len > 0 && wanted.rows() > kMaxScores / shape.kv_len) {
     report.add(Finding::kBadOption, "the number of scores", fmt::format("{} x {}", wanted.rows(), shape.kv_len),
                fmt::format("take fewer rows, or one head: at most {} come at once", kMaxScores));
@@ -49,7 +49,7 @@ Diagnostics check_rows(const ScoreRows& rows, const CallShape& shape) {
 }
 
 Result<std::vector<float>> modified_scores(const Pattern& pattern, const RunArgs& args, const Call& call,
-                                           const Wanted& wanted) {
+                                           const WantedRows& wanted) {
   const Launch launch = make_launch(pattern, args, call);
   const reference::ReferenceKernel kernel{pattern.types, pattern.weights, pattern.head_dim, pattern.v_head_dim};
   reference::ReferenceScores scaled(launch.arg, kernel);
@@ -78,7 +78,7 @@ Result<std::vector<float>> Attention::scores(const RunArgs& args, const ScoreRow
     if (!call) return call.diagnostics();
     const engine::CallShape& shape = call->shape;
     if (const Diagnostics wrong = engine::check_rows(rows, shape); !wrong.empty()) return wrong;
-    const engine::Wanted wanted{engine::planes_of(rows.b, shape.batch), engine::planes_of(rows.h, shape.q_heads), rows.q};
+    const engine::WantedRows wanted{engine::planes_of(rows.b, shape.batch), engine::planes_of(rows.h, shape.q_heads), rows.q};
     return engine::modified_scores(*impl_->pattern, args, *call, wanted);
   });
 }

@@ -49,7 +49,7 @@ std::string text_of(const AttentionSpec& spec) {
   return text;
 }
 
-std::string flags_of(const AttentionSpec& spec) {
+std::string names_of_flags(const AttentionSpec& spec) {
   std::string text;
   const auto add = [&](bool given, const char* flag) {
     if (given) text += flag;
@@ -74,7 +74,7 @@ std::string pattern_name(const AttentionSpec& spec) {
   for (char& letter : name) {
     if (static_cast<unsigned char>(letter) < ' ' || letter == '\x7f') letter = ' ';
   }
-  return name + flags_of(spec);
+  return name + names_of_flags(spec);
 }
 
 }  // namespace flexjit::engine

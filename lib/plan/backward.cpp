@@ -5,17 +5,18 @@
 #include <cstdlib>
 
 #include "plan/hoisting.h"
+#include "support/rounding.h"
 
 namespace flexjit::plan {
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+using support::round_up;
 
 // A tile has at most 64 panels: which of them are visited is kept in the bits of one integer.
-constexpr std::int64_t kMaxPanels = 64;
+constexpr std::int64_t kMostGradientPanels = 64;
 // Rows of both tiles of 64 dims stay in the first caches while they are read again and again; wider rows, fewer of them.
 constexpr std::int32_t kNarrow = 64;
-constexpr std::int64_t kQTile = 96, kKvTile = 192;  // divide by every micro_rows and every number of lanes
+constexpr std::int64_t kGradientQTile = 96, kKvTile = 192;  // divide by every micro_rows and every number of lanes
 constexpr std::int64_t kWideQTile = 48, kWideKvTile = 128;
 
 BufferSums sums_of(const ir::Program& program, const Hoisting& hoisting, ir::Id id) {
@@ -41,8 +42,8 @@ Tiling backward_tiling(const KernelKey& key) {
   const IsaFacts& isa = facts_of(key.target.isa);
   const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key)), strip = isa.micro_vectors * lanes;
   const bool narrow = std::max(key.head_dim, key.v_head_dim) <= kNarrow;
-  const std::int64_t keys = std::min(narrow ? kKvTile : kWideKvTile, kMaxPanels * lanes);
-  return {.q_tile = static_cast<std::int32_t>(narrow ? kQTile : kWideQTile),
+  const std::int64_t keys = std::min(narrow ? kKvTile : kWideKvTile, kMostGradientPanels * lanes);
+  return {.q_tile = static_cast<std::int32_t>(narrow ? kGradientQTile : kWideQTile),
           .kv_tile = static_cast<std::int32_t>(keys / strip * strip),
           .micro_rows = isa.micro_rows,
           .micro_vectors = isa.micro_vectors};

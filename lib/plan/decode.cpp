@@ -6,16 +6,17 @@
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
 #include "support/check.h"
+#include "support/rounding.h"
 
 namespace flexjit::plan {
 namespace {
+
+using support::round_up;
 
 constexpr std::int32_t kMaxRows = 32;
 // Keys between K and V: short, so that both streams advance together and prefetching stays just ahead of them.
 constexpr std::int32_t kKeyStep = 16;
 constexpr std::int64_t kBytesAhead = 8192;  // by which prefetching runs ahead of the reads
-
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // About as many bytes whatever the row, and at least a step.
 std::int32_t keys_ahead(const KernelKey& key, std::int32_t dims) {

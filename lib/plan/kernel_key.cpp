@@ -10,14 +10,11 @@
 #include "plan/hoisting.h"
 #include "plan/scratch.h"
 #include "plan/tiling.h"
+#include "support/rounding.h"
 
 namespace flexjit::plan {
-namespace {
 
-constexpr std::int64_t kCacheLine = 64;
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-}  // namespace
+using support::round_up;
 
 std::string_view name_of(Weights weights) {
   switch (weights) {

@@ -7,6 +7,8 @@
 
 namespace flexjit::plan {
 
+inline constexpr std::int64_t kCacheLine = 64;  // bytes
+
 // Of one group of micro_rows rows in one key tile, as 64-bit integers.
 struct Visit {
   std::int64_t visited;       // a bit for each panel that has an allowed pair

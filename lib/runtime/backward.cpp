@@ -21,22 +21,23 @@
 #include "runtime/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
+#include "support/rounding.h"
 
 namespace flexjit::runtime {
 
 namespace {
+
+using support::divide_up;
+using support::round_up;
 
 constexpr std::int64_t kWaveBytes = std::int64_t{64} << 20;
 constexpr std::int32_t kTakenRows = 64;  // of one item
 // Copies of the gradients of captured buffers, of one pair.
 constexpr std::int64_t kCopiesBytes = std::int64_t{4} << 20;
 constexpr std::int64_t kMostCopies = 8;
-constexpr std::int64_t kLooks = 1 << 10;  // at another thread's progress, before the processor is offered to others
+constexpr std::int64_t kGradientLooks = 1 << 10;  // at another thread's progress, before the processor is offered to others
 // Columns of keys are made equal and a multiple of so many, so that few threads finish together.
 constexpr std::int64_t kColumnMultiple = 4;
-
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-std::int64_t divide_up(std::int64_t value, std::int64_t divisor) { return (value + divisor - 1) / divisor; }
 
 // Tiles of [0, kv_len) that begin at multiples of the panel, none longer than kv_tile.
 class KeyColumns {
@@ -128,12 +129,12 @@ struct alignas(kAlignment) Progress {
 
   void wait_for(std::int64_t wanted) const noexcept {
     for (std::int64_t looks = 0; steps.load(std::memory_order_acquire) < wanted; ++looks) {
-      if (looks >= kLooks) std::this_thread::yield();
+      if (looks >= kGradientLooks) std::this_thread::yield();
     }
   }
 };
 
-struct Job {
+struct GradientJob {
   const Kernel& kernel;
   const plan::Operands& operands;
   const plan::GradientOperands& gradients;
@@ -159,7 +160,7 @@ struct Job {
 
 // One (batch entry, kv head) in its memory.
 struct Pair {
-  const Job& job;
+  const GradientJob& job;
   std::byte* memory;
   std::int32_t b, kv_head;
   std::int64_t* not_finite;
@@ -175,14 +176,14 @@ struct Pair {
   }
 };
 
-Pair pair_of(Job& job, const Wave& wave, std::int64_t index) {
+Pair pair_of(GradientJob& job, const Wave& wave, std::int64_t index) {
   return {job, job.memory(wave, index), static_cast<std::int32_t>(index / job.shape.kv_heads),
           static_cast<std::int32_t>(index % job.shape.kv_heads), &job.not_finite[static_cast<std::size_t>(index - wave.begin)]};
 }
 
 std::int64_t bytes_of(const plan::GradientOperands::Tensor& tensor) { return static_cast<std::int64_t>(size_of(tensor.dtype)); }
 
-plan::GradientRow row_at(const Job& job, std::int32_t b, std::int32_t h, std::int32_t q_idx) {
+plan::GradientRow row_at(const GradientJob& job, std::int32_t b, std::int32_t h, std::int32_t q_idx) {
   const plan::Operands& of = job.operands;
   const plan::KernelLayout& layout = job.layout();
   const plan::GradientOperands::Tensor& grad_out = job.gradients.grad_out;
@@ -203,7 +204,7 @@ void note(const Pair& pair, std::int64_t not_finite) {
 // Rows [begin, begin + kTakenRows) of one head.
 void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
   std::int64_t not_finite = 0;
-  const Job& job = pair.job;
+  const GradientJob& job = pair.job;
   std::array<plan::GradientRow, kTakenRows> rows;
   const std::int32_t count = std::min(kTakenRows, job.shape.q_len - begin);
   for (std::int32_t i = 0; i < count; ++i)
@@ -224,7 +225,7 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
 
 void take_keys(const Pair& pair, Reach keys) {
   std::int64_t not_finite = 0;
-  const Job& job = pair.job;
+  const GradientJob& job = pair.job;
   const plan::KeyRun run = key_run(job.operands, job.layout(), pair.b, pair.kv_head);
   const plan::TakeKeysArg arg{.run = &run,
                               .kv_begin = keys.begin,
@@ -239,7 +240,7 @@ void take_keys(const Pair& pair, Reach keys) {
 }
 
 // Rows of a head, then columns of keys, pair by pair.
-void take_wave(Job& job, const Wave& wave) {
+void take_wave(GradientJob& job, const Wave& wave) {
   const std::int64_t blocks = divide_up(job.shape.q_len, kTakenRows), of_rows = job.shape.group() * blocks;
   const std::int64_t items = of_rows + job.columns.count();
   parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
@@ -257,7 +258,7 @@ void take_wave(Job& job, const Wave& wave) {
 }
 
 // The spans of every step, over all keys.
-void plan_wave(Job& job, const Wave& wave, const BlockMask* mask) {
+void plan_wave(GradientJob& job, const Wave& wave, const BlockMask* mask) {
   job.not_finite.assign(static_cast<std::size_t>(wave.end - wave.begin), 0);
   SpanMaker maker;
   maker.start(mask, job.shape.kv_len, job.shape.panel);
@@ -297,7 +298,7 @@ TraceEvent event_of(const plan::GradientsArg& tile, int thread) {
 }
 
 plan::GradientsArg arg_of(const Pair& pair, std::int32_t in_group, QueryRows rows, std::span<const plan::SpanArg> spans) {
-  const Job& job = pair.job;
+  const GradientJob& job = pair.job;
   const auto wanted = [](const plan::TensorArg& of, std::byte* sums) { return of.data != nullptr ? sums : nullptr; };
   plan::GradientsArg arg{};
   arg.launch = &job.launch;
@@ -346,7 +347,7 @@ std::vector<plan::SumArg> sum_args_of(const BufferSums& sums, std::byte* copy) {
   return args;
 }
 
-void run_column(Job& job, const Column& column, int thread) noexcept {
+void run_column(GradientJob& job, const Column& column, int thread) noexcept {
   ThreadRecord& record = job.workspace.records[static_cast<std::size_t>(thread)];
   std::vector<plan::SpanArg>& spans = job.workspace.cut_spans[static_cast<std::size_t>(thread)];
   const std::vector<plan::SumArg> sums = sum_args_of(job.sums, column.copy);
@@ -372,7 +373,7 @@ void run_column(Job& job, const Column& column, int thread) noexcept {
   }
 }
 
-void run_columns(Job& job, const Wave& wave) {
+void run_columns(GradientJob& job, const Wave& wave) {
   const std::int64_t count = job.columns.count();
   parallel_for(job.workers.threads, (wave.end - wave.begin) * count, [&](std::int64_t i, int thread) noexcept {
     const std::int64_t of_wave = i / count, column = i % count;
@@ -409,7 +410,7 @@ void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::i
   given.give(&arg);
 }
 
-void give_wave(Job& job, const Wave& wave) {
+void give_wave(GradientJob& job, const Wave& wave) {
   const Given q{job.kernel.give_q, job.gradients.grad_q, job.shape.q_len, job.operands.scale};
   const Given k{job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
   const Given v{job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
@@ -436,7 +437,7 @@ double sink_gradient(const Pair& pair, std::int32_t in_group, double sink) {
 }
 
 // The weight of the sink times what dP - delta is for a value of 0, summed over rows and batch entries in their order.
-void add_sinks(Job& job, const Wave& wave, std::vector<double>& sums) {
+void add_sinks(GradientJob& job, const Wave& wave, std::vector<double>& sums) {
   if (job.gradients.grad_sinks == nullptr || job.launch.sinks == nullptr) return;
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
     const Pair pair = pair_of(job, wave, p);
@@ -456,7 +457,7 @@ void add_reals(std::span<Real> to, const std::byte* from) {
 }
 
 // The copies of a wave, pair by pair and copy by copy.
-void add_copies(Job& job, const Wave& wave) {
+void add_copies(GradientJob& job, const Wave& wave) {
   if (job.sums.copy_bytes == 0) return;
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
     for (std::int64_t copy = 0; copy < std::min(job.sums.copies, job.columns.count()); ++copy) {
@@ -475,7 +476,7 @@ void add_copies(Job& job, const Wave& wave) {
   }
 }
 
-WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask) {
+WorkShape gradient_shape(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask) {
   return {.batch = of.batch_size,
           .q_heads = of.num_heads,
           .kv_heads = of.num_kv_heads,
@@ -486,7 +487,7 @@ WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, c
           .panel = layout.lanes};
 }
 
-WorkspacePool& pool() {
+WorkspacePool& gradient_workspaces() {
   static WorkspacePool instance;
   return instance;
 }
@@ -495,22 +496,22 @@ WorkspacePool& pool() {
 
 LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operands, const plan::GradientOperands& gradients,
                               const BlockMask* mask, const Workers& workers) {
-  const WorkShape shape = shape_of(operands, kernel.layout, mask);
+  const WorkShape shape = gradient_shape(operands, kernel.layout, mask);
   if (shape.batch <= 0 || shape.kv_heads <= 0 || shape.q_heads <= 0) return {};
   FLEXJIT_CHECK(workers.threads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 && shape.panel > 0);
-  const WorkspacePool::Lease lease(pool());
+  const WorkspacePool::Lease lease(gradient_workspaces());
   const BufferSums sums = sums_of(gradients.buffers, kernel.layout.cell_bytes);
-  Job job{.kernel = kernel,
-          .operands = operands,
-          .gradients = gradients,
-          .launch = operands.launch(),
-          .shape = shape,
-          .workers = workers,
-          .workspace = *lease,
-          .columns = KeyColumns(shape.kv_len, kernel.layout),
-          .sums = sums,
-          .pair = layout_of(shape, kernel.layout, sums),
-          .scratch_bytes = round_up(kernel.layout.scratch_bytes, kAlignment)};
+  GradientJob job{.kernel = kernel,
+                  .operands = operands,
+                  .gradients = gradients,
+                  .launch = operands.launch(),
+                  .shape = shape,
+                  .workers = workers,
+                  .workspace = *lease,
+                  .columns = KeyColumns(shape.kv_len, kernel.layout),
+                  .sums = sums,
+                  .pair = layout_of(shape, kernel.layout, sums),
+                  .scratch_bytes = round_up(kernel.layout.scratch_bytes, kAlignment)};
   const auto threads = static_cast<std::size_t>(workers.threads);
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.scratch_bytes) * threads);
   job.workspace.records.assign(threads, ThreadRecord{});

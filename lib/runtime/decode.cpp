@@ -14,12 +14,13 @@
 #include "runtime/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
+#include "support/rounding.h"
 
 namespace flexjit::runtime {
 
 namespace {
 
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+using support::round_up;
 
 // What a thread needs to merge rows, with room for all states of one.
 struct Merging {
@@ -187,7 +188,7 @@ bool serves(const BlockMaskShape& mask, const plan::Operands& launch) {
          (mask.heads == 1 || mask.heads == launch.num_heads);
 }
 
-WorkspacePool& pool() {
+WorkspacePool& decode_workspaces() {
   static WorkspacePool instance;
   return instance;
 }
@@ -211,7 +212,7 @@ LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const pla
                         .mask = mask.blocks,
                         .origin = mask.origin};
   FLEXJIT_CHECK(work.rows() <= std::numeric_limits<std::int32_t>::max());
-  const WorkspacePool::Lease lease(pool());
+  const WorkspacePool::Lease lease(decode_workspaces());
   return Decode(kernel, output, operands, work, workers).run(*lease);
 }
 

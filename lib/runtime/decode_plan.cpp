@@ -1,5 +1,6 @@
 // For each chunk of rows: which of them visit the same keys, then those keys cut at the splits.
 #include "runtime/decode_plan.h"
+#include "support/rounding.h"
 
 #include <algorithm>
 #include <utility>
@@ -8,8 +9,11 @@ namespace flexjit::runtime {
 
 namespace {
 
+using support::divide_up;
+using support::round_up;
+
 constexpr std::int64_t kStateBudget = std::int64_t{16} << 20;  // bytes of states in one wave
-constexpr std::int64_t kWaveItems = 1 << 14;                   // bounds the plan of a wave
+constexpr std::int64_t kDecodeWaveItems = 1 << 14;             // bounds the plan of a wave
 // Keys of one split: few enough that a single sequence occupies many threads, enough that starting an item does not show.
 constexpr std::int64_t kMinSplit = 512;
 constexpr std::int64_t kMaxSplit = 4096;
@@ -19,9 +23,6 @@ constexpr std::int64_t kSplitMultiple = 64;
 constexpr std::int64_t kStateMultiple = 16;  // floats: a state begins at a cache line
 // Reading a key costs as much as computing with it for so many rows.
 constexpr std::int64_t kReadingInRows = 8;
-
-std::int64_t divide_up(std::int64_t value, std::int64_t divisor) { return (value + divisor - 1) / divisor; }
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return divide_up(value, multiple) * multiple; }
 
 std::int64_t cost_of(std::span<const plan::SpanArg> spans, std::int64_t rows) {
   return columns_of(spans) * (kReadingInRows + rows);
@@ -55,7 +56,7 @@ std::int64_t DecodePlan::chunks_per_wave() const {
   const std::int64_t parts = one_plane_ ? 1 : rows, splits = work_.most_splits();
   const std::int64_t bytes =
       splits * parts * state_of(static_cast<std::int32_t>(divide_up(rows, parts))) * static_cast<std::int64_t>(sizeof(float));
-  return std::clamp<std::int64_t>(std::min(kStateBudget / bytes, kWaveItems / (splits * parts)), 1, work_.chunks());
+  return std::clamp<std::int64_t>(std::min(kStateBudget / bytes, kDecodeWaveItems / (splits * parts)), 1, work_.chunks());
 }
 
 DecodeRows DecodePlan::rows_of(std::int64_t chunk) const {

@@ -8,23 +8,23 @@
 #include "runtime/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
+#include "support/rounding.h"
 
 namespace flexjit::runtime {
 
 namespace {
+
+using support::divide_up;
+using support::round_up;
 
 // Bytes of packed K and V in one wave: by thread, so many are attended to while they are in its second-level cache; more only
 // to give every thread its items, so that all finish together.
 constexpr std::int64_t kCachedPanels = std::int64_t{512} << 10;
 constexpr std::int64_t kPanelBudget = std::int64_t{16} << 20;
 constexpr std::int64_t kThreadItems = 8;
-constexpr std::int64_t kWaveItems = 1 << 16;  // bounds the plan of a wave
+constexpr std::int64_t kPrefillWaveItems = 1 << 16;  // bounds the plan of a wave
 // Columns whose packed keys are whole cache lines, whatever the head dim: packed memory begins at a multiple of these.
 constexpr std::int32_t kBeginMultiple = 64;
-
-std::int64_t round_up(std::int64_t value, std::int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-std::int64_t divide_up(std::int64_t value, std::int64_t divisor) { return (value + divisor - 1) / divisor; }
 
 struct Job {
   const Kernel& kernel;
@@ -72,7 +72,7 @@ std::int64_t pairs_per_wave(const WorkShape& shape, std::int64_t pair_bytes, int
   const auto fitting = [&](std::int64_t bytes) { return bytes / std::max<std::int64_t>(pair_bytes, 1); };
   const std::int64_t wanted = threads == 1 ? 1 : std::min(divide_up(threads * kThreadItems, items), fitting(kPanelBudget));
   const std::int64_t pairs = std::max({fitting(threads * kCachedPanels), wanted, divide_up(threads, items)});
-  return std::clamp<std::int64_t>(std::min(pairs, kWaveItems / items), 1, shape.pairs());
+  return std::clamp<std::int64_t>(std::min(pairs, kPrefillWaveItems / items), 1, shape.pairs());
 }
 
 bool serves(const BlockMaskShape& mask, const WorkShape& shape) {
@@ -180,7 +180,7 @@ void run_wave(Job& job, const Wave& wave) {
   attend_wave(job, wave);
 }
 
-WorkspacePool& pool() {
+WorkspacePool& prefill_workspaces() {
   static WorkspacePool instance;
   return instance;
 }
@@ -194,7 +194,7 @@ LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const
   FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
                 shape.panel > 0);
   FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
-  const WorkspacePool::Lease lease(pool());
+  const WorkspacePool::Lease lease(prefill_workspaces());
   Job job{.kernel = kernel,
           .operands = operands,
           .launch = operands.launch(),
@@ -209,7 +209,8 @@ LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const
   const std::int64_t pair_bytes = kernel.layout.k_bytes(shape.kv_len) + kernel.layout.v_bytes(shape.kv_len);
   const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);
   // More than one pair a wave has all heads of each: together they are not more items than a wave may have.
-  const auto wave_heads = static_cast<std::int32_t>(std::clamp<std::int64_t>(kWaveItems / shape.q_tiles(), 1, shape.group()));
+  const auto wave_heads =
+      static_cast<std::int32_t>(std::clamp<std::int64_t>(kPrefillWaveItems / shape.q_tiles(), 1, shape.group()));
   for (std::int64_t begin = 0; begin < shape.pairs(); begin += wave_pairs) {
     for (std::int32_t head = 0; head < shape.group(); head += wave_heads) {
       run_wave(job, {begin, std::min(begin + wave_pairs, shape.pairs()), head, std::min(head + wave_heads, shape.group())});

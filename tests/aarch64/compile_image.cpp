@@ -10,7 +10,7 @@
 int main(int argc, char** argv) try {
   if (argc != 3) return 2;
   std::ifstream request(argv[1]);
-  const auto image = flexjit::jit::compile(flexjit::testing::read_key(request)).value();
+  const auto image = flexjit::jit::compile(flexjit::test::read_key(request)).value();
   std::ofstream out(argv[2], std::ios::binary);
   for (const std::uint64_t entry : image.entries) out << entry << ' ';
   out << image.bytes.size() << '\n';

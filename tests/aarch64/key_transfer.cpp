@@ -6,7 +6,7 @@
 #include <ostream>
 #include <stdexcept>
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using ir::Id;
@@ -156,4 +156,4 @@ plan::KernelKey read_key(std::istream& in) {
   return key;
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -6,10 +6,10 @@
 
 #include "plan/kernel_key.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 void write_key(std::ostream& out, const plan::KernelKey& key);
 // Throws std::runtime_error when the key planned here is another one: something that a key depends on was not carried.
 plan::KernelKey read_key(std::istream& in);
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -11,7 +11,7 @@
 #include "flexjit/c_api.h"
 #include "flexjit/c_tools.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 constexpr long kLast = 2000;
@@ -235,4 +235,4 @@ TEST(AllocationFailure, Masks) {
 }
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

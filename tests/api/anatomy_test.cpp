@@ -116,15 +116,15 @@ TEST(Anatomy, DivisorsNameTheirParams) {
   EXPECT_EQ(division->divisors, std::vector<std::string>{"n"});
 }
 
-constexpr int kLength = 24;
+constexpr int kSide = 24;
 
 std::vector<float> reference_output(const AttentionSpec& spec) {
-  std::vector<float> x(kLength * 4), out(x.size());
+  std::vector<float> x(kSide * 4), out(x.size());
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i));
   Engine engine({.backend = Backend::kReference});
   const Attention attention = engine.compile(spec).value();
-  const TensorView view(x.data(), DType::kF32, {1, 1, kLength, 4});
-  const MutableTensorView result(out.data(), DType::kF32, {1, 1, kLength, 4});
+  const TensorView view(x.data(), DType::kF32, {1, 1, kSide, 4});
+  const MutableTensorView result(out.data(), DType::kF32, {1, 1, kSide, 4});
   attention.run_reference({.q = view, .k = view, .v = view, .out = result}).value();
   return out;
 }

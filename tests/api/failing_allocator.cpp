@@ -49,7 +49,7 @@ void* or_throw(void* memory) {
 
 }  // namespace
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 void fail_allocation(long n, Failing failing) {
   asked = 0;
@@ -64,7 +64,7 @@ long stop_failing() {
 
 long live_blocks() { return live; }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test
 
 extern "C" {
 

@@ -1,7 +1,7 @@
 // Lets allocations of the whole process fail: the program's malloc and its kin, mmap, and operator new.
 #pragma once
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 enum class Failing {
   kOne,     // the n-th allocation alone
@@ -15,4 +15,4 @@ long stop_failing();
 // Blocks that were allocated and not freed.
 long live_blocks();
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

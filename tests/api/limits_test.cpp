@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::int64_t kGiga = std::int64_t{1} << 30;
 
-Engine compiled_engine() {
+Engine engine_on_two_threads() {
   EngineOptions options;
   options.backend = Backend::kCompiled;
   options.threads = 2;
@@ -56,7 +56,7 @@ AttentionSpec spec_of(DType dtype, std::int32_t dim, const std::string& mask = {
 }
 
 TEST(Limits, RowsThatShareAKeyHeadAreCountedIn32Bits) {
-  const Attention attention = compiled_engine().compile(spec_of(DType::kBF16, 1)).value();
+  const Attention attention = engine_on_two_threads().compile(spec_of(DType::kBF16, 1)).value();
   const std::uint16_t one[2] = {0x3F80, 0x3F80};
   for (const std::int64_t q_len : {2, 4, 5, 100}) {
     const Pages out(static_cast<std::size_t>(2 * kGiga * q_len));
@@ -73,7 +73,7 @@ TEST(Limits, RowsThatShareAKeyHeadAreCountedIn32Bits) {
 
 // More rows than a wave of either nest plans at once; v of key j is j, so that the output is the mean.
 TEST(Limits, VeryManyHeadsShareAKeyHead) {
-  Engine engine = compiled_engine();
+  Engine engine = engine_on_two_threads();
   const auto expect_mean = [&](auto one, DType dtype, std::int64_t heads) {
     using T = decltype(one);
     std::vector<T> q(1, T{1}), k(5, T{0}), v = {0, 1, 2, 3, 4}, out(static_cast<std::size_t>(heads), T{-1});
@@ -117,7 +117,7 @@ void expect_97_keys(Engine& engine, DType dtype, std::int64_t q_len, std::int64_
 }
 
 TEST(Limits, MemoryFollowsWhatIsVisited) {
-  Engine engine = compiled_engine();
+  Engine engine = engine_on_two_threads();
   double before = 0;
   // First over few keys: what compiling takes is not what is measured.
   for (const std::int64_t kv_len : {std::int64_t{200}, kGiga}) {
@@ -135,7 +135,7 @@ TEST(Limits, MemoryFollowsWhatIsVisited) {
 TEST(Limits, ScoresAreNeverKept) {
   covers("E18", "F21");
   constexpr std::int64_t kLength = 16384;
-  const Attention attention = compiled_engine().compile(spec_of(DType::kF32, 16)).value();
+  const Attention attention = engine_on_two_threads().compile(spec_of(DType::kF32, 16)).value();
   std::vector<float> values(kLength * 16, 0.5F), out(kLength * 16);
   const TensorView view(values.data(), DType::kF32, {1, 1, kLength, 16});
   RunArgs args;
@@ -150,7 +150,7 @@ TEST(Limits, ScoresAreNeverKept) {
 
 // A window in the middle of nowhere needs no address space either.
 TEST(Limits, AWindowFarFromTheBeginning) {
-  Engine engine = compiled_engine();
+  Engine engine = engine_on_two_threads();
   const Attention attention = engine.compile(spec_of(DType::kF32, 16, "kv_idx >= 800000000 && kv_idx < 800000100")).value();
   const std::vector<float> zeros(16, 0);
   std::vector<float> out(70 * 16), lse(70, -1);
@@ -164,7 +164,7 @@ TEST(Limits, AWindowFarFromTheBeginning) {
 }
 
 TEST(Limits, ShapesThatNoMemoryHolds) {
-  const Attention attention = compiled_engine().compile(spec_of(DType::kF32, 8)).value();
+  const Attention attention = engine_on_two_threads().compile(spec_of(DType::kF32, 8)).value();
   std::vector<float> data(64);
   RunArgs args;
   args.q = TensorView(data.data(), DType::kF32, {kGiga, kGiga, kGiga, 8});
@@ -177,14 +177,14 @@ TEST(Limits, ShapesThatNoMemoryHolds) {
 }
 
 TEST(Limits, CountsOfPairsAreExactOrRefused) {
-  const Attention plain = compiled_engine().compile(spec_of(DType::kF32, 8)).value();
+  const Attention plain = engine_on_two_threads().compile(spec_of(DType::kF32, 8)).value();
   BlockMaskOptions options{.q_len = 1 << 30, .kv_len = 1 << 30, .q_block = 1 << 30, .kv_block = 1 << 30};
   EXPECT_EQ(plain.count_allowed(options).value(), kGiga * kGiga);
   options.batch = 7;
   EXPECT_EQ(plain.count_allowed(options).value(), 7 * kGiga * kGiga);
   options.heads = 2;
   EXPECT_EQ(plain.count_allowed(options).diagnostics().at(0).kind, "too-many-pairs");
-  const Attention masked = compiled_engine().compile(spec_of(DType::kF32, 8, "kv_idx >= 0")).value();
+  const Attention masked = engine_on_two_threads().compile(spec_of(DType::kF32, 8, "kv_idx >= 0")).value();
   EXPECT_EQ(masked.count_allowed(options).diagnostics().at(0).kind, "too-many-pairs");
   options.q_len = 0;
   EXPECT_EQ(plain.count_allowed(options).value(), 0);

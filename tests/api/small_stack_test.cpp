@@ -46,7 +46,7 @@ std::string repeated(const std::string& text, int count) {
 std::string deep_mask() { return repeated("(", 199) + "kv_idx <= q_idx" + repeated(")", 199); }
 std::string long_mask() { return "kv_idx <= q_idx" + repeated(" + 0", 990); }
 
-AttentionSpec spec_of(const std::string& mask) {
+AttentionSpec spec_of_mask(const std::string& mask) {
   AttentionSpec spec;
   spec.head_dim = spec.v_head_dim = 8;
   spec.mask_mod = mask;
@@ -66,7 +66,7 @@ TEST(SmallStack, CompilesRunsAndDecodes) {
   for (const std::string& mask : {std::string("kv_idx <= q_idx"), deep_mask(), long_mask()}) {
     on_small_stack([&] {
       Engine engine = engine_of(Backend::kCompiled);
-      const Attention attention = engine.compile(spec_of(mask)).value();
+      const Attention attention = engine.compile(spec_of_mask(mask)).value();
       EXPECT_TRUE(is_causal(attention, kPrefill));
       EXPECT_TRUE(is_causal(attention, kDecode));
     });
@@ -75,14 +75,14 @@ TEST(SmallStack, CompilesRunsAndDecodes) {
 
 TEST(SmallStack, TheReference) {
   on_small_stack([] {
-    const Attention attention = engine_of(Backend::kReference).compile(spec_of(deep_mask())).value();
+    const Attention attention = engine_of(Backend::kReference).compile(spec_of_mask(deep_mask())).value();
     EXPECT_TRUE(is_causal(attention, kPrefill));
   });
 }
 
 TEST(SmallStack, BlockMasksAndCounts) {
   on_small_stack([] {
-    AttentionSpec spec = spec_of("(kv_idx * kv_idx + q_idx) % 7 < 5 && kv_idx <= q_idx");
+    AttentionSpec spec = spec_of_mask("(kv_idx * kv_idx + q_idx) % 7 < 5 && kv_idx <= q_idx");
     const Attention attention = engine_of(Backend::kCompiled).compile(spec).value();
     const BlockMaskOptions options{.q_len = 3000, .kv_len = 3000, .q_block = 16, .kv_block = 16};
     const BlockMask mask = attention.create_block_mask(options).value();
@@ -100,7 +100,7 @@ TEST(SmallStack, TextsThatAreTooDeepAreRefused) {
   on_small_stack([] {
     for (const std::string& text : {repeated("(", 30000), repeated("-", 60000) + "1", repeated("(let a = ", 7000),
                                     repeated("!", 60000) + "true", "kv_idx" + repeated(" < 1 ? kv_idx : kv_idx", 2900)}) {
-      EXPECT_FALSE(engine_of(Backend::kReference).compile(spec_of(text))) << text.substr(0, 20);
+      EXPECT_FALSE(engine_of(Backend::kReference).compile(spec_of_mask(text))) << text.substr(0, 20);
     }
   });
 }
@@ -110,11 +110,11 @@ TEST(SmallStack, ChecksTexts) {
     for (const std::string& mask :
          {deep_mask(), long_mask(), repeated("where(true, ", 190) + "kv_idx" + repeated(", 0)", 190) + " < 9",
           "kv_idx == 0" + repeated(" || kv_idx == 7", 400)}) {
-      const Diagnostics found = check(spec_of(mask));
+      const Diagnostics found = check(spec_of_mask(mask));
       EXPECT_TRUE(found.empty()) << render(found);
     }
     for (const std::string& text : {repeated("(", 900) + "kv_idx" + repeated(")", 900), repeated("!", 60000) + "true"}) {
-      EXPECT_FALSE(check(spec_of(text)).empty());
+      EXPECT_FALSE(check(spec_of_mask(text)).empty());
     }
   });
 }
@@ -133,7 +133,7 @@ TEST(SmallStack, TheInspector) {
     InspectRequest request;
     request.views = {InspectView::kAst, InspectView::kLlvm, InspectView::kAsm};
     request.sizes = {.q_len = 100, .kv_len = 100};
-    EXPECT_TRUE(inspect(spec_of(deep_mask()), {}, request).has_value());
+    EXPECT_TRUE(inspect(spec_of_mask(deep_mask()), {}, request).has_value());
   });
 }
 

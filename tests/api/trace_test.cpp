@@ -9,7 +9,7 @@
 namespace flexjit::test {
 namespace {
 
-EngineOptions compiled() {
+EngineOptions two_threads() {
   EngineOptions options;
   options.backend = Backend::kCompiled;
   options.cache_dir.clear();
@@ -17,7 +17,7 @@ EngineOptions compiled() {
   return options;
 }
 
-AttentionSpec causal() {
+AttentionSpec causal_at_the_end() {
   AttentionSpec spec;
   spec.mask_mod = "q_idx + kv_len - q_len >= kv_idx";
   spec.head_dim = 8;
@@ -39,18 +39,18 @@ std::int64_t scores_of(const Trace& trace) {
 }
 
 TEST(TraceOfACompilation, HasItsPhases) {
-  Engine engine(compiled());
+  Engine engine(two_threads());
   Trace first, second;
-  (void)engine.compile(causal(), &first).value();
+  (void)engine.compile(causal_at_the_end(), &first).value();
   EXPECT_EQ(kinds_of(first), (std::vector<TraceKind>{TraceKind::kFrontEnd, TraceKind::kDiskLookUp, TraceKind::kOpenCompiler,
                                                      TraceKind::kCompile}));
-  (void)engine.compile(causal(), &second).value();
+  (void)engine.compile(causal_at_the_end(), &second).value();
   EXPECT_EQ(kinds_of(second), std::vector<TraceKind>{TraceKind::kFrontEnd}) << "found in memory";
 }
 
 TEST(TraceOfARun, OfManyQueries) {
   Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 300, .kv_len = 300, .head_dim = 8});
-  const Attention attention = Engine(compiled()).compile(causal()).value();
+  const Attention attention = Engine(two_threads()).compile(causal_at_the_end()).value();
   Trace trace;
   RunArgs args = problem.args();
   args.trace = &trace;
@@ -64,7 +64,7 @@ TEST(TraceOfARun, OfManyQueries) {
 
 TEST(TraceOfARun, OfOneQuery) {
   Problem problem({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 3000, .head_dim = 8});
-  const Attention attention = Engine(compiled()).compile(causal()).value();
+  const Attention attention = Engine(two_threads()).compile(causal_at_the_end()).value();
   Trace first, second;
   RunArgs args = problem.args();
   args.trace = &first;
@@ -87,12 +87,12 @@ TEST(TraceOfARun, OfOneQuery) {
 
 TEST(TraceOfARun, OfTheReference) {
   Problem problem({.q_len = 3, .kv_len = 4, .head_dim = 8});
-  EngineOptions options = compiled();
+  EngineOptions options = two_threads();
   options.backend = Backend::kReference;
   Trace trace;
   RunArgs args = problem.args();
   args.trace = &trace;
-  ASSERT_TRUE(Engine(options).compile(causal()).value().run(args).has_value());
+  ASSERT_TRUE(Engine(options).compile(causal_at_the_end()).value().run(args).has_value());
   EXPECT_EQ(kinds_of(trace), std::vector<TraceKind>{TraceKind::kReference});
 }
 

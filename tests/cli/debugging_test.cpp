@@ -14,7 +14,7 @@
 namespace flexjit::tests {
 namespace {
 
-using nlohmann::json;
+using Json = nlohmann::json;
 using tools::Array;
 using Shape = std::vector<std::int64_t>;
 
@@ -50,10 +50,10 @@ TEST(DumpScores, OfAllHeads) {
   const std::string file = counting.folder.path("s.npy");
   const CommandResult result = counting.run({"--dump-scores", file});
   ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
-  const json written = result.json()["scores"];
+  const Json written = result.json()["scores"];
   EXPECT_EQ(written["file"], file);
-  EXPECT_EQ(written["rows"], json({0, 4}));
-  EXPECT_EQ(written["shape"], json({2, 2, 4, 5}));
+  EXPECT_EQ(written["rows"], Json({0, 4}));
+  EXPECT_EQ(written["shape"], Json({2, 2, 4, 5}));
   const Array scores = tools::read_npy(file).value();
   EXPECT_EQ(scores.dtype, DType::kF32);
   ASSERT_EQ(scores.shape, (Shape{2, 2, 4, 5}));
@@ -110,19 +110,19 @@ TEST(DumpScores, WrongOptions) {
   wrong({"--dump-scores", "/nonexistent/s.npy"}, 1, "cannot be");
 }
 
-json read_json(const std::string& path) {
+Json read_json(const std::string& path) {
   std::ifstream in(path);
-  return json::parse(in);
+  return Json::parse(in);
 }
 
-std::set<std::string> keys_of(const json& object) {
+std::set<std::string> keys_of(const Json& object) {
   std::set<std::string> keys;
   for (const auto& [key, value] : object.items()) keys.insert(key);
   return keys;
 }
 
 // The trace event format's metadata and complete events, nothing else, every field of its type.
-void expect_valid_event(const json& event) {
+void expect_valid_event(const Json& event) {
   const bool is_metadata = event.at("ph") == "M";
   const std::set<std::string> metadata = {"name", "ph", "pid", "tid", "args"};
   const std::set<std::string> complete = {"name", "cat", "ph", "ts", "dur", "pid", "tid", "args"};
@@ -141,9 +141,9 @@ void expect_valid_event(const json& event) {
 }
 
 // Complete events of a thread must enclose one another or lie apart: viewers cannot draw others.
-void expect_nested(const std::vector<json>& events) {
+void expect_nested(const std::vector<Json>& events) {
   std::map<int, std::vector<std::pair<double, double>>> by_thread;
-  for (const json& event : events)
+  for (const Json& event : events)
     by_thread[event["tid"]].emplace_back(event["ts"], event["ts"].get<double>() + event["dur"].get<double>());
   constexpr double kRounding = 1e-3;  // of microseconds
   for (auto& [thread, spans] : by_thread) {
@@ -160,9 +160,9 @@ void expect_nested(const std::vector<json>& events) {
   }
 }
 
-std::vector<json> named(const json& events, const std::string& name) {
-  std::vector<json> found;
-  for (const json& event : events)
+std::vector<Json> named(const Json& events, const std::string& name) {
+  std::vector<Json> found;
+  for (const Json& event : events)
     if (event["name"] == name) found.push_back(event);
   return found;
 }
@@ -174,13 +174,13 @@ TEST(TraceFile, IsValidAndTellsOfEveryTile) {
                                          "--q-len", "300", "--kv-len", "300", "--head-dim", "8"},
                                         {"--trace", file});
   ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
-  const json trace = read_json(file);
+  const Json trace = read_json(file);
   EXPECT_EQ(keys_of(trace), (std::set<std::string>{"displayTimeUnit", "otherData", "traceEvents"}));
   EXPECT_EQ(trace["otherData"]["dropped_events"], 0);
-  const json& events = trace["traceEvents"];
-  std::vector<json> complete;
+  const Json& events = trace["traceEvents"];
+  std::vector<Json> complete;
   std::set<int> named_threads, threads;
-  for (const json& event : events) {
+  for (const Json& event : events) {
     expect_valid_event(event);
     if (event["name"] == "thread_name") named_threads.insert(event["tid"].get<int>());
     if (event["ph"] == "X") complete.push_back(event), threads.insert(event["tid"].get<int>());
@@ -191,16 +191,16 @@ TEST(TraceFile, IsValidAndTellsOfEveryTile) {
     EXPECT_FALSE(named(events, name).empty()) << name;
   // Two runs were traced; each computes every row of 2 x 4 heads once.
   std::map<std::tuple<int, int, int>, int> rows;
-  for (const json& tile : named(events, "tile")) {
-    const json& args = tile["args"];
+  for (const Json& tile : named(events, "tile")) {
+    const Json& args = tile["args"];
     EXPECT_EQ(keys_of(args), (std::set<std::string>{"b", "h", "q", "kv", "full_spans", "masked_spans", "scores"}));
     for (int q = args["q"][0]; q < args["q"][1]; ++q) ++rows[{args["b"], args["h"], q}];
   }
   EXPECT_EQ(rows.size(), 2U * 4 * 300);
   for (const auto& [row, times] : rows) EXPECT_EQ(times, 2);
   std::size_t of_engine = 0;
-  for (const json& event : complete) of_engine += event["cat"] != "command";
-  EXPECT_EQ(result.json()["trace"], json({{"file", file}, {"events", of_engine}, {"dropped_events", 0}}));
+  for (const Json& event : complete) of_engine += event["cat"] != "command";
+  EXPECT_EQ(result.json()["trace"], Json({{"file", file}, {"events", of_engine}, {"dropped_events", 0}}));
 }
 
 TEST(TraceFile, OfOneQueryAndOfTheReference) {
@@ -208,7 +208,7 @@ TEST(TraceFile, OfOneQueryAndOfTheReference) {
   const std::string file = folder.path("trace.json");
   const std::vector<std::string> one_query = {"-e", "score = score", "--q-len", "1", "--kv-len", "2000", "--trace", file};
   ASSERT_EQ(run_with(one_query, {}).exit_code, 0);
-  json events = read_json(file)["traceEvents"];
+  Json events = read_json(file)["traceEvents"];
   EXPECT_GE(named(events, "split").size(), 2U * 4 * 2) << "two runs, four heads, more than one split";
   EXPECT_EQ(named(events, "merge").size(), 2U * 4);
   ASSERT_EQ(run_with(one_query, {"--reference"}).exit_code, 0);

@@ -26,12 +26,6 @@ CommandResult mask_of(std::vector<std::string> line) {
 
 std::string example(const std::string& name) { return FLEXJIT_SOURCE_DIR "/dsl-examples/" + name + ".flex"; }
 
-std::string read_file(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
 // Every tag is closed in order, text holds no bare `<` or `&`: what a reader of XML needs of documents without CDATA or
 // comments.
 bool well_formed(const std::string& xml) {

@@ -14,12 +14,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-std::string read_file(const std::string& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
 std::string example(const std::string& name) { return FLEXJIT_SOURCE_DIR "/dsl-examples/" + name + ".flex"; }
 
 // The page of a pattern, at a size that takes no time.

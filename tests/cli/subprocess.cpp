@@ -13,16 +13,12 @@
 #include <stdexcept>
 
 namespace flexjit::tests {
-namespace {
-
-std::string read_all(const std::string& path) {
+std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream text;
   text << in.rdbuf();
   return text.str();
 }
-
-}  // namespace
 
 CommandResult run_flexjit(const std::vector<std::string>& arguments, const std::string& input) {
   std::vector<std::string> words = {FLEXJIT_COMMAND};
@@ -50,7 +46,7 @@ CommandResult run_program(std::vector<std::string> words, const std::string& inp
 
   int status = 0;
   waitpid(child, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_all(out), read_all(err)};
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
 }
 
 TemporaryFolder::TemporaryFolder() {

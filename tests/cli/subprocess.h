@@ -20,6 +20,9 @@ struct CommandResult {
 CommandResult run_program(std::vector<std::string> words, const std::string& input = "");
 CommandResult run_flexjit(const std::vector<std::string>& arguments, const std::string& input = "");
 
+// "" where it cannot be read.
+std::string read_file(const std::string& path);
+
 // A folder of this test alone, removed at the end.
 class TemporaryFolder {
  public:

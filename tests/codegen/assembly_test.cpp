@@ -12,7 +12,7 @@
 #include "plan/kernel_key.h"
 #include "support/checklist.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using ir::Id;
@@ -152,4 +152,4 @@ INSTANTIATE_TEST_SUITE_P(All, Assembly, ::testing::ValuesIn(kTargets), [](const 
 });
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -9,7 +9,7 @@
 #include "cache/kernel_cache.h"
 #include "jit/object/compile.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 namespace {
 
@@ -124,4 +124,4 @@ std::vector<plan::Target> executable_targets() {
   return targets;
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

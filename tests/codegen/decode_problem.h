@@ -12,7 +12,7 @@
 #include "runtime/decode.h"
 #include "support/comparison.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 // In memory, (batch, heads, length) or (batch, length, heads); `gap` elements between two rows.
 enum class Order : std::uint8_t { kHeadsFirst, kLengthFirst };
@@ -58,4 +58,4 @@ cache::SharedKernel kernel_of(const plan::KernelKey& key);
 // Every target that this machine executes.
 std::vector<plan::Target> executable_targets();
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

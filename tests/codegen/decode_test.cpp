@@ -9,7 +9,7 @@
 #include "jit/object/compile.h"
 #include "listing_checks.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using ir::Id;
@@ -228,4 +228,4 @@ INSTANTIATE_TEST_SUITE_P(All, DecodeCode,
                          });
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -17,7 +17,7 @@
 #include "jit/object/link_image.h"
 #include "jit/object/target_machine.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using codegen::Emitter;
@@ -121,4 +121,4 @@ void EmittedFunction::call_emulated(std::span<const float> a, std::span<const fl
   if (!complete) throw std::runtime_error("failed: " + command);
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -11,7 +11,7 @@
 #include "function_arguments.h"
 #include "plan/target.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 using UnaryBody = std::function<codegen::Float(codegen::Emitter&, codegen::Float)>;
 using BinaryBody = std::function<codegen::Float(codegen::Emitter&, codegen::Float, codegen::Float)>;
@@ -46,4 +46,4 @@ class EmittedFunction {
   void* code_ = nullptr;  // null: emulated
 };
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

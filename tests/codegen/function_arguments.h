@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 struct FunctionArguments {
   const float* a;
@@ -14,4 +14,4 @@ struct FunctionArguments {
 
 using EntryPoint = void (*)(const FunctionArguments*);
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

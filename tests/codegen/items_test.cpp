@@ -12,7 +12,7 @@
 
 #include "decode_problem.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using ir::Op;
@@ -237,4 +237,4 @@ TEST(Items, PackedPieceByPieceAndWrittenAnywhere) {
 }
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -11,7 +11,7 @@
 #include "plan/kernel_abi.h"
 #include "support/every_op.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using ir::Id;
@@ -88,4 +88,4 @@ TEST(Compile, WorksFromSeveralThreadsAtOnce) {
 }
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

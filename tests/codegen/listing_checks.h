@@ -10,7 +10,7 @@
 
 #include "plan/code_listing.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 inline void expect_no_calls(const plan::CodeListing& listing) {
   for (const plan::CodeFunction& function : listing.functions) {
@@ -40,4 +40,4 @@ inline void expect_loops_in_registers(const plan::CodeListing& listing, const st
   EXPECT_GE(loops, wanted.size()) << "the listing no longer names the inner loops";
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

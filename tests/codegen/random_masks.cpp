@@ -3,7 +3,7 @@
 
 #include <random>
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using ir::Id;
@@ -43,10 +43,10 @@ class Grower {
   }
 
   Id int_leaf() {
-    constexpr Op kUniform[] = {Op::kBatch, Op::kHead, Op::kQLen, Op::kKvLen};
+    constexpr Op kUniformOps[] = {Op::kBatch, Op::kHead, Op::kQLen, Op::kKvLen};
     switch (below(9)) {
       case 0: return builder_.const_int(pick(kInts));
-      case 1: return builder_.variable(pick(kUniform));
+      case 1: return builder_.variable(pick(kUniformOps));
       case 2: return builder_.param(0);
       case 3: return read(kIntsOfRows);
       case 4: return read(kIntsOfColumns);
@@ -119,4 +119,4 @@ class Grower {
 
 ir::Program random_mask(std::uint64_t seed) { return Grower(seed).grow(); }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -6,7 +6,7 @@
 
 #include "ir/program/program.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 // The buffers of every program, of kPeriod elements each; all are read at an index modulo kPeriod.
 inline constexpr std::int32_t kPeriod = 16;
@@ -22,4 +22,4 @@ enum MaskBuffer : std::uint32_t {
 // With one int param.
 ir::Program random_mask(std::uint64_t seed);
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

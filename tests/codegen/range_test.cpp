@@ -15,7 +15,7 @@
 #include "ir/passes/passes.h"
 #include "random_masks.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using codegen::Choice;
@@ -302,4 +302,4 @@ INSTANTIATE_TEST_SUITE_P(All, Ranges, ::testing::Values(plan::Isa::kX86_64, plan
                          });
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -29,8 +29,8 @@ int main(int argc, char** argv) {
   std::memcpy(code, bytes.data(), bytes.size());
   if (mprotect(code, bytes.size(), PROT_READ | PROT_EXEC) != 0) return 5;
   __builtin___clear_cache(static_cast<char*>(code), static_cast<char*>(code) + bytes.size());
-  const flexjit::testing::FunctionArguments arguments{a.data(), b.data(), y.data(), static_cast<std::int64_t>(count)};
-  reinterpret_cast<flexjit::testing::EntryPoint>(static_cast<char*>(code) + offset)(&arguments);
+  const flexjit::test::FunctionArguments arguments{a.data(), b.data(), y.data(), static_cast<std::int64_t>(count)};
+  reinterpret_cast<flexjit::test::EntryPoint>(static_cast<char*>(code) + offset)(&arguments);
 
   std::ofstream out(argv[5], std::ios::binary);
   out.write(reinterpret_cast<const char*>(y.data()), size);

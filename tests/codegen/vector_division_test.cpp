@@ -10,7 +10,7 @@
 #include "emitted_function.h"
 #include "support/checklist.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using codegen::Emitter;
@@ -139,4 +139,4 @@ INSTANTIATE_TEST_SUITE_P(All, Division,
                          });
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -12,7 +12,7 @@
 #include "codegen/math/vector_math.h"
 #include "emitted_function.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using codegen::Emitter;
@@ -179,4 +179,4 @@ TEST(PowerF64, HasTheEdgesOfLibm) {
 }
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

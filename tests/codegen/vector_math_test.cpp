@@ -12,7 +12,7 @@
 
 #include "emitted_function.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using codegen::Emitter;
@@ -230,4 +230,4 @@ INSTANTIATE_TEST_SUITE_P(All, PerIsa, ::testing::ValuesIn(kIsas), [](const auto&
 });
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

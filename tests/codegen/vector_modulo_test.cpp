@@ -15,7 +15,7 @@
 #include "support/checklist.h"
 #include "support/floor_division.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using codegen::Emitter;
@@ -184,4 +184,4 @@ INSTANTIATE_TEST_SUITE_P(All, Modulo,
                          });
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -9,8 +9,9 @@
 namespace flexjit::conformance {
 namespace {
 
-constexpr Shape kSmall{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 17, .kv_len = 21, .head_dim = 16, .v_head_dim = 24};
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr Shape kScoreShape{
+    .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 17, .kv_len = 21, .head_dim = 16, .v_head_dim = 24};
+constexpr double kInfF64 = std::numeric_limits<double>::infinity();
 
 // A captured buffer of random numbers, for the library and for the oracle.
 struct Captured {
@@ -55,13 +56,13 @@ class BackwardScore : public OnBackward {
   }
   void expect_score(const std::string& program, std::function<Real(Real, const Position&)> score,
                     std::vector<Captured*> captured = {}) {
-    expect_score(program, kSmall, {.score = std::move(score)}, std::move(captured));
+    expect_score(program, kScoreShape, {.score = std::move(score)}, std::move(captured));
   }
 };
 
 TEST_P(BackwardScore, A1_ScaledAndShiftedByHead) {
   Captured t("t", {4});
-  expect_score("buffer t : f32[num_heads]; score = score * 0.5 + t[h]; mask = kv_idx <= q_idx + 2", kSmall,
+  expect_score("buffer t : f32[num_heads]; score = score * 0.5 + t[h]; mask = kv_idx <= q_idx + 2", kScoreShape,
                {.score = [&](Real s, const Position& p) { return s * 0.5L + t.at(p.h); },
                 .mask = [](const Position& p) { return p.kv_idx <= p.q_idx + 2; }},
                {&t});
@@ -86,7 +87,7 @@ TEST_P(BackwardScore, A37_Softcaps) {
   for (const double cap : {1.0, 20.0, 30.0}) {
     AttentionSpec spec;
     spec.softcap = cap;
-    BackwardProblem problem(kSmall);
+    BackwardProblem problem(kScoreShape);
     problem.forward.q.fill([&](std::size_t i) { return problem.forward.q[i] * 8; });
     expect_gradients(spec, problem, {{.score = [&](Real s, const Position&) { return cap * std::tanh(s / cap); }}}, nullptr,
                      {near(3e-5), near(3e-5)});
@@ -106,7 +107,7 @@ TEST_P(BackwardScore, A27_MaskedPairsReadNothing) {
 // o3
 TEST_P(BackwardScore, A30_ANumberForAllScores) {
   for (const bool has_sinks : {false, true}) {
-    BackwardProblem problem(kSmall);
+    BackwardProblem problem(kScoreShape);
     problem.want_buffer("t", {1});
     if (has_sinks) problem.add_sinks({0, 0.5F, 1, 2});
     Captures captures;
@@ -159,7 +160,7 @@ TEST_P(BackwardScore, A33_BroadcastBiases) {
 TEST_P(BackwardScore, A46_BranchesThatAreNotTaken) {
   expect_score("score = where(score > 0, sqrt(score), score)",
                [](Real s, const Position&) { return s > 0 ? std::sqrt(s) : s; });
-  BackwardProblem large(kSmall), plain(kSmall);
+  BackwardProblem large(kScoreShape), plain(kScoreShape);
   for (BackwardProblem* problem : {&large, &plain}) {
     problem->forward.q.fill([](std::size_t) { return 25.0; });
     problem->forward.k.fill([](std::size_t i) { return i % 16 == 0 ? 4.0 : 0.0; });
@@ -173,7 +174,7 @@ TEST_P(BackwardScore, A46_BranchesThatAreNotTaken) {
 
 TEST_P(BackwardScore, MaskedByTheScore) {
   expect_score("score = where(kv_idx <= q_idx, score, -inf)",
-               [](Real s, const Position& p) { return p.kv_idx <= p.q_idx ? s : -static_cast<Real>(kInf); });
+               [](Real s, const Position& p) { return p.kv_idx <= p.q_idx ? s : -static_cast<Real>(kInfF64); });
 }
 
 TEST_P(BackwardScore, EveryKindOfFunction) {
@@ -214,11 +215,11 @@ TEST_P(BackwardScore, Dots) {
 TEST_P(BackwardScore, ReadsOfReads) {
   Captured tab("tab", {7});
   std::vector<std::int32_t> bucket;
-  for (std::int32_t i = 0; i < kSmall.kv_len; ++i) bucket.push_back(i * 5 % 7);
-  BackwardProblem problem(kSmall);
+  for (std::int32_t i = 0; i < kScoreShape.kv_len; ++i) bucket.push_back(i * 5 % 7);
+  BackwardProblem problem(kScoreShape);
   problem.want_buffer("tab", {7});
   Captures captures;
-  captures.add("tab", {7}, tab.floats).add("bucket", {kSmall.kv_len}, bucket);
+  captures.add("tab", {7}, tab.floats).add("bucket", {kScoreShape.kv_len}, bucket);
   AttentionSpec spec;
   spec.program =
       "buffer tab : f32[7]; buffer bucket : i32[kv_len]; score = score + tab[bucket[kv_idx]] * tab[q_idx % 7] + tab[3]";
@@ -235,7 +236,7 @@ TEST_P(BackwardScore, OfSixteenBits) {
   Captured slope("slope", {4});
   for (const DType low : {DType::kBF16, DType::kF16}) {
     expect_score(
-        "buffer slope : f32[num_heads]; score = 5 * tanh(score / 5) - slope[h] * abs(q_idx - kv_idx)", kSmall,
+        "buffer slope : f32[num_heads]; score = 5 * tanh(score / 5) - slope[h] * abs(q_idx - kv_idx)", kScoreShape,
         {.score = [&](Real s,
                       const Position& p) { return 5 * std::tanh(s / 5) - slope.at(p.h) * std::abs(p.q_idx - p.kv_idx); }},
         {&slope}, {low, low, low});
@@ -261,7 +262,7 @@ TEST_P(BackwardScore, A49_SumsOverRowsAreRoundedOnce) {
 // Buffers may have any strides, and so may their gradients.
 TEST_P(BackwardScore, StridedBuffers) {
   Captured bias("bias", {17, 21});
-  BackwardProblem problem(kSmall);
+  BackwardProblem problem(kScoreShape);
   std::vector<float> transposed(bias.floats.size()), gradient(bias.floats.size(), std::numeric_limits<float>::quiet_NaN());
   for (std::size_t q = 0; q < 17; ++q) {
     for (std::size_t kv = 0; kv < 21; ++kv) transposed[kv * 17 + q] = bias.floats[q * 21 + kv];

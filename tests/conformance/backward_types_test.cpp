@@ -9,7 +9,8 @@ namespace flexjit::conformance {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr Shape kSmall{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 19, .kv_len = 23, .head_dim = 16, .v_head_dim = 24};
+constexpr Shape kTypesShape{
+    .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 19, .kv_len = 23, .head_dim = 16, .v_head_dim = 24};
 
 class BackwardTypes : public OnBackward {};
 class BackwardSinks : public OnBackward {};
@@ -17,22 +18,23 @@ class BackwardSinks : public OnBackward {};
 TEST_P(BackwardTypes, SixteenBits) {
   AttentionSpec spec;
   spec.causal = true;
-  const GradientPattern causal{{.mask = [](const Position& p) { return p.kv_idx <= p.q_idx + kSmall.kv_len - kSmall.q_len; }}};
+  const GradientPattern causal{
+      {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx + kTypesShape.kv_len - kTypesShape.q_len; }}};
   for (const DType low : {DType::kBF16, DType::kF16}) {
     for (const DType out : {low, DType::kF32}) {
-      BackwardProblem problem(kSmall, {low, low, out});
+      BackwardProblem problem(kTypesShape, {low, low, out});
       run_both(compile_or_throw(engine(), spec_for(problem, spec)), problem);
       EXPECT_TRUE(has_gradients_as_of(low, problem, causal));
       EXPECT_TRUE(keeps_identities(problem, low == DType::kBF16 ? 8e-3 : 1e-3));
     }
-    BackwardProblem mixed(kSmall, {DType::kF32, low, DType::kF32});
+    BackwardProblem mixed(kTypesShape, {DType::kF32, low, DType::kF32});
     run_both(compile_or_throw(engine(), spec_for(mixed, spec)), mixed);
     EXPECT_TRUE(has_gradients_as_of(low, mixed, causal));
   }
 }
 
 TEST_P(BackwardTypes, Fp64) {
-  BackwardProblem problem(kSmall, {DType::kF64, DType::kF64, DType::kF64});
+  BackwardProblem problem(kTypesShape, {DType::kF64, DType::kF64, DType::kF64});
   // lse is fp32 whatever the tensors are, so P has its precision.
   expect_gradients({}, problem, {}, nullptr, {near(2e-6), near(2e-6)});
 }
@@ -40,10 +42,10 @@ TEST_P(BackwardTypes, Fp64) {
 // What is fp32 was not rounded to 16 bits before.
 TEST_P(BackwardTypes, GradientsOfFp32ForTensorsOf16Bits) {
   const Types types{DType::kBF16, DType::kBF16, DType::kBF16};
-  BackwardProblem narrow(kSmall, types), wide(kSmall, types);
-  wide.dq = Tensor(DType::kF32, {kSmall.batch, kSmall.q_heads, kSmall.q_len, kSmall.head_dim});
-  wide.dk = Tensor(DType::kF32, {kSmall.batch, kSmall.kv_heads, kSmall.kv_len, kSmall.head_dim});
-  wide.dv = Tensor(DType::kF32, {kSmall.batch, kSmall.kv_heads, kSmall.kv_len, kSmall.value_dim()});
+  BackwardProblem narrow(kTypesShape, types), wide(kTypesShape, types);
+  wide.dq = Tensor(DType::kF32, {kTypesShape.batch, kTypesShape.q_heads, kTypesShape.q_len, kTypesShape.head_dim});
+  wide.dk = Tensor(DType::kF32, {kTypesShape.batch, kTypesShape.kv_heads, kTypesShape.kv_len, kTypesShape.head_dim});
+  wide.dv = Tensor(DType::kF32, {kTypesShape.batch, kTypesShape.kv_heads, kTypesShape.kv_len, kTypesShape.value_dim()});
   const Attention attention = compile_or_throw(engine(), spec_for(wide));
   run_both(attention, wide);
   run_both(attention, narrow);
@@ -187,7 +189,7 @@ TEST_P(BackwardSinks, WithoutKeys) {
 TEST_P(BackwardSinks, OfSixteenBits) {
   covers("D45");
   for (const DType type : {DType::kBF16, DType::kF16}) {
-    BackwardProblem problem(kSmall);
+    BackwardProblem problem(kTypesShape);
     problem.add_sinks({0.5F, 2.0F, -1.0F, 0.25F});
     Tensor sinks(type, {1, 1, 1, 4}), d_sinks(type, {1, 1, 1, 4});
     sinks.fill([&](std::size_t h) { return static_cast<double>(problem.sinks[h]); });

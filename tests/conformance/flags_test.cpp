@@ -20,8 +20,6 @@ constexpr Shape kLongQueries{.batch = 2, .q_heads = 2, .kv_heads = 2, .q_len = 1
 
 std::int32_t diagonal(const Shape& s, const Position& p) { return p.q_idx + s.kv_len - s.q_len; }
 
-std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
 class FlagsOn : public OnBackends {
  protected:
   AttentionSpec spec_for(const Shape& shape) const { return spec_of("", shape); }

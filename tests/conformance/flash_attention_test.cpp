@@ -9,8 +9,6 @@
 namespace flexjit::conformance {
 namespace {
 
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
-
 // The pairs that a spec allows, a line a query.
 std::string picture(const AttentionSpec& spec, std::int32_t q_len, std::int32_t kv_len) {
   const Attention attention = compile_or_throw(engine_for("host"), spec);

@@ -29,7 +29,6 @@ struct Pattern {
   std::function<bool(const At&, const Tables&)> mask{};
 };
 
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 Real sigmoid(Real x) { return 1 / (1 + std::exp(-x)); }
 Real element(const std::vector<double>& table, std::int64_t index) { return static_cast<Real>(table[at(index)]); }
 

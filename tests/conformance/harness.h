@@ -1,6 +1,8 @@
 // Shared by the conformance tests: specs, one engine a target, and the comparison of a compiled run with the fp64 reference.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +15,8 @@
 namespace flexjit::conformance {
 
 using namespace test;
+
+inline std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
 
 // One compiled-backend engine a target for the whole process, so that patterns share its kernel cache.
 Engine& engine_for(std::string_view target);

@@ -11,8 +11,6 @@
 namespace flexjit::conformance {
 namespace {
 
-std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
 // Which flags stand beside key_lengths.
 struct Flags {
   bool causal = false;

@@ -9,8 +9,6 @@ namespace {
 
 constexpr Shape kShape{.batch = 2, .q_heads = 3, .kv_heads = 3, .q_len = 40, .kv_len = 55, .head_dim = 16};
 
-std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
 struct Meaning {
   OraclePattern naive;
   std::function<void(Captures&)> bind{};  // null: nothing is captured, params have their defaults

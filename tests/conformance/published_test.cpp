@@ -9,8 +9,6 @@
 namespace flexjit::conformance {
 namespace {
 
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
-
 Problem run(const AttentionSpec& spec, const Shape& shape, const Bindings* bindings = nullptr) {
   Problem tensors(shape);
   compile_or_throw(engine_for("host"), spec).run(tensors.args(bindings)).value();

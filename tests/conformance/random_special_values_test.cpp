@@ -140,8 +140,6 @@ class Unclear {
 
 double tolerance_of(DType dtype) { return dtype == DType::kBF16 ? 4e-2 : dtype == DType::kF16 ? 1e-2 : 8e-5; }
 
-std::size_t at(std::int64_t index) { return static_cast<std::size_t>(index); }
-
 // One random program with its inputs, run by kernel and reference.
 class Trial {
  public:

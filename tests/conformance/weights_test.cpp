@@ -15,8 +15,6 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr Shape kShape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 61, .kv_len = 300, .head_dim = 24, .v_head_dim = 20};
 
-std::size_t at(std::int32_t index) { return static_cast<std::size_t>(index); }
-
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   const auto bits = [](float value) { return std::bit_cast<std::uint32_t>(value); };
   return std::ranges::equal(a, b, {}, bits, bits);

@@ -16,7 +16,7 @@ namespace flexjit::ir::test {
 namespace {
 
 using Real = long double;
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfF64 = std::numeric_limits<double>::infinity();
 
 // The gradient of the first pair's score by every derivative of the program, which must agree.
 double gradient_at(const Lowered& ir, double score, double grad) {
@@ -105,7 +105,7 @@ TEST(Differentiate, EveryOpOfFloatsIsTested) {
   }
   for (int i = 0; i < kOpCount; ++i) {
     const Op op = static_cast<Op>(i);
-    const auto program = operand_count(op) > 0 ? ::flexjit::testing::program_of(op, Type::kFloat) : std::nullopt;
+    const auto program = operand_count(op) > 0 ? ::flexjit::test::program_of(op, Type::kFloat) : std::nullopt;
     if (!program || !program->score().valid() || op == Op::kFloatToInt) continue;
     EXPECT_TRUE(seen.contains(op)) << mnemonic(op) << " has no derivative here";
   }
@@ -129,12 +129,12 @@ const Kink kKinks[] = {
     {"clamp(1.0, 0.0, score)", 1, 0}, {"clamp(score, 2.0, 1.0)", 1, 0}, {"clamp(0.0, 2.0, score)", 1, 1},
     {"min(max(score, -1.0), 1.0)", 1, 0.5}, {"floor(score)", 2, 0}, {"ceil(score)", 2, 0}, {"round(score)", 0.5, 0},
     {"float(int(score))", 2, 0}, {"score // 1.5", 3, 0}, {"score % 1.5", 3, 1}, {"where(score == 1.0, 1.0, 0.0)", 1, 0},
-    {"sqrt(score)", 0, kInf}, {"log(score)", 0, kInf}, {"log1p(score)", -1, kInf}, {"rsqrt(score)", 0, -kInf},
+    {"sqrt(score)", 0, kInfF64}, {"log(score)", 0, kInfF64}, {"log1p(score)", -1, kInfF64}, {"rsqrt(score)", 0, -kInfF64},
     {"sigmoid(score)", 0, 0.25}, {"silu(score)", 0, 0.5}, {"gelu(score)", 0, 0.5}, {"tanh(score)", 0, 1},
     {"sigmoid(score)", -800, 0}, {"sigmoid(score)", 800, 0}, {"silu(score)", 800, 1}, {"tanh(score)", 800, 0},
     {"silu(score)", -800, 0}, {"gelu(score)", 1e30, 1}, {"gelu(score)", -1e30, 0}, {"pow(score, zero)", 0, 0},
     {"pow(score, zero)", -3, 0}, {"pow(score, 1.0 + zero)", 0, 1}, {"pow(score, 2.0 + zero)", 0, 0},
-    {"pow(score, 0.5 + zero)", 0, kInf}, {"pow(0.0 * score, 1.0 + score)", 1, 0}, {"pow(zero, score)", 2, 0},
+    {"pow(score, 0.5 + zero)", 0, kInfF64}, {"pow(0.0 * score, 1.0 + score)", 1, 0}, {"pow(zero, score)", 2, 0},
     {"pow(zero - 2.0, score)", 3, 0}, {"pow(zero, score)", 0, 0}, {"3.0", 1, 0}, {"float(kv_idx)", 1, 0}, {"score", 2, 1},
 };
 // clang-format on
@@ -158,7 +158,7 @@ TEST(Differentiate, WhatIsNotSelectedTakesNoPart) {
       {"where(score > 0.0, log(score), 0.0)", -1, 0},
       {"where(score > 0.0, 1.0 / score, 0.0) + score", 0, 1},
       {"(let r = sqrt(score); where(score > 1.0, r, 0.0) + where(score > 2.0, 3.0 * r, score))", 0, 1},
-      {"where(score > 0.0, where(score < 1.0, log(1.0 - score), score), sqrt(score + 1.0))", -1, kInf},
+      {"where(score > 0.0, where(score < 1.0, log(1.0 - score), score), sqrt(score + 1.0))", -1, kInfF64},
       {"where(score > 0.0, where(score < 1.0, log(1.0 - score), 2.0 * score), sqrt(score + 1.0))", 1, 2},
       {"where(h == 0, -inf, score)", 3, 0},
       {"where(h == 1, score / zero, zero)", 3, 0},

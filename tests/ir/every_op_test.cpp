@@ -20,7 +20,7 @@ const Environment kSmall{
 
 TEST(EveryOp, IsEvaluatedAndHasARangeAndAText) {
   std::set<Op> seen;
-  for (const auto& [name, program] : ::flexjit::testing::every_op()) {
+  for (const auto& [name, program] : ::flexjit::test::every_op()) {
     SCOPED_TRACE(name);
     for (const Node& node : program.nodes()) seen.insert(node.op);
     EXPECT_NO_THROW(run_all_rows(program, kSmall));

@@ -55,9 +55,9 @@ TEST(ExpressionTexts, LongOperandsBecomeNumbers) {
 }
 
 // A small call of a pattern: buffers of small numbers, so that most indices that are read from them are in range.
-class SmallCall {
+class PatternCall {
  public:
-  SmallCall(const Lowered& ir, std::uint64_t seed) : random_(seed) {
+  PatternCall(const Lowered& ir, std::uint64_t seed) : random_(seed) {
     for (std::size_t slot = 0; slot < ir.interface.params.size(); ++slot) params_.push_back(param(ir, slot));
     for (const BufferInterface& buffer : ir.interface.buffers) views_.push_back(view(ir, buffer));
     environment_.buffers = views_;
@@ -119,7 +119,7 @@ class SmallCall {
 // Rows in which a read is out of range say nothing: how often one is read depends on how often it is written. Returns the
 // rows that say something.
 std::size_t expect_same_values(const Lowered& a, const Lowered& b, std::uint64_t seed) {
-  const SmallCall call(a, seed);
+  const PatternCall call(a, seed);
   const auto before = run_all_rows(a.program, call.environment()), after = run_all_rows(b.program, call.environment());
   std::size_t compared = 0;
   for (std::size_t r = 0; r < before.size(); ++r) {

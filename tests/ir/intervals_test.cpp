@@ -14,7 +14,7 @@
 namespace flexjit::ir::test {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kUnbounded = std::numeric_limits<double>::infinity();
 
 Range ints(Op op, Range a, Range b) { return range_of({.op = op, .operand_type = Type::kInt, .operands = {a, b}}); }
 Range floats(Op op, Range a, Range b) { return range_of({.op = op, .operand_type = Type::kFloat, .operands = {a, b}}); }
@@ -126,14 +126,14 @@ TEST(Intervals, SmallIntRangesAreSoundAndTightAtPoints) {
 TEST(Intervals, FloatsKnowAboutNanAndInfinity) {
   EXPECT_EQ(floats(Op::kDiv, {1, 2, false}, {0, 1, false}), any_float());
   EXPECT_EQ(floats(Op::kDiv, {1, 2, false}, {2, 4, false}), (Range{0.25, 1, false}));
-  EXPECT_EQ(floats(Op::kMul, {0, 1, false}, {0, kInf, false}), any_float());
-  EXPECT_TRUE(floats(Op::kAdd, {-kInf, 0, false}, {0, kInf, false}).may_nan);
-  EXPECT_FALSE(floats(Op::kAdd, {-1, 0, false}, {0, kInf, false}).may_nan);
-  EXPECT_EQ(floats(Op::kMul, {1e30, 1e30, false}, {1e30, 1e30, false}).hi, kInf) << "overflows in fp32";
+  EXPECT_EQ(floats(Op::kMul, {0, 1, false}, {0, kUnbounded, false}), any_float());
+  EXPECT_TRUE(floats(Op::kAdd, {-kUnbounded, 0, false}, {0, kUnbounded, false}).may_nan);
+  EXPECT_FALSE(floats(Op::kAdd, {-1, 0, false}, {0, kUnbounded, false}).may_nan);
+  EXPECT_EQ(floats(Op::kMul, {1e30, 1e30, false}, {1e30, 1e30, false}).hi, kUnbounded) << "overflows in fp32";
   EXPECT_TRUE(is_empty(floats(Op::kLog, {-3, -1, false})));
   EXPECT_TRUE(floats(Op::kSqrt, {-1, 4, false}).may_nan);
   EXPECT_EQ(floats(Op::kSqrt, {-1, 4, false}).hi, 2);
-  EXPECT_EQ(floats(Op::kExp, {-kInf, 0, false}).lo, 0);
+  EXPECT_EQ(floats(Op::kExp, {-kUnbounded, 0, false}).lo, 0);
   const Range maybe_nan{1, 2, true};
   EXPECT_EQ(floats(Op::kMin, maybe_nan, {5, 6, false}), (Range{1, 6, false})) << "a NaN gives the second operand";
   EXPECT_TRUE(floats(Op::kMin, {5, 6, false}, maybe_nan).may_nan);

@@ -11,8 +11,8 @@
 namespace flexjit::ir::test {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kQuietNan = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int32_t kInts[] = {0, 1, 2, 3, 4, 7, 8, 31, 32, 255, -1, -2, -7, 65536, 2147483647, -2147483647 - 1, 1 << 30};
 constexpr std::int64_t kLongs[] = {0,
                                    1,
@@ -28,7 +28,8 @@ constexpr std::int64_t kLongs[] = {0,
                                    (1LL << 53) + 1,
                                    0x7fffffffffffffff,
                                    -0x7fffffffffffffff - 1};
-constexpr float kFloats[] = {0.0F, -0.0F, 1.0F, -1.0F, 0.5F, 2.0F, 3.0F, -2.5F, 1e-40F, 3e38F, 100.0F, kInf, -kInf, kNan};
+constexpr float kFloats[] = {0.0F,  -0.0F,  1.0F,  -1.0F,  0.5F,      2.0F,       3.0F,
+                             -2.5F, 1e-40F, 3e38F, 100.0F, kInfinity, -kInfinity, kQuietNan};
 constexpr DType kDTypes[] = {DType::kF32, DType::kF64, DType::kF16, DType::kBF16, DType::kI64,
                              DType::kI32, DType::kI8,  DType::kU8,  DType::kBool};
 constexpr Op kLengths[] = {Op::kQLen, Op::kKvLen, Op::kNumHeads, Op::kNumKvHeads, Op::kBatchSize};

@@ -11,7 +11,7 @@ namespace flexjit {
 namespace {
 
 using mask::BufferPieces;
-using testing::Names;
+using test::Names;
 
 class BufferPiecesTest : public ::testing::Test {
  protected:
@@ -26,7 +26,7 @@ class BufferPiecesTest : public ::testing::Test {
     return names_.builder.add_buffer({DType::kI32, 1});
   }
 
-  BufferPieces pieces(testing::Expression mask, ir::Op axis) {
+  BufferPieces pieces(test::Expression mask, ir::Op axis) {
     program_ = std::move(names_).mask(mask);
     environment_ = {.q_len = 80, .kv_len = 80, .buffers = buffers_, .params = {}};
     BufferPieces pieces(program_, environment_, axis);
@@ -72,7 +72,7 @@ TEST_F(BufferPiecesTest, ReadsOfBothIndicesHaveNone) {
 TEST_F(BufferPiecesTest, OfReadsOfReads) {
   Names& n = names_;
   const std::uint32_t segment = capture(segment_), start = capture(start_);
-  const testing::Expression at = n.read(segment, {n.kv - 5});
+  const test::Expression at = n.read(segment, {n.kv - 5});
   BufferPieces found = pieces(n.read(start, {at}) <= n.q, ir::Op::kKvIdx);
   EXPECT_EQ(found.split({0, 34}), 15);
   EXPECT_EQ(found.split({15, 49}), 35) << "of the segment itself";
@@ -91,7 +91,7 @@ TEST_F(BufferPiecesTest, UnsteadyBuffersAreLeftOut) {
 TEST_F(BufferPiecesTest, GuardsDoNotMatter) {
   Names& n = names_;
   const std::uint32_t segment = capture(segment_);
-  const testing::Expression guard = n.q >= n.kv;
+  const test::Expression guard = n.q >= n.kv;
   BufferPieces found = pieces(guard & (n.read_guarded(segment, guard, {n.kv}) == 1), ir::Op::kKvIdx);
   EXPECT_EQ(found.split({11, 44}), 30);
 }

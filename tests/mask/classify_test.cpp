@@ -16,14 +16,14 @@ namespace {
 
 using mask::Classified;
 using mask::Undecided;
-using testing::Expression;
-using testing::MaskPattern;
-using testing::Names;
+using test::Expression;
+using test::MaskPattern;
+using test::Names;
 
 constexpr int kBatch = 2, kHeads = 4;
 
 std::vector<MaskPattern> patterns_at(int q_len, int kv_len) {
-  using namespace testing;
+  using namespace test;
   std::vector<MaskPattern> patterns;
   for (bool allowed : {false, true}) patterns.push_back(everything(allowed));
   patterns.push_back(causal());
@@ -89,7 +89,7 @@ TEST(Classify, LeavesPartialWithoutEvaluating) {
 }
 
 TEST(Classify, IntervalsDecideMostBlocksOfABand) {
-  const MaskPattern pattern = testing::causal_window(64);
+  const MaskPattern pattern = test::causal_window(64);
   const BlockMaskShape shape{1, 1, 1 << 16, 1 << 16, 128, 128};
   const auto classified = mask::classify(pattern.program, pattern.environment(shape), {.shape = shape});
   // 512 x 512 blocks; even those on the two diagonals are partial by proof.
@@ -98,7 +98,7 @@ TEST(Classify, IntervalsDecideMostBlocksOfABand) {
 }
 
 TEST(Classify, DocumentIdsDecideBlocks) {
-  const MaskPattern pattern = testing::documents(1 << 12, 1 << 12);
+  const MaskPattern pattern = test::documents(1 << 12, 1 << 12);
   const BlockMaskShape shape{1, 1, 1 << 12, 1 << 12, 128, 128};
   const auto classified = mask::classify(pattern.program, pattern.environment(shape), {.shape = shape});
   EXPECT_EQ(classified.mask->to_dense(), test::brute_force_kinds(shape, pattern.allowed));

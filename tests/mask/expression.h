@@ -6,7 +6,7 @@
 
 #include "ir/program/program.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 struct Expression {
   ir::ProgramBuilder* builder;
@@ -67,4 +67,4 @@ struct Names {
   ir::Program mask(Expression root) && { return std::move(builder).finish(ir::Id{}, root.id); }
 };
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

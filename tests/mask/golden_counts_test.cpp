@@ -12,7 +12,7 @@
 namespace flexjit {
 namespace {
 
-using testing::MaskPattern;
+using test::MaskPattern;
 
 BlockCounts counts_of(const MaskPattern& pattern, int length, int q_block, int kv_block) {
   const BlockMaskShape shape{1, 1, length, length, q_block, kv_block};
@@ -48,7 +48,7 @@ struct Golden {
 
 TEST(GoldenCounts, Blocks) {
   covers("C10", "F08", "G09", "G10");
-  using namespace testing;
+  using namespace test;
   const Golden table[] = {
       {causal(), 1024, 64, 136, 120},
       {causal(), 1024, 128, 36, 28},
@@ -89,7 +89,7 @@ TEST(GoldenCounts, Blocks) {
 
 TEST(GoldenCounts, OneRowBlocks) {
   covers("G15");
-  const BlockCounts counts = counts_of(testing::causal(), 1024, 1, 64);
+  const BlockCounts counts = counts_of(test::causal(), 1024, 1, 64);
   EXPECT_EQ(counts.partial + counts.full, 8704);
   EXPECT_EQ(counts.full, 7696);
   EXPECT_EQ(counts.empty + counts.partial + counts.full, 16384);
@@ -97,7 +97,7 @@ TEST(GoldenCounts, OneRowBlocks) {
 
 TEST(GoldenCounts, AllowedPairs) {
   covers("F05", "G08", "G09", "G10", "X10");
-  using namespace testing;
+  using namespace test;
   EXPECT_EQ(popcount(causal(), 1024), 524800);
   EXPECT_EQ(popcount(causal_window(256), 1024), 230272);
   EXPECT_EQ(popcount(attamba(256, 128), 1024), 231430);
@@ -111,7 +111,7 @@ TEST(GoldenCounts, AllowedPairs) {
 
 TEST(GoldenCounts, AllowedPairsOfImages) {
   covers("C18", "X08", "X10");
-  using namespace testing;
+  using namespace test;
   EXPECT_EQ(popcount(swin(56, 7, 0), 3136), 153664);
   EXPECT_EQ(popcount(swin(56, 7, 3), 3136), 135424);
   EXPECT_EQ(popcount(neighbourhood(56, 2), 3136), 75076);

@@ -11,7 +11,7 @@
 #include "ir/lower/lower.h"
 #include "ir/passes/passes.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 namespace {
 
@@ -301,4 +301,4 @@ std::vector<HardMask> hard_masks(int length) {
   return masks;
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

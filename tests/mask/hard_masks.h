@@ -11,7 +11,7 @@
 #include "ir/program/program.h"
 #include "support/brute_force.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 struct HardMask {
   std::string name, text;
@@ -44,4 +44,4 @@ HardMask global_tokens(int length);  // some rows and some columns whole, and a 
 // All of them, for lengths of q and kv.
 std::vector<HardMask> hard_masks(int length);
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -13,7 +13,7 @@ namespace {
 
 using mask::Classified;
 using mask::Undecided;
-using testing::HardMask;
+using test::HardMask;
 
 BlockMaskShape square(const HardMask& mask, std::int32_t length, std::int32_t q_block, std::int32_t kv_block) {
   return {mask.by_batch ? 2 : 1, 1, length, length, q_block, kv_block};
@@ -22,7 +22,7 @@ BlockMaskShape square(const HardMask& mask, std::int32_t length, std::int32_t q_
 TEST(HardMasks, EqualALookAtEveryPair) {
   // 521 is no multiple of a block; blocks of 4 are so many that rows are copied where a mask repeats.
   for (int length : {97, 384, 521}) {
-    for (const HardMask& mask : testing::hard_masks(length)) {
+    for (const HardMask& mask : test::hard_masks(length)) {
       for (auto [q_block, kv_block] : {std::pair{4, 4}, {16, 16}, {64, 64}, {8, 32}, {100, 33}, {300, 300}}) {
         SCOPED_TRACE(mask.name + " at " + std::to_string(length) + ", blocks of " + std::to_string(q_block) + " x " +
                      std::to_string(kv_block));
@@ -43,7 +43,7 @@ TEST(HardMasks, EqualALookAtEveryPair) {
 // What a call derives for itself: never wrong, whatever the budget, and never far beyond it.
 TEST(HardMasks, AreSoundUnderEveryBudget) {
   const int length = 521;
-  for (const HardMask& mask : testing::hard_masks(length)) {
+  for (const HardMask& mask : test::hard_masks(length)) {
     const BlockMaskShape shape = square(mask, length, 16, 16);
     const auto exact = test::brute_force_kinds(shape, mask.allowed);
     std::int64_t partial_before = 0;
@@ -78,9 +78,9 @@ struct Bound {
 
 TEST(HardMasks, TakeWorkByTheLineOfBlocks) {
   for (const Bound& test :
-       {Bound{testing::window_3d(128, 32, 32), 1 << 17, 1500}, Bound{testing::window_3d(8, 32, 32), 1 << 17, 1500},
-        Bound{testing::stripes(256, 1024, 1000), 1 << 17, 300}, Bound{testing::strided(100), 1 << 17, 600},
-        Bound{testing::position_reset(1 << 17, 1300), 1 << 17, 1500}}) {
+       {Bound{test::window_3d(128, 32, 32), 1 << 17, 1500}, Bound{test::window_3d(8, 32, 32), 1 << 17, 1500},
+        Bound{test::stripes(256, 1024, 1000), 1 << 17, 300}, Bound{test::strided(100), 1 << 17, 600},
+        Bound{test::position_reset(1 << 17, 1300), 1 << 17, 1500}}) {
     const BlockMaskShape shape{1, 1, test.length, test.length, 128, 128};
     const Classified found = mask::classify(test.mask.program, test.mask.environment(shape), {.shape = shape});
     ASSERT_TRUE(found.mask.has_value());
@@ -93,12 +93,12 @@ TEST(HardMasks, TakeWorkByTheLineOfBlocks) {
 // A table of all positions may not be made where some are outside the buffer: what is read there decides nothing, or is
 // reported as ever.
 TEST(HardMasks, KeepFaultsWhereATableWouldBeMade) {
-  HardMask mask = testing::position_reset(200, 20);
+  HardMask mask = test::position_reset(200, 20);
   const BlockMaskShape shape{1, 1, 200, 300, 16, 16};  // pos ends at 200
   const Classified guarded = mask::classify(mask.program, mask.environment(shape), {.shape = shape});
   ASSERT_TRUE(guarded.mask.has_value()) << "no query is behind a key from 200 on";
   EXPECT_EQ(guarded.mask->to_dense(), test::brute_force_kinds(shape, mask.allowed));
-  const HardMask open = testing::unguarded_position_reset(200, 20);
+  const HardMask open = test::unguarded_position_reset(200, 20);
   const Classified faulty = mask::classify(open.program, open.environment(shape), {.shape = shape});
   ASSERT_TRUE(faulty.fault.has_value());
   EXPECT_EQ(faulty.fault->index, 200);

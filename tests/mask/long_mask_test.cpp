@@ -8,7 +8,7 @@
 namespace flexjit {
 namespace {
 
-using testing::Names;
+using test::Names;
 
 // Of about 800 tokens, in an irregular order of lengths.
 std::vector<std::int32_t> document_ids(std::int32_t length) {

@@ -6,7 +6,7 @@
 
 #include "expression.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 namespace {
 
@@ -166,4 +166,4 @@ MaskPattern natten(int side, int kernel) {
                   [=](int, int, int q, int kv) { return plain_near(q / side, kv / side) && plain_near(q % side, kv % side); });
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

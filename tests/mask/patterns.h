@@ -9,7 +9,7 @@
 #include "ir/program/program.h"
 #include "support/brute_force.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 struct MaskPattern {
   std::string name;
@@ -39,4 +39,4 @@ MaskPattern swin(int side, int size, int shift);
 MaskPattern neighbourhood(int side, int radius);  // clipped at the borders
 MaskPattern natten(int side, int kernel);         // always kernel^2 keys
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

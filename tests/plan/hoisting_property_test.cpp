@@ -121,7 +121,7 @@ TEST(Hoisting, RandomProgramsHaveTheirLevelsAndTables) {
   for (std::uint64_t seed = 0; seed < kPrograms; ++seed) {
     // Any operations on one half of them; on the other, masks that say something of distances.
     const ir::Program program =
-        seed % 2 == 0 ? ir::test::random_ir(seed, ir::test::ScoreUse::kInTail).program : testing::random_mask(seed);
+        seed % 2 == 0 ? ir::test::random_ir(seed, ir::test::ScoreUse::kInTail).program : test::random_mask(seed);
     for (const Nest nest : {Nest::kPrefill, Nest::kDecode}) {
       expect_consistent(program, nest);
       if (::testing::Test::HasFatalFailure()) {

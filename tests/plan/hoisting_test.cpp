@@ -8,7 +8,7 @@
 
 #include "marked_program.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 using plan::Hoisting;
@@ -257,4 +257,4 @@ TEST(Costs, AreThoseOfTheElementsOfTheScore) {
 }
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

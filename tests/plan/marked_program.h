@@ -7,7 +7,7 @@
 #include "mask/expression.h"
 #include "plan/hoisting.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 // A program and what became of the expressions that were watched: finishing renumbers the nodes, and those that no root reaches
 // are invalid.
@@ -31,4 +31,4 @@ inline MarkedProgram finish(Names& names, std::initializer_list<Expression> watc
 inline Expression to_float(Expression a) { return {a.builder, a.builder->make(ir::Op::kIntToFloat, {a.id})}; }
 inline Expression to_long(Expression a) { return {a.builder, a.builder->make(ir::Op::kIntToLong, {a.id})}; }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -10,7 +10,7 @@ namespace {
 std::atomic<long> count{0};
 }
 
-long flexjit::testing::allocations() { return count; }
+long flexjit::test::allocations() { return count; }
 
 static void* counted(std::size_t bytes, std::size_t alignment) {
   ++count;

@@ -11,7 +11,7 @@
 namespace flexjit {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 double value_of(DType dtype, std::uint16_t bits) {
   double value = 0;
@@ -46,7 +46,7 @@ TEST_P(SmallFloats, RoundsToNearestEven) {
     const double middle = (low + high) / 2;
     ASSERT_EQ(bits_of(GetParam(), middle), bits % 2 == 0 ? bits : next) << bits;
     ASSERT_EQ(bits_of(GetParam(), std::nextafter(middle, 0.0)), bits) << bits;
-    ASSERT_EQ(bits_of(GetParam(), std::nextafter(middle, kInf)), next) << bits;
+    ASSERT_EQ(bits_of(GetParam(), std::nextafter(middle, kInfinity)), next) << bits;
     ASSERT_EQ(bits_of(GetParam(), -middle), bits_of(GetParam(), middle) | 0x8000) << bits;
   }
 }
@@ -60,7 +60,7 @@ TEST_P(SmallFloats, TooLargeIsInfinity) {
   EXPECT_EQ(bits_of(GetParam(), limit), infinity);
   EXPECT_EQ(bits_of(GetParam(), std::nextafter(limit, 0.0)), infinity - 1);
   EXPECT_EQ(bits_of(GetParam(), 1e300), infinity);
-  EXPECT_EQ(bits_of(GetParam(), -kInf), infinity | 0x8000);
+  EXPECT_EQ(bits_of(GetParam(), -kInfinity), infinity | 0x8000);
 }
 
 INSTANTIATE_TEST_SUITE_P(Elements, SmallFloats, testing::Values(DType::kF16, DType::kBF16),

@@ -7,7 +7,7 @@
 
 #include "support/random.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 namespace {
 
@@ -153,4 +153,4 @@ runtime::LaunchOutcome LaunchProblem::run(const BlockMask* mask, int threads, Tr
   return test::is_attention(*this, {.mask = allowed, .scale = launch.scale}, {bound, bound});
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -12,7 +12,7 @@
 #include "support/brute_force.h"
 #include "support/comparison.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 // What the fake kernel needs and what it saw; LaunchArg::params points to it.
 struct FakeState {
@@ -40,4 +40,4 @@ struct LaunchProblem : test::Problem {
   FakeState state;
 };
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

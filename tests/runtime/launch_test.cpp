@@ -12,9 +12,9 @@ namespace {
 
 using test::Allowed;
 using test::brute_force_mask;
+using test::LaunchProblem;
 using test::outputs_identical;
 using test::Shape;
-using testing::LaunchProblem;
 
 void expect_exact(const LaunchProblem& problem) {
   EXPECT_EQ(problem.state.broken_promises, 0);

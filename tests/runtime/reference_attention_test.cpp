@@ -123,11 +123,11 @@ TEST(ReferenceAttention, StopsWhereThePatternFails) {
 }
 
 TEST(ReferenceAttention, GroupsStridesAndPositions) {
-  testing::LaunchProblem problem({2, 6, 2, 9, 21, 8, 5}, false);
+  test::LaunchProblem problem({2, 6, 2, 9, 21, 8, 5}, false);
   problem.state.allowed = [](int b, int h, int q, int kv) { return (b + h + q + kv) % 3 != 0; };
   // The output goes to a (batch, length, heads, dim) array and the lse to every second place.
   problem.out = test::Tensor(DType::kF32, {2, 6, 9, 5}, test::length_first);
-  problem.launch.out = testing::arg_of(problem.out);
+  problem.launch.out = test::arg_of(problem.out);
   std::vector<float> lse(2 * problem.lse.size());
   problem.launch.lse.data = lse.data();
   problem.launch.lse.stride_batch = 2 * 6 * 9;

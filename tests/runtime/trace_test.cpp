@@ -15,7 +15,7 @@ namespace {
 
 using test::Allowed;
 using test::brute_force_mask;
-using testing::LaunchProblem;
+using test::LaunchProblem;
 
 std::vector<TraceEvent> of_kind(const std::vector<TraceEvent>& events, TraceKind kind) {
   std::vector<TraceEvent> found;

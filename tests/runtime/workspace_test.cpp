@@ -12,14 +12,14 @@ namespace {
 TEST(Workspace, SecondLaunchAllocatesNothing) {
   const auto causal = [](int, int, int q, int kv) { return q >= kv; };
   const BlockMask mask = test::brute_force_mask({1, 1, 150, 150, 32, 32}, causal);
-  testing::LaunchProblem problem({2, 4, 2, 150, 150, 8, 8}, true);
+  test::LaunchProblem problem({2, 4, 2, 150, 150, 8, 8}, true);
   problem.state.allowed = causal;
   problem.run(&mask, 1);
   problem.state.panels.clear();
   // The fake kernel itself notes each address of packed keys once: one set node for each of the four pairs.
-  const long before = testing::allocations();
+  const long before = test::allocations();
   problem.run(&mask, 1);
-  EXPECT_EQ(testing::allocations() - before, 4);
+  EXPECT_EQ(test::allocations() - before, 4);
 }
 
 TEST(Workspace, IsAlignedAndOnlyGrows) {

@@ -8,7 +8,7 @@
 #include "ir/program/program.h"
 #include "support/check.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 
 struct OpOfType {
   std::string name;  // "add of int64"
@@ -60,4 +60,4 @@ inline std::vector<OpOfType> every_op() {
   return all;
 }
 
-}  // namespace flexjit::testing
+}  // namespace flexjit::test

@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kUnlimited = std::numeric_limits<double>::infinity();
+constexpr double kEveryProcessor = std::numeric_limits<double>::infinity();
 
 double quota_in(const fs::path& group) {
   double quota = 0, period = 0;
@@ -23,7 +23,7 @@ double quota_in(const fs::path& group) {
     std::ifstream(group / "cpu.cfs_quota_us") >> quota;
     std::ifstream(group / "cpu.cfs_period_us") >> period;
   }
-  return quota > 0 && period > 0 ? quota / period : kUnlimited;
+  return quota > 0 && period > 0 ? quota / period : kEveryProcessor;
 }
 
 double affine_processors() {

@@ -21,7 +21,7 @@ namespace flexjit::tools {
 namespace {
 
 constexpr int kHistoryLines = 1000;
-constexpr std::string_view kWordCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
+constexpr std::string_view kCompletedCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 
 char* prompt(EditLine*) {
   static char text[] = "flexjit> ";
@@ -89,7 +89,7 @@ struct LineEditor::Editing {
     const std::string before(info->buffer, info->cursor);
     const std::vector<std::string> words = self->complete(before);
     if (words.empty()) return CC_ERROR;
-    const std::size_t typed = before.size() - (before.find_last_not_of(kWordCharacters) + 1);
+    const std::size_t typed = before.size() - (before.find_last_not_of(kCompletedCharacters) + 1);
     const std::string more = common_begin(words).substr(typed);
     if (!more.empty()) return el_insertstr(line, more.c_str()) == 0 ? CC_REFRESH : CC_ERROR;
     if (words.size() == 1) return CC_NORM;

@@ -82,7 +82,7 @@ Json drawn(const Inspection& view) {
   return view.view == InspectView::kAsm ? GroupedCode::of(std::move(json)) : json;
 }
 
-Json sizes_json(const Sizes& s) {
+Json page_sizes(const Sizes& s) {
   return {{"batch", s.batch},   {"heads", s.heads},       {"kv_heads", s.kv_heads},    {"q_len", s.q_len},
           {"kv_len", s.kv_len}, {"head_dim", s.head_dim}, {"v_head_dim", s.v_head_dim}};
 }
@@ -91,7 +91,7 @@ Json sizes_json(const Sizes& s) {
 
 std::string report_data(const ReportPage& page) {
   Json data{{"pattern", page.pattern},
-            {"sizes", sizes_json(page.sizes)},
+            {"sizes", page_sizes(page.sizes)},
             {"mask_svg", page.mask_svg},
             {"views", Json::object()},
             {"texts", Json::array()}};

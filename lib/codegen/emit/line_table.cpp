@@ -8,9 +8,9 @@
 namespace flexjit::codegen {
 namespace {
 
-class Lines : public LineTable {
+class LinesOfOneFile : public LineTable {
  public:
-  Lines(llvm::Module& module, llvm::StringRef path) : builder_(module), file_(file_at(path)) {
+  LinesOfOneFile(llvm::Module& module, llvm::StringRef path) : builder_(module), file_(file_at(path)) {
     module.addModuleFlag(llvm::Module::Warning, "Debug Info Version", llvm::DEBUG_METADATA_VERSION);
     module.addModuleFlag(llvm::Module::Warning, "Dwarf Version", 4);
     builder_.createCompileUnit(llvm::DISourceLanguageName(llvm::dwarf::DW_LANG_C), file_, "flexjit", true, "", 0);
@@ -40,17 +40,18 @@ class Lines : public LineTable {
   llvm::DISubprogram* function_ = nullptr;
 };
 
-class PartLines final : public Lines {
+class PartLines final : public LinesOfOneFile {
  public:
-  explicit PartLines(llvm::Module& module) : Lines(module, "kernel") {}
+  explicit PartLines(llvm::Module& module) : LinesOfOneFile(module, "kernel") {}
   llvm::DebugLoc location(const plan::Provenance& from) const override {
     return llvm::DILocation::get(function()->getContext(), plan::line_of(from), plan::column_of(from), function());
   }
 };
 
-class TextLines final : public Lines {
+class TextLines final : public LinesOfOneFile {
  public:
-  TextLines(llvm::Module& module, const plan::DebugSource& source) : Lines(module, source.files.front()), source_(source) {
+  TextLines(llvm::Module& module, const plan::DebugSource& source)
+      : LinesOfOneFile(module, source.files.front()), source_(source) {
     for (const std::string& path : source.files) {
       llvm::DIFile* file = file_at(path);
       mods_.push_back({add_function("score_mod", file), add_function("mask_mod", file)});

@@ -12,7 +12,7 @@
 namespace flexjit::ir {
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNoBound = std::numeric_limits<double>::infinity();
 constexpr double kExact = 0x1p53;
 
 bool is_exact(const Range& a) { return a.lo >= -kExact && a.hi <= kExact; }
@@ -21,48 +21,48 @@ std::int64_t whole(double a) { return static_cast<std::int64_t>(a); }
 
 // The range of f over the corners: for operations that are monotone in each operand.
 template <typename F>
-Range of_corners(const Range& a, const Range& b, F f) {
+Range of_int_corners(const Range& a, const Range& b, F f) {
   const auto [lo, hi] = std::minmax({f(a.lo, b.lo), f(a.lo, b.hi), f(a.hi, b.lo), f(a.hi, b.hi)});
   return {lo, hi, false};
 }
 
-Range multiply(const Range& a, const Range& b) {
-  return of_corners(a, b, [](double x, double y) { return x * y; });
+Range multiply_ints(const Range& a, const Range& b) {
+  return of_int_corners(a, b, [](double x, double y) { return x * y; });
 }
 
 // f over the negative, the positive and the zero part of b; a division by zero gives 0.
 template <typename F>
 Range by_sign(const Range& a, const Range& b, F f) {
-  Range result{kInf, -kInf, false};
+  Range result{kNoBound, -kNoBound, false};
   if (b.lo < 0) result = join(result, f(a, {b.lo, std::min(b.hi, -1.0), false}));
   if (b.hi > 0) result = join(result, f(a, {std::max(b.lo, 1.0), b.hi, false}));
   if (contains(b, 0)) result = join(result, Range::point(0));
   return result;
 }
 
-double floor_quotient(double a, double b) {
+double floor_int_quotient(double a, double b) {
   const std::int64_t x = whole(a);
   const std::int64_t y = whole(b);
   const std::int64_t quotient = x / y;
   return static_cast<double>(quotient - (x % y != 0 && (x % y < 0) != (y < 0) ? 1 : 0));
 }
 
-Range divide(const Range& a, const Range& b) {
-  return by_sign(a, b, [](const Range& x, const Range& y) { return of_corners(x, y, floor_quotient); });
+Range divide_ints(const Range& a, const Range& b) {
+  return by_sign(a, b, [](const Range& x, const Range& y) { return of_int_corners(x, y, floor_int_quotient); });
 }
 
 // b is all positive.
 Range positive_modulo(const Range& a, const Range& b) {
   if (b.is_point()) {
-    const double period = floor_quotient(a.lo, b.lo);
-    if (period == floor_quotient(a.hi, b.lo)) return {a.lo - period * b.lo, a.hi - period * b.lo, false};
+    const double period = floor_int_quotient(a.lo, b.lo);
+    if (period == floor_int_quotient(a.hi, b.lo)) return {a.lo - period * b.lo, a.hi - period * b.lo, false};
   }
   if (a.lo >= 0 && a.hi < b.lo) return a;
   return {0, a.lo >= 0 ? std::min(a.hi, b.hi - 1) : b.hi - 1, false};
 }
 
 // a mod -b = -(-a mod b): the sign of the result is that of the divisor.
-Range modulo(const Range& a, const Range& b) {
+Range modulo_ints(const Range& a, const Range& b) {
   return by_sign(a, b, [](const Range& x, const Range& y) {
     if (y.lo > 0) return positive_modulo(x, y);
     const Range mirrored = positive_modulo({-x.hi, -x.lo, false}, {-y.hi, -y.lo, false});
@@ -70,7 +70,7 @@ Range modulo(const Range& a, const Range& b) {
   });
 }
 
-Range absolute(const Range& a) {
+Range absolute_int(const Range& a) {
   if (a.lo >= 0) return a;
   return {std::max(-a.hi, 0.0), std::max(-a.lo, a.hi), false};  // |INT_MIN| leaves the 32 bits, as it wraps
 }
@@ -110,7 +110,7 @@ Range bit_xor(const Range& a, const Range& b) {
 Range of_common_bits(Op op, const Range& a, const Range& b) {
   const auto x = static_cast<std::uint64_t>(whole(a.lo)), y = static_cast<std::uint64_t>(whole(b.lo));
   const std::uint64_t differing = (x ^ static_cast<std::uint64_t>(whole(a.hi))) | (y ^ static_cast<std::uint64_t>(whole(b.hi)));
-  if (std::countl_zero(differing) == 0) return {-kInf, kInf, false};
+  if (std::countl_zero(differing) == 0) return {-kNoBound, kNoBound, false};
   const std::uint64_t open = differing == 0 ? 0 : ~std::uint64_t{0} >> std::countl_zero(differing);
   const std::uint64_t value = op == Op::kAnd ? x & y : op == Op::kOr ? x | y : x ^ y;
   const auto bound = [](std::uint64_t bits) { return static_cast<double>(static_cast<std::int64_t>(bits)); };
@@ -133,8 +133,8 @@ Range shift_count(const Range& b, std::int64_t most) {
 
 Range shift(Op op, Type type, const Range& a, const Range& b) {
   const Range count = shift_count(b, type == Type::kLong ? kCountMask<std::int64_t> : kCountMask<std::int32_t>);
-  if (op == Op::kShl) return multiply(a, {std::ldexp(1.0, int(count.lo)), std::ldexp(1.0, int(count.hi)), false});
-  return of_corners(a, count, [](double x, double n) { return std::floor(std::ldexp(x, -int(n))); });
+  if (op == Op::kShl) return multiply_ints(a, {std::ldexp(1.0, int(count.lo)), std::ldexp(1.0, int(count.hi)), false});
+  return of_int_corners(a, count, [](double x, double n) { return std::floor(std::ldexp(x, -int(n))); });
 }
 
 // What is known of longs some of whose bounds are not exact: what needs no arithmetic on them.
@@ -154,12 +154,12 @@ Range unlimited_range_of(Op op, Type type, const Range& a, const Range& b) {
     case Op::kNeg: return {-a.hi, -a.lo, false};
     case Op::kAdd: return {a.lo + b.lo, a.hi + b.hi, false};
     case Op::kSub: return {a.lo - b.hi, a.hi - b.lo, false};
-    case Op::kMul: return multiply(a, b);
-    case Op::kFloorDiv: return divide(a, b);
-    case Op::kMod: return modulo(a, b);
+    case Op::kMul: return multiply_ints(a, b);
+    case Op::kFloorDiv: return divide_ints(a, b);
+    case Op::kMod: return modulo_ints(a, b);
     case Op::kMin: return {std::min(a.lo, b.lo), std::min(a.hi, b.hi), false};
     case Op::kMax: return {std::max(a.lo, b.lo), std::max(a.hi, b.hi), false};
-    case Op::kAbs: return absolute(a);
+    case Op::kAbs: return absolute_int(a);
     case Op::kAnd:
     case Op::kOr:
     case Op::kXor: return bitwise(op, a, b);

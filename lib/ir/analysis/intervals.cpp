@@ -61,12 +61,12 @@ Range within_type(const Range& range, Type type) {
 }  // namespace
 
 Range long_range(std::int64_t lo, std::int64_t hi) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
+  constexpr double kUnbounded = std::numeric_limits<double>::infinity();
   // As ints of 64 bits, where the double is one.
   const auto least = static_cast<double>(lo), most = static_cast<double>(hi);
   const bool above = least == 0x1p63 || static_cast<std::int64_t>(least) > lo;
   const bool below = most != 0x1p63 && static_cast<std::int64_t>(most) < hi;
-  return {above ? std::nextafter(least, -kInf) : least, below ? std::nextafter(most, kInf) : most, false};
+  return {above ? std::nextafter(least, -kUnbounded) : least, below ? std::nextafter(most, kUnbounded) : most, false};
 }
 
 Range any_of(Type type) {

@@ -47,7 +47,7 @@ Scalar constant_value(const Program& program, Id id) {  // none of 64 bits
   return 0;
 }
 
-Type type_of(const Scalar& value) {
+Type scalar_type(const Scalar& value) {
   return std::holds_alternative<double>(value) ? Type::kFloat : std::holds_alternative<bool>(value) ? Type::kBool : Type::kInt;
 }
 
@@ -61,7 +61,7 @@ Interpreter::Interpreter(const Program& program, const Environment& environment)
     FLEXJIT_CHECK(environment.buffers[slot].dtype == expected.dtype && environment.buffers[slot].rank == expected.rank);
   }
   for (std::size_t slot = 0; slot < program.params().size(); ++slot) {
-    FLEXJIT_CHECK(type_of(environment.params[slot]) == program.params()[slot]);
+    FLEXJIT_CHECK(scalar_type(environment.params[slot]) == program.params()[slot]);
   }
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     switch (program.node(Id{i}).type) {

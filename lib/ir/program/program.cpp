@@ -11,7 +11,7 @@
 namespace flexjit::ir {
 namespace {
 
-std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
+std::uint64_t mix_identity(std::uint64_t hash, std::uint64_t value) {
   hash = (hash ^ value) * 0x9e3779b97f4a7c15ULL;
   return hash ^ (hash >> 29);
 }
@@ -187,7 +187,7 @@ std::uint64_t ProgramBuilder::payload_identity(const Node& node) const {
   }
   if (node.op == Op::kDot || node.op == Op::kAccumulateRow) {
     const DotInfo& info = program_.dots_[node.payload];
-    return mix(mix(info.buffer_a, info.buffer_b), std::uint64_t{info.extent} << 1 | (info.checked ? 1U : 0U));
+    return mix_identity(mix_identity(info.buffer_a, info.buffer_b), std::uint64_t{info.extent} << 1 | (info.checked ? 1U : 0U));
   }
   if (is_wide_constant(node)) return program_.wide_[node.payload];
   return node.payload;
@@ -203,9 +203,9 @@ bool ProgramBuilder::same_payload(const Node& a, const Node& b) const {
 }
 
 Id ProgramBuilder::append(Node node, std::span<const Id> operands) {
-  std::uint64_t hash =
-      mix(mix(static_cast<std::uint64_t>(node.op), static_cast<std::uint64_t>(node.type)), payload_identity(node));
-  for (Id operand : operands) hash = mix(hash, operand.index);
+  std::uint64_t hash = mix_identity(mix_identity(static_cast<std::uint64_t>(node.op), static_cast<std::uint64_t>(node.type)),
+                                    payload_identity(node));
+  for (Id operand : operands) hash = mix_identity(hash, operand.index);
   for (auto [it, end] = index_.equal_range(hash); it != end; ++it) {
     const Id other{it->second};
     const Node& seen = program_.node(other);

@@ -38,9 +38,9 @@ void RangeTree::set(std::size_t node, const ir::Range& range) {
     wide_[node] = {range.lo, range.hi};
     return;
   }
-  constexpr float kInf = std::numeric_limits<float>::infinity();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
   nodes_[node] = {kMost, kLeast};
-  if (range.lo <= range.hi) nodes_[node] = {key_of(range.lo, type_, -kInf), key_of(range.hi, type_, kInf)};
+  if (range.lo <= range.hi) nodes_[node] = {key_of(range.lo, type_, -kInfinity), key_of(range.hi, type_, kInfinity)};
   if (!range.may_nan) return;
   nan_.resize(nodes_.size());
   nan_[node] = true;
@@ -62,15 +62,15 @@ void RangeTree::join_leaves() {
 }
 
 ir::Range RangeTree::decode(const Bounds<std::int32_t>& bounds, bool may_nan) const {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  if (bounds.lo > bounds.hi) return {kInf, -kInf, may_nan};
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  if (bounds.lo > bounds.hi) return {kInfinity, -kInfinity, may_nan};
   return {value_of(bounds.lo, type_), value_of(bounds.hi, type_), may_nan};
 }
 
 ir::Range RangeTree::range(std::size_t first, std::size_t last) const {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   Bounds<std::int32_t> found{kMost, kLeast};
-  Bounds<double> found_wide{kInf, -kInf};
+  Bounds<double> found_wide{kInfinity, -kInfinity};
   bool may_nan = false;
   const auto include = [&](std::size_t node) {
     if (is_wide()) return found_wide.include(wide_[node]);

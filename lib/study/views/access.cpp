@@ -15,7 +15,7 @@ using plan::Level;
 
 enum class Pattern : std::uint8_t { kBroadcast, kContiguous, kReversed, kStrided, kGather };
 
-std::string_view name_of(Pattern pattern) {
+std::string_view access_name(Pattern pattern) {
   switch (pattern) {
     case Pattern::kBroadcast: return "broadcast";
     case Pattern::kContiguous: return "contiguous";
@@ -157,7 +157,7 @@ class AccessView {
     for (const ir::Extent& extent : buffer.extents)
       extents += (extents.empty() ? "" : ", ") + extent_text(extent, subject_.interface);
     line("buffer", fmt::format("{} : {}[{}]", buffer.name, flexjit::name_of(buffer.dtype), extents));
-    line("pattern", fmt::format("{}: {}", name_of(pattern), meaning_of(pattern)));
+    line("pattern", fmt::format("{}: {}", access_name(pattern), meaning_of(pattern)));
     line("load",
          fmt::format("{}, {}{}", place_of(level_of(read)), words_of(load_of(read)), in_table(read) ? "; kept in a table" : ""));
     line("range", read.checked ? fmt::format("checked, for {}:{}:{}: the declared extents do not prove the index in range",
@@ -172,7 +172,7 @@ class AccessView {
     json["buffer"] = subject_.interface.buffers[read.buffer].name;
     json["dtype"] = flexjit::name_of(subject_.interface.buffers[read.buffer].dtype);
     json["expression"] = texts_[read.id];
-    json["pattern"] = name_of(pattern_of(read));
+    json["pattern"] = access_name(pattern_of(read));
     json["level"] = plan::name_of(level_of(read));
     json["load"] = load_of(read);
     json["in_table"] = in_table(read);

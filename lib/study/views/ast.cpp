@@ -10,7 +10,7 @@
 namespace flexjit::study {
 namespace {
 
-std::string_view name_of(dsl::ExprKind kind) {
+std::string_view kind_name(dsl::ExprKind kind) {
   switch (kind) {
     case dsl::ExprKind::kInt: return "int";
     case dsl::ExprKind::kFloat: return "float";
@@ -28,7 +28,7 @@ std::string_view name_of(dsl::ExprKind kind) {
   return "";
 }
 
-std::string_view name_of(dsl::StatementKind kind) {
+std::string_view kind_name(dsl::StatementKind kind) {
   switch (kind) {
     case dsl::StatementKind::kParam: return "param";
     case dsl::StatementKind::kConst: return "const";
@@ -54,7 +54,7 @@ class TreeJson {
 
  private:
   Json of(const dsl::Statement& statement) const {
-    Json json = {{"kind", name_of(statement.kind)}};
+    Json json = {{"kind", kind_name(statement.kind)}};
     if (!statement.name.text.empty()) json["name"] = statement.name.text;
     if (!statement.type.text.empty()) json["type"] = statement.type.text;
     for (const dsl::Identifier& argument : statement.arguments) json["arguments"].push_back(argument.text);
@@ -65,7 +65,7 @@ class TreeJson {
 
   Json of(dsl::ExprId id) const {
     const dsl::Expr& expr = ast_.expr(id);
-    Json json = {{"kind", name_of(expr.kind)}, {"place", place_json(text_, expr.span)}};
+    Json json = {{"kind", kind_name(expr.kind)}, {"place", place_json(text_, expr.span)}};
     if (expr.kind == dsl::ExprKind::kInt) json["value"] = static_cast<std::int64_t>(expr.value);
     if (expr.kind == dsl::ExprKind::kFloat) json["value"] = std::bit_cast<double>(expr.value);
     if (expr.op != dsl::Operator::kNone) json["op"] = dsl::spelling_of(expr.op);

@@ -9,7 +9,7 @@
 namespace flexjit::study {
 namespace {
 
-std::string_view name_of(plan::Arithmetic arithmetic) {
+std::string_view arithmetic_name(plan::Arithmetic arithmetic) {
   switch (arithmetic) {
     case plan::Arithmetic::kF32: return "fp32";
     case plan::Arithmetic::kBF16: return "bf16 pairs into fp32";
@@ -32,7 +32,7 @@ void PlanText::add_kernel(const plan::KernelKey& key) {
                              key.v_head_dim, plan::name_of(key.weights)));
   const std::string tuning = key.target.tuning.empty() ? "any processor" : key.target.tuning;
   line("target", fmt::format("{}, scheduled for {}", plan::name_of(key.target), tuning));
-  line("arithmetic", fmt::format("{}, {} lanes of a vector", name_of(arithmetic), lanes));
+  line("arithmetic", fmt::format("{}, {} lanes of a vector", arithmetic_name(arithmetic), lanes));
   const bool measured = plan::can_execute(key.target);
   line("caches", fmt::format("L1 {} KiB, L2 {} KiB a core ({})", caches.l1 >> 10, caches.l2 >> 10,
                              measured ? "this machine's" : "assumed: this machine cannot execute the target"));
@@ -43,7 +43,7 @@ void PlanText::add_kernel(const plan::KernelKey& key) {
   json["v_head_dim"] = key.v_head_dim;
   json["types"] = {{"q", flexjit::name_of(types.q)}, {"kv", flexjit::name_of(types.kv)}, {"out", flexjit::name_of(types.out)}};
   json["weights"] = plan::name_of(key.weights);
-  json["arithmetic"] = name_of(arithmetic);
+  json["arithmetic"] = arithmetic_name(arithmetic);
   json["lanes"] = lanes;
   json["caches"] = {{"l1", caches.l1}, {"l2", caches.l2}, {"measured", measured}};
 }

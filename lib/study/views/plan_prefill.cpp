@@ -14,7 +14,7 @@
 namespace flexjit::study {
 namespace {
 
-std::string_view name_of(plan::KeyTileLimit limit) {
+std::string_view limit_name(plan::KeyTileLimit limit) {
   switch (limit) {
     case plan::KeyTileLimit::kLongest: return "longest";
     case plan::KeyTileLimit::kVisitBits: return "visit-bits";
@@ -64,7 +64,7 @@ void add_tiles(const plan::KernelKey& key, PlanText& text) {
                           {"key_bytes", bounds.key_bytes},
                           {"cache_bytes", bounds.cache_bytes},
                           {"fitting", bounds.fitting},
-                          {"bound_by", name_of(bounds.limit)}};
+                          {"bound_by", limit_name(bounds.limit)}};
 }
 
 void add_packing(const plan::KernelKey& key, PlanText& text) {

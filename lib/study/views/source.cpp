@@ -20,7 +20,7 @@ using Place = std::optional<Level>;
 
 constexpr Place kPlaces[] = {Level::kUniform, Level::kRow, Level::kColumn, Level::kDiagonal, Level::kElement, std::nullopt};
 
-std::string_view name_of(Place place) { return place ? plan::name_of(*place) : "folded"; }
+std::string_view place_name(Place place) { return place ? plan::name_of(*place) : "folded"; }
 
 char letter_of(Place place) {
   if (!place) return 'F';
@@ -114,7 +114,7 @@ std::string letters_below(const std::vector<Run>& line, const std::vector<Stretc
   return letters;
 }
 
-Json place_json(const Stretch& stretch, const Subject& subject) {
+Json stretch_json(const Stretch& stretch, const Subject& subject) {
   const ir::Text& text = subject.interface.texts[stretch.at.text];
   const dsl::Location at = dsl::locate(text.text, {stretch.at.text, stretch.at.begin, stretch.at.end});
   Json nodes = Json::array();
@@ -128,7 +128,7 @@ Json place_json(const Stretch& stretch, const Subject& subject) {
           {"end", stretch.at.end},
           {"nodes", std::move(nodes)},
           {"op", stretch.nodes.empty() ? Json() : Json(ir::mnemonic(subject.program.node(stretch.nodes.front()).op))},
-          {"level", name_of(stretch.place)}};
+          {"level", place_name(stretch.place)}};
 }
 
 Json lines_json(const Lines& lines) {
@@ -148,7 +148,7 @@ Result<ViewResult> make_source_view(const Subject& subject) {
   ViewResult view{.json = {{"levels", Json::array()}, {"texts", Json::array()}, {"expressions", Json::array()}}};
   for (Place place : kPlaces) {
     view.text += fmt::format("{}  {}\n", letter_of(place), meaning_of(place, subject.key.nest));
-    view.json["levels"].push_back({{"name", name_of(place)},
+    view.json["levels"].push_back({{"name", place_name(place)},
                                    {"letter", std::string(1, letter_of(place))},
                                    {"meaning", meaning_of(place, subject.key.nest)}});
   }
@@ -163,7 +163,7 @@ Result<ViewResult> make_source_view(const Subject& subject) {
     }
     view.json["texts"].push_back({{"name", text.name}, {"lines", lines_json(lines)}});
   }
-  for (const Stretch& stretch : stretches) view.json["expressions"].push_back(place_json(stretch, subject));
+  for (const Stretch& stretch : stretches) view.json["expressions"].push_back(stretch_json(stretch, subject));
   return view;
 }
 

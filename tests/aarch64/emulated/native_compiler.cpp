@@ -10,7 +10,7 @@
 #include "../key_transfer.h"
 #include "plan/compiler_door.h"
 
-namespace flexjit::testing {
+namespace flexjit::test {
 namespace {
 
 Diagnostic failure(const std::string& message) {
@@ -49,9 +49,9 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) {
 }
 
 }  // namespace
-}  // namespace flexjit::testing
+}  // namespace flexjit::test
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::testing::compile};
+  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::test::compile};
   return &door;
 }
