@@ -43,6 +43,7 @@ constexpr OpProgram kPrograms[] = {
     {"mod", "score + (q_idx - kv_idx) % 7 * 0.1 + (t[kv_idx] * 5.0) % 2.0 + (kv_idx % (q_idx % 3 - 1)) * 0.01"},
     {"min", "min(score, t[kv_idx]) + min(q_idx, kv_idx) * 0.02"},
     {"max", "max(score, t[kv_idx]) + max(q_idx, kv_idx) * 0.02"},
+    {"clamp", "clamp(score, -0.5, 0.5 + t[kv_idx]) + clamp(t[kv_idx], -0.2, 0.3)"},
     {"abs", "abs(score) + abs(q_idx - kv_idx) * 0.02"},
     {"and", "score + (q_idx & kv_idx) * 0.05 + (q_idx > 5 && kv_idx > 5 ? 1.0 : 0.0)"},
     {"or", "score + (q_idx | kv_idx) * 0.02 + (q_idx > 50 || kv_idx > 50 ? 1.0 : 0.0)"},

@@ -49,6 +49,9 @@ const std::vector<OpCase> kCases = {
     {Op::kMod, {1.0F, kInf}, 1.0F}, {Op::kMod, {-1.0F, kInf}, kInf}, {Op::kMod, {kInf, 2.0F}, kNan},
     {Op::kMin, {-1, 2}, -1}, {Op::kMin, {kNan, 2.0F}, 2.0F}, {Op::kMin, {2.0F, kNan}, kNan}, {Op::kMin, {0.0F, -0.0F}, -0.0F},
     {Op::kMax, {-1, 2}, 2}, {Op::kMax, {kNan, 2.0F}, 2.0F}, {Op::kMax, {2.0F, kNan}, kNan}, {Op::kMax, {-0.0F, 0.0F}, 0.0F},
+    {Op::kClamp, {0.5F, 0.0F, 1.0F}, 0.5F}, {Op::kClamp, {-2.0F, -1.0F, 1.0F}, -1.0F}, {Op::kClamp, {9.0F, -1.0F, 1.0F}, 1.0F},
+    {Op::kClamp, {kNan, -1.0F, 1.0F}, -1.0F}, {Op::kClamp, {0.5F, 2.0F, 1.0F}, 1.0F}, {Op::kClamp, {0.5F, kNan, 1.0F}, 1.0F},
+    {Op::kClamp, {0.5F, 0.0F, kNan}, kNan}, {Op::kClamp, {-0.0F, 0.0F, 1.0F}, 0.0F},
     {Op::kAbs, {-5}, 5}, {Op::kAbs, {kMin}, kMin}, {Op::kAbs, {-0.0F}, 0.0F}, {Op::kAbs, {-kInf}, kInf},
 
     {Op::kAnd, {12, 10}, 8}, {Op::kAnd, {-1, kMin}, kMin}, {Op::kAnd, {true, false}, false}, {Op::kAnd, {true, true}, true},

@@ -123,8 +123,6 @@ constexpr Pair kEqual[] = {
     {"float", "pow(f, 2.0)", "f * f"},
     {"float", "pow(f, 1.0)", "f"},
     {"float", "pow(f, 0.0)", "1.0"},
-    {"float", "f < g ? f : g", "min(f, g)"},
-    {"float", "f > g ? f : g", "max(f, g)"},
     {"float", "false ? t[i] : f", "f"},
 };
 
@@ -138,8 +136,11 @@ constexpr Pair kDifferent[] = {
     {"float", "f / 3.0", "f * (1.0 / 3.0)"},
     {"float", "min(f, g)", "min(g, f)"},       // a NaN on one side
     {"float", "f <= g ? f : g", "min(f, g)"},  // -0 and 0
-    {"float", "-(f - g)", "g - f"},            // the sign of 0
-    {"bool", "f == f", "true"},                // NaN
+    {"float", "f < g ? f : g", "min(f, g)"},   // whose derivatives differ
+    {"float", "f > g ? f : g", "max(f, g)"},
+    {"float", "clamp(f, g, 1.0)", "min(max(f, g), 1.0)"},
+    {"float", "-(f - g)", "g - f"},  // the sign of 0
+    {"bool", "f == f", "true"},      // NaN
     {"bool", "f <= f", "true"},
     {"bool", "!(f < g)", "f >= g"},
     {"bool", "i + 1 > i", "true"},  // wraps

@@ -9,8 +9,9 @@
 
 namespace flexjit::ir::test {
 
-inline Lowered lowered(const std::string& text) {
+inline Lowered lowered(const std::string& text, Precision precision = Precision::kFp32) {
   dsl::Source source;
+  source.precision = precision;
   source.file = dsl::SourceText{.name = "test.flex", .text = text};
   Result<Lowered> result = lower_source(source);
   if (!result) ADD_FAILURE() << text << "\n" << render(result.diagnostics());

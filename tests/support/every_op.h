@@ -32,7 +32,8 @@ inline std::optional<ir::Program> program_of(ir::Op op, ir::Type type) {
   };
   std::vector<Id> operands = {value(Op::kKvIdx, type), value(Op::kQIdx, type)};
   if (ir::operand_count(op) == 1) operands.pop_back();
-  if (ir::operand_count(op) == 3) operands.insert(operands.begin(), value(Op::kHead, ir::Type::kBool));
+  const bool is_choice = ir::type_rule(op) == ir::TypeRule::kChoice;
+  if (ir::operand_count(op) == 3) operands.insert(operands.begin(), value(Op::kHead, is_choice ? ir::Type::kBool : type));
   Id made;
   try {
     made = b.make(op, operands);

@@ -137,6 +137,7 @@ llvm::Value* ExpressionEmitter::function(const Scope& scope, Id id) {
   const Float a{scope.value[operands.front().index]};
   const Float b{scope.value[operands.back().index]};
   if (op == Op::kDiv) return e_.div(a, b).value;
+  if (op == Op::kClamp) return e_.min(e_.max(a, Float{scope.value[operands[1].index]}), b).value;
   if (op == Op::kFloor) return emit_floor(e_, a).value;
   if (op == Op::kCeil) return emit_ceil(e_, a).value;
   if (op == Op::kRound) return emit_round(e_, a).value;

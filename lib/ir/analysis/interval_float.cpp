@@ -108,6 +108,13 @@ Range pick(const Range& a, const Range& b, double (*f)(double, double)) {
   return a.may_nan ? join(numbers, b) : numbers;
 }
 
+Range smaller(const Range& a, const Range& b) {
+  return pick(a, b, [](double p, double q) { return std::min(p, q); });
+}
+Range larger(const Range& a, const Range& b) {
+  return pick(a, b, [](double p, double q) { return std::max(p, q); });
+}
+
 Range absolute(const Range& a) {
   if (is_empty(a)) return a;
   const double nearest = contains(a, 0) ? 0 : std::min(std::fabs(a.lo), std::fabs(a.hi));
@@ -147,8 +154,9 @@ Range float_range_of(Op op, const RangeOperands& x) {
     case Op::kDiv: return divide(a, b);
     case Op::kFloorDiv: return floor_quotient(a, b);
     case Op::kMod: return modulo(a, b);
-    case Op::kMin: return pick(a, b, [](double p, double q) { return std::min(p, q); });
-    case Op::kMax: return pick(a, b, [](double p, double q) { return std::max(p, q); });
+    case Op::kMin: return smaller(a, b);
+    case Op::kMax: return larger(a, b);
+    case Op::kClamp: return smaller(larger(a, x[1]), x[2]);
     case Op::kAbs: return absolute(a);
     case Op::kFloor: return map_exact(a, std::floor);
     case Op::kCeil: return map_exact(a, std::ceil);

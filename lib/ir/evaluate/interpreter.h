@@ -51,8 +51,8 @@ class Interpreter {
   // other lanes are left alone and read nothing. Afterwards lanes() tells what the accumulations add.
   std::optional<ReadFault> eval_score_grad(const RowRange& row, std::span<const std::uint8_t> allowed,
                                            std::span<const double> scores, std::span<double> score_grads);
-  // By lane: the values of an operand of an accumulation after eval_score_grad, until the next call. Those of lanes that are
-  // not allowed say nothing.
+  // By lane, until the next call: the values of a node that the last call evaluated, as the operands of accumulations after
+  // eval_score_grad. Those of lanes that are not allowed say nothing.
   const Lanes& lanes(Id id) const { return values_[id.index]; }
 
  private:

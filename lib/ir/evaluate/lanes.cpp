@@ -30,6 +30,7 @@ class Evaluator {
       case Op::kMod: return numeric(floor_mod, support::floor_modulo);
       case Op::kMin: return numeric([](auto a, auto b) { return a < b ? a : b; });
       case Op::kMax: return numeric([](auto a, auto b) { return a > b ? a : b; });
+      case Op::kClamp: return clamp();
       case Op::kAbs: return numeric(wrap_abs, [](double a) { return std::fabs(a); });
       case Op::kAnd: return ints([](auto a, auto b) { return a & b; });
       case Op::kOr: return ints([](auto a, auto b) { return a | b; });
@@ -167,6 +168,15 @@ class Evaluator {
     } else {
       over(operands_[0]->i.data(), operands_[1]->i.data());
     }
+  }
+
+  void clamp() const {
+    const double *x = operands_[0]->f.data(), *lo = operands_[1]->f.data(), *hi = operands_[2]->f.data();
+    double* out = out_.f.data();
+    each(count_, [=](int l) {
+      const double above = x[l] > lo[l] ? x[l] : lo[l];
+      out[l] = Round()(above < hi[l] ? above : hi[l]);
+    });
   }
 
   void select() const {

@@ -1,4 +1,6 @@
-// By name where ops.def has an op of that name or symbol, formulas where not.
+// By name where ops.def has an op of that name or symbol, formulas where not. What is differentiated are these formulas, so
+// that at a kink they have the derivative that the function is to have: where the sides of a min or max are equal each of them
+// gets half.
 #include "ir/lower/lower_functions.h"
 
 #include <limits>
@@ -17,10 +19,12 @@ Id above_minus_infinity(ProgramBuilder& builder, Id x) {
   return builder.make(Op::kMax, {builder.const_float(lowest), x});
 }
 
-// factor / (1 + exp(-x)), with the exponential of -|x| = min(x, -x), which cannot overflow: every result keeps its digits.
+// factor / (1 + exp(-x)), with the exponential of -|x|, which cannot overflow: every result keeps its digits. A choice, as
+// neither
+// -|x| nor min(x, -x) has the derivative of one of its sides at 0.
 Id times_sigmoid(ProgramBuilder& builder, Id factor, Id x) {
-  const Id power = builder.make(Op::kExp, {builder.make(Op::kMin, {x, builder.make(Op::kNeg, {x})})});
   const Id negative = builder.make(Op::kLt, {x, builder.const_float(0)});
+  const Id power = builder.make(Op::kExp, {builder.make(Op::kSelect, {negative, x, builder.make(Op::kNeg, {x})})});
   const Id numerator = builder.make(Op::kSelect, {negative, builder.make(Op::kMul, {factor, power}), factor});
   return builder.make(Op::kDiv, {numerator, builder.make(Op::kAdd, {builder.const_float(1), power})});
 }
@@ -44,10 +48,17 @@ Id zero_like(ProgramBuilder& builder, Id id) {
   return type == Type::kInt ? builder.const_int(0) : builder.const_float(0);
 }
 
-// Of a function that is no op of its own.
+// max(x, 0); of floats a choice, whose derivative at 0 is that of 0.
+Id lower_relu(ProgramBuilder& builder, Id x) {
+  const Id zero = zero_like(builder, x);
+  if (builder.program().node(x).type != Type::kFloat) return builder.make(Op::kMax, {x, zero});
+  return builder.make(Op::kSelect, {builder.make(Op::kGt, {x, zero}), x, zero});
+}
+
+// Of a function that is no op of its own, or none of these types.
 Id lower_formula(ProgramBuilder& builder, dsl::Function function, std::span<const Id> x) {
   if (function == dsl::Function::kClamp) return builder.make(Op::kMin, {builder.make(Op::kMax, {x[0], x[1]}), x[2]});
-  if (function == dsl::Function::kRelu) return builder.make(Op::kMax, {x[0], zero_like(builder, x[0])});
+  if (function == dsl::Function::kRelu) return lower_relu(builder, x[0]);
   if (function == dsl::Function::kRsqrt) return builder.make(Op::kDiv, {builder.const_float(1), builder.make(Op::kSqrt, x)});
   if (function == dsl::Function::kSigmoid) return times_sigmoid(builder, builder.const_float(1), x[0]);
   if (function == dsl::Function::kGelu) return lower_gelu(builder, x[0]);
@@ -83,8 +94,10 @@ Id lower_operator(ProgramBuilder& builder, dsl::Operator op, std::span<const Id>
 Id lower_function(ProgramBuilder& builder, dsl::Function function, std::span<const Id> operands) {
   const dsl::FunctionInfo& info = dsl::info_of(function);
   const auto op = find_op(info.name, info.min_arguments);
-  if (!op) return lower_formula(builder, function, operands);
-  return operands.size() == 1 ? builder.make(*op, operands) : lower_chain(builder, *op, operands);
+  const bool is_int_clamp = op == Op::kClamp && builder.program().node(operands[0]).type != Type::kFloat;
+  if (!op || is_int_clamp) return lower_formula(builder, function, operands);
+  const bool at_once = operands.size() == static_cast<std::size_t>(operand_count(*op));
+  return at_once ? builder.make(*op, operands) : lower_chain(builder, *op, operands);
 }
 
 Id lower_conversion(ProgramBuilder& builder, Type to, Id operand) {

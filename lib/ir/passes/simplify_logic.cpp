@@ -168,9 +168,9 @@ Rewritten simplify_bool_select(Simplifier& s, Id c, Id a, Id b) {
   return std::nullopt;
 }
 
-// a < b ? a : b is the definition of min, for floats too; <= only agrees on ints.
+// Of ints. a < b ? a : b is the definition of min for floats too, but where a == b it has the derivative of b alone.
 Rewritten select_to_extremum(Simplifier& s, Id c, Id a, Id b) {
-  if (!s.is(c, Op::kLt) && !(s.is(c, Op::kLe) && is_int(s.type(a)))) return std::nullopt;
+  if (!is_int(s.type(a)) || !(s.is(c, Op::kLt) || s.is(c, Op::kLe))) return std::nullopt;
   const Id left = s.operand(c, 0);
   const Id right = s.operand(c, 1);
   if (left == a && right == b) return s.make(Op::kMin, {a, b});
