@@ -35,7 +35,9 @@ Verification computes rows in fp64 by an interpreter that shares no code with th
 2^-8, 2^-11) weights may be rounded too: u max|V| more, and u for lse; and twice the unit of the output's own type times |ref|.
 
 Files hold any float type and are converted to --dtype; numpy has no bf16, its bits are <u2. Useful GFLOP/s count 2 (head_dim + v_head_dim) operations for each pair that the mask allows. The peak is measured in the same run, with the
-same instruction set and thread count: fp32 or fp64 multiply-adds, for bf16 the bf16 dot where there is one.
+same instruction set and thread count: fp32 or fp64 multiply-adds, for bf16 the bf16 dot where there is one. Those of the backward
+pass count 2 (3 head_dim + 2 v_head_dim) a pair. Gradients are verified whole where that is quick or --verify-rows is given; a tensor of
+them is correct within 350 + 8 |lse| units of rounding (2^-24) of its largest number, with bf16 or fp16 within 4 of theirs more.
 
 Exit codes: 0 fine; 1 the result is wrong or the run failed; 2 the input is at fault.
 
@@ -63,6 +65,19 @@ void add_debugging(CLI::App& app, RunOptions& run) {
     app.get_option(name)->group("Debugging");
 }
 
+void add_backward(CLI::App& app, BackwardOptions& backward) {
+  CLI::Option* flag =
+      app.add_flag("--backward", backward.wanted, "Then compute the gradients of q, k and v, and measure that too");
+  flag->group("Gradients");
+  const auto add = [&](CLI::Option* option) { option->needs(flag)->group("Gradients"); };
+  add(app.add_option("--grad-out", backward.grad_out, "The gradient of the output, a .npy file (N(0, 1))"));
+  add(app.add_option("--dq", backward.dq, "Write the gradient of q here"));
+  add(app.add_option("--dk", backward.dk, "Write that of k here"));
+  add(app.add_option("--dv", backward.dv, "Write that of v here"));
+  add(app.add_option("--dbuffer", backward.buffers, "NAME[=FILE]: that of a captured buffer, too; repeatable")
+          ->allow_extra_args(false));
+}
+
 void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   CLI::App* command = app.add_subcommand("run", "Compile a pattern, run it, verify it against fp64 and measure it");
   add_pattern(*command, run.pattern);
@@ -79,6 +94,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   command->add_flag_callback(
       "--reference", [&run] { run.execution = Execution::kReference; }, "Run the naive fp64 reference instead of a kernel");
+  add_backward(*command, run.backward);
   add_debugging(*command, run);
   add_json(*command, run.output);
   command->footer(kRunFooter);

@@ -24,7 +24,9 @@ std::int64_t instructions_of(const ir::Program& program, Id id) {
 }  // namespace
 
 std::int64_t instructions_of(const ir::Program& program) {
-  const std::vector<bool> in_score = ir::reachable(program, program.score());
+  std::vector<Id> of_pairs = ir::gradients_of(program);
+  of_pairs.push_back(program.score());
+  const std::vector<bool> in_score = ir::reachable(program, of_pairs);
   std::int64_t sum = 0;
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const std::int64_t own = instructions_of(program, Id{i});

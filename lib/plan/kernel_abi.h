@@ -142,6 +142,7 @@ struct TakeRowsArg {
   void* q_rows;                  // [count][k_padded], times the scale
   void* grad_out_rows;           // [count][v_padded]
   void* lse;                     // [count]; 0 where it is -inf, so that weights of 0 stay 0
+  std::int64_t* not_finite;      // becomes 1 where an element of q or grad_out is not
   void* delta;                   // [count]: sum of grad_out * out over a row, less grad_lse
 };
 
@@ -149,10 +150,11 @@ struct TakeRowsArg {
 struct TakeKeysArg {
   const KeyRun* run;
   std::int64_t kv_begin, kv_end;
-  std::int64_t kv_len;  // columns of a panel from here on are 0
-  void* k_panels;       // [panel][head_dim][lanes], from key 0 on
-  void* v_panels;       // [panel][v_head_dim][lanes]
-  void* k_rows;         // [kv][k_padded]; null: not wanted
+  std::int64_t kv_len;       // columns of a panel from here on are 0
+  void* k_panels;            // [panel][head_dim][lanes], from key 0 on
+  void* v_panels;            // [panel][v_head_dim][lanes]
+  void* k_rows;              // [kv][k_padded]; null: not wanted
+  std::int64_t* not_finite;  // becomes 1 where an element of k is not
 };
 
 // Where what a program adds to the gradient of a captured buffer is summed up; strides in reals.
@@ -183,6 +185,7 @@ struct GradientsArg {
   const SumArg* sums;  // by slot of a buffer; only those that the program adds to are looked at
   void* scratch;       // KernelLayout::scratch_bytes, 64-byte aligned
   FaultArg* fault;
+  std::int64_t careful;  // not 0: rows that are not finite are left out where they have no weight
 };
 
 // Rows of reals, [count][k_padded or v_padded] -> elements of the type of q, k or v, times a factor, rounded once.
@@ -213,8 +216,8 @@ static_assert(offsetof(TileArg, scratch) == 88 && offsetof(TileArg, fault) == 96
 // A tile of rows is loaded from either by one function.
 static_assert(offsetof(GradientsArg, b) == offsetof(TileArg, b) &&
               offsetof(GradientsArg, q_count) == offsetof(TileArg, q_count));
-static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 152);
-static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 72 && sizeof(TakeKeysArg) == 56 && sizeof(GiveRowsArg) == 48);
+static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 160);
+static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 80 && sizeof(TakeKeysArg) == 64 && sizeof(GiveRowsArg) == 48);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 32 && offsetof(DecodeArg, o) == 56);
 static_assert(offsetof(DecodeArg, scratch) == 88 && sizeof(DecodeArg) == 104);

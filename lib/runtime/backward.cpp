@@ -145,8 +145,9 @@ struct GradientJob {
   const KeyColumns columns;
   const BufferSums sums;
   const PairLayout pair;
-  const std::int64_t scratch_bytes;  // of one thread
-  std::vector<Progress> progress{};  // by pair of the wave and column
+  const std::int64_t scratch_bytes;        // of one thread
+  std::vector<std::int64_t> not_finite{};  // by pair of the wave: 1 where an element of q, k or grad_out is not
+  std::vector<Progress> progress{};        // by pair of the wave and column
   std::vector<plan::SpanArg> spans{};
   std::vector<std::size_t> offsets{};  // step s of pair p of the wave owns [offsets[p * steps + s], ...)
 
@@ -162,6 +163,7 @@ struct Pair {
   const GradientJob& job;
   std::byte* memory;
   std::int32_t b, kv_head;
+  std::int64_t* not_finite;
 
   std::int32_t head(std::int32_t in_group) const { return kv_head * job.shape.group() + in_group; }
   // Row `row` of a head of the group, in a section of rows of so many reals.
@@ -174,9 +176,9 @@ struct Pair {
   }
 };
 
-Pair pair_of(const GradientJob& job, const Wave& wave, std::int64_t index) {
+Pair pair_of(GradientJob& job, const Wave& wave, std::int64_t index) {
   return {job, job.memory(wave, index), static_cast<std::int32_t>(index / job.shape.kv_heads),
-          static_cast<std::int32_t>(index % job.shape.kv_heads)};
+          static_cast<std::int32_t>(index % job.shape.kv_heads), &job.not_finite[static_cast<std::size_t>(index - wave.begin)]};
 }
 
 std::int64_t bytes_of(const plan::GradientOperands::Tensor& tensor) { return static_cast<std::int64_t>(size_of(tensor.dtype)); }
@@ -194,8 +196,14 @@ plan::GradientRow row_at(const GradientJob& job, std::int32_t b, std::int32_t h,
   return row;
 }
 
+// What one of several threads has found of a pair.
+void note(const Pair& pair, std::int64_t not_finite) {
+  if (not_finite != 0) std::atomic_ref<std::int64_t>(*pair.not_finite).store(1, std::memory_order_relaxed);
+}
+
 // Rows [begin, begin + kTakenRows) of one head.
 void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
+  std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   std::array<plan::GradientRow, kTakenRows> rows;
   const std::int32_t count = std::min(kTakenRows, job.shape.q_len - begin);
@@ -209,11 +217,14 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
                               .q_rows = pair.row(job.pair.q_rows, in_group, begin, job.layout().k_padded),
                               .grad_out_rows = pair.row(job.pair.grad_out_rows, in_group, begin, job.layout().v_padded),
                               .lse = pair.row(job.pair.lse, in_group, begin, 1),
+                              .not_finite = &not_finite,
                               .delta = pair.row(job.pair.delta, in_group, begin, 1)};
   job.kernel.take_rows(&arg);
+  note(pair, not_finite);
 }
 
 void take_keys(const Pair& pair, Reach keys) {
+  std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   const plan::KeyRun run = key_run(job.operands, job.layout(), pair.b, pair.kv_head);
   const plan::TakeKeysArg arg{.run = &run,
@@ -222,12 +233,14 @@ void take_keys(const Pair& pair, Reach keys) {
                               .kv_len = job.shape.kv_len,
                               .k_panels = pair.memory + job.pair.k_panels,
                               .v_panels = pair.memory + job.pair.v_panels,
-                              .k_rows = job.gradients.grad_q.data != nullptr ? pair.memory + job.pair.k_rows : nullptr};
+                              .k_rows = job.gradients.grad_q.data != nullptr ? pair.memory + job.pair.k_rows : nullptr,
+                              .not_finite = &not_finite};
   job.kernel.take_keys(&arg);
+  note(pair, not_finite);
 }
 
 // Rows of a head, then columns of keys, pair by pair.
-void take_wave(const GradientJob& job, const Wave& wave) {
+void take_wave(GradientJob& job, const Wave& wave) {
   const std::int64_t blocks = divide_up(job.shape.q_len, kTakenRows), of_rows = job.shape.group() * blocks;
   const std::int64_t items = of_rows + job.columns.count();
   parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
@@ -246,6 +259,7 @@ void take_wave(const GradientJob& job, const Wave& wave) {
 
 // The spans of every step, over all keys.
 void plan_wave(GradientJob& job, const Wave& wave, const BlockMask* mask) {
+  job.not_finite.assign(static_cast<std::size_t>(wave.end - wave.begin), 0);
   SpanMaker maker;
   maker.start(mask, job.shape.kv_len, job.shape.panel);
   job.spans.clear();
@@ -304,6 +318,7 @@ plan::GradientsArg arg_of(const Pair& pair, std::int32_t in_group, QueryRows row
   arg.k_panels = pair.memory + job.pair.k_panels;
   arg.v_panels = pair.memory + job.pair.v_panels;
   arg.k_rows = pair.memory + job.pair.k_rows;
+  arg.careful = *pair.not_finite;
   arg.grad_q = wanted(job.gradients.grad_q, pair.grad_q(in_group));
   arg.grad_k = wanted(job.gradients.grad_k, pair.memory + job.pair.grad_k);
   arg.grad_v = wanted(job.gradients.grad_v, pair.memory + job.pair.grad_v);
@@ -395,7 +410,7 @@ void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::i
   given.give(&arg);
 }
 
-void give_wave(const GradientJob& job, const Wave& wave) {
+void give_wave(GradientJob& job, const Wave& wave) {
   const Given q{job.kernel.give_q, job.gradients.grad_q, job.shape.q_len, job.operands.scale};
   const Given k{job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
   const Given v{job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
@@ -422,7 +437,7 @@ double sink_gradient(const Pair& pair, std::int32_t in_group, double sink) {
 }
 
 // The weight of the sink times what dP - delta is for a value of 0, summed over rows and batch entries in their order.
-void add_sinks(const GradientJob& job, const Wave& wave, std::vector<double>& sums) {
+void add_sinks(GradientJob& job, const Wave& wave, std::vector<double>& sums) {
   if (job.gradients.grad_sinks == nullptr || job.launch.sinks == nullptr) return;
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
     const Pair pair = pair_of(job, wave, p);
@@ -442,7 +457,7 @@ void add_reals(std::span<Real> to, const std::byte* from) {
 }
 
 // The copies of a wave, pair by pair and copy by copy.
-void add_copies(const GradientJob& job, const Wave& wave) {
+void add_copies(GradientJob& job, const Wave& wave) {
   if (job.sums.copy_bytes == 0) return;
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
     for (std::int64_t copy = 0; copy < std::min(job.sums.copies, job.columns.count()); ++copy) {

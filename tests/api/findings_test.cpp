@@ -99,6 +99,28 @@ TEST(Findings, AllProblemsOfOneCallComeTogether) {
             "run: error: buffer `slope` is not bound; it is declared f32 with 1 dimension\n");
 }
 
+TEST(Findings, AllProblemsOfOneBackwardCallComeTogether) {
+  Sample sample;
+  sample.spec.score_mod = "score + slope[h]";
+  sample.spec.buffers = {{.name = "slope"}};
+  sample.args.lse = {};
+  const TensorView narrow(sample.q.data(), DType::kF16, {2, 4, 3, 4});
+  const MutableTensorView long_keys(sample.k.data(), DType::kF32, {2, 2, 4, 8});
+  Gradients gradients{.out = narrow, .k = long_keys};
+  gradients.buffers["slop"] = MutableTensorView(sample.v.data(), DType::kF32, {4});
+  Engine engine(sample.options);
+  const Attention attention = engine.compile(sample.spec).value();
+  const std::string expected =
+      "run_backward: error: buffer `slope` is not bound; it is declared f32 with 1 dimension\n"
+      "run_backward: error: lse of the forward call has no data; give run() an lse to write, and keep it for the backward "
+      "pass\n"
+      "run_backward: error: gradients.out is f16; it must be f32\n"
+      "run_backward: error: gradients.k has kv_len 4, but k has 5\n"
+      "run_backward: error: the pattern has no buffer `slop`; did you mean `slope`?\n";
+  EXPECT_EQ(render(run_backward(attention, sample.args, gradients).diagnostics()), expected);
+  EXPECT_EQ(render(run_backward_reference(attention, sample.args, gradients).diagnostics()), expected);
+}
+
 TEST(Findings, RunAndReferenceCheckAlike) {
   Sample sample;
   sample.args.q.shape[0] = 3;

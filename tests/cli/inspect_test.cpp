@@ -38,6 +38,25 @@ TEST(InspectCommand, JsonHoldsTheNodes) {
   EXPECT_EQ(json["views"]["tokens"]["texts"][0]["tokens"][0]["text"], "param");
 }
 
+TEST(InspectCommand, GradientHoldsWhatIsAddedToBuffers) {
+  const CommandResult result =
+      run_flexjit({"inspect", "-e", "buffer t : f32[kv_len]", "-e", "buffer n : i32[kv_len]", "-e",
+                   "score = q_idx > n[kv_idx] ? score * t[kv_idx] : score", "--view", "gradient", "--json"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json gradient = result.json()["views"]["gradient"];
+  EXPECT_EQ(gradient["by"], nlohmann::json({"t"}));
+  ASSERT_EQ(gradient["accumulations"].size(), 1U);
+  const auto node = [&](const nlohmann::json& id) { return gradient["nodes"][id.get<std::size_t>()]; };
+  const nlohmann::json added = node(gradient["accumulations"][0]);
+  EXPECT_EQ(added["op"], "accumulate");
+  EXPECT_EQ(added["buffers"][0], "t");
+  EXPECT_EQ(added["checked"], false);
+  EXPECT_EQ(node(added["guard"])["op"], "lt");
+  EXPECT_EQ(node(added["added"])["op"], "mul");
+  EXPECT_EQ(node(added["indices"][0])["op"], "kv_idx");
+  EXPECT_EQ(node(gradient["score_grad"])["op"], "select");
+}
+
 TEST(InspectCommand, SourceHasALetterBelowEachPart) {
   const std::vector<std::string> line = {"inspect",
                                          "-e",

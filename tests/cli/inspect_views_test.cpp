@@ -55,7 +55,7 @@ void expect_program(const Json& program) {
     EXPECT_EQ(node["id"], next++);
     for (const Json& operand : node["operands"]) EXPECT_LT(operand, node["id"]) << node;
   }
-  for (const char* root : {"score", "mask"})
+  for (const char* root : {"score", "mask", "score_grad"})
     EXPECT_TRUE(program[root].is_null() || program[root] < program["nodes"].size()) << root;
 }
 
@@ -152,7 +152,7 @@ TEST_P(EveryView, OfEveryExampleHangsTogether) {
   for (const EmbeddedFile& example : embedded_examples()) {
     SCOPED_TRACE(example.name);
     const auto views = shown(example, GetParam(), kLength);
-    for (const char* program : {"ir", "simplified", "intervals"}) expect_program(views.at(program));
+    for (const char* program : {"ir", "simplified", "gradient", "intervals"}) expect_program(views.at(program));
     for (const Json& node : views.at("intervals")["nodes"]) EXPECT_TRUE(node.contains("range")) << node;
     expect_hoisting(views.at("hoisting"), views.at("simplified"));
     expect_accesses(views.at("access"), views.at("simplified"));

@@ -62,6 +62,19 @@ TEST(Compose, SlotsAndSitesOfLaterStagesMoveUp) {
   }
 }
 
+TEST(Compose, WhatIsAddedMovesUpToo) {
+  Lowered second = lower(
+      "second", "buffer y : f32[kv_len]\nbuffer z : f32[q_len, 4]\nscore = score + y[kv_idx] + dot(z[q_idx, :], z[0, :])");
+  const std::uint32_t slots[] = {0, 1};
+  second.program = differentiate(second.program, slots);
+  const Lowered both = compose(std::vector<Lowered>{lower("first", "buffer x : f32[?]\nscore = x[0]"), second});
+  const auto added = both.program.accumulations();
+  ASSERT_EQ(added.size(), 3U);
+  EXPECT_EQ(both.interface.buffers[both.program.read(added[0]).buffer].name, "y");
+  EXPECT_EQ(both.interface.sites[both.program.read(added[0]).site].buffer, 1U);
+  for (Id row : added.subspan(1)) EXPECT_EQ(both.interface.buffers[both.program.dot(row).buffer_a].name, "z");
+}
+
 TEST(Compose, ABufferOfSeveralStagesIsOne) {
   const std::vector<Lowered> stages = {
       lower("first", "buffer x : f32[q_len]\nbuffer n : i32[batch_size]\nscore = score + x[n[b]]"),

@@ -9,6 +9,7 @@
 
 #include "gradients.h"
 #include "ir/passes/passes.h"
+#include "support/checklist.h"
 #include "support/every_op.h"
 #include "text.h"
 
@@ -185,6 +186,7 @@ std::string differentiated(const std::string& text) {
 }
 
 TEST(Differentiate, ClosedForms) {
+  covers("D43");
   EXPECT_EQ(differentiated("score = score"), "");
   EXPECT_EQ(differentiated("score = 2.0 * score"),
             "%0 = score : float\n%1 = const 2.0 : float\n%2 = mul %0, %1 : float\n%3 = score_grad : float\n"
@@ -204,6 +206,7 @@ TEST(Differentiate, ClosedForms) {
 }
 
 TEST(Differentiate, SquareAndScaledSquare) {
+  covers("D43");
   EXPECT_EQ(gradient_at(lowered("score = score * score"), 1.5, 2), 6);
   const Lowered ir = lowered("buffer scale : f64[kv_len]\nscore = scale[kv_idx] * score * score", Precision::kFp64);
   SmallCall call(ir.interface, 3);

@@ -53,6 +53,11 @@ TEST(ProgramBuilder, RefusesBrokenTypes) {
   EXPECT_THROW(builder.read({.buffer = t}, std::array{b, i}), support::InternalError);
   EXPECT_THROW(builder.read({.buffer = t}, std::array{b, i, f}), support::InternalError);
   EXPECT_THROW(builder.read({.buffer = 7}, std::array{b, i}), support::InternalError);
+  const std::uint32_t ints = builder.add_buffer({DType::kI32, 1});
+  EXPECT_THROW(builder.accumulate({.buffer = ints}, std::array{b, f, i}), support::InternalError);
+  EXPECT_THROW(builder.accumulate({.buffer = t}, std::array{b, f, i}), support::InternalError);
+  EXPECT_THROW(builder.accumulate({.buffer = t}, std::array{b, i, i, i}), support::InternalError);
+  EXPECT_THROW(builder.add_accumulation(f), support::InternalError);
   EXPECT_THROW(builder.param(0), support::InternalError);
   EXPECT_THROW(builder.variable(Op::kAdd), support::InternalError);
   EXPECT_THROW(std::move(builder).finish(i, {}), support::InternalError);
@@ -71,6 +76,31 @@ TEST(ProgramBuilder, FinishDropsWhatNoRootReachesAndNumbersByTheExpression) {
   EXPECT_EQ(print(build(true)),
             "%0 = score : float\n%1 = tanh %0 : float\n%2 = q_idx : int\n%3 = kv_idx : int\n%4 = ge %2, %3 : bool\n"
             "score = %1\nmask = %4\n");
+}
+
+TEST(ProgramBuilder, WhatIsAddedTwiceStandsTwice) {
+  const auto adding = [](int times) {
+    ProgramBuilder builder;
+    const std::uint32_t t = builder.add_buffer({DType::kF32, 2});
+    const std::array<Id, 4> operands = {builder.const_bool(true), builder.variable(Op::kScoreGrad), builder.variable(Op::kHead),
+                                        builder.variable(Op::kKvIdx)};
+    const Id element = builder.accumulate({.buffer = t, .site = 3}, operands);
+    EXPECT_EQ(element, builder.accumulate({.buffer = t, .site = 4}, operands));
+    for (int i = 0; i < times; ++i) builder.add_accumulation(element);
+    builder.add_accumulation(builder.accumulate_row({.buffer_a = t, .buffer_b = t, .extent = 8, .checked = false}, operands));
+    return std::move(builder).finish({}, {});
+  };
+  EXPECT_NE(adding(1), adding(2));
+  EXPECT_EQ(simplify(adding(2)), adding(2));
+  EXPECT_EQ(print(adding(2)),
+            "buffer #0 : f32 rank 2\n"
+            "%0 = const true : bool\n"
+            "%1 = score_grad : float\n"
+            "%2 = h : int\n"
+            "%3 = kv_idx : int\n"
+            "%4 = accumulate #0[%2, %3] += %1 if %0 checked at 3 : float\n"
+            "%5 = accumulate_row #0[%2, :] += %1 * #0[%3, :] extent 8 if %0 : float\n"
+            "accumulates %4\naccumulates %4\naccumulates %5\n");
 }
 
 TEST(ProgramBuilder, FinishSurvivesLongChains) {

@@ -97,6 +97,13 @@ struct ScoreDumpOptions {
   std::optional<std::int32_t> batch_entry, head;  // absent: all
 };
 
+// Of `run`, behind the forward pass.
+struct BackwardOptions {
+  bool wanted = false;
+  std::string grad_out, dq, dk, dv;  // files; empty: none
+  std::vector<std::string> buffers;  // NAME=FILE, or NAME: computed, not written
+};
+
 struct RunOptions {
   PatternOptions pattern;
   SizeOptions sizes;
@@ -110,6 +117,7 @@ struct RunOptions {
   std::optional<int> verify_rows;
   Execution execution = Execution::kKernel;
   ScoreDumpOptions scores;
+  BackwardOptions backward;
   std::string trace;  // the file; empty: none
   Output output = Output::kTable;
 };

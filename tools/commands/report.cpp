@@ -21,6 +21,21 @@ using Json = nlohmann::ordered_json;
 constexpr std::array<std::string_view, 8> kFailures = {"buffer-read", "cache-directory", "internal", "no-compiler",
                                                        "no-kernel",   "out-of-memory",   "system",   "unwritable-file"};
 
+void add_backward(const RunReport& r, Json& json) {
+  if (!r.backward) return;
+  json["backward_ms"] = r.backward->ms;
+  json["backward_useful_gflops"] = r.backward->useful_gflops;
+  json["backward_percent_of_peak"] = r.backward->percent_of_peak();
+  if (!r.backward->errors) return;
+  const BackwardErrors& errors = *r.backward->errors;
+  json["max_abs_error_dq"] = errors.q;
+  json["max_abs_error_dk"] = errors.k;
+  json["max_abs_error_dv"] = errors.v;
+  if (errors.buffers) json["max_abs_error_buffers"] = *errors.buffers;
+  json["correct"] = r.is_correct();
+}
+
+// Longer than 40 lines: every field in its order.
 Json report_json(const RunReport& r) {
   Json json = {{"pattern", r.pattern},
                {"target", r.target},
@@ -52,6 +67,13 @@ Json report_json(const RunReport& r) {
                {"max_lse_error", nullptr},
                {"rows_verified", 0},
                {"correct", nullptr},
+               {"backward_ms", nullptr},
+               {"backward_useful_gflops", nullptr},
+               {"backward_percent_of_peak", nullptr},
+               {"max_abs_error_dq", nullptr},
+               {"max_abs_error_dk", nullptr},
+               {"max_abs_error_dv", nullptr},
+               {"max_abs_error_buffers", nullptr},
                {"scores", nullptr},
                {"trace", nullptr}};
   if (r.limit.read_gbps) json["gbps"] = r.limit.rate_of(r.work, r.run_ms);
@@ -59,13 +81,14 @@ Json report_json(const RunReport& r) {
     json["max_abs_error"] = r.verification->max_abs_error;
     json["max_lse_error"] = r.verification->max_lse_error;
     json["rows_verified"] = r.verification->rows;
-    json["correct"] = r.verification->correct;
+    json["correct"] = r.is_correct();
   }
   if (r.scores) {
     const Json rows = Json::array({r.scores->rows.q.begin, r.scores->rows.q.end});
     json["scores"] = {{"file", r.scores->file}, {"rows", rows}, {"shape", r.scores->shape}};
   }
   if (r.trace) json["trace"] = {{"file", r.trace->file}, {"events", r.trace->events}, {"dropped_events", r.trace->dropped}};
+  add_backward(r, json);
   json["warnings"] = diagnostics_json(r.warnings);
   return json;
 }
@@ -112,6 +135,22 @@ void print_speed(const RunReport& r) {
     line(coloured("warning", Ink::kWarning, stdout) + "    ", warning);
 }
 
+void print_verdict(const RunReport& r) {
+  line("result", r.is_correct() ? coloured("correct", Ink::kGood, stdout) : coloured("WRONG", Ink::kBad, stdout));
+}
+
+void print_backward(const RunReport& r) {
+  if (!r.backward) return;
+  const BackwardReport& backward = *r.backward;
+  line("backward", fmt::format("{:.3f} ms, median of {}; {:.1f} GFLOP/s, {:.1f} % of the peak", backward.ms, r.repeat,
+                               backward.useful_gflops, backward.percent_of_peak()));
+  if (!backward.errors) return line("gradients", "not verified: --verify-rows 1 verifies all of them, whatever it takes");
+  const BackwardErrors& errors = *backward.errors;
+  const std::string buffers = errors.buffers ? fmt::format(", buffers {:.2e}", *errors.buffers) : "";
+  line("gradients",
+       fmt::format("max error of dq {:.2e}, dk {:.2e}, dv {:.2e}{} against fp64", errors.q, errors.k, errors.v, buffers));
+}
+
 void print_table(const RunReport& r) {
   const Sizes& s = r.sizes;
   fmt::print("{}\n", r.pattern);
@@ -125,11 +164,12 @@ void print_table(const RunReport& r) {
   line("run", fmt::format("{:.3f} ms, median of {}, {} thread{}", r.run_ms, r.repeat, r.threads, r.threads == 1 ? "" : "s"));
   print_speed(r);
   print_written(r);
+  print_backward(r);
   if (!r.verification) return line("max error", "not verified");
   const Verification& v = *r.verification;
   line("max error", fmt::format("{:.2e}, lse {:.2e}; {} of {} rows of each head against fp64", v.max_abs_error, v.max_lse_error,
                                 v.rows, s.q_len));
-  line("result", v.correct ? coloured("correct", Ink::kGood, stdout) : coloured("WRONG", Ink::kBad, stdout));
+  print_verdict(r);
 }
 
 }  // namespace

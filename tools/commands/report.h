@@ -9,6 +9,7 @@
 
 #include "command_line/failure.h"
 #include "command_line/options.h"
+#include "commands/run_backward.h"
 #include "data/problem.h"
 #include "flexjit/attention.h"
 #include "measure/limit.h"
@@ -47,9 +48,15 @@ struct RunReport {
   Work work;
   Limit limit;
   std::optional<Verification> verification;  // absent: not asked for, or no query rows
+  std::optional<BackwardReport> backward;    // absent: not asked for
   std::optional<ScoresWritten> scores;
   std::optional<TraceWritten> trace;
 
+  // As far as it was verified.
+  bool is_correct() const {
+    const bool gradients = !backward || !backward->errors || backward->errors->correct;
+    return gradients && (!verification || verification->correct);
+  }
   double useful_gflops() const { return run_ms > 0 ? work.operations / (run_ms * 1e6) : 0; }
   double percent_of_peak() const { return limit.gflops > 0 ? 100 * useful_gflops() / limit.gflops : 0; }
 };

@@ -8,6 +8,7 @@
 #include "command_line/options.h"
 #include "command_line/progress.h"
 #include "commands/report.h"
+#include "commands/run_backward.h"
 #include "commands/score_dump.h"
 #include "data/alignment.h"
 #include "data/bind.h"
@@ -22,12 +23,20 @@
 namespace flexjit::tools {
 namespace {
 
-std::vector<FileUse> outputs_of(const RunOptions& options) {
-  return {{"--out", options.files.out},
-          {"--lse", options.files.lse},
-          {"--dump-scores", options.scores.file},
-          {"--heat-map", options.scores.heat_map},
-          {"--trace", options.trace}};
+std::vector<FileUse> files_read(const RunOptions& options) {
+  std::vector<FileUse> uses = inputs_of(options.pattern, options.names, options.files);
+  for (FileUse& use : backward_inputs_of(options.backward)) uses.push_back(std::move(use));
+  return uses;
+}
+
+std::vector<FileUse> files_written(const RunOptions& options) {
+  std::vector<FileUse> uses = {{"--out", options.files.out},
+                               {"--lse", options.files.lse},
+                               {"--dump-scores", options.scores.file},
+                               {"--heat-map", options.scores.heat_map},
+                               {"--trace", options.trace}};
+  for (FileUse& use : backward_outputs_of(options.backward)) uses.push_back(std::move(use));
+  return uses;
 }
 
 // One `flexjit run`, in the order of its members' making; each step returns what was wrong.
@@ -45,8 +54,8 @@ class Run {
     for (const Step step :
          {Step{"inputs", &Run::load}, Step{"compile", &Run::compile}, Step{"buffers", &Run::bind},
           Step{"block mask", &Run::measure_mask}, Step{"runs", &Run::time_runs}, Step{"verify", &Run::verify_rows},
-          Step{"scores", &Run::save_scores}, Step{"picture", &Run::draw_heat_map}, Step{"write", &Run::write},
-          Step{"trace", &Run::save_trace}}) {
+          Step{"backward", &Run::run_gradients}, Step{"scores", &Run::save_scores}, Step{"picture", &Run::draw_heat_map},
+          Step{"write", &Run::write}, Step{"trace", &Run::save_trace}}) {
       const Diagnostics errors = phase(step.name, [&] { return (this->*step.run)(); });
       if (errors.empty()) continue;
       progress_.show("");
@@ -54,8 +63,7 @@ class Run {
     }
     progress_.show("");
     print_report(report_, options_.output);
-    const bool correct = !report_.verification || report_.verification->correct;
-    return static_cast<int>(correct ? ExitCode::kFine : ExitCode::kFailed);
+    return static_cast<int>(report_.is_correct() ? ExitCode::kFine : ExitCode::kFailed);
   }
 
  private:
@@ -71,9 +79,7 @@ class Run {
   Trace* trace() { return trace_ ? &*trace_ : nullptr; }
 
   Diagnostics load() {
-    if (Diagnostics wrong = check_file_uses(inputs_of(options_.pattern, options_.names, options_.files), outputs_of(options_));
-        !wrong.empty())
-      return wrong;
+    if (Diagnostics wrong = check_file_uses(files_read(options_), files_written(options_)); !wrong.empty()) return wrong;
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
     spec_ = std::move(*spec);
@@ -188,6 +194,22 @@ class Run {
     Result<Verification> verification = verify(request, progress_);
     if (!verification) return verification.diagnostics();
     report_.verification = *verification;
+    return {};
+  }
+
+  Diagnostics run_gradients() {
+    if (!options_.backward.wanted) return {};
+    const BackwardRequest request{.options = options_,
+                                  .attention = *attention_,
+                                  .problem = problem_,
+                                  .bindings = names_.bindings,
+                                  .outputs = outputs_,
+                                  .allowed_pairs = report_.allowed_pairs,
+                                  .repeat = report_.repeat,
+                                  .threads = report_.threads};
+    const Result<BackwardReport> backward = measure_backward(request, progress_);
+    if (!backward) return backward.diagnostics();
+    report_.backward = *backward;
     return {};
   }
 

@@ -52,17 +52,6 @@ double largest_finite(const Array& array) {
   return largest;
 }
 
-// Relative size of one rounding to `dtype`, half a unit in the last place.
-double rounding_of(DType dtype) {
-  switch (dtype) {
-#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
-  case DType::k##name: return unit;
-#include "flexjit/dtypes.def"
-#undef FLEXJIT_DTYPE
-  }
-  return 0x1p-24;
-}
-
 struct Tolerance {
   double base, score, weight, out, lse;
   double pattern_size, pattern;  // of a score, by what the pattern computes: of the row's size, and beside it
@@ -136,6 +125,16 @@ class Comparison {
 };
 
 }  // namespace
+
+double rounding_of(DType dtype) {
+  switch (dtype) {
+#define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
+  case DType::k##name: return unit;
+#include "flexjit/dtypes.def"
+#undef FLEXJIT_DTYPE
+  }
+  return 0x1p-24;
+}
 
 Result<Verification> verify(const VerifyRequest& request, const Progress& progress) {
   const Problem& problem = request.problem;

@@ -20,6 +20,9 @@ struct Verification {
   bool correct = true;
 };
 
+// Relative size of one rounding to `dtype`, half a unit in the last place; 0: no float.
+double rounding_of(DType dtype);
+
 struct VerifyRequest {
   const Attention& attention;
   const Problem& problem;

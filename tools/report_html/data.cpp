@@ -27,6 +27,7 @@ Form form_of(InspectView view) {
     case InspectView::kAst:
     case InspectView::kIr:
     case InspectView::kSimplified:
+    case InspectView::kGradient:
     case InspectView::kIntervals:
     case InspectView::kHoisting:
     case InspectView::kAccess:

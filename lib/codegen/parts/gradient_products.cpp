@@ -50,6 +50,25 @@ CellVectors load_dims(Emitter& e, Ptr row, int vectors) {
   return loaded;
 }
 
+// A pair without weight adds nothing, whatever lies in the row that it would be multiplied with: one row and one vector at a
+// time. for (k = begin; k < end; ++k) if (pair(k) != 0) target += pair(k) * row(k)[dim..]
+struct CarefulSum {
+  Ptr target;
+  Index begin, end, dim;
+  llvm::function_ref<Ptr(Index)> pair, row;
+};
+void emit_careful_sum(Emitter& e, const CarefulSum& sum) {
+  const Values total = e.for_range("careful.pair", sum.begin, sum.end, e.index(1),
+                                   {e.load_reals(sum.target, vector_bytes(e)).value}, [&](Index k, const Values& so_far) {
+                                     const Float zero = e.broadcast(e.real(0.0)),
+                                                 factor = e.broadcast(e.load_real(sum.pair(k)));
+                                     const Float x = e.load_reals(e.at_real(sum.row(k), sum.dim), vector_bytes(e));
+                                     const Float counted = e.select(e.compare(FloatOrder::kEq, factor, zero), zero, x);
+                                     return Values{e.fma(factor, counted, Float{so_far[0]}).value};
+                                   });
+  e.store(total[0], sum.target, vector_bytes(e));
+}
+
 // For each key of the tile: sums[key] += sum over the rows that visit it of pairs[row][key] * rows[row]
 void emit_sum_over_rows(Emitter& e, GradientTile& t, const KeyTile& keys, const PairSum& sum) {
   for_dims(e, t, sum, [&](const Chunk& chunk) {
@@ -96,8 +115,39 @@ void emit_sum_over_keys(Emitter& e, GradientTile& t, const KeyTile& keys, const 
   });
 }
 
-void if_wanted(Emitter& e, const char* name, Ptr gradient, llvm::function_ref<void()> then) {
-  e.if_then(name, Bool{e.ir().CreateIsNotNull(gradient.value)}, then);
+// for (c = 0; c < rows; ++c) for (d = 0; d < dims; d += lanes) body(c, d)
+void for_vectors(Emitter& e, Index rows, std::int64_t dims, llvm::function_ref<void(Index, Index)> body) {
+  e.for_range("careful", e.index(0), rows, e.index(1), [&](Index row) {
+    e.for_range("careful.dim", e.index(0), e.index(dims), e.index(e.lanes()), [&](Index dim) { body(row, dim); });
+  });
+}
+
+void emit_careful_over_rows(Emitter& e, GradientTile& t, const KeyTile& keys, const PairSum& sum) {
+  for_vectors(e, keys.count, sum.sums.stride, [&](Index column, Index dim) {
+    emit_careful_sum(e, {.target = sum.sums.at(e.add(keys.kv, column), dim),
+                         .begin = e.index(0),
+                         .end = t.item.q_count,
+                         .dim = dim,
+                         .pair = [&](Index row) { return sum.pairs.at(row, column); },
+                         .row = [&](Index row) { return sum.rows.at(t.position(row)); }});
+  });
+}
+
+void emit_careful_over_keys(Emitter& e, GradientTile& t, const KeyTile& keys, const PairSum& sum) {
+  for_vectors(e, t.item.q_count, sum.sums.stride, [&](Index row, Index dim) {
+    emit_careful_sum(e, {.target = sum.sums.at(t.position(row), dim),
+                         .begin = e.index(0),
+                         .end = keys.count,
+                         .dim = dim,
+                         .pair = [&](Index column) { return sum.pairs.at(row, column); },
+                         .row = [&](Index column) { return sum.rows.at(e.add(keys.kv, column)); }});
+  });
+}
+
+// if (gradient is wanted) careful ? slow() : fast()
+void if_wanted(Emitter& e, GradientTile& t, Ptr gradient, llvm::function_ref<void()> fast, llvm::function_ref<void()> slow) {
+  e.if_then("wanted", Bool{e.ir().CreateIsNotNull(gradient.value)},
+            [&] { e.if_else("careful", t.operands.careful, slow, fast); });
 }
 
 }  // namespace
@@ -126,14 +176,18 @@ void emit_row_reaches(Emitter& e, GradientTile& t, const KeyTile& keys) {
 
 void emit_key_gradients(Emitter& e, GradientTile& t, const KeyTile& keys) {
   const SourceScope part = e.part(plan::Part::kKeyGradients);
-  if_wanted(e, "grad_v", t.operands.grad_v,
-            [&] { emit_sum_over_rows(e, t, keys, {"grad_v", t.weights, t.grad_out, t.grad_v}); });
-  if_wanted(e, "grad_k", t.operands.grad_k, [&] { emit_sum_over_rows(e, t, keys, {"grad_k", t.gradients, t.q, t.grad_k}); });
+  const auto add = [&](Ptr gradient, const PairSum& sum) {
+    if_wanted(e, t, gradient, [&] { emit_sum_over_rows(e, t, keys, sum); }, [&] { emit_careful_over_rows(e, t, keys, sum); });
+  };
+  add(t.operands.grad_v, {"grad_v", t.weights, t.grad_out, t.grad_v});
+  add(t.operands.grad_k, {"grad_k", t.gradients, t.q, t.grad_k});
 }
 
 void emit_query_gradients(Emitter& e, GradientTile& t, const KeyTile& keys) {
   const SourceScope part = e.part(plan::Part::kQueryGradients);
-  if_wanted(e, "grad_q", t.operands.grad_q, [&] { emit_sum_over_keys(e, t, keys, {"grad_q", t.gradients, t.k, t.grad_q}); });
+  const PairSum sum{"grad_q", t.gradients, t.k, t.grad_q};
+  if_wanted(
+      e, t, t.operands.grad_q, [&] { emit_sum_over_keys(e, t, keys, sum); }, [&] { emit_careful_over_keys(e, t, keys, sum); });
 }
 
 }  // namespace flexjit::codegen

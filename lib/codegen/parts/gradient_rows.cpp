@@ -56,6 +56,17 @@ void copy_strided_row(Emitter& e, Ptr source, const ElementsOf& of, Index stride
               [&](Index d) { e.store(e.real(0.0).value, e.at_real(target, d)); });
 }
 
+// if (any element of rows[row] is not finite) *flag = 1
+void note_not_finite(Emitter& e, const RealRows& rows, Index row, Ptr flag) {
+  const Float zeros = e.broadcast(e.real(0.0));
+  const Values sum = e.for_range("finite", e.index(0), e.index(rows.stride), e.index(e.lanes()), {zeros.value},
+                                 [&](Index d, const Values& sums) {
+                                   const Float x = rows.load_vector(row, d);
+                                   return Values{e.add(Float{sums[0]}, e.mul(x, zeros)).value};
+                                 });
+  e.if_then("not_finite", e.any(e.compare(FloatOrder::kNe, Float{sum[0]}, zeros)), [&] { e.store(e.index(1).value, flag, 8); });
+}
+
 // pointer ? *pointer as a real : otherwise
 Float load_or(Emitter& e, const char* name, Ptr pointer, double otherwise) {
   return {e.choose(
@@ -137,10 +148,13 @@ void emit_take_rows(Emitter& e, const plan::KernelKey& key) {
                      .grad_out_stride = fields.long_index(offsetof(TakeRowsArg, grad_out_stride)),
                      .grad_out_f32 = load_flag(e, fields, offsetof(TakeRowsArg, grad_out_f32)),
                      .scale = load_scale(e, launch)};
+  const Ptr not_finite = fields.pointer(offsetof(TakeRowsArg, not_finite));
   e.for_range("take", e.index(0), fields.long_index(offsetof(TakeRowsArg, count)), e.index(1), [&](Index row) {
     const ArgFields source{e, e.at(rows, e.mul(row, e.index(sizeof(GradientRow) / 4)))};
     copy_row(e, "take.q", source.pointer(offsetof(GradientRow, q)), {key.types.q, key.head_dim}, to.q.at(row), to.scale);
     take_grad_out(e, to, source.pointer(offsetof(GradientRow, grad_out)), row);
+    note_not_finite(e, to.q, row, not_finite);
+    note_not_finite(e, to.grad_out, row, not_finite);
     take_statistics(e, to, source, row);
   });
   e.end_function();
@@ -157,9 +171,11 @@ void emit_take_keys(Emitter& e, const plan::KernelKey& key) {
   emit_panels(e, {run.k, key.types.kv, key.head_dim, false}, keys, fields.pointer(offsetof(TakeKeysArg, k_panels)));
   emit_panels(e, {run.v, key.types.kv, key.v_head_dim, false}, keys, fields.pointer(offsetof(TakeKeysArg, v_panels)));
   const RealRows rows{e, fields.pointer(offsetof(TakeKeysArg, k_rows)), {}, plan::layout_of(key).k_padded};
+  const Ptr not_finite = fields.pointer(offsetof(TakeKeysArg, not_finite));
   e.if_then("k_rows", Bool{e.ir().CreateIsNotNull(rows.base.value)}, [&] {
     e.for_range("take", keys.begin, e.min(keys.end, keys.length), e.index(1), [&](Index kv) {
       copy_row(e, "take.k", row_of(e, run.k, key.types.kv, kv), {key.types.kv, key.head_dim}, rows.at(kv), Float{});
+      note_not_finite(e, rows, kv, not_finite);
     });
   });
   e.end_function();
@@ -216,6 +232,7 @@ GradientItem load_gradient_item(Emitter& e, const plan::KernelKey& key, Ptr arg)
   item.grad_k = tile.pointer(offsetof(GradientsArg, grad_k), "grad_k");
   item.grad_v = tile.pointer(offsetof(GradientsArg, grad_v), "grad_v");
   item.sums = tile.pointer(offsetof(GradientsArg, sums), "sums");
+  item.careful = load_flag(e, tile, offsetof(GradientsArg, careful));
   return item;
 }
 

@@ -17,6 +17,7 @@ struct GradientItem : TileItem {
   Ptr q_rows, grad_out_rows, lse, delta;
   Ptr k_panels, v_panels, k_rows;
   Ptr grad_q, grad_k, grad_v, sums;
+  Bool careful;
 };
 GradientItem load_gradient_item(Emitter& e, const plan::KernelKey& key, Ptr arg);
 

@@ -1,0 +1,44 @@
+// The backward pass of a call: its tensors, what it must compute, and how far its gradients are from those of naive fp64.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/problem.h"
+#include "flexjit/backward.h"
+
+namespace flexjit::tools {
+
+// Layouts and element types are those of what each is the gradient of.
+struct GradientArrays {
+  Array out;      // given
+  Array q, k, v;  // wanted, like all that follows
+  std::map<std::string, Array> buffers;
+};
+
+// Zeros for what is wanted. A name that nothing is bound to gets an array too: the call says what is wrong with it.
+GradientArrays make_gradients(const Problem& problem, const Bindings& bindings, Array out,
+                              const std::vector<std::string>& buffers);
+// Views of the arrays, which must outlive them.
+Gradients gradients_of(GradientArrays& arrays, const Problem& problem);
+
+// 2 (3 head_dim + 2 v_head_dim) for every allowed pair: q k^T once more, dO v^T, P^T dO, dS k and dS^T q.
+double backward_operations(const Sizes& sizes, std::int64_t allowed_pairs);
+
+struct BackwardErrors {
+  double q = 0, k = 0, v = 0;
+  std::optional<double> buffers;  // the largest of all; absent: none is wanted
+  bool correct = true;
+};
+
+// Where the reference is quick, in less than a second or so.
+bool backward_check_is_quick(const Sizes& sizes);
+
+// A gradient is correct within a part of the largest number in its tensor, since it is a sum in which large terms cancel: 350
+// units of rounding, and 8 for each unit of |lse|, whose rounding moves the weights; with bf16 or fp16 queries 4 of theirs.
+Result<BackwardErrors> verify_backward(const Attention& attention, const RunArgs& forward, const Problem& problem,
+                                       GradientArrays& actual);
+
+}  // namespace flexjit::tools
