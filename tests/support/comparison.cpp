@@ -59,8 +59,6 @@ PlaceOf place_in(const char* output, const Shape& s, std::int32_t dim) {
   };
 }
 
-std::vector<double> widened(const std::vector<float>& values) { return {values.begin(), values.end()}; }
-
 std::vector<double> as_floats(const std::vector<double>& values) {
   return widened(std::vector<float>(values.begin(), values.end()));
 }

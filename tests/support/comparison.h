@@ -11,6 +11,8 @@
 
 namespace flexjit::test {
 
+inline std::vector<double> widened(const std::vector<float>& values) { return {values.begin(), values.end()}; }
+
 // |actual - expected| <= absolute + relative * |expected|.
 struct Bound {
   double absolute = 0;

@@ -4,20 +4,13 @@
 
 #include "support/encodings.h"
 #include "support/gradients.h"
+#include "support/oracle_arithmetic.h"
 
 namespace flexjit::test {
 namespace {
 
-constexpr Real kMasked = -std::numeric_limits<Real>::infinity();
-
 // What a number is moved by to see a derivative: the error of a central difference is some 1e-12 of it.
 Real step_of(Real value) { return 1e-6L * (1 + std::abs(value)); }
-
-struct Arithmetic {
-  std::optional<DType> low;
-  Real result(Real value) const { return low ? nearest(*low, static_cast<double>(value)) : value; }
-  Real sum(Real value) const { return low ? nearest(DType::kF32, static_cast<double>(value)) : value; }
-};
 
 class GradientOracle {
  public:
@@ -80,7 +73,11 @@ class GradientOracle {
   void score_keys(Position p) {
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
-      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p), .scaled = 0, .modified = kMasked};
+      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p),
+             .scaled = 0,
+             .modified = kMasked,
+             .weight = 0,
+             .d_modified = 0};
       if (!key.allowed) continue;
       for (std::size_t d = 0; d < dim(); ++d) {
         key.scaled = math_.sum(key.scaled + Real{q_[q_row(p) * dim() + d]} * Real{k_[key_row(p) * dim() + d]});

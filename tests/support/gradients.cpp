@@ -7,6 +7,7 @@
 #include <limits>
 #include <sstream>
 
+#include "support/comparison.h"
 #include "support/random.h"
 
 namespace flexjit::test {
@@ -17,8 +18,6 @@ using ::testing::AssertionResult;
 using ::testing::AssertionSuccess;
 
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-
-std::vector<double> widened(const std::vector<float>& values) { return {values.begin(), values.end()}; }
 
 AssertionResult in(const BackwardProblem& problem, const std::string& what, const AssertionResult& result) {
   if (result) return result;

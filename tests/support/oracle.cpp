@@ -1,6 +1,8 @@
 // See oracle.h.
 #include "support/oracle.h"
 
+#include "support/oracle_arithmetic.h"
+
 #include <cmath>
 #include <limits>
 
@@ -9,15 +11,7 @@
 namespace flexjit::test {
 namespace {
 
-constexpr Real kMasked = -std::numeric_limits<Real>::infinity();
 constexpr double kUnwritten = std::numeric_limits<double>::quiet_NaN();
-
-// Arithmetic that rounds results to `low` and sums to fp32, or does neither.
-struct Arithmetic {
-  std::optional<DType> low;
-  Real result(Real value) const { return low ? nearest(*low, static_cast<double>(value)) : value; }
-  Real sum(Real value) const { return low ? nearest(DType::kF32, static_cast<double>(value)) : value; }
-};
 
 const double* row_of(const std::vector<double>& tensor, std::int64_t row, std::int32_t dim) {
   return tensor.data() + row * dim;

@@ -12,7 +12,7 @@
 namespace flexjit::tools {
 namespace {
 
-constexpr std::uint64_t kStream = (std::uint64_t{1} << 32) + 1;  // beside that of the sinks
+constexpr std::uint64_t kGradientStream = (std::uint64_t{1} << 32) + 1;  // beside that of the sinks
 
 // NAME or NAME=FILE.
 struct BufferFile {
@@ -33,7 +33,7 @@ Result<Array> output_gradient(const BackwardRequest& request) {
                      "is not given, and other inputs come from files, so that made-up values would give a result of neither; "
                      "give it, or have it made up with --generate");
     }
-    return convert(normal_array(wanted.shape, {request.options.names.seed, kStream}), wanted.dtype, "generated");
+    return convert(normal_array(wanted.shape, {request.options.names.seed, kGradientStream}), wanted.dtype, "generated");
   }
   Result<Array> array = read_npy(file);
   if (!array) return array.diagnostics();
