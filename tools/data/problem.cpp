@@ -142,10 +142,10 @@ Diagnostics load_inputs(SizeSolver& solver, Problem& problem, const RunOptions& 
 
 // A logit a head, near those of the scores that N(0, 1) inputs give.
 Result<Array> make_sinks(const RunOptions& options, std::int64_t heads) {
-  constexpr std::uint64_t kStream = std::uint64_t{1} << 32;  // far from those of q, k, v and buffers
+  constexpr std::uint64_t kSinkStream = std::uint64_t{1} << 32;  // far from those of q, k, v and buffers
   const FlagOptions& flags = options.pattern.flags;
   const std::string file = flags.sinks.file();
-  if (file.empty()) return normal_array({heads}, {options.names.seed, kStream});
+  if (file.empty()) return normal_array({heads}, {options.names.seed, kSinkStream});
   Result<Array> sinks = read_npy(file);
   if (sinks && sinks->dtype == DType::kF64) sinks = convert(*sinks, DType::kF32, file);
   return sinks;
