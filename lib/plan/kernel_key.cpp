@@ -107,6 +107,7 @@ ScratchLayout scratch_of(const KernelKey& key) {
   scratch.rescale = sections.place(rows * real);
   scratch.least = sections.place(rows * real);
   scratch.unsettled = sections.place(rows * 4);
+  scratch.factors = sections.place(key.program.weight_factor().valid() ? key.tiling.kv_tile * real : 0);
   static_cast<TileSections&>(scratch) = place_tile(key, sections);
   scratch.bytes = sections.end();
   return scratch;

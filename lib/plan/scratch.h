@@ -58,6 +58,7 @@ struct ScratchLayout : TileSections {
   std::int64_t rescale = 0;    // [q_tile], factor of o and sum_lanes in the current key tile
   std::int64_t least = 0;      // [q_tile], log2 of a weight below which a key takes no part in the careful pass
   std::int64_t unsettled = 0;  // [q_tile], int32: 0 where the output is written for good
+  std::int64_t factors = 0;    // [kv_tile], what the weights of one row are multiplied with, if the program has such a root
   std::int64_t bytes = 0;
   std::int64_t s_stride = 0;
 };

@@ -12,7 +12,6 @@
 namespace flexjit::conformance {
 namespace {
 
-constexpr DropoutGenerator kGenerators[] = {DropoutGenerator::kPhilox, DropoutGenerator::kPhilox4};
 constexpr double kProbabilities[] = {0, 0.1, 0.5, 0.9, 1};
 
 AttentionSpec with_dropout(AttentionSpec spec, const Dropout& dropout) {
@@ -169,7 +168,9 @@ TEST_P(DropoutOn, F12_EveryProbabilityAgainstTheDefinition) {
         compile(shape, {p, generator}).run(problem.args()).value();
         const DropoutOracle factor{.p = p, .generator = generator};
         EXPECT_TRUE(is_attention(problem, {.factor = factor})) << p;
-        if (p == 1) EXPECT_TRUE(std::ranges::all_of(problem.out.values(), [](double x) { return x == 0; }));
+        if (p == 1) {
+          EXPECT_TRUE(std::ranges::all_of(problem.out.values(), [](double x) { return x == 0; }));
+        }
       }
     }
   }
@@ -190,7 +191,9 @@ TEST_P(DropoutOn, LseAndMaximaDoNotKnowIt) {
         compile(shape, {p, generator}).run(args).value();
         EXPECT_EQ(dropped.lse, plain.lse) << p;
         EXPECT_EQ(dropped.max_scores, plain.max_scores) << p;
-        if (p == 0) EXPECT_TRUE(outputs_identical(dropped, plain));
+        if (p == 0) {
+          EXPECT_TRUE(outputs_identical(dropped, plain));
+        }
       }
     }
   }
@@ -218,7 +221,7 @@ TEST_P(DropoutOn, BesideModsSinksAndSigmoids) {
     args = sigmoid.args();
     args.lse = {};
     compile(spec).run(args).value();
-    EXPECT_TRUE(is_attention(sigmoid, pattern));
+    EXPECT_TRUE(is_attention(sigmoid, pattern, {.out = near(1e-5)}));  // sums of 150 weights
   }
 }
 
@@ -285,6 +288,7 @@ TEST_P(DropoutOn, ValuesOfDroppedKeysAreNotLookedAt) {
 TEST_P(DropoutOn, NoNewProbabilityOrSeedCompilesAnything) {
   ShownFactors shown({.q_len = 30, .kv_len = 40, .head_dim = 8});
   const Attention attention = compile(shown.problem.shape, {0.5});
+  shown.run(attention);
   const std::int64_t before = engine().stats().compiles;
   compile(shown.problem.shape, {0.25});
   Bindings bindings;

@@ -22,6 +22,8 @@ inline PhiloxBlock philox_block(PhiloxBlock x, std::uint32_t key0, std::uint32_t
   return x;
 }
 
+inline constexpr DropoutGenerator kGenerators[] = {DropoutGenerator::kPhilox, DropoutGenerator::kPhilox4};
+
 struct DropoutOracle {
   double p = 0;
   DropoutGenerator generator = DropoutGenerator::kPhilox;

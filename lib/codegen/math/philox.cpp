@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "ir/evaluate/philox.h"
+#include "support/philox.h"
 
 namespace flexjit::codegen {
 namespace {
 
-using ir::Philox;
+using support::Philox;
 using Words = std::array<llvm::Value*, 4>;
 
 // The arithmetic of one call.

@@ -1,4 +1,4 @@
-// Counters and keys -> random numbers, as ir/evaluate/philox.h has them, of lanes that differ in as little as one word of the
+// Counters and keys -> random numbers, as support/philox.h has them, of lanes that differ in as little as one word of the
 // counter. What scalars alone decide, about a third of the multiplications where lanes run along keys, is computed by scalars,
 // outside the loop over the lanes if there is a place for it.
 #pragma once

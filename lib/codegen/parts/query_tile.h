@@ -25,6 +25,7 @@ struct QueryTile : PairTile {
   const RealRows max_lanes{e, item.scratch, at.max_lanes, layout.lanes}, sum_lanes{e, item.scratch, at.sum_lanes, layout.lanes};
   const RealRows row_max{e, item.scratch, at.row_max, 1}, base{e, item.scratch, at.base, 1};
   const RealRows rescale{e, item.scratch, at.rescale, 1}, least{e, item.scratch, at.least, 1};
+  const RealRows factors{e, item.scratch, at.factors, 0};
   const UnsettledRows unsettled{{e, item.scratch, at.unsettled}};
 };
 

@@ -33,19 +33,24 @@ void emit_row_maxima(Emitter& e, QueryTile& t, Index row) {
 // A score, relative to base if weights are. Scores are added to, so that their loads fold into the addition.
 Float relative(Emitter& e, Float score, Float base) { return base ? e.add(score, base) : score; }
 
-// The weight factors of `columns` on, in a scope that holds what the row knows; empty: 1.
-Float weight_factors(QueryTile& t, Scope scope, Index row, Index columns) {
-  if (!t.key.program.weight_factor().valid()) return {};
-  t.tables.load(scope, Level::kColumn, columns, Stored::kValues);
-  t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(row, columns), Stored::kValues);
-  return t.scores.weight_factor(scope);
+// for (c = begin; c < end; c += lanes) factors[c..] = what the weights of the row's pairs are multiplied with
+// In a loop of its own: random numbers are long chains of dependent instructions, and the processor must see several at once.
+void emit_factors_of_row(Emitter& e, QueryTile& t, Index row, Index begin, Index end) {
+  if (!t.key.program.weight_factor().valid()) return;
+  Scope of_row = t.tables.without_flags();
+  t.tables.load(of_row, Level::kRow, row, Stored::kValues);
+  of_row.outside = e.ir().GetInsertBlock();
+  e.for_range("factors", begin, end, e.index(e.lanes()), [&](Index column) {
+    Scope scope = of_row;
+    t.tables.load(scope, Level::kColumn, column, Stored::kValues);
+    t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(row, column), Stored::kValues);
+    e.store(t.scores.weight_factor(scope).value, t.factors.at(e.index(0), column), vector_bytes(e));
+  });
 }
 
-Scope row_scope(QueryTile& t, Index row) {
-  Scope scope = t.tables.without_flags();
-  t.tables.load(scope, Level::kRow, row, Stored::kValues);
-  scope.outside = t.e.ir().GetInsertBlock();
-  return scope;
+// Of the row that emit_factors_of_row was last for; empty: 1.
+Float factors_at(QueryTile& t, Index column) {
+  return t.key.program.weight_factor().valid() ? t.factors.load_vector(t.e.index(0), column) : Float{};
 }
 
 // for (c = begin; c < end; c += strip, then lanes) S[row][c..] = weight of S[row][c..], summed lane by lane, times its factor;
@@ -55,7 +60,7 @@ void emit_weights_of_row(Emitter& e, QueryTile& t, Index row, Index begin, Index
   const std::int64_t strip = t.layout.strip;
   const Float base = is_relative(t.key.weights) ? e.broadcast(t.base.load(row)) : Float{};
   const Ptr scores = t.s.at(row);
-  const Scope of_row = row_scope(t, row);
+  emit_factors_of_row(e, t, row, begin, end);
   const auto pass = [&](Index column, const Values& sums) {
     Values next;
     llvm::SmallVector<Float, 8> p;
@@ -65,8 +70,7 @@ void emit_weights_of_row(Emitter& e, QueryTile& t, Index row, Index begin, Index
       const Float score = e.load_reals(e.at_real(first, offset), vector_bytes(e));
       p.push_back(t.weights.weight_of_score(relative(e, score, base)));
       next.push_back(e.add(Float{sums[j]}, p.back()).value);
-      const Float factors = weight_factors(t, of_row, row, e.add(column, offset));
-      if (factors) p.back() = e.mul(p.back(), factors);
+      if (const Float factors = factors_at(t, e.add(column, offset))) p.back() = e.mul(p.back(), factors);
     }
     store_as_cells(e, p, e.at_byte_offset(scores, e.mul(column, e.index(e.real_bytes() / t.layout.v_group))));
     return next;
@@ -146,15 +150,14 @@ void emit_careful_weights(Emitter& e, QueryTile& t, Index group, Index row) {
   const bool relative_to_max = is_relative(t.key.weights);
   const Float base = relative_to_max ? e.neg(t.weights.shift_of(t.row_max.load(row))) : Float{};
   const Float least = relative_to_max ? t.least.load(row) : Float{};
-  const Scope of_row = row_scope(t, row);
-  e.for_range("careful_weights", visit_field(e, t, group, offsetof(Visit, begin)),
-              visit_field(e, t, group, offsetof(Visit, end)), e.index(e.lanes()), [&](Index column) {
-                const Ptr address = t.s.at(row, column);
-                const Float x = t.weights.exponent_of(relative(e, e.load_reals(address, vector_bytes(e)), base));
-                Weighted weighted{t.weights.vanishes(x, least), t.weights.weight_of(x)};
-                weighted = with_factor(e, weighted, weight_factors(t, of_row, row, column));
-                e.store(careful_weight(e, weighted).value, address, vector_bytes(e));
-              });
+  const Index begin = visit_field(e, t, group, offsetof(Visit, begin)), end = visit_field(e, t, group, offsetof(Visit, end));
+  emit_factors_of_row(e, t, row, begin, end);
+  e.for_range("careful_weights", begin, end, e.index(e.lanes()), [&](Index column) {
+    const Ptr address = t.s.at(row, column);
+    const Float x = t.weights.exponent_of(relative(e, e.load_reals(address, vector_bytes(e)), base));
+    const Weighted weighted{t.weights.vanishes(x, least), t.weights.weight_of(x)};
+    e.store(careful_weight(e, with_factor(e, weighted, factors_at(t, column))).value, address, vector_bytes(e));
+  });
 }
 
 // One vector of value dims of one key. Of a pair, the lower half is the even key's.

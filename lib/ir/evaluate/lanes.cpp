@@ -6,9 +6,9 @@
 #include <type_traits>
 
 #include "ir/evaluate/arithmetic.h"
-#include "ir/evaluate/philox.h"
 #include "support/check.h"
 #include "support/floor_division.h"
+#include "support/philox.h"
 
 namespace flexjit::ir {
 namespace {
@@ -53,9 +53,13 @@ class Evaluator {
       case Op::kBoolToInt: return over(&Lanes::i, &Lanes::i, [](int a) { return a; });
       case Op::kIntToLong: return over(&Lanes::i, &Lanes::l, [](int a) { return std::int64_t{a}; });
       case Op::kLongToInt: return over(&Lanes::l, &Lanes::i, long_to_int);
-      case Op::kPhilox: return random([](const Words& c, const Words& key) { return philox(c, key)[0]; });
+      case Op::kPhilox:
+        return random(
+            [](const support::PhiloxWords& c, const support::PhiloxWords& key) { return support::philox(c, key)[0]; });
       case Op::kPhiloxOfFour:
-        return random([](const Words& c, const Words& key) { return philox({c[0], c[1] >> 2U, c[2], c[3]}, key)[c[1] & 3U]; });
+        return random([](const support::PhiloxWords& c, const support::PhiloxWords& key) {
+          return support::philox({c[0], c[1] >> 2U, c[2], c[3]}, key)[c[1] & 3U];
+        });
       case Op::kFloor: return floats([](double a) { return std::floor(a); });
       case Op::kCeil: return floats([](double a) { return std::ceil(a); });
       case Op::kRound: return floats([](double a) { return std::nearbyint(a); });

@@ -44,7 +44,8 @@ std::vector<ScratchSection> own_sections_of(const plan::ScratchLayout& s) {
           {"base", "what exponents are relative to", s.base},
           {"rescale", "factors of older output", s.rescale},
           {"least", "weights too small to take part, where the output is not finite", s.least},
-          {"unsettled", "rows whose output is not finite", s.unsettled}};
+          {"unsettled", "rows whose output is not finite", s.unsettled},
+          {"factors", "of the weights of one row", s.factors}};
 }
 
 void add_tiles(const plan::KernelKey& key, PlanText& text) {

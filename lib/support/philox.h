@@ -5,9 +5,9 @@
 #include <array>
 #include <cstdint>
 
-namespace flexjit::ir {
+namespace flexjit::support {
 
-using Words = std::array<std::uint32_t, 4>;
+using PhiloxWords = std::array<std::uint32_t, 4>;
 
 // Multipliers, what the key grows by from round to round, and how many rounds there are: kernels compute with them too.
 struct Philox {
@@ -17,7 +17,7 @@ struct Philox {
 };
 
 // `key`: words 0 and 1.
-constexpr Words philox(Words counter, const Words& key) {
+constexpr PhiloxWords philox(PhiloxWords counter, const PhiloxWords& key) {
   for (std::uint32_t round = 0; round < Philox::kRounds; ++round) {
     const std::uint64_t a = std::uint64_t{Philox::kMultiplier[0]} * counter[0];
     const std::uint64_t b = std::uint64_t{Philox::kMultiplier[1]} * counter[2];
@@ -28,4 +28,4 @@ constexpr Words philox(Words counter, const Words& key) {
   return counter;
 }
 
-}  // namespace flexjit::ir
+}  // namespace flexjit::support
