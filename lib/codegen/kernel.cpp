@@ -3,8 +3,8 @@
 
 #include "codegen/emit/target_names.h"
 #include "codegen/nests/nests.h"
-#include "codegen/parts/gradient_tile.h"
-#include "codegen/parts/pack.h"
+#include "codegen/backward/gradient_tile.h"
+#include "codegen/prefill/pack.h"
 
 namespace flexjit::codegen {
 

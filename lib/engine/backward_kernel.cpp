@@ -5,7 +5,7 @@
 
 #include "call/backward_call.h"
 #include "engine/launch_outcome.h"
-#include "runtime/backward.h"
+#include "runtime/backward/backward.h"
 #include "support/elements.h"
 
 namespace flexjit::engine {

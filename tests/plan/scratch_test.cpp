@@ -1,6 +1,6 @@
 // Scratch layouts of many keys: each section is as large as what the emitter keeps there (written down here from the comments
 // of the structs), begins at a cache line, and shares nothing with another.
-#include "plan/scratch.h"
+#include "plan/sizes/scratch.h"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 
 #include "ir/random_ir.h"
 #include "keys.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 #include "plan/hoisting.h"
 
 namespace flexjit::plan {

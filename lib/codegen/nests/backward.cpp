@@ -13,7 +13,7 @@
 #include <cstddef>
 
 #include "codegen/nests/nests.h"
-#include "codegen/parts/gradient_tile.h"
+#include "codegen/backward/gradient_tile.h"
 
 namespace flexjit::codegen {
 

@@ -11,7 +11,7 @@
 #include <cstddef>
 
 #include "codegen/nests/nests.h"
-#include "codegen/parts/row_block.h"
+#include "codegen/decode/row_block.h"
 
 namespace flexjit::codegen {
 

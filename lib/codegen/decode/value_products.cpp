@@ -2,7 +2,7 @@
 // registers. Rows of V are read as they lie, one after the other; of bf16, two that are interleaved, which leaves the value
 // dims in another order; o keeps that order until the item is done.
 #include "codegen/emit/lane_transpose.h"
-#include "codegen/parts/row_block.h"
+#include "codegen/decode/row_block.h"
 
 namespace flexjit::codegen {
 namespace {

@@ -1,10 +1,10 @@
 // KernelKey of the decode nest -> its sizes.
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 
 #include <algorithm>
 
 #include "plan/hoisting.h"
-#include "plan/scratch.h"
+#include "plan/sizes/scratch.h"
 #include "support/check.h"
 #include "support/rounding.h"
 

@@ -1,5 +1,5 @@
 // The loop over a span's keys, and what lies around it: the initial state and the table of the rows, the state that is left.
-#include "codegen/parts/row_block.h"
+#include "codegen/decode/row_block.h"
 
 #include <cstddef>
 

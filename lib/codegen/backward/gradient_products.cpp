@@ -4,7 +4,7 @@
 #include <bit>
 #include <cstddef>
 
-#include "codegen/parts/gradient_tile.h"
+#include "codegen/backward/gradient_tile.h"
 #include "codegen/parts/product.h"
 
 namespace flexjit::codegen {

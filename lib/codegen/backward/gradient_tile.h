@@ -3,12 +3,12 @@
 // packed panels (lanes along keys) and three of rows as they lie (lanes along dims), by one micro-kernel.
 #pragma once
 
-#include "codegen/parts/accumulate.h"
+#include "codegen/backward/accumulate.h"
 #include "codegen/parts/pair_tile.h"
 #include "codegen/parts/real_rows.h"
 #include "codegen/parts/scores.h"
 #include "codegen/parts/weights.h"
-#include "plan/backward.h"
+#include "plan/sizes/backward.h"
 
 namespace flexjit::codegen {
 

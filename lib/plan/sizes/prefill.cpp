@@ -1,5 +1,5 @@
 // Registers bound the micro-tile, the second-level cache bounds the tile of keys.
-#include "plan/tiling.h"
+#include "plan/sizes/prefill.h"
 
 #include <algorithm>
 

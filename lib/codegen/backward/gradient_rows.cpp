@@ -2,8 +2,8 @@
 // values, what is the same for all pairs of a row; and sums of gradients -> the caller's elements, rounded once.
 #include <cstddef>
 
+#include "codegen/backward/gradient_tile.h"
 #include "codegen/emit/storage.h"
-#include "codegen/parts/gradient_tile.h"
 #include "codegen/parts/panels.h"
 #include "codegen/parts/product.h"
 #include "plan/kernel_abi.h"
@@ -26,7 +26,8 @@ struct ElementsOf {
 // Elements as reals, of which the first `count` are in memory and the others 0.
 Float load_part(Emitter& e, Ptr address, DType dtype, int count) {
   llvm::Value* stored = load_first(e, address, dtype, {e.lanes(), count});
-  return dtype == DType::kF64 ? Float{stored} : e.to_real(Float{widen(e, stored, dtype)});
+  if (dtype == DType::kF64) return {stored};
+  return e.to_real(Float{widen(e, stored, dtype)});
 }
 
 // for (d = 0; d < dims; d += lanes) body(d, elements of source from d on)

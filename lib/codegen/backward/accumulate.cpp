@@ -1,5 +1,5 @@
 // Indices of an accumulation -> where its lanes add, decided by what the indices vary with.
-#include "codegen/parts/accumulate.h"
+#include "codegen/backward/accumulate.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -7,8 +7,8 @@
 #include "codegen/emit/cells.h"
 #include "codegen/emit/storage.h"
 #include "codegen/parts/real_rows.h"
-#include "plan/backward.h"
 #include "plan/kernel_abi.h"
+#include "plan/sizes/backward.h"
 
 namespace flexjit::codegen {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "plan/kernel_key.h"
-#include "plan/scratch.h"
+#include "plan/sizes/scratch.h"
 
 namespace flexjit::plan {
 

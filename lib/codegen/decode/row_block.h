@@ -10,7 +10,7 @@
 #include "codegen/parts/real_rows.h"
 #include "codegen/parts/scores.h"
 #include "codegen/parts/weights.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 
 namespace flexjit::codegen {
 

@@ -1,5 +1,5 @@
 // KernelKey of the backward nest -> its sizes.
-#include "plan/backward.h"
+#include "plan/sizes/backward.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // Scores of one key step -> weights, row by row, in registers: score_mod and mask_mod, then online softmax. The maximum of a
 // row soon stops growing; only when it does are the row's output and sum rescaled. Or sigmoid weights, which need no maximum.
-#include "codegen/parts/row_block.h"
+#include "codegen/decode/row_block.h"
 
 namespace flexjit::codegen {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstddef>
 
 #include "codegen/emit/lane_transpose.h"
-#include "codegen/parts/query_tile.h"
+#include "codegen/prefill/query_tile.h"
 
 namespace flexjit::codegen {
 namespace {

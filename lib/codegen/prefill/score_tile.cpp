@@ -4,7 +4,7 @@
 // epilogue, a loop over panels and rows, serves the edges of masks and of the tensors, and reads that must be checked.
 #include <array>
 
-#include "codegen/parts/query_tile.h"
+#include "codegen/prefill/query_tile.h"
 
 namespace flexjit::codegen {
 namespace {

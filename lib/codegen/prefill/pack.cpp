@@ -1,6 +1,6 @@
 // K rows (kv, head_dim) -> panels (panels.h); V rows -> rows of cells padded with zeros to whole vectors. Other element types
 // are widened on the way, pairs of bf16 stay as they are.
-#include "codegen/parts/pack.h"
+#include "codegen/prefill/pack.h"
 
 #include <cstddef>
 
