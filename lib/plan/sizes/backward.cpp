@@ -14,10 +14,8 @@ using support::round_up;
 
 // A tile has at most 64 panels: which of them are visited is kept in the bits of one integer.
 constexpr std::int64_t kMostGradientPanels = 64;
-// Rows of both tiles of 64 dims stay in the first caches while they are read again and again; wider rows, fewer of them.
-constexpr std::int32_t kNarrow = 64;
-constexpr std::int64_t kGradientQTile = 96, kKvTile = 192;  // divide by every micro_rows and every number of lanes
-constexpr std::int64_t kWideQTile = 48, kWideKvTile = 128;
+// P and dS of a tile are read along rows and along keys again and again: both stay in the first-level cache, nearly.
+constexpr std::int64_t kTileRows = 48, kTileKeys = 128;  // divide by every micro_rows and every number of lanes
 
 BufferSums sums_of(const ir::Program& program, const Hoisting& hoisting, ir::Id id) {
   const bool of_dot = program.node(id).op == ir::Op::kAccumulateRow;
@@ -41,9 +39,8 @@ BufferSums sums_of(const ir::Program& program, const Hoisting& hoisting, ir::Id 
 Tiling backward_tiling(const KernelKey& key) {
   const IsaFacts& isa = facts_of(key.target.isa);
   const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key)), strip = isa.micro_vectors * lanes;
-  const bool narrow = std::max(key.head_dim, key.v_head_dim) <= kNarrow;
-  const std::int64_t keys = std::min(narrow ? kKvTile : kWideKvTile, kMostGradientPanels * lanes);
-  return {.q_tile = static_cast<std::int32_t>(narrow ? kGradientQTile : kWideQTile),
+  const std::int64_t keys = std::min(kTileKeys, kMostGradientPanels * lanes);
+  return {.q_tile = static_cast<std::int32_t>(kTileRows),
           .kv_tile = static_cast<std::int32_t>(keys / strip * strip),
           .micro_rows = isa.micro_rows,
           .micro_vectors = isa.micro_vectors};
