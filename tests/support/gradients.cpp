@@ -171,7 +171,8 @@ AssertionResult has_gradients_as_of(DType low, const BackwardProblem& problem, c
     for (std::size_t j = 0; j < references[i].actual.size(); ++j) {
       worst = std::max(worst, std::abs(references[i].actual[j] - references[i].expected[j]));
     }
-    const auto result = in(problem, results[i].name, close(results[i].actual, results[i].expected, {2 * worst + 1e-5, 0}));
+    const double times = results[i].is_sum ? 8 : 2;
+    const auto result = in(problem, results[i].name, close(results[i].actual, results[i].expected, {times * worst + 1e-5, 0}));
     if (!result) return result;
   }
   return AssertionSuccess();
