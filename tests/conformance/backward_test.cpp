@@ -31,8 +31,8 @@ TEST_P(Backward, EveryShapeAndGrouping) {
 }
 
 TEST_P(Backward, A23_HeadsThatShareKeys) {
-  for (const auto [q_heads, kv_heads] : {std::pair{12, 3}, {6, 2}, {8, 1}, {4, 4}}) {
-    for (const auto [head_dim, v_head_dim] : {std::pair{32, 96}, {96, 32}}) {
+  for (const auto& [q_heads, kv_heads] : {std::pair{12, 3}, {6, 2}, {8, 1}, {4, 4}}) {
+    for (const auto& [head_dim, v_head_dim] : {std::pair{32, 96}, {96, 32}}) {
       BackwardProblem problem({.batch = 1,
                                .q_heads = q_heads,
                                .kv_heads = kv_heads,
@@ -46,7 +46,7 @@ TEST_P(Backward, A23_HeadsThatShareKeys) {
 }
 
 TEST_P(Backward, A20_CausalAndWindowsAreOfTheForwardPass) {
-  for (const auto [q_len, kv_len] : {std::pair{17, 64}, {64, 17}, {33, 33}}) {
+  for (const auto& [q_len, kv_len] : {std::pair{17, 64}, {64, 17}, {33, 33}}) {
     for (const Window window : {Window{-1, 0}, Window{5, 3}, Window{0, 0}, Window{-1, 8}}) {
       BackwardProblem problem({.q_heads = 2, .kv_heads = 1, .q_len = q_len, .kv_len = kv_len, .head_dim = 16});
       AttentionSpec spec;
@@ -214,7 +214,7 @@ TEST_P(Backward, BlockMasks) {
   const Attention attention = compile_or_throw(engine(), spec_for(expected, spec));
   run_both(attention, expected);
   EXPECT_TRUE(has_gradients(expected, {{.mask = [](const Position& p) { return p.kv_idx <= p.q_idx; }}}));
-  for (const auto [q_block, kv_block] : {std::pair{192, 128}, {16, 24}, {64, 32}}) {
+  for (const auto& [q_block, kv_block] : {std::pair{192, 128}, {16, 24}, {64, 32}}) {
     const BlockMask mask =
         attention.create_block_mask({.q_len = 100, .kv_len = 90, .q_block = q_block, .kv_block = kv_block}).value();
     run_forward(attention, actual);

@@ -150,7 +150,7 @@ TEST_P(BackwardSinks, A8_ClosedFormWithLse) {
 
 TEST_P(BackwardSinks, A5_EveryShape) {
   covers("D45");
-  for (const auto [head_dim, v_head_dim] : {std::pair{48, 32}, {32, 48}}) {
+  for (const auto& [head_dim, v_head_dim] : {std::pair{48, 32}, {32, 48}}) {
     for (const std::int32_t kv_len : {1, 2, 3, 40}) {
       BackwardProblem problem({.batch = 2,
                                .q_heads = 4,
