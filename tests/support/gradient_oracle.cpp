@@ -112,6 +112,21 @@ class GradientOracle {
     return math_.result(dot);
   }
 
+  // What arithmetic that keeps a rounded output has in the place of the sum of P dP.
+  Real delta_of_rounded(Position p) const {
+    if (!pattern_.has_out) return 0;
+    Real delta = 0;
+    for (std::size_t d = 0; d < value_dim(); ++d) {
+      Real out = 0;
+      for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
+        const Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
+        if (key.weight != 0) out = math_.sum(out + key.weight * Real{v_[key_row(p) * value_dim() + d]});
+      }
+      delta = math_.sum(delta + Real{d_out_[q_row(p) * value_dim() + d]} * math_.result(out));
+    }
+    return delta;
+  }
+
   void add_row(Position p) {
     score_keys(p);
     const Real sink_share = weigh(p);
@@ -123,6 +138,7 @@ class GradientOracle {
       key.d_modified = d_weight(p);
       delta += key.weight * key.d_modified;
     }
+    if (math_.low) delta = delta_of_rounded(p);
     if (!d_sinks_.empty()) d_sinks_[static_cast<std::size_t>(p.h)] += sink_share * (d_lse - delta);
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
