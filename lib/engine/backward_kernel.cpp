@@ -22,7 +22,7 @@ plan::GradientOperands operands_of(const Gradients& gradients, std::vector<float
   operands.grad_out = {tensor_arg(gradients.out), gradients.out.dtype};
   operands.grad_out_element = gradients.out.strides[3];
   const TensorView& lse = gradients.lse;
-  operands.grad_lse = {static_cast<float*>(const_cast<void*>(lse.data)), lse.strides[0], lse.strides[1], lse.strides[2]};
+  operands.grad_lse = {{lse.strides[0], lse.strides[1], lse.strides[2]}, static_cast<float*>(const_cast<void*>(lse.data))};
   operands.grad_q = {tensor_arg(gradients.q), gradients.q.dtype};
   operands.grad_k = {tensor_arg(gradients.k), gradients.k.dtype};
   operands.grad_v = {tensor_arg(gradients.v), gradients.v.dtype};

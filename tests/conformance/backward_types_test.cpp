@@ -35,8 +35,17 @@ TEST_P(BackwardTypes, SixteenBits) {
 
 TEST_P(BackwardTypes, Fp64) {
   BackwardProblem problem(kTypesShape, {DType::kF64, DType::kF64, DType::kF64});
-  // lse is fp32 whatever the tensors are, so P has its precision.
+  // P has the precision of lse.
   expect_gradients({}, problem, {}, nullptr, {near(2e-6), near(2e-6)});
+
+  std::vector<double> lse(problem.forward.lse.size());
+  RunArgs args = problem.args();
+  args.lse = {lse.data(), DType::kF64, {kTypesShape.batch, kTypesShape.q_heads, kTypesShape.q_len}};
+  const Attention attention = compile_or_throw(engine(), spec_for(problem));
+  problem.poison_outputs();
+  attention.run(args).value();
+  run_backward(attention, args, problem.gradients()).value();
+  EXPECT_TRUE(has_gradients(problem, {}, {near(1e-12), near(1e-12)}));
 }
 
 // What is fp32 was not rounded to 16 bits before.
