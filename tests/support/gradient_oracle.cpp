@@ -46,8 +46,8 @@ class GradientOracle {
  private:
   // One key of the row at hand.
   struct Key {
-    bool allowed;
-    Real scaled, modified, weight, d_modified;
+    bool allowed = false;
+    Real scaled = 0, modified = 0, weight = 0, d_modified = 0;
   };
 
   std::vector<double> rounded(const std::vector<Real>& sums) const {
@@ -73,11 +73,7 @@ class GradientOracle {
   void score_keys(Position p) {
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
-      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p),
-             .scaled = 0,
-             .modified = kMasked,
-             .weight = 0,
-             .d_modified = 0};
+      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p), .modified = kMasked};
       if (!key.allowed) continue;
       for (std::size_t d = 0; d < dim(); ++d) {
         key.scaled = math_.sum(key.scaled + Real{q_[q_row(p) * dim() + d]} * Real{k_[key_row(p) * dim() + d]});
