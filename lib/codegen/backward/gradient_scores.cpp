@@ -84,7 +84,7 @@ void emit_gradients(Emitter& e, GradientTile& t, const GradientRowValues& row, S
   const Ptr to = t.gradients.at(at.row, at.column);
   PairGradient pair = softmax_gradient(e, t, row, score, e.load_reals(to, vector_bytes(e)));
   pair.gradient = t.scores.pulled_back(scope, pair.gradient);
-  t.accumulations.emit_add(scope, at.row, at.allowed);
+  t.accumulations.emit_add(scope, at.row, at.column, at.allowed);
   if (at.allowed) {
     pair = {e.select(at.allowed, pair.weight, zero), e.select(at.allowed, pair.gradient, zero)};
   }
