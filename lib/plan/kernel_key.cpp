@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include "ir/passes/passes.h"
-#include "plan/sizes/backward.h"
 #include "plan/compiler_door.h"
-#include "plan/sizes/decode.h"
 #include "plan/hoisting.h"
-#include "plan/sizes/scratch.h"
+#include "plan/sizes/backward.h"
+#include "plan/sizes/decode.h"
 #include "plan/sizes/prefill.h"
+#include "plan/sizes/scratch.h"
 #include "support/rounding.h"
 
 namespace flexjit::plan {

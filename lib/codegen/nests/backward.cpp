@@ -12,8 +12,8 @@
 //       for chunk of dims, for group:           dQ += dS K in registers, over the keys that the group visits
 #include <cstddef>
 
-#include "codegen/nests/nests.h"
 #include "codegen/backward/gradient_tile.h"
+#include "codegen/nests/nests.h"
 
 namespace flexjit::codegen {
 
