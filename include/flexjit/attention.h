@@ -102,6 +102,11 @@ class FLEXJIT_API Attention {
   // do not exist, or more than 2^26 scores.
   Result<std::vector<float>> scores(const RunArgs& args, const ScoreRows& rows) const;
 
+  // The weights that these rows' values get, as scores() has the scores: after the softmax, of which sinks take their share, or
+  // the sigmoid; before they are divided by 1 - p. Those that dropout drops are negative, -0 among them, which tells what a
+  // seed drops.
+  Result<std::vector<float>> weights(const RunArgs& args, const ScoreRows& rows) const;
+
   // The exact block mask of this pattern's mask at these lengths: any and all over every block. `bindings` as in run().
   // Without a mask every block is full. `report` may be null.
   Result<BlockMask> create_block_mask(const BlockMaskOptions& options, const Bindings* bindings = nullptr,

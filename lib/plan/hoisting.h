@@ -57,6 +57,7 @@ struct Hoisting {
 
   std::vector<bool> in_mask;      // by node: the mask root reaches it
   std::vector<bool> in_score;     // by node: the score root reaches it
+  std::vector<bool> in_factor;    // by node: the weight factor root reaches it
   std::vector<bool> in_gradient;  // by node: the gradient of the score or an accumulation reaches it
   std::vector<bool> in_diagonal;  // by node: a diagonal node reaches it, or is it
   std::int32_t score_cost = 0;    // vector instructions a score, roughly, of the element-level part of the score

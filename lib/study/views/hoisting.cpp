@@ -43,7 +43,7 @@ class HoistingView {
       for (Id operand : program_.operands(Id{i}))
         if (level(operand) != level(Id{i})) outlives_[operand.index] = true;
     }
-    for (Id root : {program_.score(), program_.mask()})
+    for (Id root : {program_.score(), program_.mask(), program_.weight_factor()})
       if (root.valid()) outlives_[root.index] = true;
   }
 
@@ -88,10 +88,14 @@ class HoistingView {
     return cost;
   }
 
-  std::string title(Id id) const {
-    const std::string_view root = id == program_.score() ? "score = " : (id == program_.mask() ? "mask = " : "");
-    return fmt::format("  %{:<4} {}{}", id.index, root, whole_[id]);
+  // "mask = " where the node is a root.
+  std::string root_named(Id id) const {
+    for (const ir::RootFacts& facts : ir::kRoots)
+      if (program_.roots()[facts.root] == id) return fmt::format("{} = ", facts.name);
+    return "";
   }
+
+  std::string title(Id id) const { return fmt::format("  %{:<4} {}{}", id.index, root_named(id), whole_[id]); }
 
   std::string section(Level at, const ir::ExpressionTexts& parts) const {
     std::string text = fmt::format("{}:\n", heading_of(at, subject_.key.nest)), lines;

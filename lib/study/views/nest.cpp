@@ -36,6 +36,7 @@ class Computed {
   // "" where the pattern has none.
   std::string score() const { return root(program_.score()); }
   std::string mask() const { return root(program_.mask()); }
+  std::string weight_factor() const { return root(program_.weight_factor()); }
   std::int32_t score_cost() const { return hoisting_.score_cost; }
 
  private:
@@ -150,11 +151,13 @@ class NestText {
     line(3, "score[row, key] = scale * Q[row, :] . K[key, :]");
     line(3, "dp[row, key] = dO[row, :] . V[key, :]");
     pair(3);
+    factor(3, "dp *= {}");
     if (key_.weights == plan::Weights::kSigmoid) {
       line(3, "p = 1 / (1 + exp(-score)); ds = p * (1 - p) * dp");
     } else {
       line(3, "p = exp(score - lse[row]); ds = p * (dp - delta[row])", "delta = dO . out - dlse, once a row");
     }
+    factor(3, "p *= {}");
     line(2, fmt::format("for chunk of dims, {} keys:", t.micro_rows), "over the rows that visit the keys");
     line(3, "dV[key, d] += p[row, key] * dO[row, d]");
     line(3, "dK[key, d] += ds[row, key] * scale * Q[row, d]");
@@ -163,10 +166,20 @@ class NestText {
   }
 
   void softmax(int depth, const std::string& rows) {
-    if (key_.weights == plan::Weights::kSigmoid) return line(depth, "p = 1 / (1 + exp(-score))", "weights are not normalised");
+    if (key_.weights == plan::Weights::kSigmoid) {
+      line(depth, "p = 1 / (1 + exp(-score))", "weights are not normalised");
+      return factor(depth, "p *= {}");
+    }
     line(depth, fmt::format("for {}:", rows), "online softmax");
     line(depth + 1, "m = max(m, scores of the row); p = exp(score - m)");
     line(depth + 1, "rescale = exp(m before - m); sum = rescale * sum + p");
+    factor(depth + 1, "p *= {}");
+  }
+
+  // What weights are multiplied with, if the pattern says.
+  void factor(int depth, fmt::format_string<const std::string&> code) {
+    if (const std::string by = computed_.weight_factor(); !by.empty())
+      line(depth, fmt::format(code, by), "dropout; sums do not know it");
   }
 
   void finish(int depth, const std::string& rows) {
