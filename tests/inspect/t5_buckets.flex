@@ -57,34 +57,34 @@ score = score + bias[base + (n < exact ? n : min(far, half - 1)), h]
 # SIMPLIFIED: buffer bias : f32 rank 2
 # SIMPLIFIED-NEXT: %0 = score : float
 # SIMPLIFIED-NEXT: %1 = const true : bool
-# SIMPLIFIED-NEXT: %2 = const 1 : int
+# SIMPLIFIED-NEXT: %2 = q_idx : int
 # SIMPLIFIED-NEXT: %3 = kv_idx : int
-# SIMPLIFIED-NEXT: %4 = q_idx : int
-# SIMPLIFIED-NEXT: %5 = sub %3, %4 : int
-# SIMPLIFIED-NEXT: %6 = le %2, %5 : bool
-# SIMPLIFIED-NEXT: %7 = const 16 : int
-# SIMPLIFIED-NEXT: %8 = const 0 : int
-# SIMPLIFIED-NEXT: %9 = select %6, %7, %8 : int
-# SIMPLIFIED-NEXT: %10 = sub %4, %3 : int
-# SIMPLIFIED-NEXT: %11 = abs %10 : int
-# SIMPLIFIED-NEXT: %12 = const 7 : int
-# SIMPLIFIED-NEXT: %13 = le %11, %12 : bool
-# SIMPLIFIED-NEXT: %14 = max %11, %2 : int
-# SIMPLIFIED-NEXT: %15 = int_to_float %14 : float
-# SIMPLIFIED-NEXT: %16 = const 0.125 : float
+# SIMPLIFIED-NEXT: %4 = sub %2, %3 : int
+# SIMPLIFIED-NEXT: %5 = abs %4 : int
+# SIMPLIFIED-NEXT: %6 = const 7 : int
+# SIMPLIFIED-NEXT: %7 = le %5, %6 : bool
+# SIMPLIFIED-NEXT: %8 = const 1 : int
+# SIMPLIFIED-NEXT: %9 = max %5, %8 : int
+# SIMPLIFIED-NEXT: %10 = int_to_float %9 : float
+# SIMPLIFIED-NEXT: %11 = const 0.125 : float
+# SIMPLIFIED-NEXT: %12 = mul %10, %11 : float
+# SIMPLIFIED-NEXT: %13 = log %12 : float
+# SIMPLIFIED-NEXT: %14 = const 2.7725887 : float
+# SIMPLIFIED-NEXT: %15 = div %13, %14 : float
+# SIMPLIFIED-NEXT: %16 = const 8.0 : float
 # SIMPLIFIED-NEXT: %17 = mul %15, %16 : float
-# SIMPLIFIED-NEXT: %18 = log %17 : float
-# SIMPLIFIED-NEXT: %19 = const 2.7725887 : float
-# SIMPLIFIED-NEXT: %20 = div %18, %19 : float
-# SIMPLIFIED-NEXT: %21 = const 8.0 : float
-# SIMPLIFIED-NEXT: %22 = mul %20, %21 : float
-# SIMPLIFIED-NEXT: %23 = float_to_int %22 : int
-# SIMPLIFIED-NEXT: %24 = const 8 : int
-# SIMPLIFIED-NEXT: %25 = add %23, %24 : int
-# SIMPLIFIED-NEXT: %26 = const 15 : int
-# SIMPLIFIED-NEXT: %27 = min %25, %26 : int
-# SIMPLIFIED-NEXT: %28 = select %13, %11, %27 : int
-# SIMPLIFIED-NEXT: %29 = add %9, %28 : int
+# SIMPLIFIED-NEXT: %18 = float_to_int %17 : int
+# SIMPLIFIED-NEXT: %19 = const 8 : int
+# SIMPLIFIED-NEXT: %20 = add %18, %19 : int
+# SIMPLIFIED-NEXT: %21 = const 15 : int
+# SIMPLIFIED-NEXT: %22 = min %20, %21 : int
+# SIMPLIFIED-NEXT: %23 = select %7, %5, %22 : int
+# SIMPLIFIED-NEXT: %24 = sub %3, %2 : int
+# SIMPLIFIED-NEXT: %25 = le %8, %24 : bool
+# SIMPLIFIED-NEXT: %26 = const 16 : int
+# SIMPLIFIED-NEXT: %27 = const 0 : int
+# SIMPLIFIED-NEXT: %28 = select %25, %26, %27 : int
+# SIMPLIFIED-NEXT: %29 = add %23, %28 : int
 # SIMPLIFIED-NEXT: %30 = h : int
 # SIMPLIFIED-NEXT: %31 = read bias[%29, %30] if %1 checked at 0 : float
 # SIMPLIFIED-NEXT: %32 = add %0, %31 : float
@@ -101,7 +101,7 @@ score = score + bias[base + (n < exact ? n : min(far, half - 1)), h]
 # HOISTING-NEXT:   nothing
 # HOISTING-EMPTY:
 # HOISTING-NEXT: once a diagonal (kv_idx - q_idx) of the tile, in a table of its diagonals:
-# HOISTING-NEXT:   %29   (1 <= kv_idx - q_idx ? 16 : 0) + (abs(q_idx - kv_idx) <= 7 ? abs(q_idx - kv_idx) : min(int(log(float(max(abs(q_idx - kv_idx), 1)) * 0.125) / 2.7725887 * 8.0) + 8, 15))
+# HOISTING-NEXT:   %29   (abs(q_idx - kv_idx) <= 7 ? abs(q_idx - kv_idx) : min(int(log(float(max(abs(q_idx - kv_idx), 1)) * 0.125) / 2.7725887 * 8.0) + 8, 15)) + (1 <= kv_idx - q_idx ? 16 : 0)
 # HOISTING-NEXT:         cost 42; slot 0
 # HOISTING-NEXT:   %31   bias[%29, h]
 # HOISTING-NEXT:         cost 122; slot 1
