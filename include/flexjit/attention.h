@@ -20,9 +20,9 @@
 namespace flexjit {
 
 // One call. Shapes: q (batch, q_heads, q_len, head_dim), k (batch, kv_heads, kv_len, head_dim), v (batch, kv_heads, kv_len,
-// v_head_dim), out (batch, q_heads, q_len, v_head_dim), lse fp32 (batch, q_heads, q_len) or absent. Query head h reads kv head
-// h / (q_heads / kv_heads). max_scores as lse; sinks (q_heads). Outputs must not overlap the inputs. Whether lse, max_scores
-// and sinks are given recompiles nothing.
+// v_head_dim), out (batch, q_heads, q_len, v_head_dim), lse fp32 (batch, q_heads, q_len) or absent; of f64 calls fp64 as well.
+// Query head h reads kv head h / (q_heads / kv_heads). max_scores as lse; sinks (q_heads). Outputs must not overlap the inputs.
+// Whether lse, max_scores and sinks are given recompiles nothing.
 struct RunArgs {
   TensorView q, k, v;
   MutableTensorView out;

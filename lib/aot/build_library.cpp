@@ -13,7 +13,7 @@
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
 #include "pattern/pattern.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 
 namespace flexjit {
 

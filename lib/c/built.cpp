@@ -20,7 +20,7 @@
 #include "c/c_convert.h"
 #include "c/c_handles.h"
 #include "call/call.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 #include "support/fork_gate.h"
 #include "support/large_stack.h"
 

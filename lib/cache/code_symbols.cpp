@@ -31,9 +31,8 @@ std::vector<CodeSymbol> symbols_of(const LoadedKernel& kernel, const plan::Kerne
   const auto add = [&](const char* name, auto function) {
     if (function != nullptr) entries.push_back({name, reinterpret_cast<const std::uint8_t*>(function)});
   };
-  add("attend", kernel.kernel.attend);
-  add("pack", kernel.kernel.pack);
-  add("decode", kernel.kernel.decode);
+#define FLEXJIT_ENTRY(nest, name, function, type) add(#function, kernel.kernel.function);
+#include "plan/nests.def"
   std::ranges::sort(entries, {}, &Entry::address);
   // The zeros that fill the last page are no code.
   const std::uint8_t* end = kernel.code.function<const std::uint8_t*>(kernel.code.bytes());

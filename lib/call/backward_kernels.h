@@ -9,7 +9,7 @@
 
 #include "cache/kernel_store.h"
 #include "pattern/pattern.h"
-#include "plan/backward.h"
+#include "plan/sizes/backward.h"
 #include "support/fork_gate.h"
 
 namespace flexjit::engine {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 
 namespace flexjit::engine {
 

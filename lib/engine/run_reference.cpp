@@ -33,6 +33,8 @@ void skip_rows(plan::RowArg& rows, std::int32_t row) {
   if (rows.data != nullptr) rows.data += row * rows.stride_row;
 }
 
+void skip_rows(plan::LseArg& rows, std::int32_t row) { rows.data = rows.at(0, 0, row); }
+
 // The launch whose row 0 is `row` of this one.
 void skip_rows(plan::Operands& launch, const plan::ElementTypes& types, std::int32_t row) {
   skip_rows(launch.q, types.q, row);

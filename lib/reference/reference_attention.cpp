@@ -24,8 +24,12 @@ std::int32_t kv_head_of(const plan::Operands& launch, const ReferenceRow& row) {
 }
 
 void write(const plan::RowArg& rows, const ReferenceRow& row, double value) {
-  if (rows.data == nullptr) return;
-  rows.data[row.b * rows.stride_batch + row.h * rows.stride_head + row.q_idx * rows.stride_row] = static_cast<float>(value);
+  if (float* at = rows.at(row.b, row.h, row.q_idx)) *at = static_cast<float>(value);
+}
+
+void write(const plan::LseArg& rows, const ReferenceRow& row, double value) {
+  if (rows.data != nullptr)
+    support::write_elements(rows.dtype, rows.data, rows.offset_of(row.b, row.h, row.q_idx), {&value, 1});
 }
 
 // Turns scores into weights that sum to 1, less the share of the sink. No allowed key: weights 0, and the sink is all there is.

@@ -123,7 +123,11 @@ class Backward {
     return kernel_.weights != plan::Weights::kSoftmax || lse_of(row) != kMaskedPair;
   }
 
-  double lse_of(const ReferenceRow& row) const { return static_cast<double>(*launch_.lse.at(row.b, row.h, row.q_idx)); }
+  double lse_of(const ReferenceRow& row) const {
+    double lse = 0;
+    support::read_elements(launch_.lse.dtype, launch_.lse.data, launch_.lse.offset_of(row.b, row.h, row.q_idx), {&lse, 1});
+    return lse;
+  }
 
   double d_lse_of(const ReferenceRow& row) const {
     double value = 0;

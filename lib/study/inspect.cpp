@@ -12,7 +12,7 @@
 #include "diagnostics/report.h"
 #include "pattern/flags.h"
 #include "pattern/pattern.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 #include "study/counted_run.h"
 #include "study/time_phases.h"
 #include "study/views/view.h"

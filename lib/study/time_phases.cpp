@@ -13,7 +13,7 @@
 #include "ir/lower/lower.h"
 #include "ir/passes/passes.h"
 #include "pattern/flags.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 
 namespace flexjit::engine {
 namespace {

@@ -201,14 +201,15 @@ TEST_P(BackwardScore, EveryKindOfFunction) {
 
 // Factors of low rank: both sides of a dot get gradients.
 TEST_P(BackwardScore, Dots) {
-  Captured a("a", {2, 17, 4}), b("b", {21, 4});
+  Captured left("left", {2, 17, 4}), right("right", {21, 4});
   expect_score(
-      "buffer a : f32[batch_size, q_len, 4]; buffer b : f32[kv_len, 4]; score = score + dot(a[b, q_idx, :], b[kv_idx, :])",
+      "buffer left : f32[batch_size, q_len, 4]; buffer right : f32[kv_len, 4]\n"
+      "score = score + dot(left[b, q_idx, :], right[kv_idx, :])",
       [&](Real s, const Position& p) {
-        for (std::int64_t d = 0; d < 4; ++d) s += a.at((p.b * 17 + p.q_idx) * 4 + d) * b.at(p.kv_idx * 4 + d);
+        for (std::int64_t d = 0; d < 4; ++d) s += left.at((p.b * 17 + p.q_idx) * 4 + d) * right.at(p.kv_idx * 4 + d);
         return s;
       },
-      {&a, &b});
+      {&left, &right});
 }
 
 // Reads at places that another buffer names, and several reads of one buffer.

@@ -1,11 +1,11 @@
 // Tilings of every target, element type and head dim: multiples that the nests rely on, tiles that fit what they must fit, and
 // micro-tiles that fit the register file.
-#include "plan/tiling.h"
+#include "plan/sizes/prefill.h"
 
 #include <gtest/gtest.h>
 
 #include "keys.h"
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 
 namespace flexjit::plan {
 namespace {

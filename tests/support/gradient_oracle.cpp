@@ -46,9 +46,8 @@ class GradientOracle {
  private:
   // One key of the row at hand.
   struct Key {
-    bool allowed;
-    Real scaled, modified, weight, d_modified;
-    Real factor = 1;
+    bool allowed = false;
+    Real scaled = 0, modified = 0, weight = 0, d_modified = 0, factor = 1;
   };
 
   std::vector<double> rounded(const std::vector<Real>& sums) const {
@@ -74,11 +73,7 @@ class GradientOracle {
   void score_keys(Position p) {
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
-      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p),
-             .scaled = 0,
-             .modified = kMasked,
-             .weight = 0,
-             .d_modified = 0};
+      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p), .modified = kMasked};
       if (!key.allowed) continue;
       for (std::size_t d = 0; d < dim(); ++d) {
         key.scaled = math_.sum(key.scaled + Real{q_[q_row(p) * dim() + d]} * Real{k_[key_row(p) * dim() + d]});
@@ -114,6 +109,21 @@ class GradientOracle {
     return math_.result(dot);
   }
 
+  // What arithmetic that keeps a rounded output has in the place of the sum of P dP.
+  Real delta_of_rounded(Position p) const {
+    if (!pattern_.has_out) return 0;
+    Real delta = 0;
+    for (std::size_t d = 0; d < value_dim(); ++d) {
+      Real out = 0;
+      for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
+        const Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
+        if (key.weight != 0) out = math_.sum(out + key.weight * Real{v_[key_row(p) * value_dim() + d]});
+      }
+      delta = math_.sum(delta + Real{d_out_[q_row(p) * value_dim() + d]} * math_.result(out));
+    }
+    return delta;
+  }
+
   void add_row(Position p) {
     score_keys(p);
     const Real sink_share = weigh(p);
@@ -125,6 +135,7 @@ class GradientOracle {
       key.d_modified = key.factor == 0 ? 0 : key.factor * d_weight(p);
       delta += key.weight * key.d_modified;
     }
+    if (math_.low) delta = delta_of_rounded(p);
     if (!d_sinks_.empty()) d_sinks_[static_cast<std::size_t>(p.h)] += sink_share * (d_lse - delta);
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];

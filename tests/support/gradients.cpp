@@ -170,7 +170,9 @@ AssertionResult has_gradients_as_of(DType low, const BackwardProblem& problem, c
     for (std::size_t j = 0; j < references[i].actual.size(); ++j) {
       worst = std::max(worst, std::abs(references[i].actual[j] - references[i].expected[j]));
     }
-    const auto result = in(problem, results[i].name, close(results[i].actual, results[i].expected, {2 * worst + 1e-5, 0}));
+    const double unit = low == DType::kBF16 ? 0x1p-8 : 0x1p-11;
+    const Bound bound = results[i].is_sum ? Bound{8 * worst + 1e-5, 4 * unit} : Bound{2 * worst + 1e-5, 0};
+    const auto result = in(problem, results[i].name, close(results[i].actual, results[i].expected, bound));
     if (!result) return result;
   }
   return AssertionSuccess();

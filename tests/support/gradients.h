@@ -58,7 +58,7 @@ struct GradientPattern {
   bool has_out = true, has_lse = true;
 };
 
-// With `low`: as in oracle(), the result of every operation is rounded to `low` and sums are fp32.
+// With `low`: as in oracle(), the result of every operation is rounded to `low`, the output among them, and sums are fp32.
 GradientValues oracle_gradients(const BackwardProblem& problem, const GradientPattern& pattern,
                                 std::optional<DType> low = std::nullopt);
 
@@ -71,7 +71,8 @@ struct GradientBounds {
 ::testing::AssertionResult has_gradients(const BackwardProblem& problem, const GradientPattern& pattern,
                                          const GradientBounds& bounds = {});
 // For elements of 16 bits: no gradient is further from the exact one than twice what unfused arithmetic in `low` is at its
-// worst, and 1e-5.
+// worst, and 1e-5. Of sinks and buffers there are so few that their worst is a matter of luck: eight times, and four units of
+// rounding of themselves, since the error of delta, which the rounded output makes, is the same for all keys of a row.
 ::testing::AssertionResult has_gradients_as_of(DType low, const BackwardProblem& problem, const GradientPattern& pattern);
 
 // What holds of every result, whatever the pattern, and needs no reference. `tolerance` is relative to the sum of the

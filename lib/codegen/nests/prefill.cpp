@@ -12,7 +12,7 @@
 #include <cstddef>
 
 #include "codegen/nests/nests.h"
-#include "codegen/parts/query_tile.h"
+#include "codegen/prefill/query_tile.h"
 
 namespace flexjit::codegen {
 

@@ -7,7 +7,7 @@
 
 #include "codegen/parts/item.h"
 #include "codegen/parts/tables.h"
-#include "plan/scratch.h"
+#include "plan/sizes/scratch.h"
 
 namespace flexjit::codegen {
 

@@ -4,7 +4,7 @@
 
 #include "ir/program/expression_texts.h"
 #include "plan/hoisting.h"
-#include "plan/scratch.h"
+#include "plan/sizes/scratch.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

@@ -2,7 +2,7 @@
 // not depend on the nest.
 #include <fmt/format.h>
 
-#include "plan/tiling.h"
+#include "plan/sizes/prefill.h"
 #include "study/views/plan_text.h"
 #include "study/views/view.h"
 

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-#include "plan/backward.h"
+#include "plan/sizes/backward.h"
 #include "study/views/plan_text.h"
 #include "study/views/view.h"
 

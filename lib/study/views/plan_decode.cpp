@@ -1,7 +1,7 @@
 // The decode nest: few query rows over keys as they lie.
 #include <fmt/format.h>
 
-#include "plan/decode.h"
+#include "plan/sizes/decode.h"
 #include "study/views/plan_text.h"
 #include "study/views/view.h"
 

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <iterator>
 
-#include "plan/decode.h"
 #include "plan/hoisting.h"
-#include "plan/scratch.h"
-#include "plan/tiling.h"
+#include "plan/sizes/decode.h"
+#include "plan/sizes/prefill.h"
+#include "plan/sizes/scratch.h"
 #include "study/views/plan_text.h"
 #include "study/views/view.h"
 

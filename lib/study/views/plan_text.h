@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "plan/kernel_key.h"
-#include "plan/scratch.h"
+#include "plan/sizes/scratch.h"
 #include "study/views/view.h"
 
 namespace flexjit::study {

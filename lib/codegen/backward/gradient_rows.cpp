@@ -1,0 +1,257 @@
+// The caller's rows -> what the backward nest multiplies: rows of reals padded with zeros to whole vectors, panels of keys and
+// values, what is the same for all pairs of a row; and sums of gradients -> the caller's elements, rounded once.
+#include <cstddef>
+
+#include "codegen/backward/gradient_tile.h"
+#include "codegen/emit/storage.h"
+#include "codegen/parts/panels.h"
+#include "codegen/parts/product.h"
+#include "plan/kernel_abi.h"
+
+namespace flexjit::codegen {
+namespace {
+
+using plan::GiveRowsArg;
+using plan::GradientRow;
+using plan::GradientsArg;
+using plan::TakeKeysArg;
+using plan::TakeRowsArg;
+
+// One row of a tensor.
+struct ElementsOf {
+  DType dtype;
+  int dims;
+};
+
+// Elements as reals, of which the first `count` are in memory and the others 0.
+Float load_part(Emitter& e, Ptr address, DType dtype, int count) {
+  llvm::Value* stored = load_first(e, address, dtype, {e.lanes(), count});
+  if (dtype == DType::kF64) return {stored};
+  return e.to_real(Float{widen(e, stored, dtype)});
+}
+
+// for (d = 0; d < dims; d += lanes) body(d, elements of source from d on)
+void for_vectors_of(Emitter& e, const char* name, Ptr source, const ElementsOf& of,
+                    llvm::function_ref<void(Index, Float)> body) {
+  for_chunks(e, name, {of.dims, e.lanes(), 1}, [&](const Chunk& chunk) {
+    const Ptr address = at_element(e, source, chunk.dim, of.dtype);
+    body(chunk.dim, load_part(e, address, of.dtype, chunk.elements(0, e.lanes())));
+  });
+}
+
+// target[0 .. padded) = source[0 .. dims) * factor, then zeros.   factor empty: 1
+void copy_row(Emitter& e, const char* name, Ptr source, const ElementsOf& of, Ptr target, Float factor) {
+  for_vectors_of(e, name, source, of, [&](Index d, Float x) {
+    e.store((factor ? e.mul(x, factor) : x).value, e.at_real(target, d), vector_bytes(e));
+  });
+}
+
+// The same where elements lie `stride` apart.
+void copy_strided_row(Emitter& e, Ptr source, const ElementsOf& of, Index stride, Ptr target) {
+  const std::int64_t padded = (of.dims + e.lanes() - 1) / e.lanes() * e.lanes();
+  e.for_range("take.strided", e.index(0), e.index(of.dims), e.index(1), [&](Index d) {
+    const Ptr address = e.anywhere(source, e.mul(e.mul(d, stride), e.index(static_cast<std::int64_t>(size_of(of.dtype)))));
+    e.store(e.to_real(load_element(e, address, of.dtype)).value, e.at_real(target, d));
+  });
+  e.for_range("take.padding", e.index(of.dims), e.index(padded), e.index(1),
+              [&](Index d) { e.store(e.real(0.0).value, e.at_real(target, d)); });
+}
+
+// if (any element of rows[row] is not finite) *flag = 1
+void note_not_finite(Emitter& e, const RealRows& rows, Index row, Ptr flag) {
+  const Float zeros = e.broadcast(e.real(0.0));
+  const Values sum = e.for_range("finite", e.index(0), e.index(rows.stride), e.index(e.lanes()), {zeros.value},
+                                 [&](Index d, const Values& sums) {
+                                   const Float x = rows.load_vector(row, d);
+                                   return Values{e.add(Float{sums[0]}, e.mul(x, zeros)).value};
+                                 });
+  e.if_then("not_finite", e.any(e.compare(FloatOrder::kNe, Float{sum[0]}, zeros)), [&] { e.store(e.index(1).value, flag, 8); });
+}
+
+// pointer ? *pointer as a real : otherwise
+Float load_or(Emitter& e, const char* name, Ptr pointer, double otherwise) {
+  return {e.choose(
+      name, Bool{e.ir().CreateIsNotNull(pointer.value)}, [&] { return e.to_real(e.load(pointer)).value; },
+      [&] { return e.real(otherwise).value; })};
+}
+
+// Of a row that has one.
+Float load_lse(Emitter& e, Ptr pointer, Bool is_f64) {
+  if (!is_f64) return e.to_real(e.load(pointer));
+  return {e.choose(
+      "lse_f64", is_f64, [&] { return e.load_real(pointer).value; }, [&] { return e.to_real(e.load(pointer)).value; })};
+}
+
+// body(fp32), or body(own): whichever the flag says
+void of_either_type(Emitter& e, DType own, Bool is_f32, llvm::function_ref<void(DType)> body) {
+  if (own == DType::kF32) return body(own);
+  e.if_else("is_f32", is_f32, [&] { body(DType::kF32); }, [&] { body(own); });
+}
+
+Bool load_flag(Emitter& e, const ArgFields& fields, std::size_t offset) {
+  return e.logical_not(e.equal(fields.long_index(offset), e.index(0)));
+}
+
+// What take_rows fills.
+struct TakenRows {
+  const plan::KernelKey& key;
+  const RealRows q, grad_out, lse, delta;
+  Index grad_out_stride;
+  Bool grad_out_f32, lse_f64;
+  Float scale;
+};
+
+// grad_out[row] = the caller's, or zeros
+void take_grad_out(Emitter& e, const TakenRows& to, Ptr source, Index row) {
+  const auto take = [&](DType dtype) {
+    const ElementsOf elements{dtype, to.key.v_head_dim};
+    e.if_else(
+        "dense", e.equal(to.grad_out_stride, e.index(1)),
+        [&] { copy_row(e, "take.grad_out", source, elements, to.grad_out.at(row), Float{}); },
+        [&] { copy_strided_row(e, source, elements, to.grad_out_stride, to.grad_out.at(row)); });
+  };
+  e.if_else(
+      "grad_out", Bool{e.ir().CreateIsNotNull(source.value)},
+      [&] { of_either_type(e, to.key.types.out, to.grad_out_f32, take); }, [&] { to.grad_out.clear(row); });
+}
+
+// sum of grad_out[row] * out
+Float emit_delta(Emitter& e, const TakenRows& from, Ptr out, Index row) {
+  const int dims = from.key.v_head_dim, rest = dims % e.lanes();
+  const auto add = [&](Index d, int count, Float sum) {
+    const Float x = load_part(e, at_element(e, out, d, from.key.types.out), from.key.types.out, count);
+    return e.fma(x, from.grad_out.load_vector(row, d), sum);
+  };
+  const Values whole =
+      e.for_range("delta", e.index(0), e.index(dims - rest), e.index(e.lanes()), {e.broadcast(e.real(0.0)).value},
+                  [&](Index d, const Values& so_far) { return Values{add(d, e.lanes(), Float{so_far[0]}).value}; });
+  return e.reduce_add(rest == 0 ? Float{whole[0]} : add(e.index(dims - rest), rest, Float{whole[0]}));
+}
+
+// lse[row] = lse, 0 where it is -inf; delta[row] = sum of grad_out * out, less grad_lse
+void take_statistics(Emitter& e, const TakenRows& to, const ArgFields& source, Index row) {
+  if (!is_relative(to.key.weights)) return;
+  const Float lse = load_lse(e, source.pointer(offsetof(GradientRow, lse)), to.lse_f64);
+  const Float zero = e.real(0.0);
+  const auto store = [&](Float value, const RealRows& rows) {
+    e.store(value.value, rows.at(row), static_cast<int>(e.real_bytes()));
+  };
+  store(e.select(e.compare(FloatOrder::kEq, lse, e.lowest()), zero, lse), to.lse);
+  const Float of_lse = load_or(e, "grad_lse", source.pointer(offsetof(GradientRow, grad_lse)), 0.0);
+  store(e.sub(emit_delta(e, to, source.pointer(offsetof(GradientRow, out)), row), of_lse), to.delta);
+}
+
+void emit_take_rows(Emitter& e, const plan::KernelKey& key) {
+  const Ptr arg = e.begin_function("take_rows", "arg");
+  const SourceScope part = e.part(plan::Part::kQueries);
+  const ArgFields fields{e, arg};
+  const plan::KernelLayout layout = plan::layout_of(key);
+  const Ptr launch = fields.pointer(offsetof(TakeRowsArg, launch)), rows = fields.pointer(offsetof(TakeRowsArg, rows));
+  const auto target = [&](std::size_t offset, std::int64_t stride) { return RealRows{e, fields.pointer(offset), {}, stride}; };
+  const TakenRows to{.key = key,
+                     .q = target(offsetof(TakeRowsArg, q_rows), layout.k_padded),
+                     .grad_out = target(offsetof(TakeRowsArg, grad_out_rows), layout.v_padded),
+                     .lse = target(offsetof(TakeRowsArg, lse), 1),
+                     .delta = target(offsetof(TakeRowsArg, delta), 1),
+                     .grad_out_stride = fields.long_index(offsetof(TakeRowsArg, grad_out_stride)),
+                     .grad_out_f32 = load_flag(e, fields, offsetof(TakeRowsArg, grad_out_f32)),
+                     .lse_f64 = emit_lse_f64(e, launch),
+                     .scale = load_scale(e, launch)};
+  const Ptr not_finite = fields.pointer(offsetof(TakeRowsArg, not_finite));
+  e.for_range("take", e.index(0), fields.long_index(offsetof(TakeRowsArg, count)), e.index(1), [&](Index row) {
+    const ArgFields source{e, e.at(rows, e.mul(row, e.index(sizeof(GradientRow) / 4)))};
+    copy_row(e, "take.q", source.pointer(offsetof(GradientRow, q)), {key.types.q, key.head_dim}, to.q.at(row), to.scale);
+    take_grad_out(e, to, source.pointer(offsetof(GradientRow, grad_out)), row);
+    note_not_finite(e, to.q, row, not_finite);
+    note_not_finite(e, to.grad_out, row, not_finite);
+    take_statistics(e, to, source, row);
+  });
+  e.end_function();
+}
+
+void emit_take_keys(Emitter& e, const plan::KernelKey& key) {
+  const Ptr arg = e.begin_function("take_keys", "arg");
+  const ArgFields fields{e, arg};
+  const KeyRows run = load_key_run(e, fields.pointer(offsetof(TakeKeysArg, run)));
+  const PanelKeys keys{.begin = fields.long_index(offsetof(TakeKeysArg, kv_begin)),
+                       .end = fields.long_index(offsetof(TakeKeysArg, kv_end)),
+                       .length = fields.long_index(offsetof(TakeKeysArg, kv_len))};
+  const SourceScope part = e.part(plan::Part::kPackKeys);
+  emit_panels(e, {run.k, key.types.kv, key.head_dim, false}, keys, fields.pointer(offsetof(TakeKeysArg, k_panels)));
+  emit_panels(e, {run.v, key.types.kv, key.v_head_dim, false}, keys, fields.pointer(offsetof(TakeKeysArg, v_panels)));
+  const RealRows rows{e, fields.pointer(offsetof(TakeKeysArg, k_rows)), {}, plan::layout_of(key).k_padded};
+  const Ptr not_finite = fields.pointer(offsetof(TakeKeysArg, not_finite));
+  e.if_then("k_rows", Bool{e.ir().CreateIsNotNull(rows.base.value)}, [&] {
+    e.for_range("take", keys.begin, e.min(keys.end, keys.length), e.index(1), [&](Index kv) {
+      copy_row(e, "take.k", row_of(e, run.k, key.types.kv, kv), {key.types.kv, key.head_dim}, rows.at(kv), Float{});
+      note_not_finite(e, rows, kv, not_finite);
+    });
+  });
+  e.end_function();
+}
+
+// What becomes fp32 of fp64 is rounded once.
+Float as_stored(Emitter& e, Float value, DType dtype) {
+  if (!Emitter::is_double(value) || dtype == DType::kF64) return value;
+  return {e.ir().CreateFPTrunc(value.value, e.shaped(e.ir().getFloatTy(), value.value))};
+}
+
+// for (d = 0; d < dims; ++d) to[d] = factor * rows[row][d]
+void give_row(Emitter& e, const RealRows& rows, Index row, Ptr to, const ElementsOf& of, Float factor) {
+  const std::int64_t whole = of.dims / e.lanes() * e.lanes();
+  const auto give = [&](Float sum, Index d) {
+    store_elements(e, as_stored(e, e.mul(sum, factor), of.dtype), at_element(e, to, d, of.dtype), of.dtype);
+  };
+  e.for_range("give.vector", e.index(0), e.index(whole), e.index(e.lanes()),
+              [&](Index d) { give(rows.load_vector(row, d), d); });
+  e.for_range("give.tail", e.index(whole), e.index(of.dims), e.index(1),
+              [&](Index d) { give(e.load_real(rows.at(row, d)), d); });
+}
+
+// for (r = 0; r < count; ++r) target[r] = factor * rows[r]
+void emit_give_rows(Emitter& e, const char* name, const ElementsOf& of, std::int64_t padded) {
+  const Ptr arg = e.begin_function(name, "arg");
+  const SourceScope part = e.part(plan::Part::kOutput);
+  const ArgFields fields{e, arg};
+  const RealRows rows{e, fields.pointer(offsetof(GiveRowsArg, rows)), {}, padded};
+  const Rows target{fields.pointer(offsetof(GiveRowsArg, target)), fields.long_index(offsetof(GiveRowsArg, stride))};
+  const Float factor = load_f64(e, e.at_byte(arg, offsetof(GiveRowsArg, factor)));
+  const Index count = fields.long_index(offsetof(GiveRowsArg, count));
+  of_either_type(e, of.dtype, load_flag(e, fields, offsetof(GiveRowsArg, as_f32)), [&](DType dtype) {
+    e.for_range("give", e.index(0), count, e.index(1),
+                [&](Index row) { give_row(e, rows, row, row_of(e, target, dtype, row), {dtype, of.dims}, factor); });
+  });
+  e.end_function();
+}
+
+}  // namespace
+
+GradientItem load_gradient_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
+  const ArgFields tile{e, arg};
+  GradientItem item;
+  static_cast<TileItem&>(item) = load_tile_item(e, key, arg, {offsetof(GradientsArg, scratch), offsetof(GradientsArg, fault)});
+  item.q_rows = tile.pointer(offsetof(GradientsArg, q_rows), "q_rows");
+  item.grad_out_rows = tile.pointer(offsetof(GradientsArg, grad_out_rows), "grad_out_rows");
+  item.lse = tile.pointer(offsetof(GradientsArg, lse), "lse");
+  item.delta = tile.pointer(offsetof(GradientsArg, delta), "delta");
+  item.k_panels = tile.pointer(offsetof(GradientsArg, k_panels), "k_panels");
+  item.v_panels = tile.pointer(offsetof(GradientsArg, v_panels), "v_panels");
+  item.k_rows = tile.pointer(offsetof(GradientsArg, k_rows), "k_rows");
+  item.grad_q = tile.pointer(offsetof(GradientsArg, grad_q), "grad_q");
+  item.grad_k = tile.pointer(offsetof(GradientsArg, grad_k), "grad_k");
+  item.grad_v = tile.pointer(offsetof(GradientsArg, grad_v), "grad_v");
+  item.sums = tile.pointer(offsetof(GradientsArg, sums), "sums");
+  item.careful = load_flag(e, tile, offsetof(GradientsArg, careful));
+  return item;
+}
+
+void emit_gradient_rows(Emitter& e, const plan::KernelKey& key) {
+  const plan::KernelLayout layout = plan::layout_of(key);
+  emit_take_rows(e, key);
+  emit_take_keys(e, key);
+  emit_give_rows(e, "give_q", {key.types.q, key.head_dim}, layout.k_padded);
+  emit_give_rows(e, "give_k", {key.types.kv, key.head_dim}, layout.k_padded);
+  emit_give_rows(e, "give_v", {key.types.kv, key.v_head_dim}, layout.v_padded);
+}
+
+}  // namespace flexjit::codegen
