@@ -20,9 +20,9 @@
 namespace flexjit {
 
 // One call. Shapes: q (batch, q_heads, q_len, head_dim), k (batch, kv_heads, kv_len, head_dim), v (batch, kv_heads, kv_len,
-// v_head_dim), out (batch, q_heads, q_len, v_head_dim), lse fp32 (batch, q_heads, q_len) or absent. Query head h reads kv head
-// h / (q_heads / kv_heads). max_scores as lse; sinks (q_heads). Outputs must not overlap the inputs. Whether lse, max_scores
-// and sinks are given recompiles nothing.
+// v_head_dim), out (batch, q_heads, q_len, v_head_dim), lse fp32 (batch, q_heads, q_len) or absent; of f64 calls fp64 as well.
+// Query head h reads kv head h / (q_heads / kv_heads). max_scores as lse; sinks (q_heads). Outputs must not overlap the inputs.
+// Whether lse, max_scores and sinks are given recompiles nothing.
 struct RunArgs {
   TensorView q, k, v;
   MutableTensorView out;
@@ -101,6 +101,11 @@ class FLEXJIT_API Attention {
   // written. Several threads may call it at once. Errors: those of run(); `bad-option` for rows, batch entries or heads that
   // do not exist, or more than 2^26 scores.
   Result<std::vector<float>> scores(const RunArgs& args, const ScoreRows& rows) const;
+
+  // The weights that these rows' values get, as scores() has the scores: after the softmax, of which sinks take their share, or
+  // the sigmoid; before they are divided by 1 - p. Those that dropout drops are negative, -0 among them, which tells what a
+  // seed drops.
+  Result<std::vector<float>> weights(const RunArgs& args, const ScoreRows& rows) const;
 
   // The exact block mask of this pattern's mask at these lengths: any and all over every block. `bindings` as in run().
   // Without a mask every block is full. `report` may be null.

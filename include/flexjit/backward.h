@@ -36,8 +36,9 @@ struct Gradients {
 };
 
 // With P the weights of the forward call, p_sink the share of a sink, dP = dO V^T and delta = rowsum(dO * O), of each row:
-//   softmax: dS' = P (dP - delta + dLSE), dsinks = sum of p_sink (dLSE - delta);  sigmoid: dS' = P (1 - P) dP
-//   dS = score_mod'(S) dS', dQ = scale dS K, dK = scale dS^T Q, dV = P^T dO; buffers: sum of dS' by what is read
+// With F the factors of dropout, 0 or 1 / (1 - p), of the same seed and offset:
+//   softmax: dS' = P (F dP - delta + dLSE), dsinks = sum of p_sink (dLSE - delta);  sigmoid: dS' = P (1 - P) F dP
+//   dS = score_mod'(S) dS', dQ = scale dS K, dK = scale dS^T Q, dV = (F P)^T dO; buffers: sum of dS' by what is read
 // P is computed anew from q, k and lse, O is `out` as it was rounded. k, v and their gradients are per kv head: the sums of
 // dK and dV go over the query heads that share it. Sums are fp32 (fp64 for f64 tensors), in an order that depends on the call's
 // sizes alone, and are rounded once: the same bits for every thread count.

@@ -135,6 +135,7 @@ typedef struct flexjit_engine_options {
   const char* perf; /* "map", "jitdump" or "", see flexjit/engine.h; NULL: the default */
 } flexjit_engine_options;
 
+typedef enum flexjit_dropout_generator { FLEXJIT_PHILOX = 0, FLEXJIT_PHILOX4 = 1 } flexjit_dropout_generator;
 typedef enum flexjit_weights { FLEXJIT_SOFTMAX = 0, FLEXJIT_SIGMOID = 1 } flexjit_weights;
 
 /* The text: either `program` or score_mod and mask_mod with their declarations. NULL is as "". */
@@ -169,6 +170,9 @@ typedef struct flexjit_spec {
   int32_t attention_mask_rank; /* 0: no mask tensor; else 2 to 4 */
   flexjit_dtype attention_mask_dtype;
   flexjit_weights weights;
+  int32_t has_dropout;
+  double dropout_p; /* 0..1; a call may bind the params dropout_p, dropout_seed and dropout_offset */
+  flexjit_dropout_generator dropout_generator;
 } flexjit_spec;
 
 /* Shapes as in flexjit/attention.h: q (batch, q_heads, q_len, head_dim), k, v, out likewise, lse (batch, q_heads, q_len). */
@@ -349,6 +353,10 @@ FLEXJIT_API flexjit_status flexjit_attention_run_reference_rows(const flexjit_at
 FLEXJIT_API flexjit_status flexjit_attention_scores(const flexjit_attention* attention, const flexjit_run_args* args,
                                                     const flexjit_score_rows* rows, float* scores, size_t score_count,
                                                     flexjit_error** error);
+/* What it makes of them, as Attention::weights says, negative where dropout drops. */
+FLEXJIT_API flexjit_status flexjit_attention_weights(const flexjit_attention* attention, const flexjit_run_args* args,
+                                                     const flexjit_score_rows* rows, float* weights, size_t weight_count,
+                                                     flexjit_error** error);
 /* FLEXJIT_SOURCE_NONE, -1 and NULL for NULL. */
 FLEXJIT_API flexjit_kernel_source flexjit_attention_kernel_source(const flexjit_attention* attention);
 FLEXJIT_API double flexjit_attention_compile_ms(const flexjit_attention* attention);

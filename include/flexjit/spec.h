@@ -29,16 +29,33 @@ struct MaskTensor {
   bool operator==(const MaskTensor&) const = default;
 };
 
+// Which weights dropout drops is decided by u = 2^-32 x, x an unsigned random number of 32 bits rounded to fp32: where u < p. x
+// depends on the position, two numbers of the call and nothing else, so that the same weights are dropped whatever the sizes,
+// layouts, threads and machine, and by the backward pass. b, h and positions are those that a pattern sees.
+enum class DropoutGenerator : std::uint8_t {
+  kPhilox,   // word 0 of Philox4x32-7 of the counter (q_idx, kv_idx, b, h) and the key (dropout_seed, dropout_offset)
+  kPhilox4,  // word kv_idx % 4 of that of the counter (q_idx, kv_idx / 4, b, h): other weights, at a third of the cost
+};
+
+// Weights are dropped with probability p after they have been normalised, the others divided by 1 - p; lse and max_scores do
+// not know it. Params of a call: dropout_p, with p where it binds none, and the ints dropout_seed and dropout_offset, which are
+// 0x1BF58 and 0x1D4B49 where it binds none; none of them recompiles anything. Calls that should drop other weights than those
+// before need another seed or offset, forward and backward of one step the same.
+struct Dropout {
+  double p = 0;  // 0..1; 1 drops all
+  DropoutGenerator generator = DropoutGenerator::kPhilox;
+};
+
 // What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V. They have no lse, no max_scores and no
 // sinks; their bias is part of score_mod, as in "score - log(float(kv_len))".
 enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
 
 // The pattern. Either `program` (the text of a *.flex file) or the two expression strings; leave what you do not need empty.
-// S = scale * Q K^T -> softcap -> alibi -> score_mod -> attention_mask, all masks (to -inf) -> softmax -> O = P V; see
-// docs/language.md for the text and docs/api.md for the flags. The flags are texts of the language themselves, composed with
-// the caller's: all masks are ANDed. Their tensors are captured buffers and their numbers params, bound by the names below; a
-// text cannot declare these names when the flag is used. Dimensions of extent 1 (or stride 0) and missing leading dimensions of
-// their tensors repeat.
+// S = scale * Q K^T -> softcap -> alibi -> score_mod -> attention_mask, all masks (to -inf) -> softmax -> dropout -> O = P V;
+// see docs/language.md for the text and docs/api.md for the flags. The flags are texts of the language themselves, composed
+// with the caller's: all masks are ANDed. Their tensors are captured buffers and their numbers params, bound by the names
+// below; a text cannot declare these names when the flag is used. Dimensions of extent 1 (or stride 0) and missing leading
+// dimensions of their tensors repeat.
 struct AttentionSpec {
   std::string program{};
   std::string program_name = "program";      // shown in diagnostics, usually the file name
@@ -63,6 +80,7 @@ struct AttentionSpec {
   bool key_mask = false;            // keys where key_mask[b, kv_idx] is false are masked; bool (batch, kv_len)
   std::optional<MaskTensor> attention_mask{};  // buffer attention_mask
   Weights weights = Weights::kSoftmax;
+  std::optional<Dropout> dropout{};  // params dropout_p, dropout_seed and dropout_offset
 
   // Declares every name of `bindings` that is not yet declared and that no flag uses, with its type and rank.
   FLEXJIT_API AttentionSpec& declare(const Bindings& bindings) &;

@@ -24,6 +24,11 @@ void visit_fields(Archive& archive, MaskTensor& mask) {
 }
 
 template <typename Archive>
+void visit_fields(Archive& archive, Dropout& dropout) {
+  archive(dropout.p, dropout.generator);
+}
+
+template <typename Archive>
 void visit_fields(Archive& archive, BufferDeclaration& buffer) {
   archive(buffer.name, buffer.dtype, buffer.rank);
 }
@@ -38,7 +43,7 @@ void visit_fields(Archive& archive, AttentionSpec& spec) {
   archive(spec.program, spec.program_name, spec.score_mod, spec.mask_mod, spec.buffers, spec.params);
   archive(spec.dtype, spec.kv_dtype, spec.out_dtype, spec.head_dim, spec.v_head_dim, spec.scale);
   archive(spec.causal, spec.window, spec.softcap, spec.alibi, spec.key_lengths, spec.key_mask, spec.attention_mask);
-  archive(spec.weights);
+  archive(spec.weights, spec.dropout);
 }
 
 namespace plan {

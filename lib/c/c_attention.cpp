@@ -60,16 +60,41 @@ flexjit::ScoreRows to_score_rows(const flexjit_score_rows& rows) {
   return result;
 }
 
-flexjit::Result<flexjit::RunStats> copy_scores(const flexjit::Attention& attention, const flexjit::RunArgs& args,
-                                               const flexjit::ScoreRows& rows, std::span<float> target) {
-  const flexjit::Result<std::vector<float>> scores = attention.scores(args, rows);
-  if (!scores) return scores.diagnostics();
-  if (scores->size() != target.size()) {
-    return flexjit::engine::single_finding("scores", Finding::kBadOption, "score_count", target.size(),
-                                           fmt::format("these rows have {} scores", scores->size()));
+// Attention::scores or Attention::weights, and what C calls them.
+struct RowNumbers {
+  const char *call, *what, *count;
+  flexjit::Result<std::vector<float>> (flexjit::Attention::*of)(const flexjit::RunArgs&, const flexjit::ScoreRows&) const;
+};
+
+flexjit::Result<flexjit::RunStats> copy_numbers(const RowNumbers& numbers, const flexjit::Attention& attention,
+                                                const flexjit::RunArgs& args, const flexjit::ScoreRows& rows,
+                                                std::span<float> target) {
+  const flexjit::Result<std::vector<float>> found = (attention.*numbers.of)(args, rows);
+  if (!found) return found.diagnostics();
+  if (found->size() != target.size()) {
+    return flexjit::engine::single_finding(numbers.what, Finding::kBadOption, numbers.count, target.size(),
+                                           fmt::format("these rows have {} {}", found->size(), numbers.what));
   }
-  std::ranges::copy(*scores, target.begin());
+  std::ranges::copy(*found, target.begin());
   return flexjit::RunStats{};
+}
+
+struct RowCall {
+  const flexjit_attention* attention;
+  const flexjit_run_args* args;
+  const flexjit_score_rows* rows;
+  float* target;
+  size_t count;
+};
+flexjit_status copy_rows(const RowNumbers& numbers, const RowCall& call, flexjit_error** error) {
+  return c_call(numbers.call, error, [&](Report& report) -> Status {
+    require(call.target, numbers.what, report);
+    const auto full = complete(call.rows, "flexjit_score_rows", flexjit_score_rows_init, report);
+    if (!report.empty()) return report.take();
+    return run_handle(call.attention, call.args, nullptr, report, [&](const flexjit::Attention& a, const flexjit::RunArgs& r) {
+      return copy_numbers(numbers, a, r, to_score_rows(*full), {call.target, call.count});
+    });
+  });
 }
 
 // The index-th of what a handle has.
@@ -115,14 +140,15 @@ flexjit_status flexjit_attention_run_reference_rows(const flexjit_attention* att
 flexjit_status flexjit_attention_scores(const flexjit_attention* attention, const flexjit_run_args* args,
                                         const flexjit_score_rows* rows, float* scores, size_t score_count,
                                         flexjit_error** error) {
-  return c_call("flexjit_attention_scores", error, [&](Report& report) -> Status {
-    require(scores, "scores", report);
-    const auto full = complete(rows, "flexjit_score_rows", flexjit_score_rows_init, report);
-    if (!report.empty()) return report.take();
-    return run_handle(attention, args, nullptr, report, [&](const flexjit::Attention& a, const flexjit::RunArgs& r) {
-      return copy_scores(a, r, to_score_rows(*full), {scores, score_count});
-    });
-  });
+  constexpr RowNumbers kScores{"flexjit_attention_scores", "scores", "score_count", &flexjit::Attention::scores};
+  return copy_rows(kScores, {attention, args, rows, scores, score_count}, error);
+}
+
+flexjit_status flexjit_attention_weights(const flexjit_attention* attention, const flexjit_run_args* args,
+                                         const flexjit_score_rows* rows, float* weights, size_t weight_count,
+                                         flexjit_error** error) {
+  constexpr RowNumbers kWeights{"flexjit_attention_weights", "weights", "weight_count", &flexjit::Attention::weights};
+  return copy_rows(kWeights, {attention, args, rows, weights, weight_count}, error);
 }
 
 flexjit_status flexjit_run_backward(const flexjit_attention* attention, const flexjit_run_args* forward,

@@ -54,6 +54,13 @@ Weights to_weights(const flexjit_weights& weights, Report& report) {
   return Weights::kSoftmax;
 }
 
+DropoutGenerator to_generator(const flexjit_dropout_generator& generator, Report& report) {
+  const int number = number_of(generator);
+  if (number == FLEXJIT_PHILOX4) return DropoutGenerator::kPhilox4;
+  if (number != FLEXJIT_PHILOX) report.add(Finding::kBadEnum, "the generator", number, "flexjit_dropout_generator");
+  return DropoutGenerator::kPhilox;
+}
+
 void set_flags(const flexjit_spec& spec, AttentionSpec& result, Report& report) {
   result.causal = spec.causal != 0;
   if (spec.has_window != 0) result.window = Window{spec.window_left, spec.window_right};
@@ -66,6 +73,7 @@ void set_flags(const flexjit_spec& spec, AttentionSpec& result, Report& report) 
         MaskTensor{to_dtype(spec.attention_mask_dtype, "the attention mask", report), spec.attention_mask_rank};
   }
   result.weights = to_weights(spec.weights, report);
+  if (spec.has_dropout != 0) result.dropout = Dropout{spec.dropout_p, to_generator(spec.dropout_generator, report)};
 }
 
 }  // namespace

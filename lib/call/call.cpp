@@ -18,9 +18,9 @@ plan::TensorArg tensor_arg(const View& view) {
   return {const_cast<void*>(static_cast<const void*>(view.data)), view.strides[0], view.strides[1], view.strides[2]};
 }
 
-plan::RowArg row_arg(const MutableTensorView& view) {
-  return {static_cast<float*>(view.data), view.strides[0], view.strides[1], view.strides[2]};
-}
+plan::RowStrides row_strides(const MutableTensorView& view) { return {view.strides[0], view.strides[1], view.strides[2]}; }
+
+plan::RowArg row_arg(const MutableTensorView& view) { return {row_strides(view), static_cast<float*>(view.data)}; }
 
 plan::BufferArg buffer_arg(const TensorView& view) {
   plan::BufferArg arg{};
@@ -102,7 +102,7 @@ Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call
                 .k = tensor_arg(args.k),
                 .v = tensor_arg(args.v),
                 .out = tensor_arg(args.out),
-                .lse = row_arg(args.lse),
+                .lse = {row_strides(args.lse), args.lse.data, args.lse.dtype},
                 .max_scores = row_arg(args.max_scores),
                 .sinks = launch.sinks.empty() ? nullptr : launch.sinks.data(),
                 .buffers = launch.buffers.data(),

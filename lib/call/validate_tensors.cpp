@@ -169,7 +169,8 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   const Expected k{"k", pattern.types.kv, "(batch, kv_heads, kv_len, head_dim)", {batch, kv_heads, kv_len, head_dim}};
   const Expected v{"v", pattern.types.kv, "(batch, kv_heads, kv_len, v_head_dim)", {batch, kv_heads, kv_len, v_head_dim}};
   const Expected o{"out", pattern.types.out, "(batch, q_heads, q_len, v_head_dim)", {batch, q_heads, q_len, v_head_dim}};
-  const Expected l{"lse", f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};
+  const bool is_f64 = lse.dtype == DType::kF64 && pattern.types.out == DType::kF64;
+  const Expected l{"lse", is_f64 ? lse.dtype : f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};
   const Expected m{"max_scores", f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};
   const Expected s{"sinks", args.sinks.dtype, "(q_heads)", {q_heads}};
   check_softmax_only(pattern, {&l, &m, &s}, {&lse, &max_scores, &args.sinks}, report);

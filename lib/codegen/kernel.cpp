@@ -1,9 +1,9 @@
 // Puts the functions of a kernel into one module and gives them the target's attributes.
 #include "codegen/kernel.h"
 
+#include "codegen/backward/gradient_tile.h"
 #include "codegen/emit/target_names.h"
 #include "codegen/nests/nests.h"
-#include "codegen/backward/gradient_tile.h"
 #include "codegen/prefill/pack.h"
 
 namespace flexjit::codegen {

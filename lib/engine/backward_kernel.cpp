@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "call/backward_call.h"
+#include "engine/dense_sums.h"
 #include "engine/launch_outcome.h"
 #include "runtime/backward/backward.h"
 #include "support/elements.h"
@@ -22,7 +23,7 @@ plan::GradientOperands operands_of(const Gradients& gradients, std::vector<float
   operands.grad_out = {tensor_arg(gradients.out), gradients.out.dtype};
   operands.grad_out_element = gradients.out.strides[3];
   const TensorView& lse = gradients.lse;
-  operands.grad_lse = {static_cast<float*>(const_cast<void*>(lse.data)), lse.strides[0], lse.strides[1], lse.strides[2]};
+  operands.grad_lse = {{lse.strides[0], lse.strides[1], lse.strides[2]}, static_cast<float*>(const_cast<void*>(lse.data))};
   operands.grad_q = {tensor_arg(gradients.q), gradients.q.dtype};
   operands.grad_k = {tensor_arg(gradients.k), gradients.k.dtype};
   operands.grad_v = {tensor_arg(gradients.v), gradients.v.dtype};
@@ -38,59 +39,42 @@ void write_sinks(const std::vector<float>& sums, const MutableTensorView& sinks)
   }
 }
 
-// The gradient of one captured buffer: reals side by side while it is summed up, then the caller's elements.
+// The gradient of one captured buffer: summed up where the caller wants it if reals can lie there, else in memory of its own.
 struct SummedBuffer {
-  SummedBuffer(const plan::BufferSums& facts, const MutableTensorView& caller, std::int64_t real) : target(caller) {
+  SummedBuffer(const plan::BufferSums& facts, const MutableTensorView& caller, const CallShape& call, DType real)
+      : target(caller), dense(caller) {
     gradient.slot = facts.buffer;
-    std::int64_t elements = 1;
-    for (int d = caller.rank; d-- > 0;) {
-      const auto at = static_cast<std::size_t>(d);
-      if (repeats(d)) continue;
-      gradient.strides[at] = elements;
-      elements *= caller.shape[at];
-    }
+    gradient.elements = dense.count;
+    std::ranges::copy(dense.strides, gradient.strides);
     const auto has = [&](std::int32_t d) { return d >= 0 && gradient.strides[d] != 0; };
-    gradient.elements = elements;
     gradient.pairs_apart = has(facts.of_query) && has(facts.of_key);
-    gradient.heads_apart = has(facts.of_batch) && has(facts.of_head);
-    sums.resize(static_cast<std::size_t>(elements * real));
-    gradient.sums = sums.data();
+    gradient.heads_apart = (has(facts.of_batch) || call.batch == 1) && (has(facts.of_head) || call.kv_heads == 1);
+    if (caller.dtype != real || !dense.lies_in(caller)) sums.resize(static_cast<std::size_t>(dense.count) * size_of(real));
+    gradient.sums = sums.empty() ? caller.data : sums.data();
   }
 
-  bool repeats(int d) const {
-    return target.strides[static_cast<std::size_t>(d)] == 0 || target.shape[static_cast<std::size_t>(d)] == 1;
-  }
-
-  // Element by element, in the order of the sums, rounded once.
-  void write(std::int64_t real) const {
-    std::array<std::int64_t, kMaxRank> index{};
-    for (std::int64_t i = 0; i < gradient.elements; ++i) {
-      std::int64_t offset = 0;
-      for (int d = 0; d < target.rank; ++d)
-        offset += index[static_cast<std::size_t>(d)] * target.strides[static_cast<std::size_t>(d)];
+  void write(DType real) const {
+    if (sums.empty()) return;
+    dense.write(target, [&](std::int64_t i) {
       double value = 0;
-      support::read_elements(real == 8 ? DType::kF64 : DType::kF32, sums.data(), i, {&value, 1});
-      support::write_elements(target.dtype, target.data, offset, {&value, 1});
-      for (int d = target.rank; d-- > 0;) {
-        if (repeats(d)) continue;
-        if (++index[static_cast<std::size_t>(d)] < target.shape[static_cast<std::size_t>(d)]) break;
-        index[static_cast<std::size_t>(d)] = 0;
-      }
-    }
+      support::read_elements(real, sums.data(), i, {&value, 1});
+      return value;
+    });
   }
 
   MutableTensorView target;
+  DenseSums dense;
   std::vector<std::byte> sums;
   plan::BufferGradient gradient;
 };
 
 // Those that the program adds to; a gradient of what the score does not depend on is 0.
-std::vector<SummedBuffer> summed_buffers(const BackwardCall& call, const std::vector<plan::BufferSums>& sums,
-                                         std::int64_t real) {
+std::vector<SummedBuffer> summed_buffers(const BackwardCall& call, const std::vector<plan::BufferSums>& sums, DType real) {
   std::vector<SummedBuffer> summed;
   for (std::uint32_t slot : call.wanted_buffers()) {
     const auto found = std::ranges::find(sums, slot, &plan::BufferSums::buffer);
-    summed.emplace_back(found != sums.end() ? *found : plan::BufferSums{.buffer = slot}, call.buffers[slot], real);
+    summed.emplace_back(found != sums.end() ? *found : plan::BufferSums{.buffer = slot}, call.buffers[slot], call.forward.shape,
+                        real);
   }
   return summed;
 }
@@ -109,7 +93,7 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   launch.arg.block_counts = impl.block_counts;
   std::vector<float> sinks(static_cast<std::size_t>(call.forward.shape.q_heads));
   plan::GradientOperands operands = operands_of(gradients, sinks);
-  const std::int64_t real = kernel->kernel.layout.cell_bytes;
+  const DType real = kernel->kernel.layout.cell_bytes == 8 ? DType::kF64 : DType::kF32;
   std::vector<SummedBuffer> summed = summed_buffers(call, found->sums, real);
   std::vector<plan::BufferGradient> buffers;
   for (const SummedBuffer& buffer : summed) buffers.push_back(buffer.gradient);

@@ -20,6 +20,7 @@ Result<RunStats> backward_by_reference(const Pattern& pattern, const RunArgs& fo
   using Row = reference::ReferenceRow;
   const reference::ReferenceDerivative functions{
       .score = [&](const Row& row, std::span<double> scores) { return apply.apply(row, scores); },
+      .weight_factor = [&](const Row& row, std::span<double> factors) { return apply.weight_factors(row, factors); },
       .pull_back = [&](const Row& row, std::span<const double> scaled,
                        std::span<double> gradient) { return apply.pull_back(row, scaled, gradient, add); }};
   if (!reference::reference_backward(launch.arg, kernel, tensors, functions)) {

@@ -33,21 +33,10 @@ std::int64_t place_of(const Index& index, const std::array<std::int64_t, kMaxRan
 }  // namespace
 
 BufferSums::BufferSums(const ir::Program& derivative, const BackwardCall& call) : program_(derivative), call_(call) {
-  for (const MutableTensorView& gradient : call.buffers) sums_.push_back(sum_of(gradient));
-}
-
-BufferSums::Sum BufferSums::sum_of(const MutableTensorView& gradient) {
-  Sum sum;
-  if (gradient.data == nullptr) return sum;
-  std::int64_t count = 1;
-  for (auto d = static_cast<std::size_t>(gradient.rank); d-- > 0;) {
-    const bool repeats = gradient.strides[d] == 0;
-    sum.extents[d] = repeats ? std::min<std::int64_t>(gradient.shape[d], 1) : gradient.shape[d];
-    sum.strides[d] = repeats ? 0 : count;
-    count *= sum.extents[d];
+  for (const MutableTensorView& gradient : call.buffers) {
+    const DenseSums dense(gradient);
+    sums_.push_back({dense, std::vector<double>(gradient.data == nullptr ? 0 : static_cast<std::size_t>(dense.count))});
   }
-  sum.values.resize(static_cast<std::size_t>(count));
-  return sum;
 }
 
 void BufferSums::add(const ir::Interpreter& interpreter, const ir::RowRange& range, std::span<const std::uint8_t> allowed) {
@@ -69,7 +58,7 @@ void BufferSums::add_lane(const ir::Interpreter& interpreter, ir::Id id, std::si
   const std::optional<Index> index = index_at(interpreter, program_.indices(id), lane, buffer);
   if (!index) return;
   Sum& sum = sums_[slot];
-  sum.values[static_cast<std::size_t>(place_of(*index, sum.strides, buffer.rank))] += interpreter.lanes(id).f[lane];
+  sum.values[static_cast<std::size_t>(place_of(*index, sum.dense.strides, buffer.rank))] += interpreter.lanes(id).f[lane];
 }
 
 void BufferSums::add_row(const ir::Interpreter& interpreter, ir::Id id, std::size_t lane) {
@@ -85,21 +74,14 @@ void BufferSums::add_row(const ir::Interpreter& interpreter, ir::Id id, std::siz
     (*at_a)[static_cast<std::size_t>(a.rank - 1)] = (*at_b)[static_cast<std::size_t>(b.rank - 1)] = d;
     double other = 0;
     support::read_elements(b.dtype, b.data, place_of(*at_b, b.strides, b.rank), {&other, 1});
-    sum.values[static_cast<std::size_t>(place_of(*at_a, sum.strides, a.rank))] += interpreter.lanes(id).f[lane] * other;
+    sum.values[static_cast<std::size_t>(place_of(*at_a, sum.dense.strides, a.rank))] += interpreter.lanes(id).f[lane] * other;
   }
 }
 
 void BufferSums::write() const {
   for (const std::uint32_t slot : call_.wanted_buffers()) {
-    const MutableTensorView& gradient = call_.buffers[slot];
     const Sum& sum = sums_[slot];
-    for (std::size_t i = 0; i < sum.values.size(); ++i) {
-      auto rest = static_cast<std::int64_t>(i);
-      Index index{};
-      for (auto d = static_cast<std::size_t>(gradient.rank); d-- > 0; rest /= sum.extents[d]) index[d] = rest % sum.extents[d];
-      const std::int64_t place = place_of(index, gradient.strides, gradient.rank);
-      support::write_elements(gradient.dtype, gradient.data, place, {&sum.values[i], 1});
-    }
+    sum.dense.write(call_.buffers[slot], [&](std::int64_t i) { return sum.values[static_cast<std::size_t>(i)]; });
   }
 }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "call/backward_call.h"
+#include "engine/dense_sums.h"
 #include "ir/evaluate/interpreter.h"
 
 namespace flexjit::engine {
@@ -21,12 +22,10 @@ class BufferSums {
   void write() const;
 
  private:
-  // Dense, over the elements that the gradient has; what is repeated over a dimension has stride 0 there.
   struct Sum {
-    std::array<std::int64_t, kMaxRank> extents{}, strides{};
+    DenseSums dense;
     std::vector<double> values;
   };
-  static Sum sum_of(const MutableTensorView& gradient);
   void add_lane(const ir::Interpreter& interpreter, ir::Id id, std::size_t lane);
   void add_row(const ir::Interpreter& interpreter, ir::Id id, std::size_t lane);
 

@@ -25,6 +25,13 @@ bool RowPattern::apply(const reference::ReferenceRow& row, std::span<double> sco
   });
 }
 
+bool RowPattern::weight_factors(const reference::ReferenceRow& row, std::span<double> factors) {
+  return visit_segments(row, [&](const Segment& segment) {
+    const std::span<double> part = factors.subspan(segment.begin(), segment.count());
+    return interpreter_.eval_weight_factor(segment.range, segment.allowed, part);
+  });
+}
+
 bool RowPattern::pull_back(const reference::ReferenceRow& row, std::span<const double> scores, std::span<double> gradients,
                            const Add& add) {
   return visit_segments(row, [&](const Segment& segment) {

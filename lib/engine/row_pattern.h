@@ -24,6 +24,9 @@ class RowPattern {
   // False: there is a fault.
   bool apply(const reference::ReferenceRow& row, std::span<double> scores);
 
+  // What the weights of all keys are multiplied with; where masked they stay. False: there is a fault.
+  bool weight_factors(const reference::ReferenceRow& row, std::span<double> factors);
+
   // After the gradients of some keys: what the accumulations of the program add for those that are allowed.
   using Add =
       std::function<void(const ir::Interpreter& interpreter, const ir::RowRange& range, std::span<const std::uint8_t> allowed)>;

@@ -33,6 +33,8 @@ void skip_rows(plan::RowArg& rows, std::int32_t row) {
   if (rows.data != nullptr) rows.data += row * rows.stride_row;
 }
 
+void skip_rows(plan::LseArg& rows, std::int32_t row) { rows.data = rows.at(0, 0, row); }
+
 // The launch whose row 0 is `row` of this one.
 void skip_rows(plan::Operands& launch, const plan::ElementTypes& types, std::int32_t row) {
   skip_rows(launch.q, types.q, row);
@@ -50,10 +52,13 @@ Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args
   launch.arg.q_len = bounds.count;
   RowPattern apply(pattern.lowered, call);
   const reference::ReferenceKernel kernel{pattern.types, pattern.weights, pattern.head_dim, pattern.v_head_dim};
-  const bool finished =
-      reference::reference_attention(launch.arg, kernel, [&](const reference::ReferenceRow& row, std::span<double> scores) {
-        return apply.apply({row.b, row.h, row.q_idx + bounds.begin}, scores);
-      });
+  using Row = reference::ReferenceRow;
+  const auto in_call = [&](const Row& row) { return Row{row.b, row.h, row.q_idx + bounds.begin}; };
+  const auto modify = [&](const Row& row, std::span<double> scores) { return apply.apply(in_call(row), scores); };
+  reference::ReferenceFactors factors;
+  if (pattern.lowered.weight_factor().valid())
+    factors = [&](const Row& row, std::span<double> of_row) { return apply.weight_factors(in_call(row), of_row); };
+  const bool finished = reference::reference_attention(launch.arg, kernel, modify, factors);
   if (!finished) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
   const std::int64_t planes = std::int64_t{call.shape.batch} * call.shape.q_heads;
   return RunStats{.blocks = call.block_mask != nullptr ? call.block_mask->counts() : BlockCounts{},

@@ -1,5 +1,6 @@
-// Attention::scores: what the softmax of some rows sees, so that a person can look at what a pattern does. By the interpreter,
-// not by a kernel: a kernel stores no scores, and what is to be compared with it should not come from it.
+// Attention::scores and weights: what the softmax of some rows sees and makes, so that a person can look at what a pattern
+// does. By the interpreter, not by a kernel: a kernel stores no scores, and what is to be compared with it should not come from
+// it.
 #include <algorithm>
 
 #include "call/call.h"
@@ -48,8 +49,23 @@ Diagnostics check_rows(const ScoreRows& rows, const CallShape& shape) {
   return report.take();
 }
 
-Result<std::vector<float>> modified_scores(const Pattern& pattern, const RunArgs& args, const Call& call,
-                                           const WantedRows& wanted) {
+enum class Looked : std::uint8_t { kScores, kWeights };
+
+// Modified scores -> weights, negative where they are dropped.
+bool to_signed_weights(const plan::Operands& launch, const reference::ReferenceRow& at, RowPattern& apply,
+                       const reference::ReferenceKernel& kernel, std::span<double> row) {
+  for (double& score : row) score = reference::in_range(score, kernel.types);
+  reference::to_weights(kernel.weights, row, reference::sink_of(launch, at.h));
+  std::vector<double> factors(row.size(), 1.0);
+  if (!apply.weight_factors(at, factors)) return false;
+  for (std::size_t kv = 0; kv < row.size(); ++kv) {
+    if (factors[kv] == 0) row[kv] = -row[kv];
+  }
+  return true;
+}
+
+Result<std::vector<float>> rows_of(Looked what, const Pattern& pattern, const RunArgs& args, const Call& call,
+                                   const WantedRows& wanted) {
   const Launch launch = make_launch(pattern, args, call);
   const reference::ReferenceKernel kernel{pattern.types, pattern.weights, pattern.head_dim, pattern.v_head_dim};
   reference::ReferenceScores scaled(launch.arg, kernel);
@@ -61,7 +77,9 @@ Result<std::vector<float>> modified_scores(const Pattern& pattern, const RunArgs
     for (std::int32_t h = wanted.h.begin; h < wanted.h.end; ++h) {
       for (std::int32_t q = wanted.q.begin; q < wanted.q.end; ++q) {
         scaled.compute({b, h, q}, row);
-        if (!apply.apply({b, h, q}, row)) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
+        bool fine = apply.apply({b, h, q}, row);
+        if (what == Looked::kWeights) fine = fine && to_signed_weights(launch.arg, {b, h, q}, apply, kernel, row);
+        if (!fine) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
         std::ranges::transform(row, std::back_inserter(scores), [](double score) { return static_cast<float>(score); });
       }
     }
@@ -69,18 +87,24 @@ Result<std::vector<float>> modified_scores(const Pattern& pattern, const RunArgs
   return scores;
 }
 
+Result<std::vector<float>> look(Looked what, const Pattern& pattern, const RunArgs& args, const ScoreRows& rows) {
+  const Result<Call> call = check_call(pattern, args);
+  if (!call) return call.diagnostics();
+  const CallShape& shape = call->shape;
+  if (const Diagnostics wrong = check_rows(rows, shape); !wrong.empty()) return wrong;
+  const WantedRows wanted{planes_of(rows.b, shape.batch), planes_of(rows.h, shape.q_heads), rows.q};
+  return rows_of(what, pattern, args, *call, wanted);
+}
+
 }  // namespace
 }  // namespace engine
 
 Result<std::vector<float>> Attention::scores(const RunArgs& args, const ScoreRows& rows) const {
-  return engine::guarded("scores", *this, [&]() -> Result<std::vector<float>> {
-    const Result<engine::Call> call = engine::check_call(*impl_->pattern, args);
-    if (!call) return call.diagnostics();
-    const engine::CallShape& shape = call->shape;
-    if (const Diagnostics wrong = engine::check_rows(rows, shape); !wrong.empty()) return wrong;
-    const engine::WantedRows wanted{engine::planes_of(rows.b, shape.batch), engine::planes_of(rows.h, shape.q_heads), rows.q};
-    return engine::modified_scores(*impl_->pattern, args, *call, wanted);
-  });
+  return engine::guarded("scores", *this, [&] { return engine::look(engine::Looked::kScores, *impl_->pattern, args, rows); });
+}
+
+Result<std::vector<float>> Attention::weights(const RunArgs& args, const ScoreRows& rows) const {
+  return engine::guarded("weights", *this, [&] { return engine::look(engine::Looked::kWeights, *impl_->pattern, args, rows); });
 }
 
 }  // namespace flexjit

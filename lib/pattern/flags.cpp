@@ -12,6 +12,7 @@
 #include "flexjit/presets.h"
 #include "ir/lower/lower.h"
 #include "ir/program/compose.h"
+#include "pattern/dropout.h"
 #include "pattern/pattern.h"
 #include "support/check.h"
 
@@ -65,7 +66,8 @@ void check_mask_tensor(const MaskTensor& mask, Report& report) {
 }
 
 ir::Lowered lower_flag(const Flag& flag) {
-  Result<ir::Lowered> lowered = ir::lower_source(flag.source());
+  Result<ir::Lowered> lowered =
+      flag.generator ? make_dropout(*flag.generator, flag.precision) : ir::lower_source(flag.source());
   FLEXJIT_CHECK(lowered.has_value(), render(lowered.diagnostics()));
   for (ir::BufferInterface& buffer : lowered->interface.buffers) buffer.broadcasts = true;
   for (ir::ParamInterface& param : lowered->interface.params) {
@@ -96,6 +98,7 @@ bool inside(ir::ParamDomain domain, const Scalar& value) {
   switch (domain) {
     case ir::ParamDomain::kAny: return true;
     case ir::ParamDomain::kFromMinusOne: return std::get<std::int32_t>(value) >= -1;
+    case ir::ParamDomain::kProbability: return std::get<double>(value) >= 0 && std::get<double>(value) <= 1;
     case ir::ParamDomain::kReductionBound: return std::get<std::int32_t>(value) <= dsl::kMaxParamBound;
     case ir::ParamDomain::kPositive: return is_positive_fp32(std::get<double>(value));
   }
@@ -139,6 +142,13 @@ std::vector<Flag> flags_of(const AttentionSpec& spec) {
     flag.tensors = {"attention_mask"};
     flag.place = FlagPlace::kAfterText;
   }
+  if (spec.dropout) {
+    Flag& flag = add("dropout", "");
+    flag.values = {{kDropoutP, spec.dropout->p, ir::ParamDomain::kProbability},
+                   {kDropoutSeed, kDefaultSeed, ir::ParamDomain::kAny},
+                   {kDropoutOffset, kDefaultOffset, ir::ParamDomain::kAny}};
+    flag.generator = spec.dropout->generator;
+  }
   return flags;
 }
 
@@ -151,7 +161,9 @@ void check_domain(const ir::ParamInterface& param, const Scalar& value, Report& 
   } else if (const auto* integer = std::get_if<std::int32_t>(&value)) {
     report.add(Finding::kParamRange, param.name, *integer, "0 or more, or -1 for unbounded");
   } else {
-    report.add(Finding::kParamRange, param.name, std::get<double>(value), "finite and above 0");
+    const bool is_probability = param.domain == ir::ParamDomain::kProbability;
+    report.add(Finding::kParamRange, param.name, std::get<double>(value),
+               is_probability ? "from 0 to 1" : "finite and above 0");
   }
 }
 

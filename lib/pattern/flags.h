@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,8 @@ struct Flag {
   std::vector<FlagValue> values{};
   FlagPlace place = FlagPlace::kBeforeText;
   support::Precision precision = support::Precision::kFp32;
+  // In the place of a text, which is then empty: the language has no words for it.
+  std::optional<DropoutGenerator> generator{};
 
   bool uses(std::string_view declared) const;
   dsl::Source source() const;

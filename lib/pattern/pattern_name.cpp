@@ -61,6 +61,7 @@ std::string names_of_flags(const AttentionSpec& spec) {
   add(spec.key_lengths, "+key_lengths");
   add(spec.key_mask, "+key_mask");
   add(spec.attention_mask.has_value(), "+attention_mask");
+  add(spec.dropout.has_value(), "+dropout");
   return text;
 }
 

@@ -38,9 +38,15 @@ bool same_param(const ParamDeclaration& a, const ParamDeclaration& b) {
   return a.name == b.name && same_scalar(a.default_value, b.default_value);
 }
 
+bool same_dropout(const std::optional<Dropout>& a, const std::optional<Dropout>& b) {
+  if (!a || !b) return a.has_value() == b.has_value();
+  return same_bits(a->p, b->p) && a->generator == b->generator;
+}
+
 bool same_flags(const AttentionSpec& a, const AttentionSpec& b) {
   return a.causal == b.causal && a.window == b.window && same_bits(a.softcap, b.softcap) && a.alibi == b.alibi &&
-         a.key_lengths == b.key_lengths && a.key_mask == b.key_mask && a.attention_mask == b.attention_mask;
+         a.key_lengths == b.key_lengths && a.key_mask == b.key_mask && a.attention_mask == b.attention_mask &&
+         same_dropout(a.dropout, b.dropout);
 }
 
 }  // namespace

@@ -241,6 +241,7 @@ Hoisting hoist(const ir::Program& program, Nest nest) {
   hoisting.early.resize(program.size());
   hoisting.in_mask = ir::reachable(program, program.mask());
   hoisting.in_score = ir::reachable(program, program.score());
+  hoisting.in_factor = ir::reachable(program, program.weight_factor());
   hoisting.in_gradient = ir::reachable(program, ir::gradients_of(program));
   classify(program, nest, hoisting);
   drop_cheap_diagonals(program, hoisting);

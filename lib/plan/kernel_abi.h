@@ -33,7 +33,7 @@ struct LaunchArg {
   std::int32_t batch_size;
   std::int32_t num_heads;
   std::int32_t num_kv_heads;
-  std::int32_t reserved;
+  std::int32_t lse_f64;  // not 0: lse of rows are doubles, of fp64 kernels alone; else floats
 };
 
 // Positions are logical, addresses physical; they meet in the next two structs, which the host makes for each item.
@@ -42,7 +42,7 @@ struct LaunchArg {
 struct QueryRow {
   const void* q;      // head_dim elements
   void* out;          // v_head_dim elements
-  float* lse;         // ln sum exp
+  void* lse;          // ln sum exp, see LaunchArg::lse_f64
   float* max_scores;  // the largest modified score that the mask allows, -inf for none
   std::int32_t h;
   std::int32_t q_idx;
@@ -128,7 +128,7 @@ struct GradientRow {
   const void* q;          // head_dim elements
   const void* out;        // v_head_dim elements, as the forward pass wrote them
   const void* grad_out;   // v_head_dim elements of the type of out; null: zeros
-  const float* lse;       // null: of weights that are not normalised
+  const void* lse;        // as QueryRow has it; null: of weights that are not normalised
   const float* grad_lse;  // null: 0
 };
 

@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include "ir/passes/passes.h"
-#include "plan/sizes/backward.h"
 #include "plan/compiler_door.h"
-#include "plan/sizes/decode.h"
 #include "plan/hoisting.h"
-#include "plan/sizes/scratch.h"
+#include "plan/sizes/backward.h"
+#include "plan/sizes/decode.h"
 #include "plan/sizes/prefill.h"
+#include "plan/sizes/scratch.h"
 #include "support/rounding.h"
 
 namespace flexjit::plan {
@@ -64,12 +64,16 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   return key;
 }
 
+std::int64_t diagonals_of(const KernelKey& key) {
+  return round_up(key.tiling.q_tile + key.tiling.kv_tile, lanes_of(key.target.isa, arithmetic_of(key)));
+}
+
 TileSections place_tile(const KernelKey& key, Sections& sections) {
   const std::int64_t lanes = lanes_of(key.target.isa, arithmetic_of(key));
   const std::int64_t rows = key.tiling.q_tile, groups = rows / key.tiling.micro_rows, panels = key.tiling.kv_tile / lanes;
   const Hoisting hoisting = hoist(key.program, key.nest);
   TileSections tile;
-  tile.diagonals = round_up(rows + key.tiling.kv_tile, lanes);
+  tile.diagonals = diagonals_of(key);
   tile.row_values = sections.place(hoisting.row_slots * rows * 4);
   tile.column_values = sections.place(hoisting.column_slots * key.tiling.kv_tile * 4);
   tile.diagonal_values = sections.place(hoisting.diagonal_slots * tile.diagonals * 4);

@@ -2,6 +2,7 @@
 // is; of a launch it becomes the rows and keys of each item (runtime/rows.h).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 
@@ -23,21 +24,39 @@ struct TensorArg {
   }
 };
 
-// One fp32 number a query row, (batch, heads, q_len); strides in elements. `data` may be null: not wanted.
-struct RowArg {
-  float* data;
-  std::int64_t stride_batch;
-  std::int64_t stride_head;
-  std::int64_t stride_row;
+// One number a query row, (batch, heads, q_len); strides in elements. Its data may be null: not wanted.
+struct RowStrides {
+  std::int64_t stride_batch = 0;
+  std::int64_t stride_head = 0;
+  std::int64_t stride_row = 0;
+
+  std::int64_t offset_of(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    return b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
+struct RowArg : RowStrides {
+  float* data = nullptr;
 
   float* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
-    return data == nullptr ? nullptr : data + b * stride_batch + h * stride_head + row * stride_row;
+    return data == nullptr ? nullptr : data + offset_of(b, h, row);
+  }
+};
+
+// Which an fp64 call may have as fp64.
+struct LseArg : RowStrides {
+  void* data = nullptr;
+  DType dtype = DType::kF32;
+
+  void* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    if (data == nullptr) return nullptr;
+    return static_cast<std::byte*>(data) + offset_of(b, h, row) * static_cast<std::int64_t>(size_of(dtype));
   }
 };
 
 struct Operands {
   TensorArg q, k, v, out;
-  RowArg lse{};
+  LseArg lse{};
   RowArg max_scores{};
   const float* sinks;  // as in LaunchArg, like all that follows but the lengths
   const BufferArg* buffers;
@@ -59,7 +78,7 @@ struct Operands {
             .batch_size = batch_size,
             .num_heads = num_heads,
             .num_kv_heads = num_kv_heads,
-            .reserved = 0};
+            .lse_f64 = std::int32_t{lse.dtype == DType::kF64}};
   }
 };
 

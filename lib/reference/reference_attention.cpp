@@ -24,20 +24,18 @@ std::int32_t kv_head_of(const plan::Operands& launch, const ReferenceRow& row) {
 }
 
 void write(const plan::RowArg& rows, const ReferenceRow& row, double value) {
-  if (rows.data == nullptr) return;
-  rows.data[row.b * rows.stride_batch + row.h * rows.stride_head + row.q_idx * rows.stride_row] = static_cast<float>(value);
+  if (float* at = rows.at(row.b, row.h, row.q_idx)) *at = static_cast<float>(value);
 }
 
-// What a row's weights leave behind: ln sum exp, and the largest score.
-struct RowSummary {
-  double lse = kMasked;
-  double max_score = kMasked;
-};
+void write(const plan::LseArg& rows, const ReferenceRow& row, double value) {
+  if (rows.data != nullptr)
+    support::write_elements(rows.dtype, rows.data, rows.offset_of(row.b, row.h, row.q_idx), {&value, 1});
+}
 
 // Turns scores into weights that sum to 1, less the share of the sink. No allowed key: weights 0, and the sink is all there is.
 // A NaN or +inf score makes every weight NaN, as exp(inf - inf) does on paper.
 RowSummary softmax(std::span<double> scores, double sink) {
-  RowSummary summary;
+  RowSummary summary{kMasked, kMasked};
   bool all_masked = true;
   for (double score : scores) {
     summary.max_score = std::max(summary.max_score, score);
@@ -71,21 +69,24 @@ class Reference {
         scaled_(launch, kernel),
         v_(static_cast<std::size_t>(kernel.v_head_dim)),
         sums_(v_.size()),
-        scores_(static_cast<std::size_t>(launch.kv_len)) {}
+        scores_(static_cast<std::size_t>(launch.kv_len)),
+        factors_(scores_.size()) {}
 
-  bool attend(const ReferenceRow& row, const ReferencePattern& pattern) {
+  bool attend(const ReferenceRow& row, const ReferencePattern& pattern, const ReferenceFactors& factors) {
     scaled_.compute(row, scores_);
     if (!pattern(row, scores_)) return false;
     for (double& score : scores_) score = in_range(score, kernel_.types);
+    const RowSummary summary = to_weights(kernel_.weights, scores_, sink_of(launch_, row.h));
     switch (kernel_.weights) {
-      case plan::Weights::kSoftmax: {
-        const double sink = launch_.sinks != nullptr ? static_cast<double>(launch_.sinks[row.h]) : kMasked;
-        const RowSummary summary = softmax(scores_, sink);
+      case plan::Weights::kSoftmax:
         write(launch_.lse, row, summary.lse);
         write(launch_.max_scores, row, summary.max_score);
         break;
-      }
-      case plan::Weights::kSigmoid: sigmoid(scores_); break;
+      case plan::Weights::kSigmoid: break;
+    }
+    if (factors) {
+      if (!factors(row, factors_)) return false;
+      for (std::size_t kv = 0; kv < scores_.size(); ++kv) scores_[kv] = factors_[kv] == 0 ? 0 : scores_[kv] * factors_[kv];
     }
     weighted_values(row);
     return true;
@@ -115,7 +116,7 @@ class Reference {
   const plan::Operands& launch_;
   const ReferenceKernel& kernel_;
   ReferenceScores scaled_;
-  std::vector<double> v_, sums_, scores_;
+  std::vector<double> v_, sums_, scores_, factors_;
 };
 
 }  // namespace
@@ -140,13 +141,26 @@ void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores)
   }
 }
 
-bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern) {
+RowSummary to_weights(plan::Weights weights, std::span<double> scores, double sink) {
+  switch (weights) {
+    case plan::Weights::kSoftmax: return softmax(scores, sink);
+    case plan::Weights::kSigmoid: sigmoid(scores); break;
+  }
+  return {kMasked, kMasked};
+}
+
+double sink_of(const plan::Operands& launch, std::int32_t h) {
+  return launch.sinks != nullptr ? static_cast<double>(launch.sinks[h]) : kMasked;
+}
+
+bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern,
+                         const ReferenceFactors& factors) {
   Reference reference(launch, kernel);
   ReferenceRow row;
   for (row.b = 0; row.b < launch.batch_size; ++row.b) {
     for (row.h = 0; row.h < launch.num_heads; ++row.h) {
       for (row.q_idx = 0; row.q_idx < launch.q_len; ++row.q_idx) {
-        if (!reference.attend(row, pattern)) return false;
+        if (!reference.attend(row, pattern, factors)) return false;
       }
     }
   }

@@ -43,8 +43,20 @@ class ReferenceScores {
 // the whole computation (the caller keeps the reason).
 using ReferencePattern = std::function<bool(const ReferenceRow& row, std::span<double> scores)>;
 
+// What the weights of one row are multiplied with after they have been normalised; where masked they stay. Empty: 1.
+using ReferenceFactors = std::function<bool(const ReferenceRow& row, std::span<double> factors)>;
+
+// Modified scores of one row -> weights. Returns ln sum exp, and -inf of sigmoid weights.
+struct RowSummary {
+  double lse, max_score;
+};
+RowSummary to_weights(plan::Weights weights, std::span<double> scores, double sink);
+// -inf: none.
+double sink_of(const plan::Operands& launch, std::int32_t h);
+
 // launch.q/k/v/out hold elements of kernel.types; what is written is rounded once, to nearest even. lse and max_scores are left
 // alone with sigmoid weights; buffers and params are not read. Single-threaded. Returns false when a row stopped it.
-bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern);
+bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern,
+                         const ReferenceFactors& factors = {});
 
 }  // namespace flexjit::reference

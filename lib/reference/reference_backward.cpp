@@ -1,5 +1,5 @@
-// dS' = P (dP - delta + dLSE), written down as it is: P from scores that are computed again and the stored lse, delta from the
-// stored out. What has weight 0 is left out, never multiplied by 0, so that nothing which a masked key holds is seen.
+// dS' = P (F dP - delta + dLSE), written down as it is: P from scores that are computed again and the stored lse, delta from
+// the stored out. What has weight 0 is left out, never multiplied by 0, so that nothing which a masked key holds is seen.
 #include "reference/reference_backward.h"
 
 #include <algorithm>
@@ -78,7 +78,8 @@ class Backward {
         d_out_(v_.size()),
         scaled_(static_cast<std::size_t>(launch.kv_len)),
         weights_(scaled_.size()),
-        d_scores_(scaled_.size()) {}
+        d_scores_(scaled_.size()),
+        factors_(scaled_.size(), 1.0) {}
 
   bool run() {
     const std::int32_t group = launch_.num_kv_heads > 0 ? launch_.num_heads / launch_.num_kv_heads : 0;
@@ -105,6 +106,7 @@ class Backward {
       scaled_of_.compute(row, scaled_);
       weights_ = scaled_;
       if (!derivative_.score(row, weights_)) return false;
+      if (derivative_.weight_factor && !derivative_.weight_factor(row, factors_)) return false;
       score_gradients(row, kv_head);
       if (!derivative_.pull_back(row, scaled_, d_scores_)) return false;
       add_products(row, kv_head);
@@ -121,7 +123,11 @@ class Backward {
     return kernel_.weights != plan::Weights::kSoftmax || lse_of(row) != kMaskedPair;
   }
 
-  double lse_of(const ReferenceRow& row) const { return static_cast<double>(*launch_.lse.at(row.b, row.h, row.q_idx)); }
+  double lse_of(const ReferenceRow& row) const {
+    double lse = 0;
+    support::read_elements(launch_.lse.dtype, launch_.lse.data, launch_.lse.offset_of(row.b, row.h, row.q_idx), {&lse, 1});
+    return lse;
+  }
 
   double d_lse_of(const ReferenceRow& row) const {
     double value = 0;
@@ -153,10 +159,10 @@ class Backward {
       d_scores_[i] = 0;
       if (weight == 0) continue;
       double d_weight = 0;
-      if (is_given) {
+      if (is_given && factors_[i] != 0) {
         support::read_elements(kernel_.types.kv, launch_.v.data, launch_.v.offset_of(row.b, kv_head, kv), v_);
-        d_weight = dot(d_out_, v_);
-        add_scaled(v_sums_.row(kv), weight, d_out_);
+        d_weight = factors_[i] * dot(d_out_, v_);
+        add_scaled(v_sums_.row(kv), factors_[i] * weight, d_out_);
       }
       switch (kernel_.weights) {
         case plan::Weights::kSoftmax: d_scores_[i] = weight * (d_weight - delta + d_lse); break;
@@ -204,7 +210,7 @@ class Backward {
   KeySums k_sums_, v_sums_;
   Vector sink_sums_;
   Vector q_, k_, q_sum_, v_, out_, d_out_;
-  Vector scaled_, weights_, d_scores_;  // of all keys of a row
+  Vector scaled_, weights_, d_scores_, factors_;  // of all keys of a row
 };
 
 }  // namespace

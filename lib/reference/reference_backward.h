@@ -18,6 +18,7 @@ struct ReferenceGradients {
 
 struct ReferenceDerivative {
   ReferencePattern score;
+  ReferenceFactors weight_factor;  // as of reference_attention
   // Replaces the gradients of the modified scores of one row by those of the scaled ones, 0 where masked; adds what captured
   // buffers get. False stops the whole computation.
   std::function<bool(const ReferenceRow& row, std::span<const double> scaled, std::span<double> gradients)> pull_back;

@@ -147,7 +147,7 @@ void Decode::write_row(const plan::QueryRow& row, Merging& merging) const {
   const bool is_alone = std::ranges::all_of(merging.states, [](const RowState& state) { return state.sum == 0; });
   if (sink != kNone && !is_alone) merging.states.push_back({nullptr, DType::kF32, sink, 1});
   const RowTotal total = merging.merger.merge(merging.states, dim, target, output_.dtype);
-  write(row.lse, is_alone ? sink : log_sum(total));
+  write(static_cast<float*>(row.lse), is_alone ? sink : log_sum(total));
   write(row.max_scores, max);
 }
 

@@ -55,17 +55,6 @@ struct Job {
   }
 };
 
-WorkShape shape_of(const plan::Operands& launch, const plan::KernelLayout& layout, const BlockMask* mask) {
-  return {.batch = launch.batch_size,
-          .q_heads = launch.num_heads,
-          .kv_heads = launch.num_kv_heads,
-          .q_len = launch.q_len,
-          .kv_len = launch.kv_len,
-          .q_tile = layout.q_tile,
-          .q_block = mask != nullptr ? mask->shape().q_block : layout.q_tile,
-          .panel = layout.lanes};
-}
-
 // At least an item for every thread, and never so many that the plan grows large.
 std::int64_t pairs_per_wave(const WorkShape& shape, std::int64_t pair_bytes, int threads) {
   const std::int64_t items = shape.group() * shape.q_tiles();
@@ -180,11 +169,6 @@ void run_wave(Job& job, const Wave& wave) {
   attend_wave(job, wave);
 }
 
-WorkspacePool& prefill_workspaces() {
-  static WorkspacePool instance;
-  return instance;
-}
-
 }  // namespace
 
 LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const BlockMask* mask, const Workers& workers) {
@@ -194,7 +178,7 @@ LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const
   FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
                 shape.panel > 0);
   FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
-  const WorkspacePool::Lease lease(prefill_workspaces());
+  const WorkspacePool::Lease lease(workspaces());
   Job job{.kernel = kernel,
           .operands = operands,
           .launch = operands.launch(),

@@ -30,6 +30,17 @@ std::size_t bytes_of(const std::vector<T>& values) {
 
 }  // namespace
 
+WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask) {
+  return {.batch = of.batch_size,
+          .q_heads = of.num_heads,
+          .kv_heads = of.num_kv_heads,
+          .q_len = of.q_len,
+          .kv_len = of.kv_len,
+          .q_tile = layout.q_tile,
+          .q_block = mask != nullptr ? mask->shape().q_block : layout.q_tile,
+          .panel = layout.lanes};
+}
+
 std::int64_t WorkShape::q_tiles() const {
   const std::int64_t tiles = (std::int64_t{q_len} % q_block + q_tile - 1) / q_tile;
   return q_len / q_block * tiles_per_block() + tiles;

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "flexjit/block_mask.h"
-#include "plan/kernel_abi.h"
+#include "plan/kernel_key.h"
+#include "plan/operands.h"
 #include "runtime/spans.h"
 
 namespace flexjit::runtime {
@@ -38,6 +39,9 @@ struct WorkShape {
   std::int32_t group() const { return q_heads / kv_heads; }  // query heads that share packed K and V
   std::int64_t pairs() const { return std::int64_t{batch} * kv_heads; }
 };
+
+// Of a call and the kernel that runs it. `mask` may be null.
+WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask);
 
 // Pairs are numbered (batch, kv_heads), kv_heads fastest; [begin, end). A pair with very many query heads is several waves,
 // each of some heads of its group; head_end == 0: all of them.

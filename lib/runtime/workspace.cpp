@@ -63,4 +63,9 @@ void WorkspacePool::put(std::unique_ptr<Workspace> workspace) noexcept {
   if (idle_.size() < kMaxIdle) idle_.push_back(std::move(workspace));
 }
 
+WorkspacePool& workspaces() {
+  static WorkspacePool instance;
+  return instance;
+}
+
 }  // namespace flexjit::runtime

@@ -115,4 +115,7 @@ class WorkspacePool {
   std::vector<std::unique_ptr<Workspace>> idle_;
 };
 
+// Those of launches over tiles of queries, forward and backward.
+WorkspacePool& workspaces();
+
 }  // namespace flexjit::runtime

@@ -101,8 +101,10 @@ Result<plan::KernelKey> key_of(const engine::Pattern& pattern, const InspectRequ
 // In the order in which they apply.
 std::vector<study::Text> texts_of(const AttentionSpec& spec) {
   std::vector<study::Text> before, after;
-  for (const engine::Flag& flag : engine::flags_of(spec))
+  for (const engine::Flag& flag : engine::flags_of(spec)) {
+    if (flag.text.empty()) continue;
     (flag.place == engine::FlagPlace::kBeforeText ? before : after).push_back({flag.name, flag.source()});
+  }
   before.push_back({.flag = {}, .source = engine::source_of(spec)});
   std::ranges::move(after, std::back_inserter(before));
   return before;

@@ -114,6 +114,9 @@ static void test_attentions(void) {
   IS_NULL(flexjit_attention_scores(NULL, &args, &rows, &score, 0, &error));
   IS_NULL(flexjit_attention_scores(attention, &args, NULL, &score, 0, &error));
   IS_NULL(flexjit_attention_scores(attention, &args, &rows, NULL, 0, &error));
+  IS_NULL(flexjit_attention_weights(NULL, &args, &rows, &score, 0, &error));
+  IS_NULL(flexjit_attention_weights(attention, &args, NULL, &score, 0, &error));
+  IS_NULL(flexjit_attention_weights(attention, &args, &rows, NULL, 0, &error));
   IS_NULL(flexjit_attention_buffer(NULL, 0, &buffer, &error));
   IS_NULL(flexjit_attention_buffer(attention, 0, NULL, &error));
   IS_NULL(flexjit_attention_param(NULL, 0, &param, &error));

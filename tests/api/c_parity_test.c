@@ -81,6 +81,8 @@ static void test_runs(void) {
   EXPECT(flexjit_attention_scores(attention, &args, &score_rows, scores, LENGTH, &error), FLEXJIT_INVALID, "bad-option");
   OK(flexjit_attention_scores(attention, &args, &score_rows, scores, 2 * LENGTH, &error));
   for (i = 0; i < 2 * LENGTH; ++i) CHECK(i % LENGTH <= 2 + i / LENGTH ? scores[i] == 0 : isinf(scores[i]) && scores[i] < 0);
+  OK(flexjit_attention_weights(attention, &args, &score_rows, scores, 2 * LENGTH, &error));
+  for (i = 0; i < 2 * LENGTH; ++i) CHECK(fabs(scores[i] - (i % LENGTH <= 2 + i / LENGTH ? 1.0 / (3 + i / LENGTH) : 0)) < 1e-6);
 }
 
 /* Halves of the keys, merged. */

@@ -16,6 +16,7 @@
 #include "flexjit/flexjit.h"
 #include "flexjit/kernel_files.h"
 #include "support/comparison.h"
+#include "support/gradients.h"
 
 namespace flexjit::test {
 namespace {
@@ -129,6 +130,36 @@ TEST_F(Concurrency, OneHandleRunsEverywhere) {
     for (int step = 0; step < kSteps; ++step) run_all(attention, 0);
   });
   EXPECT_EQ(engine.stats().compiles, 2);
+}
+
+// Gradients of one handle, each call on threads of its own that wait for one another, with a table to which all of them add.
+TEST_F(Concurrency, GradientsOfOneHandle) {
+  const Shape shape{.batch = 2, .q_heads = 2, .kv_heads = 1, .q_len = 100, .kv_len = 700, .head_dim = 16, .v_head_dim = 16};
+  const std::vector<float> table{0.1F, -0.2F, 0.3F, 0.0F, 0.2F};
+  Bindings bindings;
+  bindings.buffers["table"] = TensorView(table.data(), DType::kF32, {5});
+  AttentionSpec spec;
+  spec.head_dim = 16;
+  spec.score_mod = "score + table[kv_idx % 5]";
+  const auto run = [&](const Attention& attention, BackwardProblem& problem) {
+    problem.want_buffer("table", {5});
+    attention.run(problem.args(&bindings)).value();
+    problem.poison_outputs();
+    run_backward(attention, problem.args(&bindings), problem.gradients()).value();
+  };
+  EngineOptions single = options(), several = options();
+  single.threads = 1, several.threads = 4;
+  BackwardProblem expected(shape);
+  run(Engine(single).compile(spec.declare(bindings)).value(), expected);
+  Engine engine(several);
+  const Attention attention = engine.compile(spec).value();
+  on_threads([&](std::mt19937&) {
+    for (int step = 0; step < kSteps / 10; ++step) {
+      BackwardProblem problem(shape);
+      run(attention, problem);
+      EXPECT_TRUE(gradients_identical(problem, expected));
+    }
+  });
 }
 
 // Handles that outlive their engine, dropped while others of the same code run.

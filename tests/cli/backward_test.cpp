@@ -56,7 +56,7 @@ TEST(RunBackward, EveryElementTypeAndWeights) {
     EXPECT_EQ(result.exit_code, 0) << dtype << result.out << result.err;
   }
   for (const char* flag : {"--weights=sigmoid", "--sinks", "--layout=bshd"}) {
-    const CommandResult result = run_small({flag, "--backward"});
+    const CommandResult result = run_small({"--causal", flag, "--backward"});
     EXPECT_EQ(result.exit_code, 0) << flag << result.out << result.err;
   }
 }

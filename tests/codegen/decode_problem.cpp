@@ -84,8 +84,8 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
   Guarded q(tensors.q.bytes, kEnd), k(tensors.k.bytes, kEnd), v(tensors.v.bytes, kEnd), out(tensors.out.bytes, kEnd);
   launch.q = arg_of(q, tensors.q), launch.k = arg_of(k, tensors.k), launch.v = arg_of(v, tensors.v);
   launch.out = arg_of(out, tensors.out);
-  launch.lse = {tensors.lse.data(), heads * c.q_len, c.q_len, 1};
-  launch.max_scores = {tensors.max_scores.data(), heads * c.q_len, c.q_len, 1};
+  launch.lse = {{heads * c.q_len, c.q_len, 1}, tensors.lse.data()};
+  launch.max_scores = {{heads * c.q_len, c.q_len, 1}, tensors.max_scores.data()};
   launch.sinks = c.sinks ? sinks.data() : nullptr;
   launch.buffers = pattern.buffers.data();
   launch.batch_size = c.batch;

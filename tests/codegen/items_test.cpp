@@ -49,7 +49,7 @@ plan::LaunchArg launch_arg() {
           .batch_size = 1,
           .num_heads = kHeads,
           .num_kv_heads = 1,
-          .reserved = 0};
+          .lse_f64 = 0};
 }
 
 plan::KeyRun run_of(const float* k, const float* v) {

@@ -293,6 +293,54 @@ TEST_P(Backward, AnyScale) {
   }
 }
 
+// The smallest example of others: no pattern, relative positions, a window, each with the gradient of a sum.
+struct MinimalExample {
+  AttentionSpec spec{};
+  OraclePattern oracle{};
+};
+std::vector<MinimalExample> minimal_examples(std::int32_t window) {
+  std::vector<MinimalExample> examples(3);
+  examples[1].spec.score_mod = "score + (q_idx - kv_idx)";
+  examples[1].oracle.score = [](Real score, const Position& p) { return score + (p.q_idx - p.kv_idx); };
+  examples[2].spec.mask_mod = "q_idx >= kv_idx && q_idx - kv_idx <= " + std::to_string(window);
+  examples[2].oracle.mask = [=](const Position& p) { return p.q_idx >= p.kv_idx && p.q_idx - p.kv_idx <= window; };
+  return examples;
+}
+
+TEST_P(Backward, OfASum) {
+  covers("X15");
+  for (const MinimalExample& example : minimal_examples(48)) {
+    BackwardProblem problem({.batch = 2, .q_heads = 4, .kv_heads = 4, .q_len = 64, .kv_len = 64, .head_dim = 128});
+    problem.d_out.fill([](std::size_t) { return 1.0; });
+    const Attention attention = compile_or_throw(engine(), spec_for(problem, example.spec));
+    run_forward(attention, problem);
+    problem.poison_outputs();
+    Gradients gradients = problem.gradients();
+    gradients.out.strides = {0, 0, 0, 0};
+    gradients.lse = {};
+    run_backward(attention, problem.args(), gradients).value();
+    EXPECT_TRUE(has_gradients(problem, {.pattern = example.oracle, .has_lse = false}));
+  }
+}
+
+// Of the example's length, which the oracle and the reference are too slow for.
+TEST(BackwardOfASum, IsFiniteAtFullLength) {
+  covers("X15");
+  Engine engine;
+  for (const MinimalExample& example : minimal_examples(1024)) {
+    BackwardProblem problem({.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 1024, .kv_len = 1024, .head_dim = 128});
+    problem.d_out.fill([](std::size_t) { return 1.0; });
+    AttentionSpec spec = example.spec;
+    spec.head_dim = 128;
+    const Attention attention = compile_or_throw(engine, spec);
+    attention.run(problem.args()).value();
+    Gradients gradients = problem.gradients();
+    gradients.lse = {};
+    run_backward(attention, problem.args(), gradients).value();
+    EXPECT_TRUE(keeps_identities(problem));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(On, Backward, testing::ValuesIn(backends_here()), name_of_backend);
 
 }  // namespace

@@ -1,8 +1,12 @@
 // Gradients of every element type, of sinks, and bits that depend on nothing but the call; on the reference and on every target
 // of this machine.
+#include <array>
 #include <limits>
+#include <map>
+#include <memory>
 
 #include "on_backward.h"
+#include "support/captures.h"
 #include "support/checklist.h"
 
 namespace flexjit::conformance {
@@ -35,8 +39,17 @@ TEST_P(BackwardTypes, SixteenBits) {
 
 TEST_P(BackwardTypes, Fp64) {
   BackwardProblem problem(kTypesShape, {DType::kF64, DType::kF64, DType::kF64});
-  // lse is fp32 whatever the tensors are, so P has its precision.
+  // P has the precision of lse.
   expect_gradients({}, problem, {}, nullptr, {near(2e-6), near(2e-6)});
+
+  std::vector<double> lse(problem.forward.lse.size());
+  RunArgs args = problem.args();
+  args.lse = {lse.data(), DType::kF64, {kTypesShape.batch, kTypesShape.q_heads, kTypesShape.q_len}};
+  const Attention attention = compile_or_throw(engine(), spec_for(problem));
+  problem.poison_outputs();
+  attention.run(args).value();
+  run_backward(attention, args, problem.gradients()).value();
+  EXPECT_TRUE(has_gradients(problem, {}, {near(1e-12), near(1e-12)}));
 }
 
 // What is fp32 was not rounded to 16 bits before.
@@ -79,6 +92,43 @@ TEST_P(BackwardTypes, A48_OneTensorForAllThree) {
     run_backward(attention, args, shared.gradients()).value();
     EXPECT_TRUE(gradients_identical(shared, problem));
     EXPECT_TRUE(low == DType::kF32 ? has_gradients(problem, {}) : has_gradients_as_of(low, problem, {}));
+  }
+}
+
+// Every way of summing up a captured buffer: one element a head, one for many keys, diagonals, an element of its own for each
+// pair.
+TEST_P(BackwardTypes, A35_FiftyRunsAreOne) {
+  covers("P17", "D23", "D51");
+  const Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = 99, .kv_len = 333, .head_dim = 16};
+  Captures captures;
+  captures.add("slope", {2}, std::vector<float>{0.1F, 0.2F}).add("tab", {7}, std::vector<float>(7, 0.3F));
+  captures.add("rel", {1024}, std::vector<float>(1024, 0.1F)).add("bias", {99, 333}, std::vector<float>(99 * 333, 0.2F));
+  AttentionSpec spec;
+  spec.score_mod = "score + slope[h] * kv_idx + tab[kv_idx % 7] + rel[q_idx - kv_idx + 512] + bias[q_idx, kv_idx]";
+  const auto compiled = [&](int threads) {
+    EngineOptions options;
+    options.threads = threads;
+    options.backend = GetParam() == "reference" ? Backend::kReference : Backend::kCompiled;
+    if (GetParam() != "reference") options.target = GetParam();
+    return compile_or_throw(*std::make_unique<Engine>(options),
+                            spec_for(BackwardProblem(shape), spec).declare(captures.bindings()));
+  };
+  const auto run = [&](const Attention& attention, BackwardProblem& problem) {
+    for (const auto& [name, extents] :
+         std::map<std::string, std::vector<std::int64_t>>{{"slope", {2}}, {"tab", {7}}, {"rel", {1024}}, {"bias", {99, 333}}}) {
+      problem.want_buffer(name, extents);
+    }
+    run_both(attention, problem, &captures.bindings());
+  };
+  BackwardProblem expected(shape);
+  run(compiled(1), expected);
+  for (const int threads : {1, 2, 3, 7, 16}) {
+    const Attention attention = compiled(threads);
+    for (int i = 0; i < (GetParam() == "reference" ? 1 : 10); ++i) {
+      BackwardProblem actual(shape);
+      run(attention, actual);
+      ASSERT_TRUE(gradients_identical(actual, expected)) << threads << " threads, run " << i;
+    }
   }
 }
 

@@ -1,29 +1,21 @@
 // Gradients that PyTorch's autograd computed in fp64 from its own spelling of each pattern, on the reference and on every
 // target of this machine. golden/README.md names the tolerances.
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
-#include "data/npy.h"
+#include "golden_files.h"
 #include "on_backends.h"
 #include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
 
-const std::filesystem::path kGolden = std::filesystem::path(FLEXJIT_SOURCE_DIR) / "tests/conformance/golden";
-
-tools::Array load(const std::string& file) { return tools::read_npy((kGolden / file).string()).value(); }
-
 MutableTensorView view_of(tools::Array& array) {
   return MutableTensorView(array.bytes.data(), array.dtype, std::span<const std::int64_t>(array.shape));
 }
 
 // Within this part of the largest value.
-void expect_golden(const tools::Array& actual, const std::string& file, double limit) {
-  const tools::Array expected = load(file);
+void expect_golden_gradient(const tools::Array& actual, const std::string& file, double limit) {
+  const tools::Array expected = load_golden(file);
   ASSERT_EQ(actual.shape, expected.shape) << file;
   double worst = 0, largest = 0;
   for (std::int64_t i = 0; i < expected.count(); ++i) {
@@ -35,35 +27,18 @@ void expect_golden(const tools::Array& actual, const std::string& file, double l
   EXPECT_LE(worst, limit * largest) << file;
 }
 
-struct GoldenGradients {
-  std::string name;
-  std::vector<std::string> buffers, differentiated;
-};
-
-std::vector<GoldenGradients> golden_cases() {
-  std::ifstream file(kGolden / "index.json");
-  std::vector<GoldenGradients> cases;
-  const nlohmann::json index = nlohmann::json::parse(file);
-  for (const auto& pattern : index.at("patterns")) {
-    if (pattern.contains("gradients")) cases.push_back({pattern.at("name"), pattern.at("buffers"), pattern.at("gradients")});
-  }
-  return cases;
-}
-
 class GoldenBackward : public OnBackends {
  protected:
-  static void expect_gradients(const GoldenGradients& golden) {
-    tools::Array q = load("q.npy"), k = load("k.npy"), v = load("v.npy"), d_out = load("dout.npy");
+  static void expect_gradients(const GoldenCase& golden) {
+    tools::Array q = load_golden("q.npy"), k = load_golden("k.npy"), v = load_golden("v.npy"), d_out = load_golden("dout.npy");
     Bindings bindings;
     std::map<std::string, tools::Array> buffers, d_buffers;
     for (const std::string& name : golden.buffers) {
-      buffers[name] = load("buffer." + name + ".npy");
+      buffers[name] = load_golden("buffer." + name + ".npy");
       bindings.buffers[name] = buffers.at(name).view();
     }
     AttentionSpec spec;
-    std::ostringstream text;
-    text << std::ifstream(kGolden / (golden.name + ".flex")).rdbuf();
-    spec.program = text.str();
+    spec.program = text_of(kGolden / (golden.name + ".flex"));
     spec.head_dim = static_cast<std::int32_t>(q.shape[3]);
     spec.v_head_dim = static_cast<std::int32_t>(v.shape[3]);
     tools::Array out(DType::kF32, d_out.shape), lse(DType::kF32, {q.shape[0], q.shape[1], q.shape[2]});
@@ -79,17 +54,17 @@ class GoldenBackward : public OnBackends {
     attention.run(args).value();
     run_backward(attention, args, gradients).value();
     const double limit = golden.name == "square" ? 3e-4 : 2e-5;
-    expect_golden(dq, golden.name + ".dq.npy", limit);
-    expect_golden(dk, golden.name + ".dk.npy", limit);
-    expect_golden(dv, golden.name + ".dv.npy", limit);
-    for (const auto& [name, gradient] : d_buffers) expect_golden(gradient, golden.name + ".d" + name + ".npy", limit);
+    expect_golden_gradient(dq, golden.name + ".dq.npy", limit);
+    expect_golden_gradient(dk, golden.name + ".dk.npy", limit);
+    expect_golden_gradient(dv, golden.name + ".dv.npy", limit);
+    for (const auto& [name, gradient] : d_buffers) expect_golden_gradient(gradient, golden.name + ".d" + name + ".npy", limit);
   }
 };
 
 TEST_P(GoldenBackward, EveryPattern) {
   covers("E09");
-  EXPECT_EQ(golden_cases().size(), 12U);
-  for (const GoldenGradients& golden : golden_cases()) {
+  EXPECT_EQ(golden_cases().size(), 26U);
+  for (const GoldenCase& golden : golden_cases()) {
     SCOPED_TRACE(golden.name);
     expect_gradients(golden);
   }

@@ -3,50 +3,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <ostream>
-#include <sstream>
 
 #include "cli/subprocess.h"
-#include "data/npy.h"
+#include "golden_files.h"
 #include "harness.h"
 #include "support/checklist.h"
 
 namespace flexjit::conformance {
 namespace {
 
-const std::filesystem::path kGolden = std::filesystem::path(FLEXJIT_SOURCE_DIR) / "tests/conformance/golden";
-
-struct GoldenCase {
-  std::string name;
-  std::vector<std::string> buffers;
-  std::string rows;  // of the checklist, that it shows
-  friend void PrintTo(const GoldenCase& golden, std::ostream* out) { *out << golden.name; }
-};
-
-std::vector<GoldenCase> golden_cases() {
-  std::ifstream file(kGolden / "index.json");
-  nlohmann::json index = nlohmann::json::parse(file);
-  std::vector<GoldenCase> cases;
-  for (const auto& pattern : index.at("patterns"))
-    cases.push_back({pattern.at("name"), pattern.at("buffers"), pattern.value("rows", "")});
-  return cases;
-}
-
-tools::Array load(const std::string& file) { return tools::read_npy((kGolden / file).string()).value(); }
-
-std::string text_of(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 // At most `limit` anywhere and a fifth of it in the mean, both times (1 + |value|).
 void expect_golden(const tools::Array& actual, const std::string& file, double limit) {
-  tools::Array expected = load(file);
+  tools::Array expected = load_golden(file);
   ASSERT_EQ(actual.dtype, DType::kF32);
   ASSERT_EQ(actual.shape, expected.shape);
   double worst = 0, sum = 0;
@@ -72,10 +40,10 @@ class GoldenTest : public testing::TestWithParam<GoldenCase> {};
 TEST_P(GoldenTest, ThroughTheApi) {
   const GoldenCase& golden = GetParam();
   covers(golden.rows);
-  tools::Array q = load("q.npy"), k = load("k.npy"), v = load("v.npy");
+  tools::Array q = load_golden("q.npy"), k = load_golden("k.npy"), v = load_golden("v.npy");
   Bindings bindings;
   std::vector<tools::Array> buffers;
-  for (const std::string& name : golden.buffers) buffers.push_back(load("buffer." + name + ".npy"));
+  for (const std::string& name : golden.buffers) buffers.push_back(load_golden("buffer." + name + ".npy"));
   for (std::size_t i = 0; i < buffers.size(); ++i) bindings.buffers[golden.buffers[i]] = buffers[i].view();
 
   AttentionSpec spec;

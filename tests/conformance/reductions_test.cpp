@@ -29,7 +29,7 @@ void expect_scores(const Shape& shape, std::string_view program, const Captures&
 
 // A list of `most` chosen blocks of 16 keys for each query, of which len[q] count; what lies behind is no block at all.
 struct Chosen {
-  Chosen(const Shape& shape, std::int32_t most) : most(most) {
+  Chosen(const Shape& shape, std::int32_t blocks) : most(blocks) {
     Random random(31);
     for (std::int32_t q = 0; q < shape.q_len; ++q) {
       len.push_back(random.integer(0, most));

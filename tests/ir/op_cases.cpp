@@ -15,6 +15,9 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr std::int32_t kMin = std::numeric_limits<std::int32_t>::min();
 constexpr std::int32_t kMax = std::numeric_limits<std::int32_t>::max();
 
+// A word as a number in [0, 1], by way of fp32.
+float unit(std::uint32_t word) { return static_cast<float>(word) * 0x1p-32F; }
+
 // clang-format off
 const std::vector<OpCase> kCases = {
     {Op::kConst, {1.5F}, 1.5F}, {Op::kConst, {-3}, -3}, {Op::kConst, {true}, true}, {Op::kConst, {-0.0F}, -0.0F},
@@ -77,6 +80,13 @@ const std::vector<OpCase> kCases = {
     {Op::kBoolToInt, {true}, 1}, {Op::kBoolToInt, {false}, 0},
     {Op::kIntToLong, {5}, 5}, {Op::kIntToLong, {kMin}, kMin},
     {Op::kLongToInt, {3, -4}, -12}, {Op::kLongToInt, {65536, 65536}, kMax}, {Op::kLongToInt, {-65536, 65536}, kMin},
+    // What is known of seven rounds (checklist, section 11) as fp32; (0, 1, 0, 0) once more as what its block gives to key 4.
+    {Op::kPhilox, {0, 0, 0, 0, 0x1BF58, 0x1D4B49}, unit(0x8d6d5130)}, {Op::kPhilox, {1, 0, 0, 0, 0x1BF58, 0x1D4B49}, unit(0x1eb43def)},
+    {Op::kPhilox, {0, 1, 0, 0, 0x1BF58, 0x1D4B49}, unit(0xd81fb6ab)}, {Op::kPhilox, {5, 3, 1, 2, 0x1BF58, 0x1D4B49}, unit(0xfd8f61e9)},
+    {Op::kPhilox, {255, 255, 3, 7, 0x1BF58, 0x1D4B49}, unit(0xe62dab7e)}, {Op::kPhilox, {0, 0, 0, 0, 0, 0}, unit(0x5f6fb709)},
+    {Op::kPhiloxOfFour, {0, 0, 0, 0, 0x1BF58, 0x1D4B49}, unit(0x8d6d5130)}, {Op::kPhiloxOfFour, {0, 4, 0, 0, 0x1BF58, 0x1D4B49}, unit(0xd81fb6ab)},
+    {Op::kPhiloxOfFour, {0, 1, 0, 0, 0, 0}, unit(0x0d893f64)}, {Op::kPhiloxOfFour, {0, 2, 0, 0, 0, 0}, unit(0x4f121f81)},
+    {Op::kPhiloxOfFour, {0, 3, 0, 0, 0, 0}, unit(0x4f730a48)},
     {Op::kFloor, {-1.5F}, -2.0F}, {Op::kFloor, {-0.0F}, -0.0F}, {Op::kFloor, {kInf}, kInf},
     {Op::kCeil, {-1.5F}, -1.0F}, {Op::kCeil, {1.2F}, 2.0F}, {Op::kCeil, {kNan}, kNan},
     {Op::kRound, {2.5F}, 2.0F}, {Op::kRound, {3.5F}, 4.0F}, {Op::kRound, {-0.5F}, -0.0F}, {Op::kRound, {-1.6F}, -2.0F},

@@ -26,7 +26,7 @@ TEST(OpCases, EveryRowOfTheTableIsFilled) {
     EXPECT_FALSE(mnemonic(op).empty());
     EXPECT_FALSE(semantics(op).empty());
     EXPECT_GE(operand_count(op), -1);
-    EXPECT_LE(operand_count(op), 3);
+    EXPECT_LE(operand_count(op), kMaxOperands);
   }
 }
 

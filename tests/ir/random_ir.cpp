@@ -119,7 +119,7 @@ class Grower {
   // The type of the first operand that `rule` takes; a choice has another in front.
   Type operand_type(TypeRule rule) {
     if (rule == TypeRule::kFloat || rule == TypeRule::kFloatToInt) return Type::kFloat;
-    if (rule == TypeRule::kIntToLong) return Type::kInt;
+    if (rule == TypeRule::kIntToLong || rule == TypeRule::kRandom) return Type::kInt;
     if (rule == TypeRule::kLongToInt) return Type::kLong;
     if (rule == TypeRule::kInteger || rule == TypeRule::kIntToFloat) return either(Type::kInt, Type::kLong);
     if (rule == TypeRule::kBoolToInt) return Type::kBool;

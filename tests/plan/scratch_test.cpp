@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <random>
 
+#include "ir/passes/passes.h"
 #include "ir/random_ir.h"
 #include "keys.h"
-#include "plan/sizes/decode.h"
 #include "plan/hoisting.h"
+#include "plan/sizes/backward.h"
+#include "plan/sizes/decode.h"
 
 namespace flexjit::plan {
 namespace {
@@ -64,6 +66,35 @@ void expect_prefill(const KernelKey& key) {
                s.bytes);
 }
 
+void expect_backward(const KernelKey& key) {
+  const BackwardScratch s = backward_scratch_of(key);
+  const Hoisting hoisting = hoist(key.program, key.nest);
+  const KernelLayout layout = layout_of(key);
+  const std::int64_t real = key.types.q == DType::kF64 ? 8 : 4, rows = key.tiling.q_tile, lanes = layout.lanes;
+  const std::int64_t groups = rows / key.tiling.micro_rows, panels = key.tiling.kv_tile / lanes;
+  const auto sums = static_cast<std::int64_t>(key.program.accumulations().size());
+  ASSERT_EQ(s.bytes, layout.scratch_bytes);
+  ASSERT_EQ(rows % key.tiling.micro_rows, 0);
+  ASSERT_EQ(key.tiling.kv_tile % layout.strip, 0);
+  ASSERT_LE(panels, 64) << "bits of a visit";
+  ASSERT_GE(s.s_stride, key.tiling.kv_tile + layout.strip - lanes);
+  ASSERT_GE(s.diagonals, rows + key.tiling.kv_tile - 1);
+  ASSERT_GE(sums_bytes(key), rows * lanes * real) << "a vector of lanes for each row";
+  ASSERT_GE(sums_bytes(key), s.diagonals * key.tiling.micro_rows * real) << "diagonals in as many copies";
+  expect_apart({{"weights", s.weights, rows * s.s_stride * real},
+                {"gradients", s.gradients, rows * s.s_stride * real},
+                {"row_begin", s.row_begin, panels * 8},
+                {"row_end", s.row_end, panels * 8},
+                {"sums", s.sums, sums == 0 ? 0 : kSumsBegin + sums * sums_bytes(key)},
+                {"row_values", s.row_values, hoisting.row_slots * rows * 4},
+                {"column_values", s.column_values, std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4},
+                {"diagonal_values", s.diagonal_values, hoisting.diagonal_slots * s.diagonals * 4},
+                {"row_ranges", s.row_ranges, hoisting.row_range_slots * groups * 2 * 4},
+                {"column_ranges", s.column_ranges, hoisting.column_range_slots * panels * 2 * 4},
+                {"visits", s.visits, groups * static_cast<std::int64_t>(sizeof(Visit))}},
+               s.bytes);
+}
+
 void expect_decode(const KernelKey& key) {
   const DecodeScratch s = decode_scratch_of(key);
   const Hoisting hoisting = hoist(key.program, key.nest);
@@ -104,6 +135,15 @@ ir::Program random_program(std::uint64_t seed, const ElementTypes& types) {
   return ir::test::random_ir(is_f64 ? seed * 4 + 3 : seed * 4, ir::test::ScoreUse::kInTail).program;
 }
 
+// By the score and all captured buffers of floats.
+ir::Program gradient_of(const ir::Program& program) {
+  std::vector<std::uint32_t> buffers;
+  for (std::uint32_t slot = 0; slot < program.buffers().size(); ++slot) {
+    if (ir::element_type(program.buffers()[slot].dtype) == ir::Type::kFloat) buffers.push_back(slot);
+  }
+  return ir::differentiate(program, buffers);
+}
+
 KernelRequest random_request(std::uint64_t seed, Nest nest, const ElementTypes& types) {
   std::mt19937_64 random(seed);
   const auto dim = [&] { return static_cast<std::int32_t>(1 + random() % (random() % 2 == 0 ? 80 : 512)); };
@@ -116,15 +156,22 @@ KernelRequest random_request(std::uint64_t seed, Nest nest, const ElementTypes& 
 }
 
 TEST(Scratch, SectionsOfRandomKeysLieApart) {
-  std::int64_t with_tables = 0, with_diagonals = 0;
+  std::int64_t with_tables = 0, with_diagonals = 0, with_sums = 0;
   for (std::uint64_t seed = 0; seed < 60; ++seed) {
     for (const Target& target : all_targets()) {
       for (const ElementTypes& types : kElementTypes) {
-        for (const Nest nest : {Nest::kPrefill, Nest::kDecode}) {
+        for (const Nest nest : {Nest::kPrefill, Nest::kDecode, Nest::kBackward}) {
           if (nest == Nest::kDecode && !can_decode(types)) continue;
-          const KernelKey key = plan_kernel(random_request(seed, nest, types), target);
+          KernelRequest request = random_request(seed, nest, types);
+          if (nest == Nest::kBackward) request.program = gradient_of(request.program);
+          const KernelKey key = plan_kernel(std::move(request), target);
           SCOPED_TRACE(::testing::Message() << "seed " << seed << ", " << name_of(nest) << ", " << to_string(key));
-          nest == Nest::kPrefill ? expect_prefill(key) : expect_decode(key);
+          switch (nest) {
+            case Nest::kPrefill: expect_prefill(key); break;
+            case Nest::kDecode: expect_decode(key); break;
+            case Nest::kBackward: expect_backward(key); break;
+          }
+          with_sums += key.program.accumulations().empty() ? 0 : 1;
           if (::testing::Test::HasFatalFailure()) return;
           const Hoisting hoisting = hoist(key.program, nest);
           with_tables += hoisting.row_slots > 0 && hoisting.column_slots > 0 ? 1 : 0;
@@ -135,6 +182,7 @@ TEST(Scratch, SectionsOfRandomKeysLieApart) {
   }
   EXPECT_GT(with_tables, 1000);
   EXPECT_GT(with_diagonals, 100);
+  EXPECT_GT(with_sums, 100);
 }
 
 TEST(Scratch, DecodeKeysAreThoseOfTheirPrefillKernels) {

@@ -89,7 +89,7 @@ void attend_row(const plan::TileArg& tile, const plan::QueryRow& row) {
     }
   }
   for (int d = 0; d < state.layout.v_head_dim && sum > 0; ++d) out[d] /= sum;
-  *row.lse = sum > 0 ? highest + std::log(sum) : kMinusInf;
+  *static_cast<float*>(row.lse) = sum > 0 ? highest + std::log(sum) : kMinusInf;
 }
 
 void attend(const plan::TileArg* tile) {

@@ -34,6 +34,7 @@ inline std::optional<ir::Program> program_of(ir::Op op, ir::Type type) {
   if (ir::operand_count(op) == 1) operands.pop_back();
   const bool is_choice = ir::type_rule(op) == ir::TypeRule::kChoice;
   if (ir::operand_count(op) == 3) operands.insert(operands.begin(), value(Op::kHead, is_choice ? ir::Type::kBool : type));
+  while (static_cast<int>(operands.size()) < ir::operand_count(op)) operands.push_back(value(Op::kBatch, type));
   Id made;
   try {
     made = b.make(op, operands);

@@ -46,8 +46,8 @@ class GradientOracle {
  private:
   // One key of the row at hand.
   struct Key {
-    bool allowed;
-    Real scaled, modified, weight, d_modified;
+    bool allowed = false;
+    Real scaled = 0, modified = 0, weight = 0, d_modified = 0, factor = 1;
   };
 
   std::vector<double> rounded(const std::vector<Real>& sums) const {
@@ -73,16 +73,13 @@ class GradientOracle {
   void score_keys(Position p) {
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
-      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p),
-             .scaled = 0,
-             .modified = kMasked,
-             .weight = 0,
-             .d_modified = 0};
+      key = {.allowed = !pattern_.pattern.mask || pattern_.pattern.mask(p), .modified = kMasked};
       if (!key.allowed) continue;
       for (std::size_t d = 0; d < dim(); ++d) {
         key.scaled = math_.sum(key.scaled + Real{q_[q_row(p) * dim() + d]} * Real{k_[key_row(p) * dim() + d]});
       }
       key.scaled = math_.result(key.scaled * scale_);
+      if (pattern_.pattern.factor) key.factor = pattern_.pattern.factor(p);
       key.modified = math_.result(modified(key.scaled, p));
     }
   }
@@ -135,7 +132,7 @@ class GradientOracle {
     for (p.kv_idx = 0; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
       Key& key = keys_[static_cast<std::size_t>(p.kv_idx)];
       if (key.weight == 0) continue;
-      key.d_modified = d_weight(p);
+      key.d_modified = key.factor == 0 ? 0 : key.factor * d_weight(p);
       delta += key.weight * key.d_modified;
     }
     if (math_.low) delta = delta_of_rounded(p);
@@ -155,7 +152,7 @@ class GradientOracle {
     if (pattern_.has_out) {
       for (std::size_t d = 0; d < value_dim(); ++d) {
         Real& sum = dv_[k * value_dim() + d];
-        sum = math_.sum(sum + key.weight * Real{d_out_[q * value_dim() + d]});
+        sum = math_.sum(sum + key.factor * key.weight * Real{d_out_[q * value_dim() + d]});
       }
     }
     for (const auto& [name, buffer] : pattern_.buffers) add_buffer(d_buffers_.at(name), *buffer, key, p);

@@ -69,7 +69,8 @@ class Oracle {
     result_.lse.push_back(softmax ? static_cast<double>(lse) : kUnwritten);
     std::vector<Real> row(static_cast<std::size_t>(shape_.value_dim()), 0);
     for (Position p{b, h, q_idx, 0}; p.kv_idx < shape_.kv_len; ++p.kv_idx) {
-      const Real weight = weight_of(scores[static_cast<std::size_t>(p.kv_idx)], total);
+      Real weight = weight_of(scores[static_cast<std::size_t>(p.kv_idx)], total);
+      if (pattern_.factor && weight != 0) weight = math_.result(weight * pattern_.factor(p));
       if (static_cast<double>(weight) == 0) continue;
       const double* v = row_of(v_, key_row(p), shape_.value_dim());
       for (Real& value : row) value = math_.sum(value + weight * Real{*v++});

@@ -21,6 +21,7 @@ struct Position {
 struct OraclePattern {
   std::function<Real(Real score, const Position&)> score{};  // null: as it is; asked of allowed pairs alone
   std::function<bool(const Position&)> mask{};               // null: everything is allowed
+  std::function<Real(const Position&)> factor{};             // of a weight, after the softmax; null: 1
   std::vector<double> sinks{};                               // by query head; empty: none
   Weights weights = Weights::kSoftmax;
   std::optional<double> scale{};  // none: 1 / sqrt(head_dim)

@@ -36,6 +36,26 @@ void add_statements(CLI::App& app, PatternOptions& pattern) {
   app.add_option("--preset", pattern.preset, "A named pattern instead of FILE")->check(preset_choices());
 }
 
+namespace {
+
+void add_dropout(CLI::App& app, FlagOptions& flags) {
+  constexpr const char* kGroup = "Dropout of weights";
+  CLI::Option* dropout = app.add_option("--dropout", flags.dropout, "P: weights are dropped with this probability");
+  dropout->group(kGroup);
+  const auto add = [&](CLI::Option* option) { option->group(kGroup)->needs(dropout); };
+  add(app.add_option("--dropout-seed", flags.dropout_seed, "Which weights are dropped (0x1BF58)"));
+  add(app.add_option("--dropout-offset", flags.dropout_offset, "The same, beside the seed (0x1D4B49)"));
+  const auto set = [&flags](const std::string& name) {
+    flags.generator = name == "philox4" ? DropoutGenerator::kPhilox4 : DropoutGenerator::kPhilox;
+  };
+  add(app.add_option_function<std::string>(
+             "--dropout-generator", set, "philox, or philox4: a block of random numbers for four keys, at a third of the cost")
+          ->check(CLI::IsMember({"philox", "philox4"}))
+          ->default_str("philox"));
+}
+
+}  // namespace
+
 void add_flags(CLI::App& app, FlagOptions& flags) {
   const auto grouped = [](CLI::Option* option) { option->group("Flags, composed with the pattern"); };
   const auto add_tensor = [&](const char* name, TensorFlag& flag, const char* what) {
@@ -61,6 +81,7 @@ void add_flags(CLI::App& app, FlagOptions& flags) {
              "How scores become weights: softmax or sigmoid")
           ->check(CLI::IsMember({"softmax", "sigmoid"}))
           ->default_str("softmax"));
+  add_dropout(app, flags);
 }
 
 // A flag of the list above takes a file of this ending that stands behind it; another word may be the pattern.

@@ -30,11 +30,14 @@ struct FlagOptions {
   TensorFlag alibi{}, key_lengths{}, key_mask{}, sinks{};
   std::string attention_mask{};  // the file, whose element type and rank say what it is; empty: none
   Weights weights = Weights::kSoftmax;
+  std::optional<double> dropout{};  // the probability
+  DropoutGenerator generator = DropoutGenerator::kPhilox;
+  std::optional<std::int32_t> dropout_seed{}, dropout_offset{};
 
   // Enough for a pattern without a text.
   bool any() const {
     return causal || !window.empty() || softcap || alibi.given() || key_lengths.given() || key_mask.given() || sinks.given() ||
-           !attention_mask.empty() || weights != Weights::kSoftmax;
+           !attention_mask.empty() || weights != Weights::kSoftmax || dropout;
   }
 };
 

@@ -84,6 +84,7 @@ Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags) {
   spec.key_lengths = flags.key_lengths.given();
   spec.key_mask = flags.key_mask.given();
   spec.weights = flags.weights;
+  if (flags.dropout) spec.dropout = Dropout{*flags.dropout, flags.generator};
   if (flags.sinks.given() && flags.weights == Weights::kSigmoid)
     return failure("usage", "--sinks", "take part in a softmax; sigmoid weights have none");
   if (Diagnostics missing = missing_files(flags); !missing.empty()) return missing;
@@ -103,6 +104,8 @@ NameOptions with_flag_files(NameOptions names, const FlagOptions& flags) {
   add("key_lengths", flags.key_lengths.file());
   add("key_mask", flags.key_mask.file());
   add("attention_mask", flags.attention_mask);
+  if (flags.dropout_seed) names.params.push_back(fmt::format("dropout_seed={}", *flags.dropout_seed));
+  if (flags.dropout_offset) names.params.push_back(fmt::format("dropout_offset={}", *flags.dropout_offset));
   return names;
 }
 

@@ -24,6 +24,20 @@ std::uint32_t slot_of(const ir::Program& program, Id id) {
   return program.node(id).op == Op::kAccumulate ? program.read(id).buffer : program.dot(id).buffer_a;
 }
 
+// By node: the same for all pairs of one kv_idx - q_idx, whatever they are, and found without reading memory.
+std::vector<bool> functions_of_diagonals(const ir::Program& program, const plan::Hoisting& hoisting) {
+  std::vector<bool> is(program.size(), false);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const ir::TypeRule rule = ir::type_rule(program.nodes()[i].op);
+    const auto operands = program.operands(Id{i});
+    const plan::Slopes& slopes = hoisting.slopes[i];
+    is[i] = hoisting.level[i] == Level::kUniform || (slopes.known && slopes.q == -slopes.kv);
+    if (is[i] || operands.empty() || rule == ir::TypeRule::kVariadic) continue;
+    is[i] = std::ranges::all_of(operands, [&](Id operand) { return is[operand.index]; });
+  }
+  return is;
+}
+
 }  // namespace
 
 Accumulations::Accumulations(PairTile& tile, Ptr sums, std::int64_t section)
@@ -31,9 +45,11 @@ Accumulations::Accumulations(PairTile& tile, Ptr sums, std::int64_t section)
   const ir::Program& program = t_.tables.program;
   if (program.accumulations().empty()) return;
   buffers_ = load_buffers(e_, t_.item.launch.launch, program);
-  std::int64_t slots = 0;
+  std::int64_t next = section_ + plan::kSumsBegin;
   for (Id id : program.accumulations()) {
-    sums_.push_back(sum_of(id, slots));
+    sums_.push_back(sum_of(id));
+    sums_.back().section = next;
+    next += plan::sums_bytes(t_.key);
     const std::uint32_t slot = slot_of(program, id);
     Target& target = targets_[slot];
     if (target.data) continue;
@@ -45,18 +61,20 @@ Accumulations::Accumulations(PairTile& tile, Ptr sums, std::int64_t section)
   }
 }
 
-Accumulations::Sum Accumulations::sum_of(Id id, std::int64_t& slots) const {
+Accumulations::Sum Accumulations::sum_of(Id id) const {
   const plan::Hoisting& hoisting = t_.tables.hoisting;
   const auto indices = indices_of(id);
   const auto is_same = [&](Id index) { return same_for_all_lanes(hoisting.level[index.index]); };
   Sum sum{.id = id, .of_dot = t_.tables.program.node(id).op == Op::kAccumulateRow};
   if (sum.of_dot) return sum;
   if (std::ranges::all_of(indices, is_same)) {
+    const bool by_row = std::ranges::any_of(indices, [&](Id index) { return hoisting.level[index.index] == Level::kRow; });
     sum.lie = Lie::kOne;
-    sum.by_row = std::ranges::any_of(indices, [&](Id index) { return hoisting.level[index.index] == Level::kRow; });
-    sum.slot = slots++;
+    sum.first = by_row ? First::kLanesOfRow : First::kLanes;
     return sum;
   }
+  const std::vector<bool> of_diagonal = functions_of_diagonals(t_.tables.program, hoisting);
+  if (std::ranges::all_of(indices, [&](Id index) { return of_diagonal[index.index]; })) sum.first = First::kDiagonals;
   const plan::Slopes& last = hoisting.slopes[indices.back().index];
   if (!std::ranges::all_of(indices.first(indices.size() - 1), is_same) || !last.known) return sum;
   if (last.kv == 1) sum.lie = Lie::kAscending;
@@ -77,10 +95,17 @@ std::span<const Id> Accumulations::other_indices_of(Id dot) const {
 
 const Accumulations::Target& Accumulations::target_of(Id id) const { return targets_[slot_of(t_.tables.program, id)]; }
 
-Ptr Accumulations::lane_sums_at(const Sum& sum, Index row) const {
-  const std::int64_t row_bytes = e_.lanes() * e_.real_bytes();
-  const Ptr first = e_.at_byte(t_.item.scratch, section_ + plan::kLaneSumsBegin + sum.slot * t_.key.tiling.q_tile * row_bytes);
-  return e_.at_real(first, e_.mul(row, e_.index(e_.lanes())));
+Ptr Accumulations::lanes_at(const Sum& sum, Index row) const {
+  return e_.at_real(e_.at_byte(t_.item.scratch, sum.section), e_.mul(row, e_.index(e_.lanes())));
+}
+
+Ptr Accumulations::diagonals_at(const Sum& sum, Index copy, Index diagonal) const {
+  const Index row = e_.mul(copy, e_.index(t_.sections.diagonals));
+  return e_.at_real(e_.at_byte(t_.item.scratch, sum.section), e_.add(row, diagonal));
+}
+
+Index Accumulations::diagonals_of(const KeyTile& keys) const {
+  return e_.round_up(e_.add(keys.count, e_.index(t_.key.tiling.q_tile - 1)), e_.lanes());
 }
 
 // int64 by lane, of one vector: offsets of elements that are added to, and of those that they are multiplied with.
@@ -119,42 +144,91 @@ void Accumulations::add_to_element(const Target& target, Index offset, Float val
   e_.store(e_.add(e_.load_real(at), value).value, at, static_cast<int>(e_.real_bytes()));
 }
 
-// sums of lanes = 0
+// Lanes of all rows = 0
 void Accumulations::emit_begin() {
+  const Float zeros = e_.broadcast(e_.real(0.0));
   for (const Sum& sum : sums_) {
     if (sum.lie != Lie::kOne) continue;
-    const Index rows = e_.index(sum.by_row ? t_.key.tiling.q_tile : 1);
-    e_.for_range("sums.begin", e_.index(0), rows, e_.index(1),
-                 [&](Index row) { e_.store(e_.broadcast(e_.real(0.0)).value, lane_sums_at(sum, row), vector_bytes(e_)); });
+    e_.for_range("sums.begin", e_.index(0), t_.item.q_count, e_.index(1),
+                 [&](Index row) { e_.store(zeros.value, lanes_at(sum, row), vector_bytes(e_)); });
+  }
+}
+
+// Diagonals of all copies = 0
+void Accumulations::emit_tile_begin(const KeyTile& keys) {
+  const Float zeros = e_.broadcast(e_.real(0.0));
+  for (const Sum& sum : sums_) {
+    if (sum.first != First::kDiagonals) continue;
+    e_.for_range("sums.copy", e_.index(0), e_.index(t_.key.tiling.micro_rows), e_.index(1), [&](Index copy) {
+      e_.for_range("sums.diagonals", e_.index(0), diagonals_of(keys), e_.index(e_.lanes()),
+                   [&](Index diagonal) { e_.store(zeros.value, diagonals_at(sum, copy, diagonal)); });
+    });
   }
 }
 
 // if (the element is inside) it += sum of the lanes
-void Accumulations::flush(const Scope& scope, const Sum& sum, Index row) const {
+void Accumulations::flush(const Scope& scope, const Sum& sum, Float lanes) const {
   const auto add = [&] {
-    const Float value = e_.reduce_add(e_.load_reals(lane_sums_at(sum, row), vector_bytes(e_)));
     const Target& target = target_of(sum.id);
-    add_to_element(target, Index{offset(scope, indices_of(sum.id), target.strides).value}, value);
+    const Index at{offset(scope, indices_of(sum.id), target.strides).value};
+    add_to_element(target, at, e_.reduce_add(lanes));
   };
   const Bool is_inside = inside(scope, sum.id);
   if (is_inside) return e_.if_then("sums.inside", is_inside, add);
   add();
 }
 
+Float Accumulations::all_rows(const Sum& sum) const {
+  const Values total = e_.for_range("sums.rows", e_.index(0), t_.item.q_count, e_.index(1), {e_.broadcast(e_.real(0.0)).value},
+                                    [&](Index row, const Values& so_far) {
+                                      const Float lanes = e_.load_reals(lanes_at(sum, row), vector_bytes(e_));
+                                      return Values{e_.add(Float{so_far[0]}, lanes).value};
+                                    });
+  return {total[0]};
+}
+
 void Accumulations::emit_end() {
   for (const Sum& sum : sums_) {
-    if (sum.lie != Lie::kOne) continue;
     const Scope uniform = t_.tables.without_flags();
-    if (!sum.by_row) {
-      flush(uniform, sum, e_.index(0));
-      continue;
-    }
+    if (sum.first == First::kLanes) flush(uniform, sum, all_rows(sum));
+    if (sum.first != First::kLanesOfRow) continue;
     e_.for_range("sums.end", e_.index(0), t_.item.q_count, e_.index(1), [&](Index row) {
       Scope scope = uniform;
       t_.tables.load(scope, Level::kRow, row, Stored::kValues);
-      flush(scope, sum, row);
+      flush(scope, sum, e_.load_reals(lanes_at(sum, row), vector_bytes(e_)));
     });
   }
+}
+
+void Accumulations::emit_tile_end(const KeyTile& keys) {
+  for (const Sum& sum : sums_) {
+    if (sum.first == First::kDiagonals) flush_diagonals(sum, keys);
+  }
+}
+
+// for (t = 0; t < diagonals; t += lanes) the elements of the diagonals t.. += the sum of their copies
+// Indices are computed at the query q_begin, as those of the tables of diagonals are; only diagonals that occur count.
+void Accumulations::flush_diagonals(const Sum& sum, const KeyTile& keys) const {
+  const Int query = e_.narrow(t_.item.q_begin);
+  const Index first_key = e_.sub(keys.kv, e_.index(t_.key.tiling.q_tile - 1));
+  const Int least = e_.sub(keys.begin, e_.narrow(e_.sub(t_.item.q_count, e_.index(1))));
+  const std::vector<bool> wanted = ir::reachable(t_.tables.program, indices_of(sum.id));
+  e_.for_range("sums.diagonals", e_.index(0), diagonals_of(keys), e_.index(e_.lanes()), [&](Index diagonal) {
+    Float value = e_.load_reals(diagonals_at(sum, e_.index(0), diagonal), static_cast<int>(e_.real_bytes()));
+    for (int copy = 1; copy < t_.key.tiling.micro_rows; ++copy) {
+      value = e_.add(value, e_.load_reals(diagonals_at(sum, e_.index(copy), diagonal), static_cast<int>(e_.real_bytes())));
+    }
+    Scope scope = t_.tables.without_flags();
+    const Int kv_idx = e_.add(e_.narrow(e_.add(first_key, diagonal)), e_.lane_numbers());
+    if (llvm::Value** leaf = t_.tables.leaf(scope, Op::kQIdx)) *leaf = query.value;
+    if (llvm::Value** leaf = t_.tables.leaf(scope, Op::kKvIdx)) *leaf = kv_idx.value;
+    for (const Level level : {Level::kRow, Level::kColumn, Level::kDiagonal, Level::kElement})
+      t_.tables.expressions.evaluate(scope, level, wanted);
+    Bool lanes = e_.logical_and(e_.compare(llvm::CmpInst::ICMP_SGE, kv_idx, least),
+                                e_.compare(llvm::CmpInst::ICMP_SLT, kv_idx, keys.end));
+    if (const Bool is_inside = inside(scope, sum.id)) lanes = e_.logical_and(lanes, is_inside);
+    add_lanes(scope, sum, lanes, value);
+  });
 }
 
 // An element of each lane, in whole and side by side.
@@ -208,29 +282,41 @@ void Accumulations::add_one_by_one(const Scope& scope, const Sum& sum, Bool lane
   });
 }
 
-void Accumulations::emit_add(const Scope& scope, Index row, Bool allowed) {
+// All lanes at once if they lie side by side, else one by one.
+void Accumulations::add_lanes(const Scope& scope, const Sum& sum, Bool lanes, Float value) const {
+  const auto one_by_one = [&] { add_one_by_one(scope, sum, lanes, value); };
+  if (sum.lie == Lie::kAnywhere) return one_by_one();
+  const Index all = e_.index((std::int64_t{1} << e_.lanes()) - 1);
+  const Bool at_once =
+      e_.logical_and(e_.equal(e_.lane_bits(e_.broadcast(lanes)), all), e_.equal(target_of(sum.id).strides.back(), e_.index(1)));
+  e_.if_else("sums.at_once", at_once, [&] { add_side_by_side(scope, sum, value); }, one_by_one);
+}
+
+// at[lane] += value where lanes
+void Accumulations::add_to_vector(Ptr at, Bool lanes, Float value) const {
+  const auto alignment = static_cast<int>(e_.real_bytes());
+  const Float counted = e_.select(e_.broadcast(lanes), value, e_.broadcast(e_.real(0.0)));
+  e_.store(e_.add(e_.load_reals(at, alignment), counted).value, at, alignment);
+}
+
+void Accumulations::emit_add(const Scope& scope, Index row, Index column, Bool allowed) {
   const ir::Program& program = t_.tables.program;
   for (const Sum& sum : sums_) {
-    Bool lanes = allowed;
-    const auto restrict_to = [&](Bool to) { lanes = lanes ? e_.logical_and(lanes, to) : to; };
-    restrict_to(Bool{scope.value[program.operand(sum.id, 0).index]});
+    Bool lanes{scope.value[program.operand(sum.id, 0).index]};
+    if (allowed) lanes = e_.logical_and(lanes, allowed);
     const Float value = e_.broadcast(e_.to_real(Float{scope.value[program.operand(sum.id, 1).index]}));
-    if (sum.lie == Lie::kOne) {
-      const Ptr at = lane_sums_at(sum, sum.by_row ? row : e_.index(0));
-      const Float counted = e_.select(e_.broadcast(lanes), value, e_.broadcast(e_.real(0.0)));
-      e_.store(e_.add(e_.load_reals(at, vector_bytes(e_)), counted).value, at, vector_bytes(e_));
-      continue;
+    switch (sum.first) {
+      case First::kLanes:
+      case First::kLanesOfRow: add_to_vector(lanes_at(sum, row), lanes, value); continue;
+      case First::kDiagonals: {
+        const Index copy{e_.ir().CreateURem(row.value, e_.index(t_.key.tiling.micro_rows).value)};
+        add_to_vector(diagonals_at(sum, copy, t_.tables.diagonal_of(row, column)), lanes, value);
+        continue;
+      }
+      case First::kNothing: break;
     }
-    if (const Bool is_inside = inside(scope, sum.id)) restrict_to(is_inside);
-    const auto one_by_one = [&] { add_one_by_one(scope, sum, lanes, value); };
-    if (sum.lie == Lie::kAnywhere) {
-      one_by_one();
-      continue;
-    }
-    const Index all = e_.index((std::int64_t{1} << e_.lanes()) - 1);
-    const Bool at_once = e_.logical_and(e_.equal(e_.lane_bits(e_.broadcast(lanes)), all),
-                                        e_.equal(target_of(sum.id).strides.back(), e_.index(1)));
-    e_.if_else("sums.at_once", at_once, [&] { add_side_by_side(scope, sum, value); }, one_by_one);
+    if (const Bool is_inside = inside(scope, sum.id)) lanes = e_.logical_and(lanes, is_inside);
+    add_lanes(scope, sum, lanes, value);
   }
 }
 

@@ -75,6 +75,13 @@ Float load_or(Emitter& e, const char* name, Ptr pointer, double otherwise) {
       [&] { return e.real(otherwise).value; })};
 }
 
+// Of a row that has one.
+Float load_lse(Emitter& e, Ptr pointer, Bool is_f64) {
+  if (!is_f64) return e.to_real(e.load(pointer));
+  return {e.choose(
+      "lse_f64", is_f64, [&] { return e.load_real(pointer).value; }, [&] { return e.to_real(e.load(pointer)).value; })};
+}
+
 // body(fp32), or body(own): whichever the flag says
 void of_either_type(Emitter& e, DType own, Bool is_f32, llvm::function_ref<void(DType)> body) {
   if (own == DType::kF32) return body(own);
@@ -90,7 +97,7 @@ struct TakenRows {
   const plan::KernelKey& key;
   const RealRows q, grad_out, lse, delta;
   Index grad_out_stride;
-  Bool grad_out_f32;
+  Bool grad_out_f32, lse_f64;
   Float scale;
 };
 
@@ -124,7 +131,7 @@ Float emit_delta(Emitter& e, const TakenRows& from, Ptr out, Index row) {
 // lse[row] = lse, 0 where it is -inf; delta[row] = sum of grad_out * out, less grad_lse
 void take_statistics(Emitter& e, const TakenRows& to, const ArgFields& source, Index row) {
   if (!is_relative(to.key.weights)) return;
-  const Float lse = load_or(e, "lse", source.pointer(offsetof(GradientRow, lse)), 0.0);
+  const Float lse = load_lse(e, source.pointer(offsetof(GradientRow, lse)), to.lse_f64);
   const Float zero = e.real(0.0);
   const auto store = [&](Float value, const RealRows& rows) {
     e.store(value.value, rows.at(row), static_cast<int>(e.real_bytes()));
@@ -148,6 +155,7 @@ void emit_take_rows(Emitter& e, const plan::KernelKey& key) {
                      .delta = target(offsetof(TakeRowsArg, delta), 1),
                      .grad_out_stride = fields.long_index(offsetof(TakeRowsArg, grad_out_stride)),
                      .grad_out_f32 = load_flag(e, fields, offsetof(TakeRowsArg, grad_out_f32)),
+                     .lse_f64 = emit_lse_f64(e, launch),
                      .scale = load_scale(e, launch)};
   const Ptr not_finite = fields.pointer(offsetof(TakeRowsArg, not_finite));
   e.for_range("take", e.index(0), fields.long_index(offsetof(TakeRowsArg, count)), e.index(1), [&](Index row) {

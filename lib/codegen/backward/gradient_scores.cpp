@@ -1,5 +1,6 @@
 // S = Q K^T and dP = dO V^T of one micro-tile, then pair by pair: the weight P = e^(score_mod(S) - lse) that the forward pass
-// had, the gradient of the modified score P (dP - delta), and from it that of the score. Where a pair is not allowed both are
+// had, the gradient of the modified score P (f dP - delta), and from it that of the score, beside f P, whose factor f the
+// forward pass gave the weight. Where a pair is not allowed both are
 // 0, selected, whatever lies there.
 #include <cstddef>
 #include <numbers>
@@ -77,14 +78,17 @@ struct PairVector {
   Bool allowed{};
 };
 
-// score -> {P, dS}, stored
+// score -> {f P, dS}, stored. What is dropped has no part in dP, whatever lies there.
 void emit_gradients(Emitter& e, GradientTile& t, const GradientRowValues& row, Scope& scope, const PairVector& at,
                     Float score) {
-  const Float zero = e.real(0.0);
   const Ptr to = t.gradients.at(at.row, at.column);
-  PairGradient pair = softmax_gradient(e, t, row, score, e.load_reals(to, vector_bytes(e)));
+  const Float zero = e.real(0.0), factor = t.scores.weight_factor(scope);
+  Float of_weight = e.load_reals(to, vector_bytes(e));
+  if (factor) of_weight = e.select(e.compare(FloatOrder::kEq, factor, zero), zero, e.mul(factor, of_weight));
+  PairGradient pair = softmax_gradient(e, t, row, score, of_weight);
+  if (factor) pair.weight = e.mul(factor, pair.weight);
   pair.gradient = t.scores.pulled_back(scope, pair.gradient);
-  t.accumulations.emit_add(scope, at.row, at.allowed);
+  t.accumulations.emit_add(scope, at.row, at.column, at.allowed);
   if (at.allowed) {
     pair = {e.select(at.allowed, pair.weight, zero), e.select(at.allowed, pair.gradient, zero)};
   }
@@ -106,6 +110,7 @@ void emit_whole_rows(Emitter& e, GradientTile& t, const MicroTile& micro) {
     Scope row_scope = t.tables.without_flags();
     row_scope.whole = true;
     t.tables.load(row_scope, Level::kRow, row, Stored::kValues);
+    row_scope.outside = e.ir().GetInsertBlock();
     for (int j = 0; j < t.key.tiling.micro_vectors; ++j) {
       const Index column = e.add(micro.column, e.index(std::int64_t{j} * e.lanes()));
       Scope scope = row_scope;

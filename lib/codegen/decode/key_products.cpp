@@ -1,7 +1,7 @@
 // S = Q K^T of one key step of few rows: lanes along head_dim, so that rows of K are read as they lie, whole lines of the cache
 // behind a prefetch each; at the end of the dims each accumulator is reduced to one score.
-#include "codegen/emit/lane_transpose.h"
 #include "codegen/decode/row_block.h"
+#include "codegen/emit/lane_transpose.h"
 
 namespace flexjit::codegen {
 namespace {

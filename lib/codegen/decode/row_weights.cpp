@@ -7,9 +7,14 @@ namespace {
 
 using plan::Level;
 
-// The modified scores of lanes keys, from `column` on. Steps that are all allowed take the same way: a few instructions against
+// The modified scores of lanes keys and what their weights are multiplied with; empty: 1.
+struct KeyScores {
+  Float score, factor;
+};
+
+// Of those from `column` on. Steps that are all allowed take the same way: a few instructions against
 // some hundred of the products.
-Float modified_scores(Emitter& e, RowBlock& b, const KeyStep& step, Place at, Scope scope) {
+KeyScores modified_scores(Emitter& e, RowBlock& b, const KeyStep& step, Place at, Scope scope) {
   const SourceScope part = e.part(plan::Part::kMaskedScores);
   b.tables.load(scope, Level::kColumn, at.column, Stored::kBoth);
   Float score = b.s.load_vector(at.row, at.column);
@@ -17,7 +22,8 @@ Float modified_scores(Emitter& e, RowBlock& b, const KeyStep& step, Place at, Sc
   const Int columns = e.add(e.narrow(e.add(step.kv, at.column)), e.lane_numbers());
   at.inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, e.narrow(step.first)),
                             e.compare(llvm::CmpInst::ICMP_SLT, columns, e.narrow(step.last)));
-  return b.scores.masked(scope, score, at).score;
+  score = b.scores.masked(scope, score, at).score;
+  return {score, b.scores.weight_factor(scope)};
 }
 
 Float shift_of(Emitter& e, RowBlock& b, Index row) {
@@ -38,11 +44,11 @@ void emit_rescale(Emitter& e, RowBlock& b, Index row, Float factor) {
 }
 
 // if (any score > max[row]) { rescale; max[row] = the largest score; }   NaN is ignored here
-void emit_row_max(Emitter& e, RowBlock& b, Index row, llvm::ArrayRef<Float> x) {
+void emit_row_max(Emitter& e, RowBlock& b, Index row, llvm::ArrayRef<KeyScores> x) {
   const SourceScope part = e.part(plan::Part::kMaxima);
   const Float old_max = e.load_real(e.at_real(b.item.max, row));
   Float lanes = e.broadcast(old_max);
-  for (Float score : x) lanes = e.max(score, lanes);
+  for (const KeyScores& keys : x) lanes = e.max(keys.score, lanes);
   e.if_then("max_grew", e.any(e.compare(FloatOrder::kGt, lanes, old_max)), [&] {
     const Float new_max = e.reduce_max(lanes);
     if (is_relative(b.key.weights)) emit_rescale(e, b, row, b.weights.factor_between(old_max, new_max));
@@ -62,32 +68,32 @@ void store_weights(Emitter& e, RowBlock& b, Index row, std::int64_t column, Floa
   }
 }
 
-// max[row] = ...; s[row][] = weights of x[]; sum_lanes[row] += weights;
-void emit_row_weights(Emitter& e, RowBlock& b, Index row, llvm::ArrayRef<Float> x) {
+// max[row] = ...; s[row][] = weights of x[] times their factors; sum_lanes[row] += weights;
+void emit_row_weights(Emitter& e, RowBlock& b, Index row, llvm::ArrayRef<KeyScores> x) {
   emit_row_max(e, b, row, x);
   const Float shift = shift_of(e, b, row);
   const Ptr sum_at = b.sum_lanes.at(row);
   Float sum = e.load_reals(sum_at, vector_bytes(e));
   std::int64_t column = 0;
-  for (Float score : x) {
+  for (const auto& [score, factor] : x) {
     const Float weights = b.weights.weight_of_score(relative(e, b, score, shift));
-    store_weights(e, b, row, column, weights);
+    store_weights(e, b, row, column, factor ? e.mul(weights, factor) : weights);
     sum = e.add(sum, weights);
     column += e.lanes();
   }
   e.store(sum.value, sum_at, vector_bytes(e));
 }
 
-// s[row][] = x[] takes part ? its weight : kNoPart, as fp32
-void emit_careful_weights(Emitter& e, RowBlock& b, Index row, llvm::ArrayRef<Float> x) {
+// s[row][] = x[] takes part ? its weight times its factor : kNoPart, as fp32
+void emit_careful_weights(Emitter& e, RowBlock& b, Index row, llvm::ArrayRef<KeyScores> x) {
   const SourceScope part = e.part(plan::Part::kCareful);
   const Float shift = shift_of(e, b, row);
   std::int64_t column = 0;
-  for (Float score : x) {
+  for (const auto& [score, factor] : x) {
     const Float exponent = b.weights.exponent_of(relative(e, b, score, shift));
-    const Bool none = b.weights.vanishes(exponent, e.real(kVanishes));
+    const Weighted weighted{b.weights.vanishes(exponent, e.real(kVanishes)), b.weights.weight_of(exponent)};
     const Ptr address = b.s.at(row, e.index(column));
-    e.store(careful_weight(e, none, b.weights.weight_of(exponent)).value, address, vector_bytes(e));
+    e.store(careful_weight(e, with_factor(e, weighted, factor)).value, address, vector_bytes(e));
     column += e.lanes();
   }
 }
@@ -100,7 +106,8 @@ void emit_weights(Emitter& e, RowBlock& b, const KeyStep& step, Bool careful) {
   e.for_range("weights", e.index(0), b.item.rows, e.index(1), [&](Index row) {
     Scope of_row = b.tables.uniform;
     b.tables.load(of_row, Level::kRow, row, Stored::kBoth);
-    llvm::SmallVector<Float, 4> x;
+    of_row.outside = e.ir().GetInsertBlock();
+    llvm::SmallVector<KeyScores, 4> x;
     for (int column = 0; column < b.key.tiling.kv_tile; column += e.lanes()) {
       x.push_back(modified_scores(e, b, step, {row, e.index(column), {}, step.masked}, of_row));
     }

@@ -1,8 +1,8 @@
 // O += P V of one key step of few rows: micro-tiles of up to micro_rows rows by as many vectors of value dims as fit the
 // registers. Rows of V are read as they lie, one after the other; of bf16, two that are interleaved, which leaves the value
 // dims in another order; o keeps that order until the item is done.
-#include "codegen/emit/lane_transpose.h"
 #include "codegen/decode/row_block.h"
+#include "codegen/emit/lane_transpose.h"
 
 namespace flexjit::codegen {
 namespace {

@@ -23,6 +23,12 @@ KeyRows load_key_run(Emitter& e, Ptr run) {
           {fields.pointer(offsetof(plan::KeyRun, v)), fields.long_index(offsetof(plan::KeyRun, v_stride))}};
 }
 
+Bool emit_lse_f64(Emitter& e, Ptr launch) {
+  if (e.arithmetic() != plan::Arithmetic::kF64) return {};
+  const Int flag = ArgFields{e, launch}.integer(offsetof(LaunchArg, lse_f64), "lse_f64");
+  return e.compare(llvm::CmpInst::ICMP_NE, flag, e.constant_int(0));
+}
+
 LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len) {
   const ArgFields fields{e, launch};
   return {.launch = launch,

@@ -54,6 +54,8 @@ struct BufferFields {
 
 Float load_f64(Emitter& e, Ptr address, const char* name = "");  // as a real
 Float load_scale(Emitter& e, Ptr launch);
+// Whether lse of rows are doubles; empty: never.
+Bool emit_lse_f64(Emitter& e, Ptr launch);
 // The lengths are those of an item's sequence.
 LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len);
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);

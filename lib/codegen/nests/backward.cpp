@@ -12,8 +12,8 @@
 //       for chunk of dims, for group:           dQ += dS K in registers, over the keys that the group visits
 #include <cstddef>
 
-#include "codegen/nests/nests.h"
 #include "codegen/backward/gradient_tile.h"
+#include "codegen/nests/nests.h"
 
 namespace flexjit::codegen {
 
@@ -32,9 +32,11 @@ void emit_backward(Emitter& e, const plan::KernelKey& key) {
       keys.fine = e.logical_and(rows_fine, fill_key_tables(e, t, keys));
       emit_visits(e, t, keys, {Holes::kAll, [&](Index row, Index column) { store_no_gradient(e, t, row, column); }});
       emit_row_reaches(e, t, keys);
+      t.accumulations.emit_tile_begin(keys);
       e.for_range("strip", e.index(0), keys.count, e.index(t.layout.strip), [&](Index offset) {
         for_visiting_groups(e, t, offset, [&](const MicroTile& micro) { emit_pair_gradients(e, t, keys, micro); });
       });
+      t.accumulations.emit_tile_end(keys);
       emit_key_gradients(e, t, keys);
       emit_query_gradients(e, t, keys);
     });

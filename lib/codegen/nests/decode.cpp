@@ -10,8 +10,8 @@
 // and once more, carefully (parts/careful.h), for rows whose output is not finite.
 #include <cstddef>
 
-#include "codegen/nests/nests.h"
 #include "codegen/decode/row_block.h"
+#include "codegen/nests/nests.h"
 
 namespace flexjit::codegen {
 

@@ -22,10 +22,21 @@ inline constexpr double kNoPart = -1;
 inline constexpr double kHeadroom = 0x1p32;
 
 // A key that takes part has a weight above 0, as it has in fp64: times infinity that is infinity.
-inline Float careful_weight(Emitter& e, Bool none, Float weight) {
+struct Weighted {
+  Bool none;  // takes no part
+  Float weight;
+};
+inline Float careful_weight(Emitter& e, const Weighted& x) {
   const Float least = e.real(e.real_bytes() == 8 ? 0x1p-1074 : 0x1p-149);
-  const Float some = e.select(e.compare(FloatOrder::kLt, weight, least), least, weight);
-  return e.select(none, e.real(kNoPart), some);
+  const Float some = e.select(e.compare(FloatOrder::kLt, x.weight, least), least, x.weight);
+  return e.select(x.none, e.real(kNoPart), some);
+}
+
+// What is dropped takes no part, as what is masked. `factor` is empty where all are 1.
+inline Weighted with_factor(Emitter& e, const Weighted& x, Float factor) {
+  if (!factor) return x;
+  const Bool dropped = e.compare(FloatOrder::kEq, factor, e.real(0.0));
+  return {e.logical_or(x.none, dropped), e.mul(x.weight, factor)};
 }
 
 // O += P V of one row and chunk of value dims.

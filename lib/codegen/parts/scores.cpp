@@ -36,6 +36,13 @@ Float Scores::modified(Scope& scope, Float score) const {
   return e.broadcast(Float{scope.value[root.index]});
 }
 
+Float Scores::weight_factor(Scope& scope) const {
+  const Id root = tables.program.weight_factor();
+  if (!root.valid()) return {};
+  tables.expressions.evaluate(scope, Level::kElement, tables.hoisting.in_factor);
+  return e.broadcast(e.to_real(Float{scope.value[root.index]}));
+}
+
 // The values that accumulations add are computed with it.
 Float Scores::pulled_back(Scope& scope, Float gradient) const {
   if (llvm::Value** leaf = tables.leaf(scope, ir::Op::kScoreGrad)) *leaf = gradient.value;

@@ -31,6 +31,8 @@ struct Scores {
   Float modified(Scope& scope, Float score) const;
   // allowed = inside && (mask_mod || !masked); allowed ? score_mod(score) : -inf
   MaskedScores masked(Scope& scope, Float score, const Place& at) const;
+  // What the weights of these pairs are multiplied with after the softmax; empty: 1
+  Float weight_factor(Scope& scope) const;
   // The gradient of the score that came in, of that of the modified score.
   Float pulled_back(Scope& scope, Float gradient) const;
   // Reports reads of the wanted nodes that are out of range where `counts`.

@@ -1,5 +1,6 @@
 // Which panels of a key tile each group of rows visits, and in which of them every pair is allowed: the second level of the
-// block mask, found by the kernel itself. A visit (plan/sizes/scratch.h) is two bit masks over panels and the columns that they span.
+// block mask, found by the kernel itself. A visit (plan/sizes/scratch.h) is two bit masks over panels and the columns that they
+// span.
 #include <llvm/IR/Intrinsics.h>
 
 #include <cstddef>

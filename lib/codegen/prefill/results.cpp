@@ -42,15 +42,23 @@ void emit_row_totals(Emitter& e, QueryTile& t, Index row, Float sink) {
   e.store(e.add(below, e.real(kVanishes)).value, t.least.at(row), bytes);
 }
 
-// for (r = 0; r < q_count; ++r) if (float* at = the field `offset` of rows[r]) *at = unit * values[r];   unit empty: 1
-void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRows& values, Float unit) {
+// unit: empty: 1. as_f64: empty: never.
+struct RowResult {
+  Float unit{};
+  Bool as_f64{};
+};
+// for (r = 0; r < q_count; ++r) if (float* at = the field `offset` of rows[r]) *at = unit * values[r]
+void emit_row_results(Emitter& e, QueryTile& t, std::size_t offset, const RealRows& values, const RowResult& of) {
+  const auto& [unit, as_f64] = of;
   e.for_range("row_result", e.index(0), t.item.q_count, e.index(1), [&](Index r) {
     const Ptr at = t.prefill.queries.pointer(e, r, offset);
     e.if_then("row_result.wanted", Bool{e.ir().CreateIsNotNull(at.value)}, [&] {
-      const Float plain = values.load(r);
-      llvm::Value* single = unit ? e.mul(plain, unit).value : plain.value;
-      if (e.real_bytes() == 8) single = e.ir().CreateFPTrunc(single, e.ir().getFloatTy());
-      e.store(single, at);
+      const Float plain = values.load(r), value = unit ? e.mul(plain, unit) : plain;
+      const auto store_single = [&] {
+        e.store(Emitter::is_double(value) ? e.ir().CreateFPTrunc(value.value, e.ir().getFloatTy()) : value.value, at);
+      };
+      if (!Emitter::is_double(value) || !as_f64) return store_single();
+      e.if_else("row_result.f64", as_f64, [&] { e.store(value.value, at, 8); }, store_single);
     });
   });
 }
@@ -128,8 +136,8 @@ Bool emit_results(Emitter& e, QueryTile& t, Bool careful) {
   const auto statistics = [&] {
     const Float sink = e.broadcast(emit_sink(e, t));
     e.for_range("totals", e.index(0), t.item.q_count, e.index(e.lanes()), [&](Index row) { emit_row_totals(e, t, row, sink); });
-    emit_row_results(e, t, offsetof(plan::QueryRow, lse), t.base, Float{});
-    emit_row_results(e, t, offsetof(plan::QueryRow, max_scores), t.row_max, t.units.natural);
+    emit_row_results(e, t, offsetof(plan::QueryRow, lse), t.base, {.as_f64 = emit_lse_f64(e, t.item.launch.launch)});
+    emit_row_results(e, t, offsetof(plan::QueryRow, max_scores), t.row_max, {.unit = t.units.natural});
   };
   if (is_relative(t.key.weights)) e.if_then("results", e.logical_not(careful), statistics);
   return t.unsettled.for_rows("store_out", t.item.q_count, [&](Index r) {

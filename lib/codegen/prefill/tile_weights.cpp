@@ -11,6 +11,7 @@
 namespace flexjit::codegen {
 namespace {
 
+using plan::Level;
 using plan::Visit;
 
 constexpr std::int64_t kKeysAhead = 8;  // between the prefetch of a row of V and its use
@@ -32,13 +33,29 @@ void emit_row_maxima(Emitter& e, QueryTile& t, Index row) {
 // A score, relative to base if weights are. Scores are added to, so that their loads fold into the addition.
 Float relative(Emitter& e, Float score, Float base) { return base ? e.add(score, base) : score; }
 
-// for (c = begin; c < end; c += strip, then lanes) S[row][c..] = weight of S[row][c..], summed lane by lane;
+// The weight factors of `columns` on, in a scope that holds what the row knows; empty: 1.
+Float weight_factors(QueryTile& t, Scope scope, Index row, Index columns) {
+  if (!t.key.program.weight_factor().valid()) return {};
+  t.tables.load(scope, Level::kColumn, columns, Stored::kValues);
+  t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(row, columns), Stored::kValues);
+  return t.scores.weight_factor(scope);
+}
+
+Scope row_scope(QueryTile& t, Index row) {
+  Scope scope = t.tables.without_flags();
+  t.tables.load(scope, Level::kRow, row, Stored::kValues);
+  scope.outside = t.e.ir().GetInsertBlock();
+  return scope;
+}
+
+// for (c = begin; c < end; c += strip, then lanes) S[row][c..] = weight of S[row][c..], summed lane by lane, times its factor;
 // sum_lanes[row] = rescale[row] * sum_lanes[row] + sums
 void emit_weights_of_row(Emitter& e, QueryTile& t, Index row, Index begin, Index end) {
   const int vectors = t.key.tiling.micro_vectors;
   const std::int64_t strip = t.layout.strip;
   const Float base = is_relative(t.key.weights) ? e.broadcast(t.base.load(row)) : Float{};
   const Ptr scores = t.s.at(row);
+  const Scope of_row = row_scope(t, row);
   const auto pass = [&](Index column, const Values& sums) {
     Values next;
     llvm::SmallVector<Float, 8> p;
@@ -48,6 +65,8 @@ void emit_weights_of_row(Emitter& e, QueryTile& t, Index row, Index begin, Index
       const Float score = e.load_reals(e.at_real(first, offset), vector_bytes(e));
       p.push_back(t.weights.weight_of_score(relative(e, score, base)));
       next.push_back(e.add(Float{sums[j]}, p.back()).value);
+      const Float factors = weight_factors(t, of_row, row, e.add(column, offset));
+      if (factors) p.back() = e.mul(p.back(), factors);
     }
     store_as_cells(e, p, e.at_byte_offset(scores, e.mul(column, e.index(e.real_bytes() / t.layout.v_group))));
     return next;
@@ -122,17 +141,19 @@ void emit_value_rows(Emitter& e, QueryTile& t, const KeyTile& keys, Index group,
   outputs.store(emit_product(e, product, acc, load, next));
 }
 
-// for (c = begin; c < end; c += lanes) S[row][c..] = S[row][c..] takes part ? its weight : kNoPart, as reals
+// for (c = begin; c < end; c += lanes) S[row][c..] = S[row][c..] takes part ? its weight times its factor : kNoPart, as reals
 void emit_careful_weights(Emitter& e, QueryTile& t, Index group, Index row) {
   const bool relative_to_max = is_relative(t.key.weights);
   const Float base = relative_to_max ? e.neg(t.weights.shift_of(t.row_max.load(row))) : Float{};
   const Float least = relative_to_max ? t.least.load(row) : Float{};
+  const Scope of_row = row_scope(t, row);
   e.for_range("careful_weights", visit_field(e, t, group, offsetof(Visit, begin)),
               visit_field(e, t, group, offsetof(Visit, end)), e.index(e.lanes()), [&](Index column) {
                 const Ptr address = t.s.at(row, column);
                 const Float x = t.weights.exponent_of(relative(e, e.load_reals(address, vector_bytes(e)), base));
-                const Bool none = t.weights.vanishes(x, least);
-                e.store(careful_weight(e, none, t.weights.weight_of(x)).value, address, vector_bytes(e));
+                Weighted weighted{t.weights.vanishes(x, least), t.weights.weight_of(x)};
+                weighted = with_factor(e, weighted, weight_factors(t, of_row, row, column));
+                e.store(careful_weight(e, weighted).value, address, vector_bytes(e));
               });
 }
 

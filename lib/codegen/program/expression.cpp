@@ -85,6 +85,7 @@ llvm::Value* ExpressionEmitter::node(Scope& scope, Id id) {
     case ir::TypeRule::kIntToLong:
     case ir::TypeRule::kLongToInt: return conversion(scope, id);
     case ir::TypeRule::kFloat: return function(scope, id);
+    case ir::TypeRule::kRandom: return random(scope, id);
   }
   return nullptr;
 }

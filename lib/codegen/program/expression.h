@@ -12,10 +12,11 @@
 namespace flexjit::codegen {
 
 struct Scope {
-  std::vector<llvm::Value*> value;  // by node; null: not known here
-  std::vector<llvm::Value*> flag;   // by node: a checked read was in range (i1, scalar or vector)
-  Bool active;                      // lanes that count; empty: all
-  bool whole = false;               // every lane exists, and contiguous reads have unit strides: nothing needs to be checked
+  std::vector<llvm::Value*> value;      // by node; null: not known here
+  std::vector<llvm::Value*> flag;       // by node: a checked read was in range (i1, scalar or vector)
+  Bool active;                          // lanes that count; empty: all
+  llvm::BasicBlock* outside = nullptr;  // all scalars above are known at its end, and it ends before lanes vary; null: no such
+  bool whole = false;  // every lane exists, and contiguous reads have unit strides: nothing needs to be checked
 };
 
 // The (batch, head) of the work item.
@@ -50,6 +51,7 @@ class ExpressionEmitter {
   llvm::Value* comparison(const Scope& scope, ir::Id id);
   llvm::Value* function(const Scope& scope, ir::Id id);
   llvm::Value* conversion(const Scope& scope, ir::Id id);
+  llvm::Value* random(const Scope& scope, ir::Id id);
   llvm::Value* read(Scope& scope, ir::Id id);
   llvm::Value* read_lanes(const Scope& scope, ir::Id id, llvm::ArrayRef<Int> index, Bool allowed);
   llvm::Value* dot(Scope& scope, ir::Id id);

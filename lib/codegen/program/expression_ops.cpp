@@ -1,6 +1,8 @@
 // One node -> its instructions, by family. Operands of different shapes are matched by the emitter.
+#include <array>
 #include <limits>
 
+#include "codegen/math/philox.h"
 #include "codegen/math/vector_math.h"
 #include "codegen/program/expression.h"
 #include "support/check.h"
@@ -129,6 +131,22 @@ llvm::Value* ExpressionEmitter::conversion(const Scope& scope, Id id) {
   if (op == Op::kLongToInt) return e_.saturated(Int{a}).value;
   FLEXJIT_CHECK(op == Op::kBoolToInt, not_emitted(op));
   return e_.to_int(Bool{a}).value;
+}
+
+// kv_idx is what lanes run along, from a multiple of their number on.
+llvm::Value* ExpressionEmitter::random(const Scope& scope, Id id) {
+  const auto operands = program_.operands(id);
+  const auto x = [&](std::size_t i) { return Int{scope.value[operands[i].index]}; };
+  const PhiloxOperands all{{x(0), x(1), x(2), x(3)}, {x(4), x(5)}, scope.outside};
+  const Op op = program_.node(id).op;
+  if (op == Op::kPhilox) return e_.to_real(emit_philox(e_, all)).value;
+  FLEXJIT_CHECK(op == Op::kPhiloxOfFour, not_emitted(op));
+  const bool varies =
+      llvm::any_of(std::array<std::size_t, 5>{0, 2, 3, 4, 5}, [&](std::size_t i) { return Emitter::is_vector(x(i).value); });
+  if (program_.node(operands[1]).op == Op::kKvIdx && Emitter::is_vector(x(1).value) && !varies && e_.lanes() % 4 == 0) {
+    return e_.to_real(emit_philox_of_four_neighbours(e_, all, e_.first_lane(x(1)))).value;
+  }
+  return e_.to_real(emit_philox_of_four(e_, all)).value;
 }
 
 llvm::Value* ExpressionEmitter::function(const Scope& scope, Id id) {

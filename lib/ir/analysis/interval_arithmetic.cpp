@@ -69,6 +69,7 @@ Range range_of(const RangeOperation& operation) {
     case TypeRule::kBoolToInt:
     case TypeRule::kIntToLong:
     case TypeRule::kLongToInt: return cast_range_of(op, x[0]);
+    case TypeRule::kRandom: return {0, 1, false};
     case TypeRule::kConst:
     case TypeRule::kVariable:
     case TypeRule::kVariadic: break;

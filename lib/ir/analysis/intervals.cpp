@@ -93,7 +93,8 @@ IntervalAnalysis::IntervalAnalysis(const Program& program, const Environment& en
     if (step.rule == TypeRule::kVariadic || operands.empty()) continue;
     step.type = program.node(operands.back()).type;
     step.operand_count = static_cast<std::uint8_t>(operands.size());
-    for (std::size_t d = 0; d < operands.size(); ++d) step.operands[d] = operands[d].index;
+    if (step.rule == TypeRule::kRandom) step.operand_count = 1;  // its range is the same whatever they are
+    for (std::size_t d = 0; d < step.operand_count; ++d) step.operands[d] = operands[d].index;
   }
 }
 

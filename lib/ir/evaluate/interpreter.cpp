@@ -74,11 +74,13 @@ Interpreter::Interpreter(const Program& program, const Environment& environment)
   fill_constants();
   const std::vector<bool> in_score = reachable(program, program.score());
   const std::vector<bool> in_mask = reachable(program, program.mask());
+  const std::vector<bool> in_weight_factor = reachable(program, program.weight_factor());
   const std::vector<bool> in_score_grad = reachable(program, gradients_of(program));
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     if (constant_over_call(program.node(Id{i}).op)) continue;
     if (in_score[i]) score_order_.push_back(i);
     if (in_mask[i]) mask_order_.push_back(i);
+    if (in_weight_factor[i]) weight_factor_order_.push_back(i);
     if (in_score_grad[i]) score_grad_order_.push_back(i);
   }
   varies_ = variations();
@@ -162,6 +164,20 @@ std::optional<ReadFault> Interpreter::eval_score(const RowRange& row, std::span<
   const Lanes& score = values_[program_.score().index];
   for (std::size_t l = 0; l < count; ++l) {
     if (allowed[l] != 0) scores[l] = score.f[l];
+  }
+  return fault.fault;
+}
+
+std::optional<ReadFault> Interpreter::eval_weight_factor(const RowRange& row, std::span<const std::uint8_t> allowed,
+                                                         std::span<double> factors) {
+  const auto count = static_cast<std::size_t>(row.count);
+  FLEXJIT_CHECK(row.count >= 0 && row.count <= kMaxCount && allowed.size() >= count && factors.size() >= count);
+  masked_.reset();
+  FirstFault fault;
+  for (std::uint32_t i : weight_factor_order_) eval_any(Id{i}, row, allowed.first(count), {}, fault);
+  const Id root = program_.weight_factor();
+  for (std::size_t l = 0; l < count; ++l) {
+    if (allowed[l] != 0) factors[l] = root.valid() ? values_[root.index].f[l] : 1;
   }
   return fault.fault;
 }

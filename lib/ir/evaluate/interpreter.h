@@ -47,6 +47,11 @@ class Interpreter {
   // scores[i] = score_mod(scores[i]) where allowed[i]; other lanes are left alone and read nothing.
   std::optional<ReadFault> eval_score(const RowRange& row, std::span<const std::uint8_t> allowed, std::span<double> scores);
 
+  // factors[i] = what the weight of the pair is multiplied with, 1 without such a root, where allowed[i]; other lanes are left
+  // alone and read nothing.
+  std::optional<ReadFault> eval_weight_factor(const RowRange& row, std::span<const std::uint8_t> allowed,
+                                              std::span<double> factors);
+
   // score_grads[i], the gradient of the modified score, becomes that of scores[i], the score as it comes in, where allowed[i];
   // other lanes are left alone and read nothing. Afterwards lanes() tells what the accumulations add.
   std::optional<ReadFault> eval_score_grad(const RowRange& row, std::span<const std::uint8_t> allowed,
@@ -79,7 +84,7 @@ class Interpreter {
   std::vector<Lanes> values_;
   std::vector<Precision> precision_;  // fp64 for what depends on score
   // Ascending ids that each root needs, less what is constant; accumulations are with the gradient.
-  std::vector<std::uint32_t> score_order_, mask_order_, score_grad_order_;
+  std::vector<std::uint32_t> score_order_, mask_order_, weight_factor_order_, score_grad_order_;
   std::vector<Varies> varies_;
   std::optional<RowRange> masked_;  // of the last eval_mask, if its values are still there
 };

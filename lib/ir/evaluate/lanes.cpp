@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "ir/evaluate/arithmetic.h"
+#include "ir/evaluate/philox.h"
 #include "support/check.h"
 #include "support/floor_division.h"
 
@@ -52,6 +53,9 @@ class Evaluator {
       case Op::kBoolToInt: return over(&Lanes::i, &Lanes::i, [](int a) { return a; });
       case Op::kIntToLong: return over(&Lanes::i, &Lanes::l, [](int a) { return std::int64_t{a}; });
       case Op::kLongToInt: return over(&Lanes::l, &Lanes::i, long_to_int);
+      case Op::kPhilox: return random([](const Words& c, const Words& key) { return philox(c, key)[0]; });
+      case Op::kPhiloxOfFour:
+        return random([](const Words& c, const Words& key) { return philox({c[0], c[1] >> 2U, c[2], c[3]}, key)[c[1] & 3U]; });
       case Op::kFloor: return floats([](double a) { return std::floor(a); });
       case Op::kCeil: return floats([](double a) { return std::ceil(a); });
       case Op::kRound: return floats([](double a) { return std::nearbyint(a); });
@@ -170,6 +174,15 @@ class Evaluator {
     }
   }
 
+  // word(counter, key) as a float in [0, 1].
+  template <typename F>
+  void random(F word) const {
+    for (std::size_t l = 0; l < static_cast<std::size_t>(count_); ++l) {
+      const auto at = [&](std::size_t i) { return static_cast<std::uint32_t>(operands_[i]->i[l]); };
+      out_.f[l] = static_cast<double>(static_cast<float>(word({at(0), at(1), at(2), at(3)}, {at(4), at(5)}))) * 0x1p-32;
+    }
+  }
+
   void clamp() const {
     const double *x = operands_[0]->f.data(), *lo = operands_[1]->f.data(), *hi = operands_[2]->f.data();
     double* out = out_.f.data();
@@ -194,7 +207,7 @@ class Evaluator {
   }
 
   const LaneOperation& operation_;
-  const std::array<const Lanes*, 3>& operands_;
+  const std::array<const Lanes*, kMaxOperands>& operands_;
   Lanes& out_;
   int count_;
 };

@@ -21,7 +21,7 @@ struct LaneOperation {
   Op op = Op::kConst;
   Type operand_type = Type::kInt;  // of the last operand: a choice is told apart by its arms
   Precision precision = Precision::kFp32;
-  std::array<const Lanes*, 3> operands{};
+  std::array<const Lanes*, kMaxOperands> operands{};
 };
 
 // Writes the first `count` lanes of `out`, which is sized by the caller.

@@ -18,7 +18,7 @@ Lanes lanes_of(const Program& program, Id id) {
 Type result_type(const Program& program, Op op, Id last_operand) {
   const TypeRule rule = type_rule(op);
   if (rule == TypeRule::kCompare || rule == TypeRule::kEqual) return Type::kBool;
-  if (rule == TypeRule::kIntToFloat) return Type::kFloat;
+  if (rule == TypeRule::kIntToFloat || rule == TypeRule::kRandom) return Type::kFloat;
   if (rule == TypeRule::kFloatToInt || rule == TypeRule::kBoolToInt || rule == TypeRule::kLongToInt) return Type::kInt;
   if (rule == TypeRule::kIntToLong) return Type::kLong;
   return program.node(last_operand).type;
@@ -27,7 +27,7 @@ Type result_type(const Program& program, Op op, Id last_operand) {
 }  // namespace
 
 Rewritten fold_constants(Simplifier& s, Op op, std::span<const Id> operands) {
-  std::array<Lanes, 3> values;
+  std::array<Lanes, kMaxOperands> values;
   LaneOperation operation{.op = op, .operand_type = s.type(operands.back()), .precision = s.program().precision()};
   for (std::size_t i = 0; i < operands.size(); ++i) {
     if (!s.is_const(operands[i])) return std::nullopt;

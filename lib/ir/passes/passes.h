@@ -12,8 +12,8 @@ namespace flexjit::ir {
 
 // Constant folding, algebraic identities that hold for every value including NaN, infinities and wrapping ints, and removal of
 // what no root reaches. Operands of commutative operations get an order that depends on the expression alone, > and >= become
-// < and <=, a root that does nothing (score itself; its gradient itself; a mask that is always true) becomes invalid, and what
-// adds 0 or never adds is dropped. Deterministic; idempotent.
+// < and <=, a root that does nothing (score itself; its gradient itself; a mask that is always true; a factor of 1) becomes
+// invalid, and what adds 0 or never adds is dropped. Deterministic; idempotent.
 Program simplify(const Program& program);
 
 // Marks as unchecked (and unguards) every read whose index is proved inside its buffer's declared extents for all

@@ -60,7 +60,7 @@ std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
 }  // namespace
 
 Id Simplifier::make(Op op, std::span<const Id> operands) {
-  std::array<Id, 3> ordered{};
+  std::array<Id, kMaxOperands> ordered{};
   std::ranges::copy(operands, ordered.begin());
   if (commutes(op, type(operands.back())) && before(ordered[1], ordered[0])) std::swap(ordered[0], ordered[1]);
   const std::span<const Id> x(ordered.data(), operands.size());
@@ -156,9 +156,11 @@ Program simplify(const Program& program) {
   Roots roots = program.roots().of_copies(simplified);
   s.copy_accumulations(program, simplified);
   Id &score = roots[Root::kScore], &mask = roots[Root::kMask], &score_grad = roots[Root::kScoreGrad];
+  Id& factor = roots[Root::kWeightFactor];
   if (score.valid() && s.is(score, Op::kScore)) score = Id{};
   if (score_grad.valid() && s.is(score_grad, Op::kScoreGrad)) score_grad = Id{};
   if (mask.valid() && s.is(mask, true)) mask = Id{};
+  if (factor.valid() && s.is(factor, 1.0)) factor = Id{};
   return std::move(s).finish(roots);
 }
 

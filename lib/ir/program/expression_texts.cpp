@@ -46,7 +46,8 @@ class ExpressionWriter {
       case TypeRule::kInteger:
       case TypeRule::kBits:
       case TypeRule::kCompare:
-      case TypeRule::kEqual: return operation(id);
+      case TypeRule::kEqual:
+      case TypeRule::kRandom: return operation(id);
     }
     return {};
   }

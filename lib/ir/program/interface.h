@@ -32,7 +32,7 @@ struct BufferInterface {
 };
 
 // Which values a param may have: those of flags say it, and a reduction that runs up to a param bounds it.
-enum class ParamDomain : std::uint8_t { kAny, kFromMinusOne, kPositive, kReductionBound };
+enum class ParamDomain : std::uint8_t { kAny, kFromMinusOne, kPositive, kProbability, kReductionBound };
 
 struct ParamInterface {
   std::string name;

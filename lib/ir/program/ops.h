@@ -36,7 +36,8 @@ enum class TypeRule : std::uint8_t {
   kFloatToInt,
   kBoolToInt,
   kIntToLong,
-  kLongToInt
+  kLongToInt,
+  kRandom
 };
 
 // Apart from the other columns: interval analysis asks for every node of every box.
@@ -47,6 +48,9 @@ inline constexpr std::array kTypeRules = {
 };
 
 inline constexpr int kOpCount = static_cast<int>(kTypeRules.size());
+
+// Of an operation that is not variadic.
+inline constexpr int kMaxOperands = 6;
 
 constexpr TypeRule type_rule(Op op) { return kTypeRules[static_cast<std::size_t>(op)]; }
 

@@ -66,7 +66,8 @@ class Printer {
       case TypeRule::kFloatToInt:
       case TypeRule::kBoolToInt:
       case TypeRule::kIntToLong:
-      case TypeRule::kLongToInt: fmt::format_to(out(), "{} {}", mnemonic(node.op), list(program_.operands(id))); break;
+      case TypeRule::kLongToInt:
+      case TypeRule::kRandom: fmt::format_to(out(), "{} {}", mnemonic(node.op), list(program_.operands(id))); break;
     }
     fmt::format_to(out(), " : {}\n", name_of(node.type));
   }

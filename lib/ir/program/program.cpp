@@ -44,6 +44,7 @@ std::optional<Type> result_type(TypeRule rule, std::span<const Type> types) {
     case TypeRule::kBoolToInt: return same_of({Type::kBool}, Type::kInt);
     case TypeRule::kIntToLong: return same_of({Type::kInt}, Type::kLong);
     case TypeRule::kLongToInt: return same_of({Type::kLong}, Type::kInt);
+    case TypeRule::kRandom: return same_of({Type::kInt}, Type::kFloat);
     case TypeRule::kConst:
     case TypeRule::kVariable:
     case TypeRule::kVariadic: return std::nullopt;
@@ -106,7 +107,7 @@ Id ProgramBuilder::make(Op op, std::initializer_list<Id> operands) {
 Id ProgramBuilder::make(Op op, std::span<const Id> operands) {
   FLEXJIT_CHECK(operand_count(op) > 0 && operands.size() == static_cast<std::size_t>(operand_count(op)),
                 std::string(mnemonic(op)));
-  std::array<Type, 3> types{};
+  std::array<Type, kMaxOperands> types{};
   for (std::size_t i = 0; i < operands.size(); ++i) {
     FLEXJIT_CHECK(operands[i].index < program_.size(), std::string(mnemonic(op)));
     types[i] = program_.node(operands[i]).type;

@@ -87,6 +87,7 @@ class Program {
   const Roots& roots() const { return roots_; }
   Id score() const { return roots_[Root::kScore]; }
   Id mask() const { return roots_[Root::kMask]; }
+  Id weight_factor() const { return roots_[Root::kWeightFactor]; }
   // Each an Accumulate or AccumulateRow, for the pairs that the mask allows. One that stands here twice is added twice.
   std::span<const Id> accumulations() const { return accumulations_; }
   std::span<const BufferType> buffers() const { return buffers_; }

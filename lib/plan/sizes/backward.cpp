@@ -56,6 +56,13 @@ KernelKey backward_key_of(const KernelKey& prefill, ir::Program gradient) {
                      prefill.target);
 }
 
+// A vector of lanes for each row, or the diagonals of a tile for each row of a micro-tile.
+std::int64_t sums_bytes(const KernelKey& key) {
+  const std::int64_t real = facts_of(arithmetic_of(key)).real_bytes, lanes = lanes_of(key.target.isa, arithmetic_of(key));
+  const std::int64_t diagonals = diagonals_of(key) * key.tiling.micro_rows;
+  return round_up(std::max(key.tiling.q_tile * lanes, diagonals) * real, kLaneBytes);
+}
+
 BackwardScratch backward_scratch_of(const KernelKey& key) {
   const Arithmetic arithmetic = arithmetic_of(key);
   const std::int64_t real = facts_of(arithmetic).real_bytes;
@@ -68,8 +75,7 @@ BackwardScratch backward_scratch_of(const KernelKey& key) {
   scratch.row_begin = sections.place(panels * 8);
   scratch.row_end = sections.place(panels * 8);
   const auto accumulations = static_cast<std::int64_t>(key.program.accumulations().size());
-  const std::int64_t lane_sums = accumulations * key.tiling.q_tile * lanes_of(key.target.isa, arithmetic) * real;
-  scratch.sums = sections.place(accumulations == 0 ? 0 : kLaneSumsBegin + lane_sums);
+  scratch.sums = sections.place(accumulations == 0 ? 0 : kSumsBegin + accumulations * sums_bytes(key));
   static_cast<TileSections&>(scratch) = place_tile(key, sections);
   scratch.bytes = sections.end();
   return scratch;

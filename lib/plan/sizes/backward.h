@@ -16,13 +16,14 @@ struct BackwardScratch : TileSections {
   std::int64_t gradients = 0;  // [q_tile][s_stride], gradients of the weights, then of the scores
   std::int64_t row_begin = 0;  // [panels], int64: the first row of the tile that visits the panel
   std::int64_t row_end = 0;    // [panels], int64: behind the last one
-  std::int64_t sums = 0;       // of a program that accumulates: three vectors of lanes, then sums of lanes
+  std::int64_t sums = 0;       // of a program that accumulates: three vectors of lanes, then sums_bytes for each
   std::int64_t bytes = 0;
   std::int64_t s_stride = 0;
 };
 inline constexpr std::int64_t kLaneBytes = 128;  // room for a vector of int64 or reals
-// Bytes into the section: [accumulations][q_tile][lanes] reals, of those whose lanes add to one element.
-inline constexpr std::int64_t kLaneSumsBegin = 3 * kLaneBytes;
+// Bytes into the section where each accumulation has sums_bytes for what is added up first.
+inline constexpr std::int64_t kSumsBegin = 3 * kLaneBytes;
+std::int64_t sums_bytes(const KernelKey& key);
 
 // What a program adds to the gradient of a captured buffer, for who adds in parallel.
 struct BufferSums {

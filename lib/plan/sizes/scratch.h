@@ -44,6 +44,8 @@ struct TileSections {
   std::int64_t visits = 0;         // [groups of micro_rows], Visit
   std::int64_t diagonals = 0;
 };
+// Diagonals of a tile, in whole vectors.
+std::int64_t diagonals_of(const KernelKey& key);
 TileSections place_tile(const KernelKey& key, Sections& sections);
 
 // Byte offsets. Reals are fp64 in fp64 kernels, else fp32; row strides in reals.

@@ -188,30 +188,14 @@ void add_copies(GradientJob& job, const Wave& wave) {
   }
 }
 
-WorkShape gradient_shape(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask) {
-  return {.batch = of.batch_size,
-          .q_heads = of.num_heads,
-          .kv_heads = of.num_kv_heads,
-          .q_len = of.q_len,
-          .kv_len = of.kv_len,
-          .q_tile = layout.q_tile,
-          .q_block = mask != nullptr ? mask->shape().q_block : layout.q_tile,
-          .panel = layout.lanes};
-}
-
-WorkspacePool& gradient_workspaces() {
-  static WorkspacePool instance;
-  return instance;
-}
-
 }  // namespace
 
 LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operands, const plan::GradientOperands& gradients,
                               const BlockMask* mask, const Workers& workers) {
-  const WorkShape shape = gradient_shape(operands, kernel.layout, mask);
+  const WorkShape shape = shape_of(operands, kernel.layout, mask);
   if (shape.batch <= 0 || shape.kv_heads <= 0 || shape.q_heads <= 0) return {};
   FLEXJIT_CHECK(workers.threads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 && shape.panel > 0);
-  const WorkspacePool::Lease lease(gradient_workspaces());
+  const WorkspacePool::Lease lease(workspaces());
   const BufferSums sums = sums_of(gradients.buffers, kernel.layout.cell_bytes);
   GradientJob job{.kernel = kernel,
                   .operands = operands,

@@ -44,7 +44,7 @@ class HoistingView {
         if (level(operand) != level(Id{i})) outlives_[operand.index] = true;
     }
     std::vector<Id> results = ir::gradients_of(program_);
-    results.insert(results.end(), {program_.score(), program_.mask()});
+    results.insert(results.end(), {program_.score(), program_.mask(), program_.weight_factor()});
     for (Id result : results)
       if (result.valid()) outlives_[result.index] = true;
   }
@@ -90,17 +90,19 @@ class HoistingView {
     return cost;
   }
 
-  std::string title(Id id) const {
-    std::string roots;
+  // "mask = " where the node is a root.
+  std::string root_named(Id id) const {
     for (const ir::RootFacts& facts : ir::kRoots)
-      if (program_.roots()[facts.root] == id) roots += fmt::format("{} = ", facts.name);
-    return fmt::format("  %{:<4} {}{}", id.index, roots, whole_[id]);
+      if (program_.roots()[facts.root] == id) return fmt::format("{} = ", facts.name);
+    return "";
   }
 
   std::string gradient_cost_text() const {
     const bool differentiates = subject_.key.nest == plan::Nest::kBackward;
     return differentiates ? fmt::format(", of its derivative {} more", hoisting_.gradient_cost) : std::string();
   }
+
+  std::string title(Id id) const { return fmt::format("  %{:<4} {}{}", id.index, root_named(id), whole_[id]); }
 
   std::string section(Level at, const ir::ExpressionTexts& parts) const {
     std::string text = fmt::format("{}:\n", heading_of(at, subject_.key.nest)), lines;

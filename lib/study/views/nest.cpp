@@ -47,6 +47,7 @@ class Computed {
     for (Id id : program_.accumulations()) lines.push_back(texts_[id.index]);
     return lines;
   }
+  std::string weight_factor() const { return root(program_.weight_factor()); }
   std::int32_t score_cost() const { return hoisting_.score_cost; }
 
  private:
@@ -161,6 +162,7 @@ class NestText {
     line(3, "score[row, key] = scale * Q[row, :] . K[key, :]");
     line(3, "dp[row, key] = dO[row, :] . V[key, :]");
     pair(3);
+    factor(3, "dp *= {}");
     if (key_.weights == plan::Weights::kSigmoid) {
       line(3, "p = 1 / (1 + exp(-score)); score_grad = p * (1 - p) * dp");
     } else {
@@ -168,6 +170,7 @@ class NestText {
     }
     line(3, "ds = " + computed_.gradient(), "back through score_mod; 0, as p, where the mask forbids");
     for (const std::string& added : computed_.accumulated()) line(3, added, "of pairs that are allowed");
+    factor(3, "p *= {}");
     line(2, fmt::format("for chunk of dims, {} keys:", t.micro_rows), "over the rows that visit the keys");
     line(3, "dV[key, d] += p[row, key] * dO[row, d]");
     line(3, "dK[key, d] += ds[row, key] * scale * Q[row, d]");
@@ -176,10 +179,20 @@ class NestText {
   }
 
   void softmax(int depth, const std::string& rows) {
-    if (key_.weights == plan::Weights::kSigmoid) return line(depth, "p = 1 / (1 + exp(-score))", "weights are not normalised");
+    if (key_.weights == plan::Weights::kSigmoid) {
+      line(depth, "p = 1 / (1 + exp(-score))", "weights are not normalised");
+      return factor(depth, "p *= {}");
+    }
     line(depth, fmt::format("for {}:", rows), "online softmax");
     line(depth + 1, "m = max(m, scores of the row); p = exp(score - m)");
     line(depth + 1, "rescale = exp(m before - m); sum = rescale * sum + p");
+    factor(depth + 1, "p *= {}");
+  }
+
+  // What weights are multiplied with, if the pattern says.
+  void factor(int depth, fmt::format_string<const std::string&> code) {
+    if (const std::string by = computed_.weight_factor(); !by.empty())
+      line(depth, fmt::format(code, by), "dropout; sums do not know it");
   }
 
   void finish(int depth, const std::string& rows) {

@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <iterator>
 
-#include "plan/sizes/decode.h"
 #include "plan/hoisting.h"
-#include "plan/sizes/scratch.h"
+#include "plan/sizes/decode.h"
 #include "plan/sizes/prefill.h"
+#include "plan/sizes/scratch.h"
 #include "study/views/plan_text.h"
 #include "study/views/view.h"
 
