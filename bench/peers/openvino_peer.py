@@ -33,6 +33,8 @@ def mask_of(request, q, k):
 
 
 def prepare(request):
+    if request["pass"] == "backward":
+        raise NotImplementedError("computes no gradients")
     q, k, v = (np.load(request[name]) for name in "qkv")
     if q.dtype not in TYPES or q.dtype != k.dtype:
         raise NotImplementedError("takes fp32, fp16 or bf16, one for q, k and v")
@@ -61,11 +63,11 @@ def prepare(request):
         infer.infer()
         return infer.get_output_tensor(0)
 
-    def as_numpy(tensor):
+    def as_arrays(tensor):
         if tensor.element_type == ov.Type.bf16:
             bits = tensor.data.view(np.uint16).reshape(tuple(tensor.shape))
-            return (bits.astype(np.uint32) << 16).view(np.float32)
-        return tensor.data.astype(np.float32)
+            return [(bits.astype(np.uint32) << 16).view(np.float32)]
+        return [tensor.data.astype(np.float32)]
 
     call.shared = (q, k, v, mask, inputs)  # the request holds no reference to what it shares
-    return call, as_numpy
+    return call, as_arrays

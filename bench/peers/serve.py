@@ -1,10 +1,13 @@
 """Serves other attention engines to `flexjit bench`: a JSON request a line on stdin, a JSON answer a line on stdout.
 
 {"hello": true} -> {"versions": {peer: package}, "skipped": {peer: reason}}
-{"peer", "pattern", "suite", "threads", "repeat", "q", "k", "v", "out", "buffers": {name: path}} (paths of .npy files, bf16 as its bits)
-    -> {"ms": median of `repeat` runs after one that is not counted, "difference": largest absolute difference from "out"}
+{"peer", "pattern", "suite", "pass", "threads", "repeat", "q", "k", "v", "results": [path], "buffers": {name: path}} (.npy files, bf16 as its bits);
+of the pass "backward" also "grad_out": path, and "gradients": [name] of the buffers whose gradients are wanted after those of q, k and v
+    -> {"ms": median of `repeat` runs after one that is not counted, "difference": largest absolute difference from "results"}; of
+       "backward" also "extra_bytes": the peak of resident memory, in a step of both passes, beyond what there was
     -> {"cannot": reason} where the peer has no such thing or failed
 """
+import ctypes
 import importlib
 import json
 import os
@@ -14,6 +17,7 @@ import time
 
 ENGINES = {  # peer -> (module beside this file, function)
     "pytorch-sdpa": ("torch_peers", "prepare_sdpa"),
+    "pytorch-dropout": ("torch_peers", "prepare_dropout"),
     "flexattention": ("torch_peers", "prepare_flex"),
     "openvino": ("openvino_peer", "prepare"),
 }
@@ -38,23 +42,49 @@ def one_line(error):
     return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__
 
 
-def measure(engines, request):
-    """`prepare` does everything that is done once a pattern or shape, and returns the call to time and its output as fp32 numpy."""
+def resident(field):
+    with open("/proc/self/status") as status:
+        return next(1024 * int(line.split()[1]) for line in status if line.startswith(field))
+
+
+def peak_beyond(step):
+    """Of resident memory, in bytes; None where the system does not say."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier runs left would hide what this one takes
+        with open("/proc/self/clear_refs", "w") as refs:
+            refs.write("5")
+        before = resident("VmRSS:")
+        step()
+        return resident("VmHWM:") - before
+    except (OSError, AttributeError, StopIteration):
+        return None
+
+
+def largest_difference(actual, path):
     import numpy as np
 
-    call, output = engines[request["peer"]](request)
+    expected = np.load(path)
+    if expected.dtype == np.uint16:
+        expected = (expected.astype(np.uint32) << 16).view(np.float32)
+    difference = np.abs(actual.astype(np.float64) - expected)
+    worst = float(difference.max()) if difference.size else 0.0
+    return worst if worst == worst else 1e30
+
+
+def measure(engines, request):
+    """`prepare` does everything that is done once a pattern or shape, and returns the call to time and its results as a list of fp32 numpy."""
+    call, results = engines[request["peer"]](request)
     result = call()
     times = []
     for _ in range(request["repeat"]):
         begin = time.perf_counter()
         result = call()
         times.append((time.perf_counter() - begin) * 1e3)
-    expected = np.load(request["out"])
-    if expected.dtype == np.uint16:
-        expected = (expected.astype(np.uint32) << 16).view(np.float32)
-    difference = np.abs(output(result).astype(np.float64) - expected)
-    worst = float(difference.max()) if difference.size else 0.0
-    return {"ms": statistics.median_high(times), "difference": worst if worst == worst else 1e30}
+    worst = max(map(largest_difference, results(result), request["results"]))
+    answer = {"ms": statistics.median_high(times), "difference": worst}
+    if request["pass"] == "backward" and (extra := peak_beyond(call.step)) is not None:
+        answer["extra_bytes"] = extra
+    return answer
 
 
 def answer(engines, hello, request):

@@ -33,25 +33,49 @@ def load_inputs(request):
     return q, k, v, tensors
 
 
-def as_numpy(out):
-    return out.to(torch.float32).numpy()
+def prepared(request, q, k, v, tensors, attend):
+    """The call that is timed: `attend`, or its backward pass alone. `call.step` of that is both, as training does them."""
+    if request["pass"] == "forward":
+        return torch.no_grad()(attend), lambda out: [out.to(torch.float32).numpy()]
+    leaves = [x.requires_grad_() for x in (q, k, v, *(tensors[name] for name in request["gradients"]))]
+    grad_out = load(request["grad_out"])
+    out = attend()
+
+    def call():
+        return torch.autograd.grad(out, leaves, grad_out, retain_graph=True)
+
+    call.step = lambda: torch.autograd.grad(attend(), leaves, grad_out)
+    return call, lambda gradients: [x.to(torch.float32).numpy() for x in gradients]
 
 
-def prepare_sdpa(request):
+def prepare_sdpa(request, dropout=0.0):
     q, k, v, tensors = load_inputs(request)
     options = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
+    if dropout > 0:
+        options["dropout_p"] = dropout
+
+    def mask():
+        made = dense_bias(request["pattern"], tensors, q.shape[1], q.shape[2], k.shape[2])
+        return made if made is None or made.dtype == torch.bool else made.to(q.dtype)[None]
+
     if request["pattern"] == "causal":
         options["is_causal"] = True
-    else:
-        mask = dense_bias(request["pattern"], tensors, q.shape[1], q.shape[2], k.shape[2])
-        if mask is not None:
-            options["attn_mask"] = mask if mask.dtype == torch.bool else mask.to(q.dtype)[None]
+    elif not request["gradients"]:
+        options["attn_mask"] = mask()
 
-    @torch.no_grad()
-    def call():
+    def attend():
+        if request["gradients"]:  # what is differentiated is made anew in every step
+            options["attn_mask"] = mask()
         return F.scaled_dot_product_attention(q, k, v, **options)
 
-    return call, as_numpy
+    return prepared(request, q, k, v, tensors, attend)
+
+
+def prepare_dropout(request):
+    """The path that SDPA takes with dropout, by one that drops nothing, so that its gradients can be compared."""
+    if request["pass"] != "backward" or request["pattern"] not in ("full", "causal") or request["suite"] != "backward":
+        raise NotImplementedError("left out: beside dense backward passes alone")
+    return prepare_sdpa(request, dropout=1e-30)
 
 
 def prepare_flex(request):
@@ -66,8 +90,7 @@ def prepare_flex(request):
     key = (request["pattern"], q.dtype, q.shape, k.shape, v.shape, request["threads"])
     compiled = COMPILED.setdefault(key, torch.compile(flex_attention, dynamic=False))
 
-    @torch.no_grad()
-    def call():
+    def attend():
         return compiled(q, k, v, score_mod=score_mod, block_mask=block_mask, enable_gqa=gqa)
 
-    return call, as_numpy
+    return prepared(request, q, k, v, tensors, attend)

@@ -54,7 +54,8 @@ FLEXJIT_API void flexjit_trace_destroy(flexjit_trace* trace);
 typedef enum flexjit_inspect_kernel {
   FLEXJIT_KERNEL_OF_CALL = 0, /* the one that a call of the request's sizes takes */
   FLEXJIT_KERNEL_PREFILL = 1,
-  FLEXJIT_KERNEL_DECODE = 2
+  FLEXJIT_KERNEL_DECODE = 2,
+  FLEXJIT_KERNEL_BACKWARD = 3
 } flexjit_inspect_kernel;
 
 typedef struct flexjit_inspect_request {
@@ -68,6 +69,9 @@ typedef struct flexjit_inspect_request {
   size_t sample_count;
   const flexjit_run_args* run; /* for "roofline"; NULL: none */
   double gflops, read_gbps;    /* what the machine can do, for "roofline" */
+  /* Of FLEXJIT_KERNEL_BACKWARD: captured buffers whose gradients it adds up. NULL: all of floats that the score reads. */
+  const char* const* gradients;
+  size_t gradient_count;
 } flexjit_inspect_request;
 
 typedef struct flexjit_inspection flexjit_inspection;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,12 +34,13 @@ struct RunLimits {
   double read_gbps = 0;  // 1e9 bytes a second
 };
 
-// A pattern has two kernels: tiles of query rows over packed keys, and few query rows over keys as they lie (element types
-// other than f64).
+// A pattern has kernels for tiles of query rows over packed keys, for few query rows over keys as they lie (element types other
+// than f64), and for gradients.
 enum class InspectKernel : std::uint8_t {
   kOfCall,  // the one that a call of the request's sizes takes
   kPrefill,
-  kDecode
+  kDecode,
+  kBackward  // never that of a call
 };
 
 // Of x86; other architectures have one.
@@ -47,6 +49,8 @@ enum class AsmSyntax : std::uint8_t { kAtt, kIntel };
 struct InspectRequest {
   std::vector<InspectView> views{InspectView::kSimplified};
   InspectKernel kernel = InspectKernel::kOfCall;
+  // kBackward: captured buffers whose gradients the kernel adds up, by name; absent: all of floats that the score reads.
+  std::optional<std::vector<std::string>> gradients{};
   AsmSyntax asm_syntax = AsmSyntax::kAtt;  // of kAsm's text; its JSON has both
   // Lengths and counts decide which kernel is shown. kIntervals: its ranges too. kMask: the block sizes too.
   BlockMaskOptions sizes{.q_len = 1024, .kv_len = 1024};
@@ -57,6 +61,7 @@ struct InspectRequest {
   // on what they hold.
   std::vector<std::string> samples{};
   // kRoofline: the call that is run, on one thread, several times; its outputs are written. `sizes` must be its sizes.
+  // With kBackward it is the backward pass of this call that is timed, for a loss that is the sum of `out`; it needs `lse`.
   const RunArgs* run = nullptr;
   RunLimits limits{};
 };
@@ -70,8 +75,9 @@ struct Inspection {
 // The views of one pattern in the order of request.views, all of one compilation. EngineOptions::target may be one that this
 // machine cannot execute: nothing but kRoofline's call is run, and that is left out then. Thread-safe.
 // Errors: those of Engine::compile() but for such targets; for kIntervals and kMask those of Attention::create_block_mask();
-// for kRoofline those of Attention::run(); `inspect-kernel` for a decode kernel of f64, or one that kRoofline's call does not
-// take. kLlvm and the views after it need the compiler library; nothing is cached.
+// for kRoofline those of Attention::run() and run_backward(); `inspect-kernel` for a decode kernel of f64, or one that
+// kRoofline's call does not take; `unknown-binding`, `no-gradient` for `gradients`. kLlvm and the views after it need the
+// compiler library; nothing is cached.
 FLEXJIT_API Result<std::vector<Inspection>> inspect(const AttentionSpec& spec, const EngineOptions& options,
                                                     const InspectRequest& request);
 

@@ -121,8 +121,9 @@ struct InspectCall {
   InspectCall(const flexjit_inspect_request& given, Report& report) {
     if (given.view_count != 0) request.views = to_views(given, report);
     request.samples = to_strings(given.samples, given.sample_count, "samples", report);
+    if (given.gradients != nullptr) request.gradients = to_strings(given.gradients, given.gradient_count, "gradients", report);
     request.limits = {given.gflops, given.read_gbps};
-    if (const auto kernel = enum_of<flexjit::InspectKernel>(given.kernel, FLEXJIT_KERNEL_DECODE)) {
+    if (const auto kernel = enum_of<flexjit::InspectKernel>(given.kernel, FLEXJIT_KERNEL_BACKWARD)) {
       request.kernel = *kernel;
     } else {
       report.add(Finding::kBadEnum, "the kernel", number_of(given.kernel), "flexjit_inspect_kernel");

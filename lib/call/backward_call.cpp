@@ -104,15 +104,18 @@ void check_sinks(const Pattern& pattern, const RunArgs& forward, const Gradients
   }
 }
 
-bool reads(const ir::Program& program, ir::Root root, std::uint32_t slot) {
-  const std::vector<bool> needed = ir::reachable(program, program.roots()[root]);
-  for (std::uint32_t i = 0; i < program.size(); ++i) {
-    if (!needed[i]) continue;
-    const ir::Id id{i};
-    if (program.node(id).op == ir::Op::kRead && program.read(id).buffer == slot) return true;
-    if (program.node(id).op != ir::Op::kDot) continue;
-    if (program.dot(id).buffer_a == slot || program.dot(id).buffer_b == slot) return true;
+std::string gradient_name(const ir::BufferInterface& buffer) { return fmt::format("the gradient of buffer `{}`", buffer.name); }
+
+bool check_has_gradient(const Pattern& pattern, std::uint32_t slot, Report& report) {
+  const ir::BufferInterface& buffer = pattern.interface.buffers[slot];
+  if (!support::is_float(buffer.dtype)) {
+    report.add(Finding::kNoGradient, gradient_name(buffer),
+               fmt::format("its elements are {}, and only floats have one", name_of(buffer.dtype)));
+    return false;
   }
+  const auto reads = [&](ir::Id root) { return ir::buffers_read_by(pattern.lowered, root)[slot]; };
+  if (reads(pattern.lowered.score()) || !reads(pattern.lowered.mask())) return true;
+  report.add(Finding::kNoGradient, gradient_name(buffer), "the mask alone reads it, and a mask has none");
   return false;
 }
 
@@ -126,38 +129,26 @@ void check_buffer(const std::string& name, const TensorView& view, const Subject
 void check_buffer_of_slot(const Pattern& pattern, std::uint32_t slot, const TensorView* bound, const TensorView& view,
                           Report& report) {
   const ir::BufferInterface& buffer = pattern.interface.buffers[slot];
-  const std::string name = fmt::format("the gradient of buffer `{}`", buffer.name);
-  if (!support::is_float(buffer.dtype)) {
-    report.add(Finding::kNoGradient, name, fmt::format("its elements are {}, and only floats have one", name_of(buffer.dtype)));
-    return;
-  }
-  if (!reads(pattern.lowered, ir::Root::kScore, slot) && reads(pattern.lowered, ir::Root::kMask, slot)) {
-    report.add(Finding::kNoGradient, name, "the mask alone reads it, and a mask has none");
-    return;
-  }
-  if (bound == nullptr) return;
+  if (!check_has_gradient(pattern, slot, report) || bound == nullptr) return;
   Subject of{fmt::format("buffer `{}`", buffer.name), buffer.dtype, *bound, "as many as what is bound"};
   for (int d = 0; d < std::clamp(bound->rank, 0, kMaxRank); ++d)
     of.dimensions.push_back(fmt::format("dimension {} of extent", d));
-  check_buffer(name, view, of, report);
+  check_buffer(gradient_name(buffer), view, of, report);
 }
 
-std::optional<std::uint32_t> slot_of(const ir::Interface& interface, const std::string& name) {
+std::optional<std::uint32_t> check_known(const ir::Interface& interface, const std::string& name, Report& report) {
   const auto found = std::ranges::find(interface.buffers, name, &ir::BufferInterface::name);
-  if (found == interface.buffers.end()) return std::nullopt;
-  return static_cast<std::uint32_t>(found - interface.buffers.begin());
+  if (found != interface.buffers.end()) return static_cast<std::uint32_t>(found - interface.buffers.begin());
+  std::vector<std::string_view> known;
+  for (const ir::BufferInterface& buffer : interface.buffers) known.push_back(buffer.name);
+  report.add(Finding::kUnknownBinding, "buffer", name, dsl::did_you_mean(name, known));
+  return std::nullopt;
 }
 
 void check_buffers(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients, Report& report) {
   for (const auto& [name, gradient] : gradients.buffers) {
-    const std::optional<std::uint32_t> slot = slot_of(pattern.interface, name);
-    if (!slot) {
-      std::vector<std::string_view> known;
-      for (const ir::BufferInterface& buffer : pattern.interface.buffers) known.push_back(buffer.name);
-      report.add(Finding::kUnknownBinding, "buffer", name, dsl::did_you_mean(name, known));
-      continue;
-    }
-    if (gradient.data == nullptr) continue;
+    const std::optional<std::uint32_t> slot = check_known(pattern.interface, name, report);
+    if (!slot || gradient.data == nullptr) continue;
     const TensorView* bound = nullptr;
     if (forward.bindings != nullptr) {
       const auto found = forward.bindings->buffers.find(name);
@@ -197,6 +188,20 @@ std::vector<std::uint32_t> BackwardCall::wanted_buffers() const {
   return slots;
 }
 
+Result<std::vector<std::uint32_t>> gradient_slots(const Pattern& pattern, const std::vector<std::string>& names) {
+  Report report("inspect");
+  std::vector<std::uint32_t> slots;
+  for (const std::string& name : names) {
+    const std::optional<std::uint32_t> slot = check_known(pattern.interface, name, report);
+    if (slot && check_has_gradient(pattern, *slot, report)) slots.push_back(*slot);
+  }
+  if (!report.empty()) return report.take();
+  std::ranges::sort(slots);
+  const auto repeated = std::ranges::unique(slots);
+  slots.erase(repeated.begin(), repeated.end());
+  return slots;
+}
+
 Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients) {
   Report report("run_backward");
   RunArgs saved = forward;
@@ -211,7 +216,7 @@ Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forwa
 
   std::vector<MutableTensorView> buffers(pattern.interface.buffers.size());
   for (const auto& [name, gradient] : gradients.buffers) {
-    const std::uint32_t slot = slot_of(pattern.interface, name).value();
+    const std::uint32_t slot = check_known(pattern.interface, name, report).value();
     if (gradient.data != nullptr) buffers[slot] = laid_over(gradient, call->bound.buffers[slot]);
   }
   return BackwardCall{*std::move(call), std::move(buffers)};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "call/call.h"
@@ -19,6 +20,9 @@ struct BackwardCall {
   // Slots of the wanted ones, ascending.
   std::vector<std::uint32_t> wanted_buffers() const;
 };
+
+// Of captured buffers by name, ascending, each once. Errors: `unknown-binding`, `no-gradient`.
+Result<std::vector<std::uint32_t>> gradient_slots(const Pattern& pattern, const std::vector<std::string>& names);
 
 Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients);
 

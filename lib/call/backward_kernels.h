@@ -14,6 +14,9 @@
 
 namespace flexjit::engine {
 
+// `buffers`: slots of those whose gradients are wanted.
+plan::KernelKey gradient_key_of(const Pattern& pattern, const std::vector<std::uint32_t>& buffers);
+
 class BackwardKernels {
  public:
   // `pattern` has a key.
@@ -24,15 +27,19 @@ class BackwardKernels {
     cache::SharedKernel kernel;
     std::vector<plan::BufferSums> sums;
   };
+  using Kernels = std::map<std::vector<std::uint32_t>, Ready>;  // by slots of the wanted buffers
+  // Those that there are already, and no others.
+  explicit BackwardKernels(Kernels kernels) : kernels_(std::move(kernels)) {}
+
   // `buffers`: slots of the wanted ones, ascending. Thread-safe. A failure is not kept: the next call tries again. `trace` may
   // be null.
   Result<Ready> get(const std::vector<std::uint32_t>& buffers, Trace* trace);
 
  private:
-  const std::shared_ptr<const Pattern> pattern_;
+  const std::shared_ptr<const Pattern> pattern_;  // null where the kernels were given, as the store
   const std::shared_ptr<KernelStore> store_;
   support::Mutex mutex_;  // guards kernels_
-  std::map<std::vector<std::uint32_t>, Ready> kernels_;
+  Kernels kernels_;
 };
 
 }  // namespace flexjit::engine

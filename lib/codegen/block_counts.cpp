@@ -12,6 +12,8 @@ namespace flexjit::codegen {
 std::vector<std::string> count_blocks(llvm::Module& module) {
   static_assert(offsetof(plan::TileArg, launch) == 0 && offsetof(plan::PackArg, launch) == 0 &&
                 offsetof(plan::DecodeArg, launch) == 0);
+  static_assert(offsetof(plan::GradientsArg, launch) == 0 && offsetof(plan::TakeRowsArg, launch) == 0 &&
+                offsetof(plan::TakeKeysArg, launch) == 0 && offsetof(plan::GiveRowsArg, launch) == 0);
   std::vector<std::string> names;
   for (llvm::Function& function : module) {
     if (function.isDeclaration()) continue;

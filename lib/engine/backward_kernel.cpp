@@ -89,7 +89,8 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   DerivedMask::Shared derived;
   if (call.forward.block_mask == nullptr) derived = derive_for(impl, forward, call.forward, kernel->kernel.layout);
   const BlockMask* mask = derived != nullptr ? derived.get() : call.forward.block_mask;
-  const Launch launch = make_launch(*impl.pattern, forward, call.forward);
+  Launch launch = make_launch(*impl.pattern, forward, call.forward);
+  launch.arg.block_counts = impl.block_counts;
   std::vector<float> sinks(static_cast<std::size_t>(call.forward.shape.q_heads));
   plan::GradientOperands operands = operands_of(gradients, sinks);
   const DType real = kernel->kernel.layout.cell_bytes == 8 ? DType::kF64 : DType::kF32;

@@ -197,7 +197,10 @@ void assign_slots(const ir::Program& program, Nest nest, Hoisting& hoisting) {
         break;
       case Level::kDiagonal: take(hoisting.diagonal_slots); break;
       case Level::kElement:
-        if (hoisting.in_score[i]) hoisting.score_cost += plan::cost_of(program, hoisting, Id{i});
+        if (hoisting.in_score[i])
+          hoisting.score_cost += plan::cost_of(program, hoisting, Id{i});
+        else if (hoisting.in_gradient[i])
+          hoisting.gradient_cost += plan::cost_of(program, hoisting, Id{i});
         hoisting.checks_elements = hoisting.checks_elements || checked;
         break;
     }

@@ -61,6 +61,7 @@ struct Hoisting {
   std::vector<bool> in_gradient;  // by node: the gradient of the score or an accumulation reaches it
   std::vector<bool> in_diagonal;  // by node: a diagonal node reaches it, or is it
   std::int32_t score_cost = 0;    // vector instructions a score, roughly, of the element-level part of the score
+  std::int32_t gradient_cost = 0;  // likewise of what the gradients need beside the score
   bool checks_elements = false;   // an element-level read is not proved in range
 };
 

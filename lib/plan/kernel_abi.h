@@ -148,6 +148,7 @@ struct TakeRowsArg {
 
 // The keys [kv_begin, kv_end) of one run -> panels of K and of V, and rows of K; kv_begin a multiple of the panel.
 struct TakeKeysArg {
+  const LaunchArg* launch;
   const KeyRun* run;
   std::int64_t kv_begin, kv_end;
   std::int64_t kv_len;       // columns of a panel from here on are 0
@@ -190,6 +191,7 @@ struct GradientsArg {
 
 // Rows of reals, [count][k_padded or v_padded] -> elements of the type of q, k or v, times a factor, rounded once.
 struct GiveRowsArg {
+  const LaunchArg* launch;
   const void* rows;
   std::int64_t count;
   void* target;
@@ -217,7 +219,7 @@ static_assert(offsetof(TileArg, scratch) == 88 && offsetof(TileArg, fault) == 96
 static_assert(offsetof(GradientsArg, b) == offsetof(TileArg, b) &&
               offsetof(GradientsArg, q_count) == offsetof(TileArg, q_count));
 static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 160);
-static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 80 && sizeof(TakeKeysArg) == 64 && sizeof(GiveRowsArg) == 48);
+static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 80 && sizeof(TakeKeysArg) == 72 && sizeof(GiveRowsArg) == 56);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 32 && offsetof(DecodeArg, o) == 56);
 static_assert(offsetof(DecodeArg, scratch) == 88 && sizeof(DecodeArg) == 104);

@@ -7,8 +7,9 @@
 
 namespace flexjit::engine {
 
-// `key` is that of the pattern's prefill or decode kernel. On one thread; this machine can execute the key's target. Errors:
-// those of Attention::run(), and `inspect-kernel` for a call that the decode kernel does not take.
+// `key` is that of one of the pattern's kernels; of one for gradients the backward pass of the call runs, after the call
+// itself. On one thread; this machine can execute the key's target. Errors: those of Attention::run() and run_backward(), and
+// `inspect-kernel` for a call that the decode kernel does not take.
 Result<study::CountedRun> run_counted(const std::shared_ptr<const Pattern>& pattern, const plan::KernelKey& key,
                                       const plan::CompilerDoor& door, const RunArgs& args);
 

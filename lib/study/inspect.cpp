@@ -6,12 +6,15 @@
 #include <utility>
 
 #include "cache/compiler.h"
+#include "call/backward_call.h"
 #include "call/call.h"
 #include "call/decode_kernel.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
+#include "ir/passes/passes.h"
 #include "pattern/flags.h"
 #include "pattern/pattern.h"
+#include "plan/sizes/backward.h"
 #include "plan/sizes/decode.h"
 #include "study/counted_run.h"
 #include "study/time_phases.h"
@@ -25,7 +28,8 @@ bool shows(const InspectRequest& request, InspectView view) {
   return std::ranges::find(request.views, view) != request.views.end();
 }
 
-study::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args) {
+// A backward pass writes as much of each tensor and each buffer that it adds to as it reads of them.
+study::CallSize size_of_call(const study::Subject& subject, const BlockMaskOptions& sizes, const RunArgs& args) {
   const auto bytes = [](const auto& tensor) {
     if (tensor.data == nullptr) return 0.0;
     double elements = 1;
@@ -33,11 +37,17 @@ study::CallSize size_of_call(const BlockMaskOptions& sizes, const RunArgs& args)
       elements *= static_cast<double>(tensor.shape[static_cast<std::size_t>(d)]);
     return elements * static_cast<double>(size_of(tensor.dtype));
   };
+  const bool writes_gradients = subject.key.nest == plan::Nest::kBackward;
+  const double times = writes_gradients ? 2 : 1;
   study::CallSize size{.scores = 1.0 * sizes.batch * sizes.heads * sizes.q_len * sizes.kv_len,
-                       .kv_bytes = bytes(args.k) + bytes(args.v),
-                       .other_bytes = bytes(args.q) + bytes(args.out) + bytes(args.lse)};
+                       .kv_bytes = times * (bytes(args.k) + bytes(args.v)),
+                       .other_bytes = times * (bytes(args.q) + bytes(args.out)) + bytes(args.lse)};
   if (args.bindings == nullptr) return size;
   for (const auto& [name, view] : args.bindings->buffers) size.other_bytes += bytes(view);
+  for (const plan::BufferSums& sums : plan::buffer_sums_of(subject.key)) {
+    const auto bound = args.bindings->buffers.find(subject.interface.buffers[sums.buffer].name);
+    if (bound != args.bindings->buffers.end()) size.other_bytes += bytes(bound->second);
+  }
   return size;
 }
 
@@ -47,7 +57,7 @@ Result<std::int64_t> add_run(study::Subject& subject, const std::shared_ptr<cons
   const RunArgs& args = *request.run;
   const auto allowed = Attention(engine::make_handle(pattern, {})).count_allowed(request.sizes, args.bindings);
   if (!allowed) return allowed.diagnostics();
-  subject.call_size = size_of_call(request.sizes, args);
+  subject.call_size = size_of_call(subject, request.sizes, args);
   subject.call_size.allowed_scores = *allowed;
   subject.limits = request.limits;
   subject.run = [&subject, pattern, &args]() -> Result<study::CountedRun> {
@@ -58,11 +68,31 @@ Result<std::int64_t> add_run(study::Subject& subject, const std::shared_ptr<cons
   return *allowed;
 }
 
+plan::Nest shown_nest(const engine::Pattern& pattern, const InspectRequest& request) {
+  switch (request.kernel) {
+    case InspectKernel::kOfCall:
+      return engine::suits_decode(pattern.types, request.sizes) ? plan::Nest::kDecode : plan::Nest::kPrefill;
+    case InspectKernel::kPrefill: return plan::Nest::kPrefill;
+    case InspectKernel::kDecode: return plan::Nest::kDecode;
+    case InspectKernel::kBackward: return plan::Nest::kBackward;
+  }
+  return plan::Nest::kPrefill;
+}
+
+Result<plan::KernelKey> backward_key(const engine::Pattern& pattern, const InspectRequest& request) {
+  if (!request.gradients) return engine::gradient_key_of(pattern, ir::differentiable_buffers(pattern.program));
+  const auto slots = engine::gradient_slots(pattern, *request.gradients);
+  if (!slots) return slots.diagnostics();
+  return engine::gradient_key_of(pattern, *slots);
+}
+
 // The key of the kernel that is shown.
 Result<plan::KernelKey> key_of(const engine::Pattern& pattern, const InspectRequest& request) {
-  const bool decodes = request.kernel == InspectKernel::kOfCall ? engine::suits_decode(pattern.types, request.sizes)
-                                                                : request.kernel == InspectKernel::kDecode;
-  if (!decodes) return pattern.key->key;
+  switch (shown_nest(pattern, request)) {
+    case plan::Nest::kPrefill: return pattern.key->key;
+    case plan::Nest::kBackward: return backward_key(pattern, request);
+    case plan::Nest::kDecode: break;
+  }
   if (!plan::can_decode(pattern.types))
     return engine::single_finding("inspect", engine::Finding::kInspectKernel, "there is none of f64");
   return plan::decode_key_of(pattern.key->key);
@@ -110,13 +140,16 @@ Result<std::vector<Inspection>> show(const study::Subject& subject, const std::v
   return shown;
 }
 
+// A kernel can be shown whatever backend the caller runs.
+EngineOptions with_compiler(EngineOptions options) {
+  options.backend = Backend::kCompiled;
+  options.gdb = false;
+  return options;
+}
+
 Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const EngineOptions& options,
                                                 const InspectRequest& request) {
-  // A kernel can be shown whatever backend the caller runs.
-  EngineOptions compiled = options;
-  compiled.backend = Backend::kCompiled;
-  compiled.gdb = false;
-  const auto prepared = engine::prepare_pattern(spec, compiled, engine::Purpose::kShow);
+  const auto prepared = engine::prepare_pattern(spec, with_compiler(options), engine::Purpose::kShow);
   if (!prepared) return prepared.diagnostics();
   const engine::Pattern& pattern = **prepared;
   const Result<plan::KernelKey> key = key_of(pattern, request);
@@ -124,11 +157,12 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   cache::CompilerLoader loader(options.compiler_path);
   study::Subject subject{.texts = texts_of(spec),
                          .lowered = pattern.lowered,
-                         .program = pattern.program,
+                         .forward = pattern.program,
+                         .program = key->program,
                          .interface = pattern.interface,
                          .key = *key,
+                         .asm_syntax = request.asm_syntax,
                          .open_compiler = [&] { return engine::open_compiler(loader); }};
-  subject.asm_syntax = request.asm_syntax;
   BoundCall call;
   if (shows(request, InspectView::kIntervals) || shows(request, InspectView::kMask)) {
     Result<BoundCall> bound = bind_call(pattern, request);

@@ -13,6 +13,7 @@
 #include "ir/lower/lower.h"
 #include "ir/passes/passes.h"
 #include "pattern/flags.h"
+#include "plan/sizes/backward.h"
 #include "plan/sizes/decode.h"
 
 namespace flexjit::engine {
@@ -69,8 +70,18 @@ std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pat
   add("simplify", [&] { ir::simplify(pattern.lowered); });
   add("prove reads", [&] { ir::prove_reads(simplified, pattern.interface); });
   add("simplify again", [&] { ir::simplify(proved); });
-  const bool decodes = key.nest == plan::Nest::kDecode;
-  add("plan", [&] { decodes ? plan::decode_key_of(pattern.key->key) : prefill_key_of(pattern, key.target); });
+  std::vector<std::uint32_t> buffers;
+  switch (key.nest) {
+    case plan::Nest::kPrefill: add("plan", [&] { prefill_key_of(pattern, key.target); }); break;
+    case plan::Nest::kDecode: add("plan", [&] { plan::decode_key_of(pattern.key->key); }); break;
+    case plan::Nest::kBackward:
+      for (const plan::BufferSums& sums : plan::buffer_sums_of(key)) buffers.push_back(sums.buffer);
+      add("differentiate", [&] { ir::differentiate(pattern.program, buffers); });
+      add("simplify the derivative",
+          [&, derivative = ir::differentiate(pattern.program, buffers)] { ir::simplify(derivative); });
+      add("plan", [&] { plan::backward_key_of(pattern.key->key, key.program); });
+      break;
+  }
   return phases;
 }
 

@@ -262,6 +262,17 @@ static void test_inspect(void) {
   CHECK(strstr(flexjit_inspection_text(inspection, 0), "q_idx >= kv_idx") != NULL);
   CHECK(flexjit_inspection_json(inspection, 1)[0] == '{' && flexjit_inspection_json(inspection, 2) == NULL);
   flexjit_inspection_destroy(inspection);
+  views[0] = "nest";
+  request.view_count = 1;
+  request.kernel = FLEXJIT_KERNEL_BACKWARD;
+  OK(flexjit_inspect(&spec, NULL, &request, &inspection, &error));
+  CHECK(strstr(flexjit_inspection_text(inspection, 0), "dQ[") != NULL);
+  flexjit_inspection_destroy(inspection);
+  request.gradients = views; /* names of no buffers */
+  request.gradient_count = 1;
+  EXPECT(flexjit_inspect(&spec, NULL, &request, &inspection, &error), FLEXJIT_INVALID, "unknown-binding");
+  request.gradients = NULL;
+  request.view_count = 2;
   views[1] = "nothing";
   EXPECT(flexjit_inspect(&spec, NULL, &request, &inspection, &error), FLEXJIT_INVALID, "bad-option");
   CHECK(same(flexjit_inspect_view_name(0), "source") && flexjit_inspect_view_description(0) != NULL);

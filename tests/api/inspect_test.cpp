@@ -109,6 +109,30 @@ TEST(Inspect, FewQueryRowsShowTheDecodeKernel) {
   EXPECT_EQ(entry(request), "attend");
 }
 
+TEST(Inspect, ShowsTheKernelOfGradientsOfWhatIsAskedFor) {
+  AttentionSpec spec;
+  spec.program =
+      "buffer slope : f32[num_heads]\nbuffer bias : f32[kv_len]\nbuffer length : i32[batch_size]\n"
+      "score = score + slope[h] * kv_idx + bias[kv_idx]\nmask = kv_idx < length[b]";
+  InspectRequest request = request_of(InspectView::kNest);
+  request.kernel = InspectKernel::kBackward;
+  const auto adds_to = [&] {
+    const std::string text = text_of(spec, request);
+    return std::vector<bool>{contains(text, "grad slope["), contains(text, "grad bias["), contains(text, "dQ[")};
+  };
+  EXPECT_EQ(adds_to(), (std::vector<bool>{true, true, true}));
+  request.gradients = {"bias"};
+  EXPECT_EQ(adds_to(), (std::vector<bool>{false, true, true}));
+  request.gradients.emplace();
+  EXPECT_EQ(adds_to(), (std::vector<bool>{false, false, true}));
+  const auto refused = [&](const char* name) {
+    request.gradients = {name};
+    return inspect(spec, {}, request).diagnostics().at(0).kind;
+  };
+  EXPECT_EQ(refused("length"), "no-gradient");
+  EXPECT_EQ(refused("slop"), "unknown-binding");
+}
+
 TEST(Inspect, ThereIsNoDecodeKernelOfF64) {
   AttentionSpec spec = window();
   spec.dtype = DType::kF64;

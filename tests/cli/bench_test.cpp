@@ -55,6 +55,28 @@ TEST(BenchCommand, RowsHaveEveryField) {
   EXPECT_GT(json["machine"]["processors"], 0);
 }
 
+TEST(BenchCommand, BackwardPassesAreRowsLikeOthers) {
+  const CommandResult result = bench({"--suite", "backward", "--filter", "relative bias", "--repeat", "1", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
+  const auto rows = result.json()["rows"];
+  ASSERT_EQ(rows.size(), 2U);  // without and with the gradient of the table
+  for (const auto& row : rows) {
+    EXPECT_EQ(row["pass"], "backward");
+    EXPECT_EQ(row["limit_kind"], "fp32-fma");
+    EXPECT_EQ(row["correct"], true);
+    for (const char* field : {"run_ms", "useful_gflops", "percent_of_limit", "compile_ms", "ratio_to_plain", "extra_bytes"})
+      EXPECT_GT(row.at(field), 0) << field;
+    const double operations = 10.0 * 4 * 128 * 128 * 64;
+    EXPECT_NEAR(row["useful_gflops"].get<double>() * row["run_ms"].get<double>() * 1e6, operations, 1e-6 * operations);
+  }
+}
+
+TEST(BenchCommand, BackwardPassesInBf16AreJudgedByTheArithmeticOfTheirKernel) {
+  const CommandResult result = bench({"--suite", "backward", "--filter", "2k D=64/bf16", "--repeat", "1", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
+  EXPECT_EQ(result.json()["rows"].at(0)["limit_kind"], "fp32-fma");
+}
+
 TEST(BenchCommand, DecodeIsJudgedByReadingAndScalingByOneThread) {
   const CommandResult result = bench({"--suite", "scaling", "--filter", "decode", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.out << result.err;

@@ -119,6 +119,41 @@ TEST(InspectCommand, ADecodingCallIsShownAndRun) {
   EXPECT_GT(roofline["measured_ms"], 0);
 }
 
+TEST(InspectCommand, TheRooflineOfABackwardPassCountsItsProductsAndGradients) {
+  const CommandResult result = run_flexjit({"inspect",
+                                            "-e",
+                                            "buffer bias : f32[num_heads, q_len, kv_len]",
+                                            "-e",
+                                            "score = score + bias[h, q_idx, kv_idx]",
+                                            "--heads",
+                                            "2",
+                                            "--q-len",
+                                            "96",
+                                            "--kv-len",
+                                            "128",
+                                            "--head-dim",
+                                            "32",
+                                            "--v-head-dim",
+                                            "64",
+                                            "--kernel",
+                                            "backward",
+                                            "--view",
+                                            "roofline",
+                                            "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const nlohmann::json roofline = result.json()["views"]["roofline"];
+  const double pairs = 2 * 96 * 128;
+  EXPECT_EQ(roofline["flops"], 2 * pairs * (3 * 32 + 2 * 64));
+  // Each tensor and its gradient, the log-sum-exp once.
+  EXPECT_EQ(roofline["bytes"], 4 * 2 * (2 * (96 * 32 + 128 * 32 + 128 * 64 + 96 * 64 + 96 * 128) + 96));
+  EXPECT_EQ(roofline["scores_visited"], pairs);
+  EXPECT_GT(roofline["measured_ms"], 0);
+  double multiply_adds = 0;
+  for (const char* part : {"Q K", "dK dV", "dQ"}) multiply_adds += roofline["parts"][part]["multiply_adds"].get<double>();
+  EXPECT_GE(multiply_adds, pairs * (3 * 32 + 2 * 64));
+  EXPECT_LE(multiply_adds, 1.1 * pairs * (3 * 32 + 2 * 64));
+}
+
 TEST(InspectCommand, AKernelThatTheCallDoesNotTakeIsRefused) {
   EXPECT_NE(inspect("plan", {"--kernel", "decode"}).out.find("decode;"), std::string::npos);
   const CommandResult result = inspect("roofline", {"--kernel", "decode", "--json"});

@@ -23,7 +23,8 @@ AttentionSpec spec_of(const EmbeddedFile& example) {
 
 constexpr std::int32_t kLength = 200;
 
-std::map<std::string, Json, std::less<>> shown(const EmbeddedFile& example, const std::string& target, std::int32_t q_len) {
+std::map<std::string, Json, std::less<>> shown(const EmbeddedFile& example, const std::string& target, std::int32_t q_len,
+                                               InspectKernel kernel = InspectKernel::kOfCall) {
   const Sizes sizes{.batch = 2, .heads = 4, .kv_heads = 2, .q_len = q_len, .kv_len = kLength, .head_dim = 64, .v_head_dim = 64};
   const AttentionSpec spec = spec_of(example);
   EngineOptions options;
@@ -31,6 +32,7 @@ std::map<std::string, Json, std::less<>> shown(const EmbeddedFile& example, cons
   const BoundNames names = bind_names(Engine(options).compile(spec).value(), {}, sizes).value();
   options.target = target;
   InspectRequest request{.views = {},
+                         .kernel = kernel,
                          .sizes = {.batch = 2, .heads = 4, .kv_heads = 2, .q_len = q_len, .kv_len = kLength},
                          .bindings = &names.bindings,
                          .samples = names.samples()};
@@ -177,12 +179,40 @@ TEST_P(EveryView, OfEveryDecodeKernelHangsTogether) {
   }
 }
 
+// What is compiled is the program and its derivative.
+TEST_P(EveryView, OfEveryBackwardKernelHangsTogether) {
+  for (const EmbeddedFile& example : embedded_examples()) {
+    SCOPED_TRACE(example.name);
+    const auto views = shown(example, GetParam(), kLength, InspectKernel::kBackward);
+    for (const char* program : {"simplified", "gradient", "intervals"}) expect_program(views.at(program));
+    EXPECT_EQ(views.at("simplified")["nodes"], views.at("gradient")["nodes"]);
+    expect_hoisting(views.at("hoisting"), views.at("simplified"));
+    const Json& plan = views.at("plan");
+    EXPECT_EQ(plan["nest"], "backward");
+    EXPECT_EQ(plan["micro_tile"]["rows"].get<int>() * plan["micro_tile"]["vectors"].get<int>(),
+              plan["registers"]["accumulators"].get<int>());
+    expect_mask(views.at("mask"), 4);
+    expect_llvm(views.at("llvm"), "gradients", 6);
+    expect_code(views.at("asm"), views.at("mca"), views.at("spills"));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Targets, EveryView, testing::Values("x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"),
                          [](const auto& test) {
                            std::string name = test.param;
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
+
+TEST(TimingView, OfGradientsHasThePhasesThatDifferentiate) {
+  const AttentionSpec spec = spec_of({"alibi.flex", embedded_example("alibi")});
+  const InspectRequest request{.views = {InspectView::kTiming}, .kernel = InspectKernel::kBackward};
+  const Json timing = Json::parse(inspect(spec, {}, request).value().at(0).json);
+  std::vector<std::string> names;
+  for (const Json& phase : timing["phases"]) names.push_back(phase["name"]);
+  for (const char* phase : {"simplify again", "differentiate", "simplify the derivative", "plan", "emit"})
+    EXPECT_NE(std::ranges::find(names, phase), names.end()) << phase;
+}
 
 TEST(TimingView, HasEveryPhaseInItsOrder) {
   const AttentionSpec spec = spec_of({"alibi.flex", embedded_example("alibi")});

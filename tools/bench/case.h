@@ -11,11 +11,19 @@
 
 namespace flexjit::tools::bench {
 
+enum class Pass : std::uint8_t { kForward, kBackward };
+
+// What a case alternates with, on the same tensors.
+enum class Beside : std::uint8_t { kNothing, kPlain, kOneThread };
+
 struct Case {
   std::string suite, name;
   std::string pattern;  // the name by which the peers know it
   std::string program;  // the text of a *.flex file
-  std::string plain{};  // the text that `ratio_to_plain` compares with, on the same tensors; empty: none
+  Pass pass = Pass::kForward;
+  std::vector<std::string> gradients{};  // of kBackward: captured buffers whose gradients are wanted beside those of q, k and v
+  Beside beside = Beside::kNothing;
+  std::string plain{};  // of kPlain: its text, whose buffers' gradients are not wanted
   DTypeOptions dtypes{};
   Sizes sizes{};
   int threads = 1;
@@ -28,7 +36,10 @@ std::string dtype_text(const Case& test);
 // In the order in which they run.
 std::vector<std::string> suite_names();
 
-// With sizes cut to a sixteenth for Effort::kQuick. `filter` is searched in "suite/name/dtype".
+// The case with sequences of a sixteenth of the length.
+Case small_version(Case test);
+
+// With small sizes for Effort::kQuick. `filter` is searched in "suite/name/dtype".
 std::vector<Case> select_cases(const BenchOptions& options);
 
 }  // namespace flexjit::tools::bench

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "bench/case.h"
 #include "data/embedded.h"
@@ -25,6 +26,9 @@ Sizes step(std::int64_t batch, std::int64_t heads, std::int64_t kv_heads, std::i
 DTypeOptions of(DType dtype) { return {.q = dtype, .kv = {}, .out = {}}; }
 
 constexpr DType kF32 = DType::kF32, kBF16 = DType::kBF16, kF16 = DType::kF16, kF64 = DType::kF64;
+
+constexpr const char* kAlibi = "buffer slope : f32[num_heads]\nscore = score + slope[h] * (kv_idx - q_idx)\n";
+constexpr const char* kSoftcap = "const cap : float = 30.0\nscore = cap * tanh(score / cap)\n";
 
 class Table {
  public:
@@ -54,14 +58,19 @@ class Table {
     const Sizes sizes = square(4, 2048, 64);
     const std::string plain = example("full"), causal = example("causal");
     const auto add = [&](const char* name, const char* pattern, const std::string& program, const std::string& without) {
-      cases_.push_back(
-          {.suite = "mods", .name = name, .pattern = pattern, .program = program, .plain = without, .sizes = sizes});
+      cases_.push_back({.suite = "mods",
+                        .name = name,
+                        .pattern = pattern,
+                        .program = program,
+                        .beside = Beside::kPlain,
+                        .plain = without,
+                        .sizes = sizes});
     };
     add("2k none", "full", plain, plain);  // how much of a ratio is noise
-    add("2k ALiBi", "alibi_dense", "buffer slope : f32[num_heads]\nscore = score + slope[h] * (kv_idx - q_idx)\n", plain);
+    add("2k ALiBi", "alibi_dense", kAlibi, plain);
     add("2k relative bias table", "relative_bias", example("relative_bias"), plain);
     add("2k T5 buckets", "t5_buckets", example("t5_buckets"), plain);
-    add("2k softcap", "softcap_dense", "const cap : float = 30.0\nscore = cap * tanh(score / cap)\n", plain);
+    add("2k softcap", "softcap_dense", kSoftcap, plain);
     add("2k full bias (H,S,S)", "full_bias", example("full_bias"), plain);
     add("2k causal ALiBi", "alibi", example("alibi"), causal);
     add("2k causal softcap", "softcap", example("softcap"), causal);
@@ -94,12 +103,65 @@ class Table {
   }
 
   void scaling(int threads) {
-    example_case("scaling", "4k dense", "full", of(kF32), square(4, 4096, 64)).threads = threads;
-    example_case("scaling", "4k causal", "causal", of(kF32), square(4, 4096, 64)).threads = threads;
-    example_case("scaling", "decode 32/8 heads kv 16k", "full", of(kF32), step(1, 32, 8, 16384)).threads = threads;
+    scale(example_case("scaling", "4k dense", "full", of(kF32), square(4, 4096, 64)), threads);
+    scale(example_case("scaling", "4k causal", "causal", of(kF32), square(4, 4096, 64)), threads);
+    scale(example_case("scaling", "decode 32/8 heads kv 16k", "full", of(kF32), step(1, 32, 8, 16384)), threads);
+  }
+
+  void backward(int threads) {
+    for (DType dtype : {kF32, kBF16}) {
+      for (std::int64_t dim : {64, 128}) {
+        backward_case(fmt::format("2k D={}", dim), "full", dtype, square(4, 2048, dim));
+        backward_case(fmt::format("2k causal D={}", dim), "causal", dtype, square(4, 2048, dim));
+      }
+      backward_case("16k causal window 256", "sliding_window", dtype, square(1, 16384, 64));
+      backward_case("16k documents of 800", "document", dtype, square(1, 16384, 64)).document_length = 800;
+    }
+    backward_case("2k D=128 values of 64", "full", kF32, square(4, 2048, 128)).sizes.v_head_dim = 64;
+    scale(backward_case("2k, one head", "full", kF32, square(1, 2048, 64)), threads);
+    backward_mods();
+    backward_buffers();
   }
 
  private:
+  static void scale(Case& test, int threads) {
+    test.beside = Beside::kOneThread;
+    test.threads = threads;
+  }
+
+  Case& backward_case(std::string name, const char* pattern, DType dtype, const Sizes& sizes) {
+    Case& test = example_case("backward", std::move(name), pattern, of(dtype), sizes);
+    test.pass = Pass::kBackward;
+    return test;
+  }
+
+  // Beside no mod.
+  void backward_mods() {
+    const auto add = [&](const char* name, const char* pattern, const std::string& program) {
+      Case& test = backward_case(name, "full", kF32, square(4, 2048, 64));
+      test.pattern = pattern;
+      test.beside = Beside::kPlain;
+      test.plain = std::exchange(test.program, program);
+    };
+    add("2k ALiBi", "alibi_dense", kAlibi);
+    add("2k softcap", "softcap_dense", kSoftcap);
+    add("2k relative bias table", "relative_bias", example("relative_bias"));
+  }
+
+  // Beside the same without the gradient of the buffer.
+  void backward_buffers() {
+    const auto add = [&](const char* name, const char* pattern, const char* buffer, const std::string& program) {
+      Case& test = backward_case(name, "full", kF32, square(4, 2048, 64));
+      test.pattern = pattern;
+      test.gradients = {buffer};
+      test.beside = Beside::kPlain;
+      test.program = test.plain = program;
+    };
+    add("2k, of ALiBi slopes", "alibi_dense", "slope", kAlibi);
+    add("2k, of a relative bias table", "relative_bias", "bias", example("relative_bias"));
+    add("2k, of a full bias (H,S,S)", "full_bias", "bias", example("full_bias"));
+  }
+
   Case& example_case(const char* suite, std::string name, const char* pattern, const DTypeOptions& dtypes, const Sizes& sizes) {
     cases_.push_back({.suite = suite,
                       .name = std::move(name),
@@ -113,21 +175,24 @@ class Table {
   std::vector<Case> cases_;
 };
 
-void shrink(Case& test) {
+}  // namespace
+
+Case small_version(Case test) {
   const auto cut = [](std::int64_t length) { return length <= 128 ? length : std::max<std::int64_t>(length / 16, 64); };
   test.sizes.q_len = cut(test.sizes.q_len);
   test.sizes.kv_len = cut(test.sizes.kv_len);
-  if (test.document_length > 0) test.document_length /= 16;
+  if (test.document_length > 0) test.document_length = std::max<std::int64_t>(test.document_length / 16, 1);
+  return test;
 }
-
-}  // namespace
 
 std::string dtype_text(const Case& test) {
   const DTypeOptions& d = test.dtypes;
   return d.kv_dtype() == d.q ? std::string(name_of(d.q)) : fmt::format("{}, kv {}", name_of(d.q), name_of(d.kv_dtype()));
 }
 
-std::vector<std::string> suite_names() { return {"dense", "causal", "sparse", "mods", "decode", "shapes", "scaling"}; }
+std::vector<std::string> suite_names() {
+  return {"dense", "causal", "sparse", "mods", "decode", "shapes", "scaling", "backward"};
+}
 
 std::vector<Case> select_cases(const BenchOptions& options) {
   Table table;
@@ -138,14 +203,14 @@ std::vector<Case> select_cases(const BenchOptions& options) {
   table.decode();
   table.shapes();
   table.scaling(std::max(2, options.threads));
+  table.backward(std::max(2, options.threads));
   std::vector<Case> selected;
   for (Case& test : table.take()) {
     const bool suite = options.suites.empty() || std::ranges::find(options.suites, test.suite) != options.suites.end();
     const std::string path = fmt::format("{}/{}/{}", test.suite, test.name, dtype_text(test));
     if (!suite || path.find(options.filter) == std::string::npos) continue;
-    if (test.suite != "scaling") test.threads = options.threads;
-    if (options.effort == Effort::kQuick) shrink(test);
-    selected.push_back(std::move(test));
+    if (test.beside != Beside::kOneThread) test.threads = options.threads;
+    selected.push_back(options.effort == Effort::kQuick ? small_version(std::move(test)) : std::move(test));
   }
   return selected;
 }

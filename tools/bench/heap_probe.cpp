@@ -72,11 +72,10 @@ void HeapProbe::serve(int socket) const {
 
 std::int64_t HeapProbe::probe(const Case& test) const try {
   const Problem problem = zeros(test);
-  const auto subject = make_subject({test, problem, test.program, options_.target, test.threads});
+  const auto subject = make_subject({test, problem, test.program, test.gradients, options_.target, test.threads});
   if (!subject) return kNone;
-  const RunArgs args = (*subject)->arguments(problem);
   const HeapMeter meter;
-  return (*subject)->attention.run(args) ? meter.peak_bytes() : kNone;
+  return (*subject)->run(problem) ? meter.peak_bytes() : kNone;
 } catch (const std::bad_alloc&) {
   return kNone;
 }

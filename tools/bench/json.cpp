@@ -10,11 +10,13 @@ using Json = nlohmann::ordered_json;
 
 Json peers_json(const Row& row) {
   Json peers = Json::object();
-  for (const PeerTime& time : row.peers)
+  for (const PeerTime& time : row.peers) {
     peers[time.peer] = {{"run_ms", time.ms},
                         {"useful_gflops", row.useful_gflops() * row.run_ms / time.ms},
                         {"percent_of_limit", row.percent_at(time.ms)},
                         {"difference", time.difference}};
+    if (time.extra_bytes) peers[time.peer]["extra_bytes"] = *time.extra_bytes;
+  }
   return peers;
 }
 
@@ -32,6 +34,7 @@ Json row_json(const Row& row) {
                {"case", row.test.name},
                {"dtype", name_of(row.test.dtypes.q)},
                {"kv_dtype", name_of(row.test.dtypes.kv_dtype())},
+               {"pass", row.test.pass == Pass::kBackward ? "backward" : "forward"},
                {"threads", row.test.threads},
                {"pattern", row.test.pattern},
                {"sizes",

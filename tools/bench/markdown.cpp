@@ -26,6 +26,14 @@ std::string peer_ratio(const Row& row, const std::string& peer) {
   return "";
 }
 
+std::string mebibytes(std::int64_t bytes) { return fmt::format("{:.1f}", static_cast<double>(bytes) / (1 << 20)); }
+
+std::string peer_memory(const Row& row, const std::string& peer) {
+  for (const PeerTime& time : row.peers)
+    if (time.peer == peer && time.extra_bytes) return mebibytes(*time.extra_bytes);
+  return "";
+}
+
 struct Column {
   std::string heading;
   std::function<std::string(const Row&)> cell;  // empty where it does not apply
@@ -47,10 +55,10 @@ std::vector<Column> columns(const Report& report) {
   };
   for (const auto& [peer, version] : report.peers)
     all.push_back({"over " + peer, [name = peer](const Row& row) { return peer_ratio(row, name); }});
+  for (const auto& [peer, version] : report.peers)
+    all.push_back({peer + " MiB", [name = peer](const Row& row) { return peer_memory(row, name); }});
   all.push_back({"compile ms", [](const Row& row) { return fmt::format("{:.1f}", row.compile_ms); }});
-  all.push_back({"extra MiB", [](const Row& row) {
-                   return row.extra_bytes ? fmt::format("{:.1f}", static_cast<double>(*row.extra_bytes) / (1 << 20)) : "";
-                 }});
+  all.push_back({"extra MiB", [](const Row& row) { return row.extra_bytes ? mebibytes(*row.extra_bytes) : ""; }});
   return all;
 }
 
@@ -109,6 +117,11 @@ after each row, the better one counts; for few queries reading K and V, before a
 computes in a lower precision (OpenVINO fp16 as bf16); the peers' masks, biases and block masks are made before their clock starts, ours inside the run. *Of plain* compares
 with the same run without the mod, *over 1 thread* with one thread, both alternating with it. *Extra* is the peak of heap beyond inputs and outputs
 in the first run. Every row is verified against fp64.
+
+The rows of *backward* are the pass from the gradient of the output to those of q, k and v, and of what the row names: `2 (3 D + 2 Dv)` operations a
+pair, beside multiply-adds of fp32 for every dtype; a peer's *MiB* are the peak of a forward and a backward pass beyond what was there. *Of plain* is
+without the mod, or, of the gradient of a buffer, without that gradient. `pytorch-dropout` is `pytorch-sdpa` with a dropout that drops nothing, which
+takes its path for dropout. Gradients are verified on sequences of a sixteenth of the length.
 
 To reproduce: `bench/make-results`, with `FLEXJIT_PEERS_PYTHON` naming a Python that has torch, openvino and numpy.
 )";

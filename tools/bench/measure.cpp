@@ -26,7 +26,7 @@ class Measurement {
   Row operator()() {
     using Step = Diagnostics (Measurement::*)();
     for (Step step : {&Measurement::make_inputs, &Measurement::prepare, &Measurement::count_work, &Measurement::run_first,
-                      &Measurement::time_runs, &Measurement::verify_rows, &Measurement::ask_peers})
+                      &Measurement::time_runs, &Measurement::verify_results, &Measurement::ask_peers})
       if (row_.errors = (this->*step)(); !row_.errors.empty()) break;
     return std::move(row_);
   }
@@ -46,18 +46,23 @@ class Measurement {
 
   Diagnostics prepare() {
     show("compiling");
-    const SubjectRequest request{test_, problem_, test_.program, options_.target, test_.threads};
+    const SubjectRequest request{test_, problem_, test_.program, test_.gradients, options_.target, test_.threads};
     auto subject = make_subject(request);
     if (!subject) return subject.diagnostics();
     subject_ = std::move(*subject);
-    std::vector<double> compilations = {subject_->attention.compile_ms()};
-    while (options_.effort == Effort::kFull && compilations.size() < kCompilations) {
-      compilations.push_back(compile_case(request).value().compile_ms());
-    }
+    std::vector<double> compilations = {subject_->compile_ms};
+    while (options_.effort == Effort::kFull && compilations.size() < kCompilations)
+      compilations.push_back(compile_ms_of(request).value());
     row_.compile_ms = median(std::move(compilations));
-    if (test_.plain.empty() && test_.suite != "scaling") return {};
-    auto beside = test_.plain.empty() ? make_subject({test_, problem_, test_.program, options_.target, 1})
-                                      : make_subject({test_, problem_, test_.plain, options_.target, test_.threads});
+    return prepare_beside();
+  }
+
+  Diagnostics prepare_beside() {
+    static const std::vector<std::string> kNone;
+    if (test_.beside == Beside::kNothing) return {};
+    auto beside = test_.beside == Beside::kOneThread
+                      ? make_subject({test_, problem_, test_.program, test_.gradients, options_.target, 1})
+                      : make_subject({test_, problem_, test_.plain, kNone, options_.target, test_.threads});
     if (!beside) return beside.diagnostics();
     beside_ = std::move(*beside);
     return {};
@@ -69,23 +74,22 @@ class Measurement {
         subject_->attention.count_allowed(mask_options_of(test_.sizes), &subject_->names.bindings);
     if (!allowed) return allowed.diagnostics();
     row_.allowed_pairs = *allowed;
-    row_.work = work_of(problem_, *allowed);
+    row_.work = test_.pass == Pass::kBackward ? backward_work(problem_, *allowed) : work_of(problem_, *allowed);
     return {};
   }
 
   Diagnostics run_first() {
     show("warming up");
-    const Result<RunStats> stats = subject_->attention.run(subject_->arguments(problem_));
+    const Result<RunStats> stats = subject_->run(problem_);
     if (!stats) return stats.diagnostics();
     if (!beside_) return {};
-    const Result<RunStats> other = beside_->attention.run(beside_->arguments(problem_));
+    const Result<RunStats> other = beside_->run(problem_);
     return other ? Diagnostics{} : other.diagnostics();
   }
 
   Result<double> timed(Subject& subject) {
-    const RunArgs args = subject.arguments(problem_);
     const auto begin = Clock::now();
-    const Result<RunStats> stats = subject.attention.run(args);
+    const Result<RunStats> stats = subject.run(problem_);
     if (!stats) return stats.diagnostics();
     return ms_since(begin);
   }
@@ -106,13 +110,35 @@ class Measurement {
       ratios.push_back(*other / *ms);
     }
     row_.run_ms = median(std::move(ours));
-    if (beside_) (test_.plain.empty() ? row_.speedup : row_.ratio_to_plain) = median(std::move(ratios));
+    if (beside_) (test_.beside == Beside::kOneThread ? row_.speedup : row_.ratio_to_plain) = median(std::move(ratios));
     row_.limit = meter.finish(row_.run_ms);
     return {};
   }
 
-  Diagnostics verify_rows() {
+  Diagnostics verify_results() {
     show("verifying");
+    return test_.pass == Pass::kBackward ? verify_gradients() : verify_rows();
+  }
+
+  // Every gradient of keys and buffers is a sum over all rows, of which no sample says anything: the same pattern is verified
+  // on small sizes, in full.
+  Diagnostics verify_gradients() {
+    const Case small = small_version(test_);
+    const Result<Problem> problem = make_problem(run_options_of(small));
+    if (!problem) return problem.diagnostics();
+    const auto subject = make_subject({small, *problem, test_.program, test_.gradients, options_.target, test_.threads});
+    if (!subject) return subject.diagnostics();
+    Subject& own = **subject;
+    const Result<RunStats> stats = own.run(*problem);
+    if (!stats) return stats.diagnostics();
+    const Result<BackwardErrors> errors = verify_backward(own.attention, own.arguments(*problem), *problem, own.gradients);
+    if (!errors) return errors.diagnostics();
+    row_.verification = {.max_abs_error = std::max({errors->q, errors->k, errors->v, errors->buffers.value_or(0)}),
+                         .correct = errors->correct};
+    return {};
+  }
+
+  Diagnostics verify_rows() {
     Result<Verification> verification = verify(
         {subject_->attention, problem_, subject_->names.bindings, subject_->outputs.out, subject_->outputs.lse, kVerifiedRows},
         progress_);
@@ -122,8 +148,17 @@ class Measurement {
   }
 
   Diagnostics ask_peers() {
-    if (peers_ == nullptr || test_.suite == "scaling") return {};
-    PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .out = subject_->outputs.out, .buffers = {}};
+    if (peers_ == nullptr || test_.beside == Beside::kOneThread) return {};
+    PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .results = {}, .grad_out = nullptr, .buffers = {}};
+    GradientArrays& gradients = subject_->gradients;
+    switch (test_.pass) {
+      case Pass::kForward: tensors.results = {&subject_->outputs.out}; break;
+      case Pass::kBackward:
+        tensors.grad_out = &gradients.out;
+        tensors.results = {&gradients.q, &gradients.k, &gradients.v};
+        for (const std::string& name : test_.gradients) tensors.results.push_back(&gradients.buffers.at(name));
+        break;
+    }
     for (const auto& [name, view] : subject_->names.bindings.buffers)
       for (const Array& array : subject_->names.storage)
         if (array.bytes.data() == view.data) tensors.buffers.emplace(name, &array);

@@ -49,13 +49,22 @@ struct Peers::Process {
                     {"threads", test.threads},
                     {"repeat", repeat},
                     {"suite", test.suite},
+                    {"pass", test.pass == Pass::kBackward ? "backward" : "forward"},
+                    {"gradients", test.gradients},
+                    {"results", Json::array()},
                     {"buffers", Json::object()}};
     const std::pair<const char*, const Array*> fixed[] = {
-        {"q", &tensors.q}, {"k", &tensors.k}, {"v", &tensors.v}, {"out", &tensors.out}};
+        {"q", &tensors.q}, {"k", &tensors.k}, {"v", &tensors.v}, {"grad_out", tensors.grad_out}};
     for (const auto& [name, array] : fixed) {
+      if (array == nullptr) continue;
       const Result<std::string> path = write(name, *array);
       if (!path) return path.diagnostics();
       request[name] = *path;
+    }
+    for (const Array* result : tensors.results) {
+      const Result<std::string> path = write(fmt::format("result_{}", request["results"].size()), *result);
+      if (!path) return path.diagnostics();
+      request["results"].push_back(*path);
     }
     for (const auto& [name, array] : tensors.buffers) {
       const Result<std::string> path = write("buffer_" + name, *array);
@@ -106,7 +115,8 @@ void Peers::measure(const PeerTensors& tensors, int repeat, Row& row, const Prog
     } else if (answer->contains("cannot")) {
       row.peer_notes[peer] = answer->at("cannot").get<std::string>();
     } else {
-      const PeerTime time{.peer = peer, .ms = answer->at("ms"), .difference = answer->at("difference")};
+      PeerTime time{.peer = peer, .ms = answer->at("ms"), .difference = answer->at("difference")};
+      if (answer->contains("extra_bytes")) time.extra_bytes = answer->at("extra_bytes").get<std::int64_t>();
       if (time.difference <= allowed_difference(row.test.dtypes.q))
         row.peers.push_back(time);
       else

@@ -13,9 +13,11 @@
 
 namespace flexjit::tools::bench {
 
-// What a peer computes with, and our output to compare its output with. The references must live during the call.
+// What a peer computes with, and our results to compare its results with. The references must live during the call.
 struct PeerTensors {
-  const Array &q, &k, &v, &out;
+  const Array &q, &k, &v;
+  std::vector<const Array*> results;  // the output; of a backward pass the gradients of q, k, v and the case's buffers
+  const Array* grad_out;              // of a backward pass; else null
   std::map<std::string, const Array*> buffers;
 };
 

@@ -18,6 +18,8 @@ struct PeerTime {
   std::string peer;
   double ms = 0;
   double difference = 0;  // largest absolute difference from our output
+  std::optional<std::int64_t>
+      extra_bytes{};  // of a backward pass and its forward pass: the peak of memory beyond what was there
 };
 
 struct Row {

@@ -2,8 +2,10 @@
 #include "bench/subject.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "flexjit/engine.h"
+#include "flexjit/trace.h"
 
 namespace flexjit::tools::bench {
 namespace {
@@ -35,6 +37,8 @@ RunOptions run_options_of(const Case& test) {
   return options;
 }
 
+namespace {
+
 Result<Attention> compile_case(const SubjectRequest& request) {
   const Case& test = request.test;
   AttentionSpec spec;
@@ -48,16 +52,78 @@ Result<Attention> compile_case(const SubjectRequest& request) {
   return Engine(engine).compile(spec);
 }
 
-Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
+Result<std::unique_ptr<Subject>> bind_case(const SubjectRequest& request, const Attention& attention) {
   const Case& test = request.test;
-  Result<Attention> attention = compile_case(request);
-  if (!attention) return attention.diagnostics();
-  Result<BoundNames> names = bind_names(*attention, {}, test.sizes);
+  Result<BoundNames> names = bind_names(attention, {}, request.problem.sizes);
   if (!names) return names.diagnostics();
   for (Array& buffer : names->storage)
     if (test.document_length > 0 && buffer.dtype == DType::kI32) fill_documents(buffer, test.document_length);
-  return std::make_unique<Subject>(
-      Subject{std::move(*attention), std::move(*names), {request.problem.make_output(), request.problem.make_lse()}});
+  auto subject = std::make_unique<Subject>(
+      Subject{test.pass, attention, *std::move(names), {request.problem.make_output(), request.problem.make_lse()}, {}});
+  subject->compile_ms = attention.compile_ms();
+  if (test.pass == Pass::kForward) return subject;
+  Result<Array> out = generated_output_gradient(request.problem, 0);
+  if (!out) return out.diagnostics();
+  subject->gradients = make_gradients(request.problem, subject->names.bindings, *std::move(out), request.gradients);
+  const Result<RunStats> forward = attention.run(subject->arguments(request.problem));
+  if (!forward) return forward.diagnostics();
+  return subject;
+}
+
+double compile_ms_of(const Trace& trace) {
+  double ms = 0;
+  for (const TraceEvent& event : trace.events())
+    if (event.kind == TraceKind::kCompile) ms += static_cast<double>(event.end_ns - event.begin_ns) / 1e6;
+  return ms;
+}
+
+constexpr std::int64_t kSmallLength = 32;
+
+// By a call so small that the memory which it leaves for later calls is hardly any.
+Result<double> compile_gradients(const SubjectRequest& request, const Attention& attention) {
+  Case small = request.test;
+  small.sizes.q_len = small.sizes.kv_len = kSmallLength;
+  const Result<Problem> problem = make_problem(run_options_of(small));
+  if (!problem) return problem.diagnostics();
+  auto subject = bind_case({small, *problem, request.program, request.gradients, request.target, request.threads}, attention);
+  if (!subject) return subject.diagnostics();
+  Trace trace;
+  RunArgs args = (*subject)->arguments(*problem);
+  args.trace = &trace;
+  const Result<RunStats> stats = run_backward(attention, args, gradients_of((*subject)->gradients, *problem));
+  if (!stats) return stats.diagnostics();
+  return compile_ms_of(trace);
+}
+
+}  // namespace
+
+Result<RunStats> Subject::run(const Problem& problem) {
+  switch (pass) {
+    case Pass::kForward: return attention.run(arguments(problem));
+    case Pass::kBackward: break;
+  }
+  return run_backward(attention, arguments(problem), gradients_of(gradients, problem));
+}
+
+Result<double> compile_ms_of(const SubjectRequest& request) {
+  const Result<Attention> attention = compile_case(request);
+  if (!attention) return attention.diagnostics();
+  if (request.test.pass == Pass::kForward) return attention->compile_ms();
+  return compile_gradients(request, *attention);
+}
+
+Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request) {
+  const Result<Attention> attention = compile_case(request);
+  if (!attention) return attention.diagnostics();
+  std::optional<double> gradients_ms;
+  if (request.test.pass == Pass::kBackward) {
+    const Result<double> ms = compile_gradients(request, *attention);
+    if (!ms) return ms.diagnostics();
+    gradients_ms = *ms;
+  }
+  Result<std::unique_ptr<Subject>> subject = bind_case(request, *attention);
+  if (subject && gradients_ms) (*subject)->compile_ms = *gradients_ms;
+  return subject;
 }
 
 }  // namespace flexjit::tools::bench

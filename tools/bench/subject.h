@@ -7,30 +7,39 @@
 #include "bench/case.h"
 #include "data/bind.h"
 #include "data/problem.h"
+#include "measure/backward.h"
 
 namespace flexjit::tools::bench {
 
 struct Subject {
+  Pass pass;
   Attention attention;
   BoundNames names;
   Outputs outputs;
+  GradientArrays gradients;  // of kBackward
+  double compile_ms = 0;     // of the kernel that the pass takes
 
   // Views of `problem` and of this subject; both must outlive the run.
   RunArgs arguments(const Problem& problem) { return arguments_of(problem, outputs, names.bindings); }
+  // The pass that is measured.
+  Result<RunStats> run(const Problem& problem);
 };
 
 struct SubjectRequest {
   const Case& test;
   const Problem& problem;
   const std::string& program;
+  const std::vector<std::string>& gradients;  // of kBackward: captured buffers
   const std::string& target;
   int threads;
 };
 
-// Compiles with an engine of its own, so that nothing is found in a cache. Errors: those of compile() and bind_names().
-// By an engine of its own, so that nothing is cached.
-Result<Attention> compile_case(const SubjectRequest& request);
+// Compiles with an engine of its own, so that nothing is found in a cache. Of kBackward the forward pass has run. Errors: those
+// of compile(), bind_names() and the pass.
 Result<std::unique_ptr<Subject>> make_subject(const SubjectRequest& request);
+
+// How long one more compilation of the kernel takes.
+Result<double> compile_ms_of(const SubjectRequest& request);
 
 // Sizes and dtypes of a case as `flexjit run` takes them.
 RunOptions run_options_of(const Case& test);

@@ -1,6 +1,9 @@
 // The options of `flexjit inspect`; its views come from the library's own list.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "command_line/option_groups.h"
 #include "flexjit/inspect.h"
 
@@ -8,7 +11,7 @@ namespace flexjit::tools {
 namespace {
 
 constexpr const char* kInspectFooter =
-    R"(Few query rows, as `--q-len 1`, show the decode kernel. Sizes and names matter to the views `intervals` and `mask`. There a buffer that
+    R"(Few query rows, as `--q-len 1`, show the decode kernel; that of gradients is shown by `--kernel=backward`. Sizes and names matter to the views `intervals` and `mask`. There a buffer that
 no file gives is generated as by `flexjit run` for `mask`; `intervals` takes its contents as unknown. Any target can be shown, also one that
 this machine cannot execute.
 
@@ -19,9 +22,26 @@ Examples:
   flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
   flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
   flexjit inspect alibi.flex --view=plan,asm,roofline --q-len 1 --kv-len 16384 --heads 32 --kv-heads 8
+  flexjit inspect relative_bias.flex --kernel=backward --view=nest,gradient,roofline
   flexjit inspect alibi.flex --html report.html
   flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
   flexjit inspect alibi.flex --target x86-64-v3 --diff-target aarch64 --view=all)";
+
+constexpr std::pair<const char*, InspectKernel> kKernels[] = {{"call", InspectKernel::kOfCall},
+                                                              {"prefill", InspectKernel::kPrefill},
+                                                              {"decode", InspectKernel::kDecode},
+                                                              {"backward", InspectKernel::kBackward}};
+
+InspectKernel kernel_of(const std::string& name) {
+  const auto* found = std::ranges::find(kKernels, name, &std::pair<const char*, InspectKernel>::first);
+  return found->second;
+}
+
+std::vector<std::string> names_of_kernels() {
+  std::vector<std::string> names;
+  for (const auto& [name, kernel] : kKernels) names.emplace_back(name);
+  return names;
+}
 
 }  // namespace
 
@@ -40,15 +60,15 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
   command->add_option("--target", inspect.target, kTargets)->capture_default_str();
   command
       ->add_option_function<std::string>(
-          "--kernel",
-          [&inspect](const std::string& name) {
-            inspect.kernel = name == "call"      ? InspectKernel::kOfCall
-                             : name == "prefill" ? InspectKernel::kPrefill
-                                                 : InspectKernel::kDecode;
-          },
-          "The kernel to show: that of calls of these sizes, or one of the two")
-      ->check(CLI::IsMember({"call", "prefill", "decode"}))
+          "--kernel", [&inspect](const std::string& name) { inspect.kernel = kernel_of(name); },
+          "The kernel to show: that of calls of these sizes, or this one")
+      ->check(CLI::IsMember(names_of_kernels()))
       ->default_str("call");
+  command
+      ->add_option("--dbuffers", inspect.gradients,
+                   "Of --kernel=backward: captured buffers whose gradients it adds up, with commas; or all, or none")
+      ->delimiter(',')
+      ->capture_default_str();
   command
       ->add_option_function<std::string>(
           "--asm-syntax",

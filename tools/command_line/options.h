@@ -144,6 +144,7 @@ struct InspectOptions {
   PatternOptions pattern;
   std::vector<std::string> views{"simplified"};  // names of inspect_views(), or "all"
   InspectKernel kernel = InspectKernel::kOfCall;
+  std::vector<std::string> gradients{"all"};  // of kBackward: names of buffers, "all" or "none"
   AsmSyntax asm_syntax = AsmSyntax::kAtt;
   std::string target = "host";
   std::string html;                    // the report to write, with every view; empty: none

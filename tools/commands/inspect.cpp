@@ -87,6 +87,13 @@ Result<std::string> mask_picture(const BoundPattern& bound, const std::string& p
   return svg_picture(survey->picture());
 }
 
+// Absent: those that the library takes.
+std::optional<std::vector<std::string>> wanted_gradients(const InspectOptions& options) {
+  if (options.gradients == std::vector<std::string>{"all"}) return std::nullopt;
+  if (options.gradients == std::vector<std::string>{"none"}) return std::vector<std::string>();
+  return options.gradients;
+}
+
 struct Shown {
   std::string pattern, target;
   std::vector<Inspection> views;  // as wanted
@@ -98,8 +105,11 @@ Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewI
   const Sizes sizes = sizes_without_files(options.sizes);
   const Result<AttentionSpec> spec = make_spec(options, sizes);
   if (!spec) return spec.diagnostics();
-  InspectRequest request{
-      .views = {}, .kernel = options.kernel, .asm_syntax = options.asm_syntax, .sizes = mask_options_of(sizes)};
+  InspectRequest request{.views = {},
+                         .kernel = options.kernel,
+                         .gradients = wanted_gradients(options),
+                         .asm_syntax = options.asm_syntax,
+                         .sizes = mask_options_of(sizes)};
   for (const InspectViewInfo& view : wanted) request.views.push_back(view.view);
   Result<BoundPattern> bound = BoundPattern{};
   if (needs_values(options, wanted)) {

@@ -1,8 +1,6 @@
 // The same inputs as those of `flexjit run` for the same options.
 #include "commands/inspect_call.h"
 
-#include "measure/peak.h"
-
 namespace flexjit::tools {
 
 Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindings* bindings) {
@@ -17,7 +15,8 @@ Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindi
   call.problem_ = std::move(*problem);
   call.outputs_ = {call.problem_.make_output(), call.problem_.make_lse()};
   call.target_ = options.target;
-  call.dtype_ = options.dtypes.q;
+  const bool backward = options.kernel == InspectKernel::kBackward;
+  call.peak_ = backward ? fma_peak_for(options.dtypes.q) : peak_for(options.dtypes.q, options.target);
   call.bindings_ = bindings;
   return call;
 }
@@ -25,7 +24,7 @@ Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindi
 RunArgs InspectCall::args() { return arguments_of(problem_, outputs_, *bindings_); }
 
 RunLimits InspectCall::limits() const {
-  return {.gflops = measure_peak_gflops(peak_for(dtype_, target_), target_, 1),
+  return {.gflops = measure_peak_gflops(peak_, target_, 1),
           .read_gbps = measure_read_gbps(problem_.k.bytes, problem_.v.bytes, 1)};
 }
 

@@ -4,6 +4,7 @@
 #include "command_line/options.h"
 #include "data/problem.h"
 #include "flexjit/inspect.h"
+#include "measure/peak.h"
 
 namespace flexjit::tools {
 
@@ -21,7 +22,7 @@ class InspectCall {
   Problem problem_;
   Outputs outputs_;
   std::string target_;
-  DType dtype_ = DType::kF32;
+  Peak peak_ = Peak::kFmaF32;
   const Bindings* bindings_ = nullptr;
 };
 

@@ -12,8 +12,6 @@
 namespace flexjit::tools {
 namespace {
 
-constexpr std::uint64_t kGradientStream = (std::uint64_t{1} << 32) + 1;  // beside that of the sinks
-
 // NAME or NAME=FILE.
 struct BufferFile {
   std::string name, file;
@@ -26,17 +24,17 @@ BufferFile buffer_file_of(const std::string& option) {
 
 Result<Array> output_gradient(const BackwardRequest& request) {
   const std::string& file = request.options.backward.grad_out;
-  const Array wanted = request.problem.make_output();
   if (file.empty()) {
     if (inputs_of(request.options) == Inputs::kFromFiles && request.options.names.unbound != Unbound::kGenerated) {
       return failure("missing-input", "--grad-out",
                      "is not given, and other inputs come from files, so that made-up values would give a result of neither; "
                      "give it, or have it made up with --generate");
     }
-    return convert(normal_array(wanted.shape, {request.options.names.seed, kGradientStream}), wanted.dtype, "generated");
+    return generated_output_gradient(request.problem, request.options.names.seed);
   }
   Result<Array> array = read_npy(file);
   if (!array) return array.diagnostics();
+  const Array wanted = request.problem.make_output();
   if (array->shape != wanted.shape) {
     return failure("size-conflict", file,
                    fmt::format("has shape {}; the output has {}", shape_text(array->shape), shape_text(wanted.shape)));
@@ -48,7 +46,7 @@ Result<Array> output_gradient(const BackwardRequest& request) {
 Diagnostics time_passes(const BackwardRequest& request, const RunArgs& forward, const Gradients& gradients,
                         const Progress& progress, BackwardReport& report) {
   const bool reference = request.attention.kernel_source() == KernelSource::kReference;
-  const Work work{.operations = backward_operations(request.problem.sizes, request.allowed_pairs)};
+  const Work work = backward_work(request.problem, request.allowed_pairs);
   LimitMeter meter(request.problem, work, request.options.target, request.threads);
   std::vector<double> times;
   for (int i = reference ? 1 : 0; i <= request.repeat; ++i) {  // the first warms up

@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/generate.h"
+#include "data/npy.h"
 #include "measure/verify.h"
 
 namespace flexjit::tools {
 namespace {
 
-constexpr double kQuickMultiplyAdds = 3e8;  // of the reference
+constexpr std::uint64_t kGradientStream = (std::uint64_t{1} << 32) + 1;  // beside that of the sinks
+constexpr double kQuickMultiplyAdds = 3e8;                               // of the reference
 
 Array like(const Array& array) { return Array(array.dtype, array.shape); }
 
@@ -75,8 +78,15 @@ Gradients gradients_of(GradientArrays& arrays, const Problem& problem) {
   return gradients;
 }
 
-double backward_operations(const Sizes& sizes, std::int64_t allowed_pairs) {
-  return 2.0 * static_cast<double>(3 * sizes.head_dim + 2 * sizes.v_head_dim) * static_cast<double>(allowed_pairs);
+Result<Array> generated_output_gradient(const Problem& problem, std::uint64_t seed) {
+  const Array wanted = problem.make_output();
+  return convert(normal_array(wanted.shape, {seed, kGradientStream}), wanted.dtype, "generated");
+}
+
+Work backward_work(const Problem& problem, std::int64_t allowed_pairs) {
+  const Sizes& s = problem.sizes;
+  return {.operations = 2.0 * static_cast<double>(3 * s.head_dim + 2 * s.v_head_dim) * static_cast<double>(allowed_pairs),
+          .arithmetic = fma_peak_for(problem.q.dtype)};
 }
 
 bool backward_check_is_quick(const Sizes& s) {

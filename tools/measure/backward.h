@@ -8,6 +8,7 @@
 
 #include "data/problem.h"
 #include "flexjit/backward.h"
+#include "measure/limit.h"
 
 namespace flexjit::tools {
 
@@ -24,8 +25,12 @@ GradientArrays make_gradients(const Problem& problem, const Bindings& bindings, 
 // Views of the arrays, which must outlive them.
 Gradients gradients_of(GradientArrays& arrays, const Problem& problem);
 
-// 2 (3 head_dim + 2 v_head_dim) for every allowed pair: q k^T once more, dO v^T, P^T dO, dS k and dS^T q.
-double backward_operations(const Sizes& sizes, std::int64_t allowed_pairs);
+// The gradient of an output that no file gives: N(0, 1) in the output's element type.
+Result<Array> generated_output_gradient(const Problem& problem, std::uint64_t seed);
+
+// 2 (3 head_dim + 2 v_head_dim) operations for every allowed pair: q k^T once more, dO v^T, P^T dO, dS k and dS^T q. Whatever
+// the element types, their factors are fp32, or fp64 where these are.
+Work backward_work(const Problem& problem, std::int64_t allowed_pairs);
 
 struct BackwardErrors {
   double q = 0, k = 0, v = 0;

@@ -73,7 +73,7 @@ std::string Limit::warning(int threads) const {
 
 LimitMeter::LimitMeter(const Problem& problem, const Work& work, const std::string& target, int threads)
     : problem_(problem), work_(work), target_(target), threads_(threads) {
-  limit_.peak = peak_for(problem.dtypes.q, target);
+  limit_.peak = work.arithmetic.value_or(peak_for(problem.dtypes.q, target));
   measure_arithmetic();
   if (work.read_bytes == 0) return;
   reads_ = work.operations / (limit_.gflops * 1e9) < work.read_bytes / (read_gbps() * 1e9);

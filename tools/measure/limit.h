@@ -17,6 +17,7 @@ struct Work {
   double operations = 0;  // 2 D for the score and 2 Dv for the output of every allowed pair
   // Of K and V, the rows that a query may see, each once, where a call has few queries and reads more than it computes; else 0.
   double read_bytes = 0;
+  std::optional<Peak> arithmetic{};  // what its products are made of; absent: the fastest for the element type
 };
 Work work_of(const Problem& problem, std::int64_t allowed_pairs);
 

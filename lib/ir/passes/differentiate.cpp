@@ -112,6 +112,15 @@ class Differentiation {
 
 }  // namespace
 
+std::vector<std::uint32_t> differentiable_buffers(const Program& program) {
+  const std::vector<bool> read = buffers_read_by(program, program.score());
+  std::vector<std::uint32_t> slots;
+  for (std::uint32_t slot = 0; slot < read.size(); ++slot) {
+    if (read[slot] && element_type(program.buffers()[slot].dtype) == Type::kFloat) slots.push_back(slot);
+  }
+  return slots;
+}
+
 Program differentiate(const Program& program, std::span<const std::uint32_t> buffers) {
   FLEXJIT_CHECK(gradients_of(program).empty(), "a derivative has no derivative");
   return Differentiation(program, buffers).run();

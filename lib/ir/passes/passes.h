@@ -1,8 +1,10 @@
 // Program -> Program: the rewrites between lowering and planning.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "ir/program/interface.h"
 
@@ -25,6 +27,9 @@ Program prove_reads(const Program& program, const Interface& interface);
 // Op::kScoreGrad is that of the score as it goes out, and accumulations that add up to the gradients of `buffers`, slots of
 // floats. An identity has an identity as its derivative; a score that does not depend on the score that comes in has 0.
 Program differentiate(const Program& program, std::span<const std::uint32_t> buffers);
+
+// Slots of the buffers of floats that the score reads, ascending: those that may have a gradient other than 0.
+std::vector<std::uint32_t> differentiable_buffers(const Program& program);
 
 // One line a node, "%3 = add %1, %2 : float", then the roots. Slots instead of names: the identity of a kernel.
 std::string print(const Program& program);

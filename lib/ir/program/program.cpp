@@ -291,6 +291,18 @@ std::vector<bool> reachable(const Program& program, std::span<const Id> roots) {
   return reached;
 }
 
+std::vector<bool> buffers_read_by(const Program& program, Id root) {
+  std::vector<bool> read(program.buffers().size(), false);
+  const std::vector<bool> reached = reachable(program, root);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const Id id{i};
+    if (!reached[i]) continue;
+    if (program.node(id).op == Op::kRead) read[program.read(id).buffer] = true;
+    if (program.node(id).op == Op::kDot) read[program.dot(id).buffer_a] = read[program.dot(id).buffer_b] = true;
+  }
+  return read;
+}
+
 void ProgramBuilder::copy_marks(const Program& program, std::span<const Id> copies) {
   for (Id marked : program.marks()) mark(marked.valid() ? copies[marked.index] : Id{});
 }

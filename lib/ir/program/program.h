@@ -123,6 +123,8 @@ class Program {
 // By node: `root`, or an operand of what is reached. An invalid root reaches nothing.
 std::vector<bool> reachable(const Program& program, Id root);
 std::vector<bool> reachable(const Program& program, std::span<const Id> roots);
+// By slot: whether a read or a dot that the root reaches reads the buffer.
+std::vector<bool> buffers_read_by(const Program& program, Id root);
 // What a derivative computes: the gradient of the score, if it has one, and the accumulations.
 std::vector<Id> gradients_of(const Program& program);
 

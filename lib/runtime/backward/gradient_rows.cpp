@@ -63,7 +63,8 @@ void take_keys(const Pair& pair, Reach keys) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   const plan::KeyRun run = key_run(job.operands, job.layout(), pair.b, pair.kv_head);
-  const plan::TakeKeysArg arg{.run = &run,
+  const plan::TakeKeysArg arg{.launch = &job.launch,
+                              .run = &run,
                               .kv_begin = keys.begin,
                               .kv_end = keys.end,
                               .kv_len = job.shape.kv_len,
@@ -99,6 +100,7 @@ namespace {
 
 // Rows of sums -> a tensor, of one head.
 struct Given {
+  const plan::LaunchArg& launch;
   plan::GiveRowsFn give;
   const plan::GradientOperands::Tensor& target;
   std::int64_t rows;
@@ -106,7 +108,8 @@ struct Given {
 };
 void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::int32_t h) {
   if (given.target.data == nullptr) return;
-  const plan::GiveRowsArg arg{.rows = sums,
+  const plan::GiveRowsArg arg{.launch = &given.launch,
+                              .rows = sums,
                               .count = given.rows,
                               .target = address_at(given.target.data, given.target.offset_of(b, h, 0) * bytes_of(given.target)),
                               .stride = given.target.stride_row,
@@ -118,9 +121,9 @@ void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::i
 }  // namespace
 
 void give_wave(GradientJob& job, const Wave& wave) {
-  const Given q{job.kernel.give_q, job.gradients.grad_q, job.shape.q_len, job.operands.scale};
-  const Given k{job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
-  const Given v{job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
+  const Given q{job.launch, job.kernel.give_q, job.gradients.grad_q, job.shape.q_len, job.operands.scale};
+  const Given k{job.launch, job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
+  const Given v{job.launch, job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
   const std::int64_t items = job.shape.group() + 2;
   parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);

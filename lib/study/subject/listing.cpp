@@ -10,6 +10,9 @@
 namespace flexjit::study {
 namespace {
 
+constexpr std::array<plan::Part, 4> kProducts = {plan::Part::kQueryKey, plan::Part::kWeightsValues, plan::Part::kKeyGradients,
+                                                 plan::Part::kQueryGradients};
+
 // One vector of multiply-adds; on baseline x86-64, of the multiplications, whose additions follow.
 bool multiplies(std::string_view text) {
   constexpr std::array<std::string_view, 6> kNames = {"vfmadd", "vdpbf16ps", "fmla", "mulps", "mulpd", "vmulps"};
@@ -34,8 +37,7 @@ double multiply_adds(const plan::CodeBlock& block, const plan::KernelKey& key) {
   const double lanes = plan::lanes_of(key.target.isa, arithmetic) * plan::facts_of(arithmetic).elements_of_cell;
   const auto counts = [](const plan::CodeInstruction& instruction) {
     const auto& from = instruction.from;
-    const bool product = from && (from->part == plan::Part::kQueryKey || from->part == plan::Part::kWeightsValues);
-    return product && multiplies(instruction.text);
+    return from && std::ranges::find(kProducts, from->part) != kProducts.end() && multiplies(instruction.text);
   };
   return lanes * static_cast<double>(std::ranges::count_if(block.instructions, counts));
 }

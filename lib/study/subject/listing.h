@@ -10,7 +10,7 @@ namespace flexjit::study {
 // With costs; lives as long as the subject.
 Result<const plan::CodeListing*> list_code(const Subject& subject);
 
-// Multiply-adds of Q K and P V in a pass of the block, lanes counted.
+// Multiply-adds of products, as Q K and P V, in a pass of the block, lanes counted.
 double multiply_adds(const plan::CodeBlock& block, const plan::KernelKey& key);
 
 // What keeps a block from being faster, by its cost: "port Zn4FP0", "4 micro-operations a cycle", "latency".

@@ -60,7 +60,8 @@ struct PhaseTimes {
 struct Subject {
   std::vector<Text> texts;  // in the order in which they apply
   const ir::Program& lowered;
-  const ir::Program& program;  // simplified, reads proved
+  const ir::Program& forward;  // simplified, reads proved
+  const ir::Program& program;  // what the kernel computes: that, or its derivative
   const ir::Interface& interface;
   const plan::KernelKey& key;
   Values values{};     // of views that need a call; else empty

@@ -1,5 +1,6 @@
 // Program -> how each read of a captured buffer is done: how its index moves from one lane (key) to the next, at which loop it
-// happens, which loads that takes, and whether its index is proved in range. A dot reads two rows and has two entries.
+// happens, which loads that takes, and whether its index is proved in range. A dot reads two rows and has two entries. What
+// adds to the gradient of a buffer is shown in the same way.
 #include <fmt/format.h>
 
 #include "ir/program/expression_texts.h"
@@ -56,6 +57,7 @@ struct Read {
   std::uint32_t site = 0;
   bool checked = true;
   bool is_row = false;  // a row of a dot: its innermost index runs in a loop
+  bool adds = false;    // to the gradient
 };
 
 class AccessView {
@@ -81,16 +83,17 @@ class AccessView {
     std::vector<Read> all;
     for (std::uint32_t i = 0; i < program_.size(); ++i) {
       const Id id{i};
-      if (program_.node(id).op == ir::Op::kRead) {
+      const ir::Op op = program_.node(id).op;
+      if (op == ir::Op::kRead || op == ir::Op::kAccumulate) {
         const ir::ReadInfo& info = program_.read(id);
-        all.push_back({id, info.buffer, program_.operands(id).subspan(1), info.site, info.checked, false});
+        all.push_back({id, info.buffer, program_.indices(id), info.site, info.checked, false, ir::accumulates(op)});
       }
-      if (program_.node(id).op == ir::Op::kDot) {
+      if (op == ir::Op::kDot || op == ir::Op::kAccumulateRow) {
         const ir::DotInfo& info = program_.dot(id);
-        const auto indices = program_.operands(id).subspan(1);
+        const auto indices = program_.indices(id);
         const auto split = static_cast<std::size_t>(program_.buffers()[info.buffer_a].rank) - 1;
-        all.push_back({id, info.buffer_a, indices.first(split), info.site, info.checked, true});
-        all.push_back({id, info.buffer_b, indices.subspan(split), info.site, info.checked, true});
+        all.push_back({id, info.buffer_a, indices.first(split), info.site, info.checked, true, ir::accumulates(op)});
+        all.push_back({id, info.buffer_b, indices.subspan(split), info.site, info.checked, true, false});
       }
     }
     return all;
@@ -126,12 +129,33 @@ class AccessView {
     return !hoisting_.late_guard[read.id.index] && is_guarded(read) && !same_for_all_lanes(guard_of(read));
   }
 
-  // "scalar", "vector", "gather" or "lanes": as codegen's captured_read.h decides.
+  // "scalar", "vector", "gather" or "lanes": as codegen's captured_read.h decides; of what adds, as its accumulate.h does.
   std::string_view load_of(const Read& read) const {
+    if (read.adds) return sum_of(read);
+    if (ir::accumulates(program_.node(read.id).op)) return "scalar";  // the factors of a row, one after the other
     if (pattern_of(read) == Pattern::kBroadcast && !guard_varies(read)) return "scalar";
     if (hoisting_.contiguous[read.id.index] && !is_guarded(read)) return "vector";
     const bool has_words = size_of(subject_.interface.buffers[read.buffer].dtype) == 4;
     return plan::has(subject_.key.target.isa, plan::kGather) && has_words ? "gather" : "lanes";
+  }
+
+  std::string_view sum_of(const Read& read) const {
+    if (read.is_row) return "lanes";
+    switch (pattern_of(read)) {
+      case Pattern::kBroadcast: return "scalar";
+      case Pattern::kContiguous:
+      case Pattern::kReversed: return "vector";
+      case Pattern::kStrided:
+      case Pattern::kGather: break;
+    }
+    return "lanes";
+  }
+
+  static std::string_view words_of_sum(std::string_view load) {
+    if (load == "scalar") return "lanes are added up on their own, and once a row or work item to the element";
+    if (load == "vector")
+      return "one vector where every lane counts and the gradient's innermost stride is 1, else lane by lane";
+    return "lane by lane";
   }
 
   static std::string_view words_of(std::string_view load) {
@@ -158,8 +182,9 @@ class AccessView {
       extents += (extents.empty() ? "" : ", ") + extent_text(extent, subject_.interface);
     line("buffer", fmt::format("{} : {}[{}]", buffer.name, flexjit::name_of(buffer.dtype), extents));
     line("pattern", fmt::format("{}: {}", access_name(pattern), meaning_of(pattern)));
-    line("load",
-         fmt::format("{}, {}{}", place_of(level_of(read)), words_of(load_of(read)), in_table(read) ? "; kept in a table" : ""));
+    line(read.adds ? "add" : "load",
+         fmt::format("{}, {}{}", place_of(level_of(read)), read.adds ? words_of_sum(load_of(read)) : words_of(load_of(read)),
+                     in_table(read) ? "; kept in a table" : ""));
     line("range", read.checked ? fmt::format("checked, for {}:{}:{}: the declared extents do not prove the index in range",
                                              site.source_name, site.line, site.column)
                                : "proved: no check");
@@ -175,6 +200,7 @@ class AccessView {
     json["pattern"] = access_name(pattern_of(read));
     json["level"] = plan::name_of(level_of(read));
     json["load"] = load_of(read);
+    json["adds"] = read.adds;
     json["in_table"] = in_table(read);
     json["guard"] = is_guarded(read) ? Json(texts_[guard_of(read)]) : Json();
     return json;

@@ -43,8 +43,10 @@ class HoistingView {
       for (Id operand : program_.operands(Id{i}))
         if (level(operand) != level(Id{i})) outlives_[operand.index] = true;
     }
-    for (Id root : {program_.score(), program_.mask(), program_.weight_factor()})
-      if (root.valid()) outlives_[root.index] = true;
+    std::vector<Id> results = ir::gradients_of(program_);
+    results.insert(results.end(), {program_.score(), program_.mask(), program_.weight_factor()});
+    for (Id result : results)
+      if (result.valid()) outlives_[result.index] = true;
   }
 
   ViewResult run() {
@@ -54,8 +56,8 @@ class HoistingView {
     const ir::ExpressionTexts parts(program_, subject_.interface, names);
     ViewResult view;
     for (Level at : kLevels) view.text += (view.text.empty() ? "" : "\n") + section(at, parts);
-    view.text +=
-        fmt::format("\ncosts are vector instructions, roughly; for each score of score_mod {}\n", hoisting_.score_cost);
+    view.text += fmt::format("\ncosts are vector instructions, roughly; for each score of score_mod {}{}\n",
+                             hoisting_.score_cost, gradient_cost_text());
     view.json = json(parts);
     return view;
   }
@@ -93,6 +95,11 @@ class HoistingView {
     for (const ir::RootFacts& facts : ir::kRoots)
       if (program_.roots()[facts.root] == id) return fmt::format("{} = ", facts.name);
     return "";
+  }
+
+  std::string gradient_cost_text() const {
+    const bool differentiates = subject_.key.nest == plan::Nest::kBackward;
+    return differentiates ? fmt::format(", of its derivative {} more", hoisting_.gradient_cost) : std::string();
   }
 
   std::string title(Id id) const { return fmt::format("  %{:<4} {}{}", id.index, root_named(id), whole_[id]); }
@@ -153,10 +160,12 @@ class HoistingView {
       node["range_slot"] = slot_json(hoisting_.range_slot[i]);
       node["in_score"] = static_cast<bool>(hoisting_.in_score[i]);
       node["in_mask"] = static_cast<bool>(hoisting_.in_mask[i]);
+      node["in_gradient"] = static_cast<bool>(hoisting_.in_gradient[i]);
       nodes.push_back(std::move(node));
     }
     return {{"nodes", std::move(nodes)},
             {"score_cost", hoisting_.score_cost},
+            {"gradient_cost", hoisting_.gradient_cost},
             {"row_slots", hoisting_.row_slots},
             {"column_slots", hoisting_.column_slots},
             {"diagonal_slots", hoisting_.diagonal_slots}};

@@ -30,7 +30,7 @@ Json shape_json(const BlockMaskShape& shape) {
 
 Result<ViewResult> make_mask_view(const Subject& subject) {
   const mask::ClassifyRequest request{.shape = subject.values.blocks};
-  const mask::Classified found = mask::classify(subject.program, subject.values.environment, request);
+  const mask::Classified found = mask::classify(subject.forward, subject.values.environment, request);
   if (found.fault) return subject.describe_fault(*found.fault);
   const BlockMask& mask = *found.mask;
   const BlockMaskShape& shape = mask.shape();

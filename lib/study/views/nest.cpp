@@ -36,6 +36,17 @@ class Computed {
   // "" where the pattern has none.
   std::string score() const { return root(program_.score()); }
   std::string mask() const { return root(program_.mask()); }
+  // That of the score as it comes in, by `score_grad`.
+  std::string gradient() const {
+    const std::string text = root(program_.roots()[ir::Root::kScoreGrad]);
+    return text.empty() ? std::string(ir::mnemonic(ir::Op::kScoreGrad)) : text;
+  }
+  // What is added to gradients of captured buffers.
+  std::vector<std::string> accumulated() const {
+    std::vector<std::string> lines;
+    for (Id id : program_.accumulations()) lines.push_back(texts_[id.index]);
+    return lines;
+  }
   std::string weight_factor() const { return root(program_.weight_factor()); }
   std::int32_t score_cost() const { return hoisting_.score_cost; }
 
@@ -72,7 +83,7 @@ class NestText {
   void line(int depth, const std::string& code, const std::string& why = "") {
     constexpr int kColumn = 64;
     const std::string indented = fmt::format("{:{}}{}", "", 2 * depth, code);
-    text_ += why.empty() ? indented + "\n" : fmt::format("{:<{}}# {}\n", indented, kColumn, why);
+    text_ += why.empty() ? indented + "\n" : fmt::format("{:<{}} # {}\n", indented, kColumn - 1, why);
     lines_.push_back({{"depth", depth}, {"code", code}, {"comment", why}});
   }
   void computed(int depth, Level at, const char* why) {
@@ -153,10 +164,12 @@ class NestText {
     pair(3);
     factor(3, "dp *= {}");
     if (key_.weights == plan::Weights::kSigmoid) {
-      line(3, "p = 1 / (1 + exp(-score)); ds = p * (1 - p) * dp");
+      line(3, "p = 1 / (1 + exp(-score)); score_grad = p * (1 - p) * dp");
     } else {
-      line(3, "p = exp(score - lse[row]); ds = p * (dp - delta[row])", "delta = dO . out - dlse, once a row");
+      line(3, "p = exp(score - lse[row]); score_grad = p * (dp - delta[row])", "delta = dO . out - dlse, once a row");
     }
+    line(3, "ds = " + computed_.gradient(), "back through score_mod; 0, as p, where the mask forbids");
+    for (const std::string& added : computed_.accumulated()) line(3, added, "of pairs that are allowed");
     factor(3, "p *= {}");
     line(2, fmt::format("for chunk of dims, {} keys:", t.micro_rows), "over the rows that visit the keys");
     line(3, "dV[key, d] += p[row, key] * dO[row, d]");

@@ -24,7 +24,8 @@ void add_backward_plan(const plan::KernelKey& key, PlanText& text) {
   std::vector<ScratchSection> sections{{"weights", "scores, then weights", scratch.weights},
                                        {"gradients", "gradients of weights, then of scores", scratch.gradients},
                                        {"row_begin", "the first row that visits each panel", scratch.row_begin},
-                                       {"row_end", "behind the last row that does", scratch.row_end}};
+                                       {"row_end", "behind the last row that does", scratch.row_end},
+                                       {"sums", "sums of lanes, for gradients of captured buffers", scratch.sums}};
   std::ranges::copy(sections_of(static_cast<const plan::TileSections&>(scratch)), std::back_inserter(sections));
   text.add_scratch(key, sections);
 }

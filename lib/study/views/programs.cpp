@@ -46,30 +46,9 @@ ViewResult view_of(const ir::Program& program, const ir::Interface& interface) {
 Result<ViewResult> make_ir_view(const Subject& subject) { return view_of(subject.lowered, subject.interface); }
 Result<ViewResult> make_simplified_view(const Subject& subject) { return view_of(subject.program, subject.interface); }
 
-namespace {
-
-// Those of floats that the score depends on.
-std::vector<std::uint32_t> differentiated_buffers(const ir::Program& program) {
-  std::vector<bool> read(program.buffers().size(), false);
-  const std::vector<bool> in_score = ir::reachable(program, program.score());
-  for (std::uint32_t i = 0; i < program.size(); ++i) {
-    const ir::Id id{i};
-    if (!in_score[i]) continue;
-    if (program.node(id).op == ir::Op::kRead) read[program.read(id).buffer] = true;
-    if (program.node(id).op == ir::Op::kDot) read[program.dot(id).buffer_a] = read[program.dot(id).buffer_b] = true;
-  }
-  std::vector<std::uint32_t> slots;
-  for (std::uint32_t slot = 0; slot < read.size(); ++slot) {
-    if (read[slot] && ir::element_type(program.buffers()[slot].dtype) == ir::Type::kFloat) slots.push_back(slot);
-  }
-  return slots;
-}
-
-}  // namespace
-
 Result<ViewResult> make_gradient_view(const Subject& subject) {
-  const std::vector<std::uint32_t> slots = differentiated_buffers(subject.program);
-  const ir::Program derivative = ir::simplify(ir::differentiate(subject.program, slots));
+  const std::vector<std::uint32_t> slots = ir::differentiable_buffers(subject.forward);
+  const ir::Program derivative = ir::simplify(ir::differentiate(subject.forward, slots));
   std::string by = "the derivative of the score by the score that comes in";
   Json buffers = Json::array();
   for (std::uint32_t slot : slots) {

@@ -60,6 +60,12 @@ struct Roofline {
   double measured_percent_of_peak = 0;
 };
 
+// Backward: q k^T once more, dO v^T, P^T dO, dS k and dS^T q.
+double multiply_adds_of_pair(const plan::KernelKey& key) {
+  const bool backward = key.nest == plan::Nest::kBackward;
+  return backward ? 3.0 * key.head_dim + 2.0 * key.v_head_dim : 1.0 * key.head_dim + key.v_head_dim;
+}
+
 // The decode nest reads no keys but those that it visits; the prefill nest packs all.
 double bytes_of(const Subject& subject, const CountedRun& run) {
   const CallSize& size = subject.call_size;
@@ -72,7 +78,7 @@ Roofline roofline_of(const Subject& subject, const plan::CodeListing& listing, c
                      const CountedRun& run) {
   Roofline line;
   const double scores = static_cast<double>(subject.call_size.allowed_scores), seconds = run.seconds;
-  line.flops = 2 * scores * (subject.key.head_dim + subject.key.v_head_dim);
+  line.flops = 2 * scores * multiply_adds_of_pair(subject.key);
   line.bytes = bytes_of(subject, run);
   line.intensity = line.bytes > 0 ? line.flops / line.bytes : 0;
   line.limit_gflops = std::min(subject.limits.gflops, line.intensity * subject.limits.read_gbps);
