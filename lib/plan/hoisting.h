@@ -55,14 +55,14 @@ struct Hoisting {
   std::vector<bool> late_guard;
   std::vector<std::vector<GuardCondition>> early;
 
-  std::vector<bool> in_mask;      // by node: the mask root reaches it
-  std::vector<bool> in_score;     // by node: the score root reaches it
-  std::vector<bool> in_factor;    // by node: the weight factor root reaches it
-  std::vector<bool> in_gradient;  // by node: the gradient of the score or an accumulation reaches it
-  std::vector<bool> in_diagonal;  // by node: a diagonal node reaches it, or is it
-  std::int32_t score_cost = 0;    // vector instructions a score, roughly, of the element-level part of the score
+  std::vector<bool> in_mask;       // by node: the mask root reaches it
+  std::vector<bool> in_score;      // by node: the score root reaches it
+  std::vector<bool> in_factor;     // by node: the weight factor root reaches it
+  std::vector<bool> in_gradient;   // by node: the gradient of the score or an accumulation reaches it
+  std::vector<bool> in_diagonal;   // by node: a diagonal node reaches it, or is it
+  std::int32_t score_cost = 0;     // vector instructions a score, roughly, of the element-level part of the score
   std::int32_t gradient_cost = 0;  // likewise of what the gradients need beside the score
-  bool checks_elements = false;   // an element-level read is not proved in range
+  bool checks_elements = false;    // an element-level read is not proved in range
 };
 
 // Up to this many instructions a score are cheaper in registers, 24 copies and all, than through one store and load.

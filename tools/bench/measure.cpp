@@ -58,11 +58,11 @@ class Measurement {
   }
 
   Diagnostics prepare_beside() {
-    static const std::vector<std::string> kNone;
+    static const std::vector<std::string> kNoGradients;
     if (test_.beside == Beside::kNothing) return {};
     auto beside = test_.beside == Beside::kOneThread
                       ? make_subject({test_, problem_, test_.program, test_.gradients, options_.target, 1})
-                      : make_subject({test_, problem_, test_.plain, kNone, options_.target, test_.threads});
+                      : make_subject({test_, problem_, test_.plain, kNoGradients, options_.target, test_.threads});
     if (!beside) return beside.diagnostics();
     beside_ = std::move(*beside);
     return {};

@@ -23,7 +23,7 @@ std::string_view name_of(Peak peak);  // "fp32-fma", "fp64-fma", "bf16-dot"
 // the dot instruction where target and machine have it; fp16, which is widened, with fp32.
 Peak peak_for(DType dtype, const std::string& target);
 // That of multiply-adds alone, of which gradients are made.
-constexpr Peak fma_peak_for(DType dtype) { return size_of(dtype) == sizeof(double) ? Peak::kFmaF64 : Peak::kFmaF32; }
+inline Peak fma_peak_for(DType dtype) { return size_of(dtype) == sizeof(double) ? Peak::kFmaF64 : Peak::kFmaF32; }
 
 struct PeakRate {
   double gflops = 0;
