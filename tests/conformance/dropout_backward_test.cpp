@@ -6,7 +6,7 @@
 
 #include "on_backward.h"
 #include "support/checklist.h"
-#include "support/philox.h"
+#include "support/dropout.h"
 
 namespace flexjit::conformance {
 namespace {
