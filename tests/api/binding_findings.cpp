@@ -97,6 +97,11 @@ std::vector<FindingCase> binding_cases() {
              }),
       broken("missing-binding", "run: error: buffer `alibi_slopes` is not bound; it is declared f32 with 2 dimensions\n",
              [](Sample& s) { s.spec.alibi = true; }),
+      broken("param-range", "run: error: param `dropout_p` is -0.25; it must be from 0 to 1\n",
+             [](Sample& s) {
+               s.spec.dropout = Dropout{.p = 0.5};
+               s.bindings.params["dropout_p"] = -0.25;
+             }),
       broken("param-range", "run: error: param `softcap` is -1; it must be finite and above 0\n",
              [](Sample& s) {
                s.spec.softcap = 30.0F;

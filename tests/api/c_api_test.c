@@ -218,6 +218,44 @@ static void test_sinks_of_small_keys(void) {
   flexjit_engine_destroy(engine);
 }
 
+/* What is kept counts twice. */
+static void test_dropout(void) {
+  flexjit_engine* engine = NULL;
+  flexjit_spec spec;
+  flexjit_attention* attention = NULL;
+  flexjit_run_args args;
+  flexjit_param params[2] = {{"dropout_seed", {FLEXJIT_INT, {7}}}, {"dropout_offset", {FLEXJIT_INT, {3}}}};
+  static float weights[LENGTH * LENGTH];
+  flexjit_score_rows rows;
+  flexjit_error* error = NULL;
+  int i, j;
+
+  expect(FLEXJIT_OK, flexjit_engine_create(NULL, &engine, &error), &error, NULL);
+  flexjit_spec_init(&spec);
+  spec.head_dim = DIM;
+  spec.has_dropout = 1;
+  spec.dropout_p = 0.5;
+  spec.dropout_generator = FLEXJIT_PHILOX4;
+  expect(FLEXJIT_OK, flexjit_compile(engine, &spec, &attention, &error), &error, NULL);
+  fill_args(&args);
+  args.bindings.params = params;
+  args.bindings.param_count = 2;
+  expect(FLEXJIT_OK, flexjit_attention_run(attention, &args, NULL, &error), &error, NULL);
+  flexjit_score_rows_init(&rows);
+  rows.q_end = LENGTH;
+  rows.b = rows.h = 0;
+  expect(FLEXJIT_OK, flexjit_attention_weights(attention, &args, &rows, weights, LENGTH * LENGTH, &error), &error, NULL);
+  for (i = 0; i < LENGTH; ++i) {
+    double kept = 0;
+    for (j = 0; j < LENGTH; ++j) kept += weights[i * LENGTH + j] > 0 ? 2 * weights[i * LENGTH + j] * v[j * DIM] : 0;
+    CHECK(fabs(out[i * DIM] - kept) < 1e-4);
+  }
+  flexjit_attention_destroy(attention);
+  spec.dropout_generator = (flexjit_dropout_generator)7;
+  expect(FLEXJIT_INVALID, flexjit_compile(engine, &spec, &attention, &error), &error, "bad-enum");
+  flexjit_engine_destroy(engine);
+}
+
 static void test_errors(flexjit_engine* engine) {
   flexjit_spec spec;
   flexjit_attention* attention = NULL;
@@ -279,6 +317,7 @@ int main(void) {
   test_params(engine);
   test_flags(engine);
   test_sinks_of_small_keys();
+  test_dropout();
   test_errors(engine);
   test_older_struct(engine);
   expect(FLEXJIT_OK, flexjit_engine_get_stats(engine, &stats, &error), &error, NULL);

@@ -54,6 +54,14 @@ std::vector<FindingCase> flag_cases() {
              [](Sample& s) { s.spec.window = Window{-2, 0}; }),
       broken("param-range", "compile: error: param `softcap` is 0; it must be finite and above 0\n",
              [](Sample& s) { s.spec.softcap = 0.0F; }),
+      broken("param-range", "compile: error: param `dropout_p` is 1.5; it must be from 0 to 1\n",
+             [](Sample& s) { s.spec.dropout = Dropout{.p = 1.5}; }),
+      broken("flag-name",
+             "compile: error: the text declares `dropout_seed`, which the flag `dropout` uses; choose another name\n",
+             [](Sample& s) {
+               s.spec.dropout = Dropout{};
+               s.spec.program = "param dropout_seed : int = 3\nmask = kv_idx < dropout_seed";
+             }),
       broken("flag-name",
              "compile: error: the text declares `window_left`, which the flag `window` uses; choose another name\n",
              [](Sample& s) {

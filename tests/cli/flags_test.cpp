@@ -43,6 +43,7 @@ TEST(Flags, MeanWhatTheyDoInTheApi) {
   EXPECT_EQ(allowed({"--alibi"}), kAll);
   EXPECT_EQ(allowed({"--sinks"}), kAll);
   EXPECT_EQ(allowed({"--weights", "sigmoid"}), kAll);
+  EXPECT_EQ(allowed({"--dropout", "0.1", "--dropout-seed", "7", "--dropout-offset", "3"}), kAll);
   EXPECT_EQ(allowed({"-e", "mask = kv_idx != 3", "--causal", "--alibi", "--sinks", "--softcap", "9"}), kTriangle - 2 * 37);
   EXPECT_EQ(allowed({"--preset", "prefix_lm", "--param", "prefix=40"}), kAll);
   EXPECT_EQ(allowed({"--preset", "window", "--param", "window_right=0"}), kTriangle);
@@ -88,6 +89,7 @@ TEST(Flags, EveryCommandTakesThem) {
                                                    {"--alibi"},
                                                    {"--sinks"},
                                                    {"--weights", "sigmoid"},
+                                                   {"--dropout", "0.5", "--dropout-generator", "philox4"},
                                                    {"--preset", "causal"}}) {
       const CommandResult result = run_flexjit(with(line, pattern));
       EXPECT_EQ(result.exit_code, 0) << testing::PrintToString(line) << testing::PrintToString(pattern) << result.err;

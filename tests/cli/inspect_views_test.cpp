@@ -66,7 +66,7 @@ void expect_hoisting(const Json& hoisting, const Json& simplified) {
   for (const Json& node : hoisting["nodes"]) {
     const Json& varies = node["varies_with"];
     const auto depends_on = [&](const char* name) { return std::ranges::find(varies, name) != varies.end(); };
-    if (depends_on("score") || (depends_on("q_idx") && depends_on("kv_idx")))
+    if (depends_on("score") || depends_on("score_grad") || (depends_on("q_idx") && depends_on("kv_idx")))
       EXPECT_TRUE(node["level"] == "element" || node["level"] == "diagonal") << node;
     else if (!depends_on("q_idx") && !depends_on("kv_idx"))
       EXPECT_EQ(node["level"], "uniform") << node;

@@ -6,7 +6,7 @@
 
 #include "on_backward.h"
 #include "support/checklist.h"
-#include "support/dropout_oracle.h"
+#include "support/dropout.h"
 
 namespace flexjit::conformance {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "on_backends.h"
 #include "support/checklist.h"
-#include "support/dropout_oracle.h"
+#include "support/dropout.h"
 
 namespace flexjit::conformance {
 namespace {

@@ -45,7 +45,7 @@ class Rounds {
   // The scalars first, outside, and then once more as a vector.
   llvm::Value* exclusive_or(llvm::Value* a, llvm::Value* b, llvm::Value* c) {
     llvm::SmallVector<llvm::Value*, 3> all = {a, b, c};
-    std::ranges::stable_partition(all, [](llvm::Value* value) { return !Emitter::is_vector(value); });
+    std::ranges::partition(all, [](llvm::Value* value) { return !Emitter::is_vector(value); });
     return exclusive_or(exclusive_or(all[0], all[1]), all[2]);
   }
   llvm::Value* exclusive_or(llvm::Value* a, llvm::Value* b) {
