@@ -113,7 +113,7 @@ bool check_has_gradient(const Pattern& pattern, std::uint32_t slot, Report& repo
                fmt::format("its elements are {}, and only floats have one", name_of(buffer.dtype)));
     return false;
   }
-  const auto reads = [&](ir::Id root) { return ir::buffers_read_by(pattern.lowered, root)[slot]; };
+  const auto reads = [&](ir::Id root) -> bool { return ir::buffers_read_by(pattern.lowered, root)[slot]; };
   if (reads(pattern.lowered.score()) || !reads(pattern.lowered.mask())) return true;
   report.add(Finding::kNoGradient, gradient_name(buffer), "the mask alone reads it, and a mask has none");
   return false;
