@@ -3,7 +3,6 @@
 # RUN: cd %S && %inspect backward.flex --kernel=backward --view=simplified | %check %s --check-prefix=SIMPLIFIED --match-full-lines
 # RUN: cd %S && %inspect backward.flex --kernel=backward --view=hoisting | %check %s --check-prefix=HOISTING --match-full-lines
 # RUN: cd %S && %inspect backward.flex --kernel=backward --view=access --target=x86-64-v3 | %check %s --check-prefix=ACCESS --match-full-lines
-# RUN: cd %S && %inspect backward.flex --kernel=backward --view=source --target=x86-64-v3 | %check %s --check-prefix=SOURCE --match-full-lines
 # RUN: cd %S && %inspect backward.flex --kernel=backward --view=plan --target=aarch64 | %check %s --check-prefix=PLAN --match-full-lines
 # RUN: cd %S && %inspect backward.flex --kernel=backward --view=nest --target=aarch64 | %check %s --check-prefix=NEST --match-full-lines
 # RUN: cd %S && %inspect backward.flex --kernel=backward --view=nest --target=aarch64 --dbuffers=slope | %check %s --check-prefix=ONE --match-full-lines
@@ -146,34 +145,6 @@ mask  = q_idx >= kv_idx
 # ACCESS-NEXT:   add      for each score, lanes are added up on their own, and once a row or work item to the element
 # ACCESS-NEXT:   range    proved: no check
 # ACCESS-NOT: {{.}}
-
-# SOURCE: U  once a work item: a batch entry, a head, a tile of query rows and a tile of keys
-# SOURCE-NEXT: R  once a query row
-# SOURCE-NEXT: C  once a key column of a tile
-# SOURCE-NEXT: D  once a diagonal (kv_idx - q_idx) of a tile
-# SOURCE-NEXT: E  for each score
-# SOURCE-NEXT: F  nothing: known when the kernel is compiled, or part of another expression
-# SOURCE-EMPTY:
-# SOURCE-NEXT: # backward.flex
-# SOURCE-NEXT: # The kernel of gradients: what the derivative adds to the program, at which loop, and how each captured buffer is added to: a table by one vector
-# SOURCE-NEXT: # of neighbouring keys, a slope by sums of lanes, gathered elements one by one.
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=simplified | %check %s --check-prefix=SIMPLIFIED --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=hoisting | %check %s --check-prefix=HOISTING --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=access --target=x86-64-v3 | %check %s --check-prefix=ACCESS --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=source --target=x86-64-v3 | %check %s --check-prefix=SOURCE --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=plan --target=aarch64 | %check %s --check-prefix=PLAN --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=nest --target=aarch64 | %check %s --check-prefix=NEST --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=nest --target=aarch64 --dbuffers=slope | %check %s --check-prefix=ONE --match-full-lines
-# SOURCE-NEXT: # RUN: cd %S && %inspect backward.flex --kernel=backward --view=llvm --target=aarch64 --dbuffers=none | grep -oE '^define .*' | %check %s --check-prefix=LLVM --match-full-lines
-# SOURCE-NEXT: buffer slope  : f32[num_heads]
-# SOURCE-NEXT: buffer bias   : f32[num_heads, q_len, kv_len]
-# SOURCE-NEXT: buffer shared : f32[8]
-# SOURCE-NEXT: buffer group  : i32[kv_len]
-# SOURCE-NEXT: score = 30.0 * tanh(score / 30.0) + slope[h] * (kv_idx - q_idx) + bias[h, q_idx, kv_idx] + shared[group[kv_idx] & 7]
-# SOURCE-NEXT:         F---E---------------F---E---U-------D---C-----D--R----DE-------UE-R----E-C-----E---C----------------------FC
-# SOURCE-NEXT: mask  = q_idx >= kv_idx
-# SOURCE-NEXT:         R----E---C-----
-# SOURCE-NOT: {{.}}
 
 # PLAN: kernel      backward; q f32, kv f32, out f32; head_dim 64, v_head_dim 64; softmax weights
 # PLAN-NEXT: target      aarch64, scheduled for any processor
