@@ -155,12 +155,12 @@ mask  = q_idx >= kv_idx
 # PLAN-NEXT: query tile  48 rows: 12 groups of 4
 # PLAN-NEXT: key tile    128 keys at most
 # PLAN-NEXT: taken       rows of 64 and 64 reals of Q, K and dO; panels of 4 keys of K and V
-# PLAN-NEXT: scratch     62208 bytes a thread, within L2
+# PLAN-NEXT: scratch     68352 bytes a thread, within L2
 # PLAN-NEXT:   weights             27648  scores, then weights
 # PLAN-NEXT:   gradients           27648  gradients of weights, then of scores
 # PLAN-NEXT:   row_begin             256  the first row that visits each panel
 # PLAN-NEXT:   row_end               256  behind the last row that does
-# PLAN-NEXT:   sums                 2688  sums of lanes, for gradients of captured buffers
+# PLAN-NEXT:   sums                 8832  sums of lanes, for gradients of captured buffers
 # PLAN-NEXT:   row_values            192  table of what varies with q_idx
 # PLAN-NEXT:   column_values        1536  table of what varies with kv_idx
 # PLAN-NEXT:   diagonal_values      1408  table of what varies with kv_idx - q_idx
