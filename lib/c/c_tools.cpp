@@ -269,7 +269,7 @@ flexjit_status flexjit_trace_events(const flexjit_trace* trace, flexjit_trace_ev
 int64_t flexjit_trace_dropped(const flexjit_trace* trace) { return trace != nullptr ? trace->trace.dropped() : 0; }
 
 const char* flexjit_trace_kind_name(int32_t kind) {
-  const auto known = enum_of<flexjit::TraceKind>(kind, static_cast<int>(flexjit::TraceKind::kMerge));
+  const auto known = enum_of<flexjit::TraceKind>(kind, static_cast<int>(flexjit::TraceKind::kGive));
   return known ? flexjit::name_of(*known).data() : nullptr;
 }
 

@@ -38,7 +38,7 @@ void note(const Pair& pair, std::int64_t not_finite) {
 }
 
 // Rows [begin, begin + kTakenRows) of one head.
-void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
+void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   std::array<plan::GradientRow, kTakenRows> rows;
@@ -55,11 +55,16 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
                               .lse = pair.row(job.pair.lse, in_group, begin, 1),
                               .not_finite = &not_finite,
                               .delta = pair.row(job.pair.delta, in_group, begin, 1)};
-  job.kernel.take_rows(&arg);
+  traced(
+      job.workers.trace, [&] { job.kernel.take_rows(&arg); },
+      [&] {
+        return TraceEvent{
+            .kind = TraceKind::kTake, .thread = thread, .b = pair.b, .head = pair.head(in_group), .q = {begin, begin + count}};
+      });
   note(pair, not_finite);
 }
 
-void take_keys(const Pair& pair, Reach keys) {
+void take_keys(const Pair& pair, Reach keys, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   const plan::KeyRun run = key_run(job.operands, job.layout(), pair.b, pair.kv_head);
@@ -72,7 +77,15 @@ void take_keys(const Pair& pair, Reach keys) {
                               .v_panels = pair.memory + job.pair.v_panels,
                               .k_rows = job.gradients.grad_q.data != nullptr ? pair.memory + job.pair.k_rows : nullptr,
                               .not_finite = &not_finite};
-  job.kernel.take_keys(&arg);
+  traced(
+      job.workers.trace, [&] { job.kernel.take_keys(&arg); },
+      [&] {
+        return TraceEvent{.kind = TraceKind::kPack,
+                          .thread = thread,
+                          .b = pair.b,
+                          .head = pair.kv_head,
+                          .kv = {keys.begin, std::min(keys.end, job.shape.kv_len)}};
+      });
   note(pair, not_finite);
 }
 
@@ -82,13 +95,13 @@ void take_keys(const Pair& pair, Reach keys) {
 void take_wave(GradientJob& job, const Wave& wave) {
   const std::int64_t blocks = divide_up(job.shape.q_len, kTakenRows), of_rows = job.shape.group() * blocks;
   const std::int64_t items = of_rows + job.columns.count();
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int thread) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
     const std::int64_t item = i % items;
     if (item < of_rows) {
-      take_rows(pair, static_cast<std::int32_t>(item / blocks), static_cast<std::int32_t>(item % blocks * kTakenRows));
+      take_rows(pair, static_cast<std::int32_t>(item / blocks), static_cast<std::int32_t>(item % blocks * kTakenRows), thread);
     } else {
-      take_keys(pair, job.columns[item - of_rows]);
+      take_keys(pair, job.columns[item - of_rows], thread);
     }
     if (item == 0) {
       std::memset(pair.memory + job.pair.grad_q, 0, static_cast<std::size_t>(job.pair.sums_end - job.pair.grad_q));
@@ -103,11 +116,10 @@ struct Given {
   const plan::LaunchArg& launch;
   plan::GiveRowsFn give;
   const plan::GradientOperands::Tensor& target;
-  std::int64_t rows;
+  std::int32_t rows;
   double factor;
 };
 void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::int32_t h) {
-  if (given.target.data == nullptr) return;
   const plan::GiveRowsArg arg{.launch = &given.launch,
                               .rows = sums,
                               .count = given.rows,
@@ -125,12 +137,18 @@ void give_wave(GradientJob& job, const Wave& wave) {
   const Given k{job.launch, job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
   const Given v{job.launch, job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
   const std::int64_t items = job.shape.group() + 2;
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int thread) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
     const auto item = static_cast<std::int32_t>(i % items);
-    if (item < job.shape.group()) return give_rows(q, pair.grad_q(item), pair.b, pair.head(item));
+    const auto give = [&](const Given& given, const std::byte* sums, std::int32_t head, PositionRange TraceEvent::* rows) {
+      if (given.target.data == nullptr) return;
+      TraceEvent event{.kind = TraceKind::kGive, .thread = thread, .b = pair.b, .head = head};
+      event.*rows = {0, given.rows};
+      traced(job.workers.trace, [&] { give_rows(given, sums, pair.b, head); }, [&] { return event; });
+    };
+    if (item < job.shape.group()) return give(q, pair.grad_q(item), pair.head(item), &TraceEvent::q);
     const bool keys = item == job.shape.group();
-    give_rows(keys ? k : v, pair.memory + (keys ? job.pair.grad_k : job.pair.grad_v), pair.b, pair.kv_head);
+    give(keys ? k : v, pair.memory + (keys ? job.pair.grad_k : job.pair.grad_v), pair.kv_head, &TraceEvent::kv);
   });
 }
 
