@@ -81,13 +81,16 @@ class Rounds {
   const PhiloxOperands& x_;
 };
 
+// One round.
+Words after_round(Rounds& r, const Words& c, std::uint32_t round) {
+  llvm::Value *a = r.multiplied(c[0], 0), *b = r.multiplied(c[2], 1);
+  return {r.exclusive_or(r.upper_half(b), c[1], r.key(0, round)), b, r.exclusive_or(r.upper_half(a), c[3], r.key(1, round)), a};
+}
+
 Words words_of(Emitter& e, const PhiloxOperands& x) {
   Rounds r(e, x);
   Words c = {r.counter(0), r.counter(1), r.counter(2), r.counter(3)};
-  for (std::uint32_t round = 0; round < Philox::kRounds; ++round) {
-    llvm::Value *a = r.multiplied(c[0], 0), *b = r.multiplied(c[2], 1);
-    c = {r.exclusive_or(r.upper_half(b), c[1], r.key(0, round)), b, r.exclusive_or(r.upper_half(a), c[3], r.key(1, round)), a};
-  }
+  for (std::uint32_t round = 0; round < Philox::kRounds; ++round) c = after_round(r, c, round);
   return c;
 }
 
@@ -98,11 +101,6 @@ llvm::Value* lower_halves(Emitter& e, llvm::Value* x) {
   llvm::SmallVector<int, 16> mask;
   for (unsigned i = 0; i < lanes; ++i) mask.push_back(static_cast<int>(2 * i));
   return e.ir().CreateShuffleVector(e.ir().CreateBitCast(x, llvm::FixedVectorType::get(e.ir().getInt32Ty(), 2 * lanes)), mask);
-}
-
-Float unit_float(Emitter& e, llvm::Value* word) {
-  auto* number = e.ir().CreateUIToFP(word, e.shaped(e.ir().getFloatTy(), word));
-  return {e.ir().CreateFMul(number, llvm::ConstantFP::get(number->getType(), 0x1p-32))};
 }
 
 // [a, b, a, b, ...]
@@ -140,11 +138,58 @@ llvm::Value* interleaved(Emitter& e, llvm::Value* even, llvm::Value* odd, unsign
   return ir.CreateShuffleVector(ir.CreateBitCast(even, words), ir.CreateBitCast(odd, words), mask);
 }
 
+// Which lane of the result the 64-bit lane `from` belongs to, and back, where whole vectors of both are packed at once: a lane
+// of 128 bits takes two from the first half of the 64-bit lanes and two from the second.
+unsigned packed_lane(unsigned from, unsigned lanes) {
+  const unsigned half = from / (lanes / 2), in_half = from % (lanes / 2);
+  return 4 * (in_half / 2) + 2 * half + in_half % 2;
+}
+
+enum class Half : std::uint8_t { kLower, kUpper };
+
+llvm::Value* packed_halves(Emitter& e, llvm::Value* x, Half half) {
+  const auto lanes = static_cast<unsigned>(e.lanes());
+  llvm::SmallVector<int, 16> mask(lanes);
+  for (unsigned i = 0; i < lanes; ++i) mask[packed_lane(i, lanes)] = static_cast<int>(2 * i + (half == Half::kUpper ? 1 : 0));
+  return e.ir().CreateShuffleVector(e.ir().CreateBitCast(x, llvm::FixedVectorType::get(e.ir().getInt32Ty(), 2 * lanes)), mask);
+}
+
+llvm::Value* packed_numbers(Emitter& e) {
+  const auto lanes = static_cast<unsigned>(e.lanes());
+  llvm::SmallVector<llvm::Constant*, 16> numbers;
+  for (unsigned i = 0; i < lanes; ++i) numbers.push_back(e.ir().getInt64(packed_lane(i, lanes)));
+  return llvm::ConstantVector::get(numbers);
+}
+
+// Lane 0 in the lower half of each 64-bit lane; upper halves do not matter.
+llvm::Value* first_in_all(Emitter& e, llvm::Value* x) {
+  auto& ir = e.ir();
+  const auto lanes = static_cast<unsigned>(e.lanes());
+  const llvm::SmallVector<int, 32> mask(2 * lanes, 0);
+  return ir.CreateBitCast(ir.CreateShuffleVector(x, mask), llvm::FixedVectorType::get(ir.getInt64Ty(), lanes));
+}
+
 }  // namespace
 
-Float emit_philox(Emitter& e, const PhiloxOperands& x) { return unit_float(e, lower_halves(e, words_of(e, x)[0])); }
+Int emit_philox(Emitter& e, const PhiloxOperands& x) { return {lower_halves(e, words_of(e, x)[0])}; }
 
-Float emit_philox_of_four(Emitter& e, const PhiloxOperands& x) {
+// Word 0 of the last round is put together where words lie side by side.
+Int emit_philox_of_neighbours(Emitter& e, const PhiloxOperands& x) {
+  auto& ir = e.ir();
+  Rounds r(e, x);
+  llvm::Value *a = r.multiplied(r.counter(0), 0), *b = r.multiplied(r.counter(2), 1);
+  auto* c0 = r.exclusive_or(r.upper_half(b), r.key(0, 0));
+  auto* of_row = r.outside(
+      {c0}, [&] { return ir.CreateXor(ir.CreateVectorSplat(static_cast<unsigned>(e.lanes()), c0), packed_numbers(e)); });
+  Words c = {ir.CreateXor(first_in_all(e, x.counter[1].value), of_row), b,
+             r.exclusive_or(r.upper_half(a), r.counter(3), r.key(1, 0)), a};
+  constexpr std::uint32_t kLast = Philox::kRounds - 1;
+  for (std::uint32_t round = 1; round < kLast; ++round) c = after_round(r, c, round);
+  const Int halves{ir.CreateXor(packed_halves(e, r.multiplied(c[2], 1), Half::kUpper), packed_halves(e, c[1], Half::kLower))};
+  return e.bit_xor(halves, e.add(x.key[0], e.constant_int(static_cast<std::int32_t>(kLast * Philox::kKeyStep[0]))));
+}
+
+Int emit_philox_of_four(Emitter& e, const PhiloxOperands& x) {
   PhiloxOperands of_block = x;
   of_block.counter[1] = {e.ir().CreateLShr(x.counter[1].value, 2)};
   if (!Emitter::is_vector(x.counter[1].value)) of_block.outside = nullptr;  // the block number is known here alone
@@ -155,12 +200,12 @@ Float emit_philox_of_four(Emitter& e, const PhiloxOperands& x) {
     const Int word{lower_halves(e, words[static_cast<std::size_t>(i)])};
     chosen = e.select(e.compare(llvm::CmpInst::ICMP_EQ, which, e.constant_int(i)), word, chosen);
   }
-  return unit_float(e, chosen.value);
+  return chosen;
 }
 
 // The first round, of which only word 0 varies over the lanes, by scalars; then both products of a round are one, of a vector
 // that holds words 0 and 2 of a block, and of the next; words 1 and 3 are in another.
-Float emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x, Int first) {
+Int emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x) {
   auto& ir = e.ir();
   Rounds r(e, x);
   const auto lanes = static_cast<unsigned>(e.lanes()) / 2;
@@ -170,7 +215,7 @@ Float emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x, Int fi
   llvm::Value* c2 = r.exclusive_or(r.upper_half(a), r.counter(3), r.key(1, 0));
   llvm::Value *numbers = numbers_of_pairs(e, lanes), *odd = of_row(b, a);
   llvm::Value* even = r.outside({c0, c2}, [&] { return ir.CreateXor(pairs(e, c0, c2, lanes), numbers); });
-  auto* block = ir.CreateZExt(ir.CreateLShr(first.value, 2), ir.getInt64Ty());
+  auto* block = ir.CreateZExt(ir.CreateLShr(e.first_lane(x.counter[1]).value, 2), ir.getInt64Ty());
   even = ir.CreateXor(even, pairs(e, block, ir.getInt64(0), lanes));
   auto* multipliers = pairs(e, ir.getInt64(Philox::kMultiplier[0]), ir.getInt64(Philox::kMultiplier[1]), lanes);
   for (std::uint32_t round = 1; round < Philox::kRounds; ++round) {
@@ -178,7 +223,42 @@ Float emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x, Int fi
     even = ir.CreateXor(ir.CreateXor(r.upper_half(products), odd), of_row(r.key(0, round), r.key(1, round)));
     odd = products;
   }
-  return unit_float(e, interleaved(e, even, odd, lanes));
+  return {interleaved(e, even, odd, lanes)};
+}
+
+Float unit_float(Emitter& e, Int word) {
+  auto* number = e.ir().CreateUIToFP(word.value, e.shaped(e.ir().getFloatTy(), word.value));
+  return {e.ir().CreateFMul(number, llvm::ConstantFP::get(number->getType(), 0x1p-32))};
+}
+
+// With f the least fp32 number that is no less than p * 2^32: where fp32 holds all integers, f rounded up; elsewhere half way
+// from the fp32 number below f, where words round to the even one of both.
+Int unit_threshold(Emitter& e, Float p) {
+  auto& ir = e.ir();
+  auto *f32 = ir.getFloatTy(), *f64 = ir.getDoubleTy();
+  auto* i32 = ir.getInt32Ty();
+  auto* i64 = ir.getInt64Ty();
+  const auto number = [&](double x) { return llvm::ConstantFP::get(f64, x); };
+  llvm::Value* scaled = ir.CreateFMul(Emitter::is_double(p) ? p.value : ir.CreateFPExt(p.value, f64), number(0x1p32));
+  scaled = ir.CreateSelect(ir.CreateFCmpOGT(scaled, number(0)), scaled, number(0));  // not where it is NaN
+  scaled = ir.CreateSelect(ir.CreateFCmpOLT(scaled, number(0x1p32)), scaled, number(0x1p32));
+  llvm::Value* f = ir.CreateBitCast(ir.CreateFPTrunc(scaled, f32), i32);
+  auto* is_less = ir.CreateFCmpOLT(ir.CreateFPExt(ir.CreateBitCast(f, f32), f64), scaled);
+  f = ir.CreateAdd(f, ir.CreateZExt(is_less, i32));
+  const auto integer = [&](llvm::Value* bits) {
+    return ir.CreateFPToSI(ir.CreateFPExt(ir.CreateBitCast(bits, f32), f64), i64);
+  };
+  auto* twice = ir.CreateAdd(integer(f), integer(ir.CreateSub(f, ir.getInt32(1))));
+  auto* half_way = ir.CreateAdd(ir.CreateLShr(twice, 1), ir.CreateZExt(ir.CreateAnd(f, ir.getInt32(1)), i64));
+  auto* truncated = ir.CreateFPToSI(scaled, i64);
+  auto* has_rest = ir.CreateFCmpOLT(ir.CreateSIToFP(truncated, f64), scaled);
+  auto* rounded_up = ir.CreateAdd(truncated, ir.CreateZExt(has_rest, i64));
+  auto* least = ir.CreateSelect(ir.CreateFCmpOGT(scaled, number(0x1p24)), half_way, rounded_up);
+  return {ir.CreateXor(ir.CreateTrunc(least, i32), ir.getInt32(0x80000000))};
+}
+
+Bool is_unit_below(Emitter& e, Int word, Int threshold) {
+  return e.compare(llvm::CmpInst::ICMP_SLT, e.bit_xor(word, e.constant_int(INT32_MIN)), threshold);
 }
 
 }  // namespace flexjit::codegen

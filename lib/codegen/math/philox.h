@@ -16,12 +16,19 @@ struct PhiloxOperands {
   llvm::BasicBlock* outside = nullptr;  // where all scalars are known; null: only here
 };
 
-// 2^-32 times word 0, rounded to fp32.
-Float emit_philox(Emitter& e, const PhiloxOperands& x);
-// 2^-32 times word c[1] & 3 for the counter c[0], c[1] >> 2, c[2], c[3].
-Float emit_philox_of_four(Emitter& e, const PhiloxOperands& x);
-// The same where c[1] is `first`, first + 1, ... from lane to lane, a multiple of the lanes, and all else is scalar: a block
-// for each four lanes. Lanes are a multiple of four.
-Float emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x, Int first);
+// Word 0.
+Int emit_philox(Emitter& e, const PhiloxOperands& x);
+// Word c[1] & 3 for the counter c[0], c[1] >> 2, c[2], c[3].
+Int emit_philox_of_four(Emitter& e, const PhiloxOperands& x);
+// The same where c[1] is n, n + 1, ... from lane to lane, n a multiple of the lanes, and all else is scalar. Lanes are a
+// multiple of four. The second computes a block for each four lanes.
+Int emit_philox_of_neighbours(Emitter& e, const PhiloxOperands& x);
+Int emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x);
+
+// 2^-32 times a word, which is unsigned, rounded to fp32.
+Float unit_float(Emitter& e, Int word);
+// unit_float(word) < p without the float, for a scalar p: is_unit_below(word, unit_threshold(p)). p > 1 counts as 1.
+Int unit_threshold(Emitter& e, Float p);
+Bool is_unit_below(Emitter& e, Int word, Int threshold);
 
 }  // namespace flexjit::codegen

@@ -52,6 +52,7 @@ class ExpressionEmitter {
   llvm::Value* function(const Scope& scope, ir::Id id);
   llvm::Value* conversion(const Scope& scope, ir::Id id);
   llvm::Value* random(const Scope& scope, ir::Id id);
+  Int random_word(const Scope& scope, ir::Id id);
   llvm::Value* read(Scope& scope, ir::Id id);
   llvm::Value* read_lanes(const Scope& scope, ir::Id id, llvm::ArrayRef<Int> index, Bool allowed);
   llvm::Value* dot(Scope& scope, ir::Id id);
@@ -72,6 +73,9 @@ class ExpressionEmitter {
   std::vector<BufferFields> buffers_;
   CapturedReads reads_;
   std::vector<bool> from_score_;
+  std::vector<bool>
+      only_compared_;           // by node: a random number of which is only asked whether it is less than something uniform
+  std::vector<Int> threshold_;  // by node: of uniform floats with which such numbers are compared
 };
 
 }  // namespace flexjit::codegen
