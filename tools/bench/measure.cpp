@@ -46,7 +46,7 @@ class Measurement {
 
   Diagnostics prepare() {
     show("compiling");
-    const SubjectRequest request{test_, problem_, test_.program, test_.gradients, options_.target, test_.threads};
+    const SubjectRequest request{test_, problem_, options_.target, test_.threads};
     auto subject = make_subject(request);
     if (!subject) return subject.diagnostics();
     subject_ = std::move(*subject);
@@ -58,11 +58,10 @@ class Measurement {
   }
 
   Diagnostics prepare_beside() {
-    static const std::vector<std::string> kNoGradients;
     if (test_.beside == Beside::kNothing) return {};
-    auto beside = test_.beside == Beside::kOneThread
-                      ? make_subject({test_, problem_, test_.program, test_.gradients, options_.target, 1})
-                      : make_subject({test_, problem_, test_.plain, kNoGradients, options_.target, test_.threads});
+    plain_ = plain_version(test_);
+    auto beside = test_.beside == Beside::kOneThread ? make_subject({test_, problem_, options_.target, 1})
+                                                     : make_subject({plain_, problem_, options_.target, test_.threads});
     if (!beside) return beside.diagnostics();
     beside_ = std::move(*beside);
     return {};
@@ -126,7 +125,7 @@ class Measurement {
     const Case small = small_version(test_);
     const Result<Problem> problem = make_problem(run_options_of(small));
     if (!problem) return problem.diagnostics();
-    const auto subject = make_subject({small, *problem, test_.program, test_.gradients, options_.target, test_.threads});
+    const auto subject = make_subject({small, *problem, options_.target, test_.threads});
     if (!subject) return subject.diagnostics();
     Subject& own = **subject;
     const Result<RunStats> stats = own.run(*problem);
@@ -167,6 +166,7 @@ class Measurement {
   }
 
   const Case& test_;
+  Case plain_;
   const BenchOptions& options_;
   Peers* peers_;
   const Progress& progress_;
