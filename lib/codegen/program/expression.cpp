@@ -1,7 +1,6 @@
 // The forward loop over nodes and the switch that sends each op to its family, the type rule; leaves and captured reads.
 #include "codegen/program/expression.h"
 
-#include "codegen/math/philox.h"
 #include "codegen/math/vector_math.h"
 #include "support/check.h"
 
@@ -65,6 +64,7 @@ Scope ExpressionEmitter::uniform_scope(const ItemIndices& item) {
     const Id bound = program_.operand(Id{i}, 1);
     threshold_[bound.index] = unit_threshold(e_, Float{scope.value[bound.index]});
   }
+  uniform_block_ = e_.ir().GetInsertBlock();
   return scope;
 }
 
