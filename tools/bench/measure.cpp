@@ -67,7 +67,18 @@ class Measurement {
     return {};
   }
 
+  void count_results() {
+    const auto add = [this](const Array& array) { row_.result_bytes += static_cast<std::int64_t>(array.bytes.size()); };
+    add(subject_->outputs.out);
+    add(subject_->outputs.lse);
+    if (test_.pass == Pass::kForward) return;
+    const GradientArrays& gradients = subject_->gradients;
+    for (const Array* array : {&gradients.q, &gradients.k, &gradients.v}) add(*array);
+    for (const auto& [name, array] : gradients.buffers) add(array);
+  }
+
   Diagnostics count_work() {
+    count_results();
     show("counting allowed pairs");
     const Result<std::int64_t> allowed =
         subject_->attention.count_allowed(mask_options_of(test_.sizes), &subject_->names.bindings);
@@ -148,10 +159,12 @@ class Measurement {
 
   Diagnostics ask_peers() {
     if (peers_ == nullptr || test_.beside == Beside::kOneThread) return {};
+    // Peers drop nothing, by a path that could, so that what they compute can be compared.
+    Subject& compared = test_.dropout ? *beside_ : *subject_;
     PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .results = {}, .grad_out = nullptr, .buffers = {}};
-    GradientArrays& gradients = subject_->gradients;
+    GradientArrays& gradients = compared.gradients;
     switch (test_.pass) {
-      case Pass::kForward: tensors.results = {&subject_->outputs.out}; break;
+      case Pass::kForward: tensors.results = {&compared.outputs.out}; break;
       case Pass::kBackward:
         tensors.grad_out = &gradients.out;
         tensors.results = {&gradients.q, &gradients.k, &gradients.v};
