@@ -31,10 +31,4 @@ Int emit_philox_of_four(Emitter& e, const PhiloxOperands& x);
 Int emit_philox_of_neighbours(Emitter& e, const PhiloxOperands& x);
 std::array<Int, 2> emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x);
 
-// 2^-32 times a word, which is unsigned, rounded to fp32.
-Float unit_float(Emitter& e, Int word);
-// unit_float(word) < p without the float, for a scalar p: is_unit_below(word, unit_threshold(p)). p > 1 counts as 1.
-Int unit_threshold(Emitter& e, Float p);
-Bool is_unit_below(Emitter& e, Int word, Int threshold);
-
 }  // namespace flexjit::codegen

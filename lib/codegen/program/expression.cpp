@@ -1,6 +1,7 @@
 // The forward loop over nodes and the switch that sends each op to its family, the type rule; leaves and captured reads.
 #include "codegen/program/expression.h"
 
+#include "codegen/math/unit_float.h"
 #include "codegen/math/vector_math.h"
 #include "support/check.h"
 

@@ -2,6 +2,7 @@
 #include <array>
 #include <limits>
 
+#include "codegen/math/unit_float.h"
 #include "codegen/math/vector_math.h"
 #include "codegen/program/expression.h"
 #include "support/check.h"

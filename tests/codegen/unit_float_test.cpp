@@ -1,5 +1,5 @@
 // Random words against the float that they stand for: what is less than p as integers is less than p as floats.
-#include "codegen/math/philox.h"
+#include "codegen/math/unit_float.h"
 
 #include <gtest/gtest.h>
 
