@@ -260,7 +260,8 @@ Examples:
 void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure the suites beside the machine's limits and other engines");
   command
-      ->add_option("--suite", bench.suites, "dense, causal, sparse, mods, decode, shapes, scaling (all); several with commas")
+      ->add_option("--suite", bench.suites,
+                   "dense, causal, sparse, mods, decode, shapes, scaling, backward, dropout (all); several with commas")
       ->delimiter(',')
       ->check(CLI::IsMember(bench::suite_names()));
   command->add_option("--filter", bench.filter, "Only cases whose suite/case/dtype contains this");
