@@ -69,7 +69,7 @@ TEST_F(BuildCommand, WithGradients) {
   EXPECT_EQ(build({"--backward"}), 4) << "with the gradient of the buffer, and with none";
   const std::string header = text_of("libbias.h");
   for (const char* part : {"void bias_gradients_init(bias_gradients* gradients);", "bias_run_backward(const bias_args* args",
-                           "flexjit_tensor buffer_slope; /* optional; that of"}) {
+                           "/* optional; that of `buffer_slope`"}) {
     EXPECT_NE(header.find(part), std::string::npos) << part << "\n" << header;
   }
 }
