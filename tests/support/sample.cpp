@@ -29,6 +29,8 @@ std::size_t sampled_place(std::string_view name, std::size_t count) {
   return (hash ^ (hash >> 31)) % count;
 }
 
+bool in_sample(std::string_view name) { return sampled_place(name, one_in()) == 0; }
+
 bool is_sampled() { return one_in() > 1; }
 
 bool Sample::next() {

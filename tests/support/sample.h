@@ -19,6 +19,9 @@ class Sample {
   std::size_t seen_ = 0;
 };
 
+// Of cases that are tests of their own: one in n, by the seed and `name`.
+bool in_sample(std::string_view name);
+
 // Whether a run is a sample.
 bool is_sampled();
 // One of `count` places, by the seed and `name`.
