@@ -13,6 +13,7 @@
 #include "flexjit/engine_options.h"
 #include "flexjit/export.h"
 #include "flexjit/result.h"
+#include "flexjit/sequences.h"
 #include "flexjit/spec.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
@@ -34,6 +35,9 @@ struct RunArgs {
   // A logit for each query head that takes part in the softmax of all its rows and has no value: f32, bf16 or f16. It enters
   // lse; a row without an allowed key has output 0 and this logit as its lse. -inf is as none.
   TensorView sinks{};  // data == nullptr: none
+  // Lengths of their own for each sequence: packed tensors, caches, pages. Null: every batch entry is a sequence of q_len
+  // queries and kv_len keys.
+  const Sequences* sequences = nullptr;
   // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
   Trace* trace = nullptr;
 };

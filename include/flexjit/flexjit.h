@@ -22,6 +22,7 @@
 #include "flexjit/merge_states.h"
 #include "flexjit/presets.h"
 #include "flexjit/result.h"
+#include "flexjit/sequences.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
 #include "flexjit/version.h"

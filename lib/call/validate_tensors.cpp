@@ -162,12 +162,14 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   const Dimension q_len{"q_len", args.q.shape[2], "q"};
   const Dimension kv_heads{"kv_heads", args.k.shape[1], "k"};
   const Dimension kv_len{"kv_len", args.k.shape[2], "k"};
+  // What batch entries of k and v hold is said by the sequences, where there are some.
+  const Dimension k_batch = args.sequences != nullptr ? Dimension{"batch", args.k.shape[0], "k"} : batch;
   const Dimension head_dim{"head_dim", pattern.head_dim, kThePattern};
   const Dimension v_head_dim{"v_head_dim", pattern.v_head_dim, kThePattern};
   const DType f32 = DType::kF32;
   const Expected q{"q", pattern.types.q, "(batch, q_heads, q_len, head_dim)", {batch, q_heads, q_len, head_dim}};
-  const Expected k{"k", pattern.types.kv, "(batch, kv_heads, kv_len, head_dim)", {batch, kv_heads, kv_len, head_dim}};
-  const Expected v{"v", pattern.types.kv, "(batch, kv_heads, kv_len, v_head_dim)", {batch, kv_heads, kv_len, v_head_dim}};
+  const Expected k{"k", pattern.types.kv, "(batch, kv_heads, kv_len, head_dim)", {k_batch, kv_heads, kv_len, head_dim}};
+  const Expected v{"v", pattern.types.kv, "(batch, kv_heads, kv_len, v_head_dim)", {k_batch, kv_heads, kv_len, v_head_dim}};
   const Expected o{"out", pattern.types.out, "(batch, q_heads, q_len, v_head_dim)", {batch, q_heads, q_len, v_head_dim}};
   const bool is_f64 = lse.dtype == DType::kF64 && pattern.types.out == DType::kF64;
   const Expected l{"lse", is_f64 ? lse.dtype : f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};

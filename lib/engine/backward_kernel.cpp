@@ -86,9 +86,7 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   const Result<BackwardKernels::Ready> found = impl.backward->get(call.wanted_buffers(), forward.trace);
   if (!found) return found.diagnostics();
   const cache::SharedKernel& kernel = found->kernel;
-  DerivedMask::Shared derived;
-  if (call.forward.block_mask == nullptr) derived = derive_for(impl, forward, call.forward, kernel->kernel.layout);
-  const BlockMask* mask = derived != nullptr ? derived.get() : call.forward.block_mask;
+  const Work work = make_work(impl, forward, call.forward, call.forward.sequences, blocks_of(kernel->kernel.layout));
   Launch launch = make_launch(*impl.pattern, forward, call.forward);
   launch.arg.block_counts = impl.block_counts;
   std::vector<float> sinks(static_cast<std::size_t>(call.forward.shape.q_heads));
@@ -99,10 +97,10 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   for (const SummedBuffer& buffer : summed) buffers.push_back(buffer.gradient);
   operands.buffers = buffers;
   const runtime::LaunchOutcome outcome =
-      runtime::launch_backward(kernel->kernel, launch.arg, operands, mask, workers_of(impl, forward));
+      runtime::launch_backward(kernel->kernel, launch.arg, operands, work.sequences, workers_of(impl, forward));
   write_sinks(sinks, gradients.sinks);
   for (const SummedBuffer& buffer : summed) buffer.write(real);
-  return finish(impl, call.forward, outcome, mask);
+  return finish(impl, call.forward, outcome, work.counts());
 }
 
 }  // namespace flexjit::engine

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
-#include "flexjit/block_mask.h"
 #include "plan/kernel_key.h"
 #include "plan/operands.h"
 #include "runtime/decode_plan.h"
@@ -18,16 +18,10 @@ struct DecodeOutput {
   plan::Weights weights = plan::Weights::kSoftmax;
 };
 
-// The block mask of a launch, and whose word it is. It may differ by head and by row: rows that visit other keys are then
-// items of their own.
-struct DecodeMask {
-  const BlockMask* blocks = nullptr;  // null: every pair is allowed
-  MaskOrigin origin = MaskOrigin::kGiven;
-};
-
-// As launch(), with kernel.decode; at most 2^31 - 1 query rows share a kv head. Splits depend on kv_len alone: a sequence gets
-// the same bits for every thread count and in every batch.
-LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands, const DecodeMask& mask,
-                     const Workers& workers);
+// As launch(), with kernel.decode; at most 2^31 - 1 query rows of a sequence share a kv head. Block masks, whose word they all
+// are, may differ by head and by row: rows that visit other keys are then items of their own. Splits depend on kv_len alone: a
+// sequence gets the same bits for every thread count and in every batch.
+LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands,
+                     std::span<const SequenceWork> work, MaskOrigin origin, const Workers& workers);
 
 }  // namespace flexjit::runtime

@@ -15,15 +15,9 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
   const std::int64_t line = kCacheLine / k.element_bytes();
   const std::int64_t whole = k.dims / line * line;
   const Ptr queries = b.q.at(chunk.row);
-  // Of rows without gaps the lines that follow each other, else a line of each key.
-  const Ptr to_come = k.to_come(e.add(step.kv, keys.column));
-  const Index between = e.select(k.dense(), e.index(kCacheLine), k.row_bytes());
-  const Index by_dim = e.index(k.element_bytes()), by_dim_dense = e.index(kKeys * k.element_bytes());
-  const Index along = e.select(k.dense(), by_dim_dense, by_dim);
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
-    const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
-    for (int i = 0; i < kKeys && chunk.fetches; ++i)
-      e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
+    const Index lines = e.mul(dim, keys.between_lines);
+    for (int i = 0; i < kKeys && chunk.fetches; ++i) e.prefetch(e.anywhere(keys.line[i], lines), CacheLevel::kSecond);
     for (std::int64_t offset = 0; offset < count; offset += operands.width) {
       const Index at = e.add(dim, e.index(offset));
       const VectorPart part{operands.width, static_cast<int>(std::min<std::int64_t>(operands.width, count - offset))};
@@ -48,25 +42,24 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
 
 }  // namespace
 
-// Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
 void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
-  auto& ir = e.ir();
-  const Int first = e.narrow(step.first), last = e.narrow(e.sub(step.last, e.index(1)));
-  for (int offset = 0; offset < b.key.tiling.kv_tile; offset += e.lanes()) {
-    const Int keys = e.add(e.narrow(e.add(step.kv, e.index(offset))), e.lane_numbers());
-    auto* below = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, keys.value, e.broadcast(last).value);
-    auto* inside = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, e.broadcast(first).value);
-    e.store(inside, b.numbers.at(e.index(offset)), 4 * e.lanes());
-  }
+  emit_rows_of_step(e, b, step);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-kKeys));
   e.for_range("keys", from, e.sub(step.last, step.kv), e.index(kKeys), [&](Index column) {
-    Keys keys{{}, column};
+    Keys keys{{}, {}, {}, column};
     const StreamedRows k = keys_of(e, b, step);
+    // Lines of rows without gaps are prefetched in the order of addresses, whatever the order of the loads: lines of several
+    // rows in turn come half as fast.
+    const Bool dense =
+        e.equal(k.bytes_to_come(column, e.add(column, e.index(kKeys - 1))), e.index((kKeys - 1) * k.dense_bytes()));
+    const Ptr first_line = k.row_to_come(column);
     for (int i = 0; i < kKeys; ++i) {
-      const Index key = e.widen(b.numbers.load(e.add(column, e.index(i))));
-      keys.row[i] = k.row(key);
+      const Index of_key = e.add(column, e.index(i));
+      keys.row[i] = k.row(b.k_rows.load(of_key));
+      keys.line[i] = e.select(dense, e.at_byte(first_line, i * kCacheLine), k.row_to_come(of_key));
     }
+    keys.between_lines = e.select(dense, e.index(kKeys * k.element_bytes()), e.index(k.element_bytes()));
     body(keys);
   });
 }

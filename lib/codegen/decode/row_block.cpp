@@ -23,13 +23,58 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
 StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
   const ArgFields run{e, step.run};
   const Rows rows{run.pointer(offsetof(plan::KeyRun, k), "k"), run.long_index(offsetof(plan::KeyRun, k_stride), "k_stride")};
-  return {e, rows, run.pointer(offsetof(plan::KeyRun, k_ahead), "k_ahead"), b.key.types.kv, b.key.head_dim};
+  return {e, rows, {e, b.item.scratch, b.at.k_to_come}, b.key.types.kv, b.key.head_dim};
 }
 
 StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
   const ArgFields run{e, step.run};
   const Rows rows{run.pointer(offsetof(plan::KeyRun, v), "v"), run.long_index(offsetof(plan::KeyRun, v_stride), "v_stride")};
-  return {e, rows, run.pointer(offsetof(plan::KeyRun, v_ahead), "v_ahead"), b.key.types.kv, b.key.v_head_dim};
+  return {e, rows, {e, b.item.scratch, b.at.v_to_come}, b.key.types.kv, b.key.v_head_dim};
+}
+
+// for (i = 0; i < kv_tile; ++i) {
+//   key = clamp(kv + i, first, last - 1);  then = kv + i + keys ahead;
+//   k_rows[i] = lists ? list of k[key] : key;            k_to_come[i] = lists ? list of k[then] : then;
+//   v_rows[i] = v + row_bytes * (lists ? list of v[key] : key);  v_to_come[i] = lists ? list of v[then] : then;
+// }
+void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step) {
+  auto& ir = e.ir();
+  const ArgFields run{e, step.run};
+  const StreamedRows k = keys_of(e, b, step), v = values_of(e, b, step);
+  const std::int32_t k_ahead = plan::keys_ahead(b.key, b.key.head_dim), v_ahead = plan::keys_ahead(b.key, b.key.v_head_dim);
+  const Ptr k_list = run.pointer(offsetof(plan::KeyRun, k_rows), "k_rows");
+  const Ptr v_list = run.pointer(offsetof(plan::KeyRun, v_rows), "v_rows");
+  const Int kv = e.narrow(step.kv), first = e.narrow(step.first), last = e.narrow(e.sub(step.last, e.index(1)));
+  const auto inside = [&](Int keys, Int lowest, Int highest) {
+    auto* below = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, keys.value, highest.value);
+    return Int{ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, lowest.value)};
+  };
+  const auto even = [&] {
+    const int bytes = 4 * e.lanes();
+    for (int offset = 0; offset < b.key.tiling.kv_tile; offset += e.lanes()) {
+      const Int keys = e.add(e.broadcast(e.add(kv, e.constant_int(offset))), e.lane_numbers());
+      const Int read = inside(keys, e.broadcast(first), e.broadcast(last));
+      e.store(read.value, b.k_rows.at(e.index(offset)), bytes);
+      e.store(e.add(keys, e.broadcast(e.constant_int(k_ahead))).value, k.to_come.at(e.index(offset)), bytes);
+      e.store(e.add(keys, e.broadcast(e.constant_int(v_ahead))).value, v.to_come.at(e.index(offset)), bytes);
+      auto* longs = e.shaped(ir.getInt64Ty(), read.value);
+      const auto splat = [&](llvm::Value* x) { return ir.CreateVectorSplat(static_cast<unsigned>(e.lanes()), x); };
+      auto* apart = ir.CreateMul(ir.CreateSExt(read.value, longs), splat(v.row_bytes().value));
+      auto* places = ir.CreateAdd(splat(ir.CreatePtrToInt(v.rows.data.value, ir.getInt64Ty())), apart);
+      e.store(places, b.v_rows.at(e.index(offset)), bytes);
+    }
+  };
+  const auto listed = [&] {
+    e.for_range("listed", e.index(0), e.index(b.key.tiling.kv_tile), e.index(1), [&](Index column) {
+      const auto number = [&](Ptr list, Index key) { return e.load_int(e.anywhere(list, e.mul(key, e.index(4)))); };
+      const Index key = e.add(step.kv, column), read = e.widen(inside(e.narrow(key), first, last));
+      e.store(number(k_list, read).value, b.k_rows.at(column));
+      e.store(number(k_list, e.add(key, e.index(k_ahead))).value, k.to_come.at(column));
+      e.store(number(v_list, e.add(key, e.index(v_ahead))).value, v.to_come.at(column));
+      e.store(v.row(number(v_list, read)).value, b.v_rows.at(column));
+    });
+  };
+  e.if_else("rows", Bool{ir.CreateIsNull(k_list.value)}, even, listed);
 }
 
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body) {

@@ -103,6 +103,8 @@ llvm::Value* ExpressionEmitter::leaf(Id id) {
   if (node.op == Op::kParam) return load_param(e_, fields_.launch, node.payload, node.type);
   if (node.op == Op::kQLen) return fields_.q_len.value;
   if (node.op == Op::kKvLen) return fields_.kv_len.value;
+  if (node.op == Op::kQOffset) return fields_.q_offset.value;
+  if (node.op == Op::kKvOffset) return fields_.kv_offset.value;
   if (node.op == Op::kNumHeads) return fields_.num_heads.value;
   if (node.op == Op::kNumKvHeads) return fields_.num_kv_heads.value;
   if (node.op == Op::kBatchSize) return fields_.batch_size.value;
