@@ -24,7 +24,7 @@ struct Attention::Impl {
   Backend backend = Backend::kReference;              // as the engine was asked for
   cache::SharedKernel kernel;                         // null: the reference computes all
   std::shared_ptr<engine::DecodeKernel> decode;       // null with the kernel
-  std::shared_ptr<engine::BackwardKernels> backward;  // null with the kernel, and of built libraries
+  std::shared_ptr<engine::BackwardKernels> backward;  // null with the kernel, and of libraries built without
   std::shared_ptr<engine::DerivedMask> derived;       // null with the kernel
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;

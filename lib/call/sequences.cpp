@@ -206,67 +206,77 @@ void check_tensors_of(const Numbers& n, const RunArgs& args, std::int64_t batch,
     report.add(Finding::kTensorShape, "k", "batch", args.k.shape[0], "the call", batch);
 }
 
+// Whether the tensors of numbers are what they must be, before any number is read.
+void check_tensors_of_numbers(const Numbers& n, Report& report) {
+  for (const Ints* ints : {&n.cu_seqlens_q, &n.cu_seqlens_k, &n.page_indptr}) {
+    check_ints(*ints, 1, "(batch + 1)", report);
+    if (ints->given() && ints->view->rank == 1 && ints->size() < 1)
+      report.add(Finding::kSequenceOption,
+                 fmt::format("{} is empty; it has a number more than there are sequences", ints->name));
+  }
+  for (const Ints* ints : {&n.seqused_q, &n.total_len, &n.cache_batch_idx, &n.cache_leftpad})
+    check_ints(*ints, 1, "(batch)", report);
+  check_ints(n.page_indices, 1, "(pages of all sequences)", report);
+  check_ints(n.block_table, 2, "(batch, max_pages)", report);
+  check_together(n, report);
+}
+
+void check_sizes(const Numbers& n, std::int64_t batch, const char* owner, Report& report) {
+  check_size(n.cu_seqlens_k, batch + 1, "numbers", "a call of its sequences", report);
+  check_size(n.page_indptr, batch + 1, "numbers", "a call of its sequences", report);
+  for (const Ints* ints : {&n.seqused_q, &n.total_len, &n.cache_batch_idx, &n.cache_leftpad, &n.block_table})
+    check_size(*ints, batch, "sequences", owner, report);
+  if (n.block_table.given() && n.block_table.view->shape[1] > 1 && n.block_table.view->strides[1] != 1)
+    report.add(Finding::kInnerStride, "block_table", n.block_table.view->strides[1]);
+  if (n.page_indices.given() && n.page_indices.size() > 1 && n.page_indices.view->strides[0] != 1)
+    report.add(Finding::kInnerStride, "page_indices", n.page_indices.view->strides[0]);
+}
+
+// Of numbers that were checked; pages are left out.
+plan::Sequence sequence_of(const Numbers& n, std::int64_t b, const CallShape& shape) {
+  plan::Sequence sequence{
+      .b = static_cast<std::int32_t>(b), .q_len = shape.q_len, .kv_len = shape.kv_len, .q_batch = b, .kv_batch = b};
+  if (n.cu_seqlens_q.given()) {
+    sequence.q_batch = 0;
+    sequence.q_row = sequence.q_offset = n.cu_seqlens_q[b];
+    sequence.q_len = n.cu_seqlens_q[b + 1] - n.cu_seqlens_q[b];
+  }
+  if (n.seqused_q.given()) sequence.q_len = n.seqused_q[b];
+  if (n.cache_batch_idx.given()) sequence.kv_batch = n.cache_batch_idx[b];
+  if (n.cache_leftpad.given()) {
+    sequence.kv_row = n.cache_leftpad[b];
+    sequence.kv_len = static_cast<std::int32_t>(shape.kv_len - sequence.kv_row);
+  }
+  if (n.cu_seqlens_k.given()) {
+    sequence.kv_batch = 0;
+    sequence.kv_row = sequence.kv_offset = n.cu_seqlens_k[b];
+    sequence.kv_len = n.cu_seqlens_k[b + 1] - n.cu_seqlens_k[b];
+  }
+  if (n.total_len.given()) sequence.kv_len = n.total_len[b];
+  return sequence;
+}
+
 }  // namespace
 
 std::optional<CheckedSequences> check_sequences(const RunArgs& args, CallShape& shape, Report& report) {
   Report wrong(report.call());
-  const Numbers n(*args.sequences);
   const auto give_up = [&]() -> std::optional<CheckedSequences> {
     report.add_all(wrong.take());
     return std::nullopt;
   };
-  for (const Ints* ints : {&n.cu_seqlens_q, &n.cu_seqlens_k, &n.page_indptr}) check_ints(*ints, 1, "(batch + 1)", wrong);
-  for (const Ints* ints : {&n.seqused_q, &n.total_len, &n.cache_batch_idx, &n.cache_leftpad})
-    check_ints(*ints, 1, "(batch)", wrong);
-  check_ints(n.page_indices, 1, "(pages of all sequences)", wrong);
-  check_ints(n.block_table, 2, "(batch, max_pages)", wrong);
-  check_together(n, wrong);
+  const Numbers n(*args.sequences);
+  check_tensors_of_numbers(n, wrong);
   if (!wrong.empty()) return give_up();
-  for (const Ints* ints : {&n.cu_seqlens_q, &n.cu_seqlens_k, &n.page_indptr}) {
-    if (ints->given() && ints->size() < 1)
-      wrong.add(Finding::kSequenceOption,
-                fmt::format("{} is empty; it has a number more than there are sequences", ints->name));
-  }
-  if (!wrong.empty()) return give_up();
-
   const auto [batch, owner] = batch_of(n, shape);
-  check_size(n.cu_seqlens_k, batch + 1, "numbers", "a call of its sequences", wrong);
-  check_size(n.page_indptr, batch + 1, "numbers", "a call of its sequences", wrong);
-  for (const Ints* ints : {&n.seqused_q, &n.total_len, &n.cache_batch_idx, &n.cache_leftpad, &n.block_table})
-    check_size(*ints, batch, "sequences", owner, wrong);
-  if (n.block_table.given() && n.block_table.view->shape[1] > 1 && n.block_table.view->strides[1] != 1)
-    wrong.add(Finding::kInnerStride, "block_table", n.block_table.view->strides[1]);
-  if (n.page_indices.given() && n.page_indices.size() > 1 && n.page_indices.view->strides[0] != 1)
-    wrong.add(Finding::kInnerStride, "page_indices", n.page_indices.view->strides[0]);
+  check_sizes(n, batch, owner, wrong);
   check_tensors_of(n, args, batch, wrong);
   if (!wrong.empty() || !check_numbers(n, batch, args, wrong)) return give_up();
 
   CheckedSequences checked;
   checked.page_size = n.paged() ? static_cast<std::int32_t>(args.k.shape[2]) : 0;
   for (std::int64_t b = 0; b < batch; ++b) {
-    plan::Sequence& sequence = checked.sequences.emplace_back();
-    sequence.b = static_cast<std::int32_t>(b);
-    sequence.q_len = shape.q_len;
-    sequence.q_batch = b;
-    if (n.cu_seqlens_q.given()) {
-      sequence.q_batch = 0;
-      sequence.q_row = sequence.q_offset = n.cu_seqlens_q[b];
-      sequence.q_len = n.cu_seqlens_q[b + 1] - n.cu_seqlens_q[b];
-    }
-    if (n.seqused_q.given()) sequence.q_len = n.seqused_q[b];
-    sequence.kv_len = shape.kv_len;
-    sequence.kv_batch = n.cache_batch_idx.given() ? n.cache_batch_idx[b] : b;
-    if (n.cache_leftpad.given()) {
-      sequence.kv_row = n.cache_leftpad[b];
-      sequence.kv_len = static_cast<std::int32_t>(shape.kv_len - sequence.kv_row);
-    }
-    if (n.cu_seqlens_k.given()) {
-      sequence.kv_batch = 0;
-      sequence.kv_row = sequence.kv_offset = n.cu_seqlens_k[b];
-      sequence.kv_len = n.cu_seqlens_k[b + 1] - n.cu_seqlens_k[b];
-    }
-    if (n.total_len.given()) sequence.kv_len = n.total_len[b];
-    if (n.paged() && !take_pages(n, b, args.k, sequence, wrong)) return give_up();
+    checked.sequences.push_back(sequence_of(n, b, shape));
+    if (n.paged() && !take_pages(n, b, args.k, checked.sequences.back(), wrong)) return give_up();
   }
   check_block_masks(args, shape, checked.sequences, wrong);
   if (!wrong.empty()) return give_up();

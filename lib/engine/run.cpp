@@ -6,7 +6,7 @@
 #include "call/call.h"
 #include "diagnostics/guard.h"
 #include "engine/launch_outcome.h"
-#include "runtime/decode.h"
+#include "runtime/decode/decode.h"
 #include "runtime/launch.h"
 
 namespace flexjit {

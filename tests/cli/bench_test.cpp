@@ -72,6 +72,19 @@ TEST(BenchCommand, BackwardPassesAreRowsLikeOthers) {
   }
 }
 
+TEST(BenchCommand, DropoutAlternatesWithTheSameCallWithout) {
+  const CommandResult result = bench({"--suite", "dropout", "--filter", "D=64 four keys", "--repeat", "1", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
+  const auto rows = result.json()["rows"];
+  ASSERT_EQ(rows.size(), 2U);  // of both passes
+  EXPECT_EQ(rows[0]["pass"], "forward");
+  EXPECT_EQ(rows[1]["pass"], "backward");
+  for (const auto& row : rows) {
+    EXPECT_EQ(row["correct"], true);
+    EXPECT_GT(row["ratio_to_plain"], 0);
+  }
+}
+
 TEST(BenchCommand, BackwardPassesInBf16AreJudgedByTheArithmeticOfTheirKernel) {
   const CommandResult result = bench({"--suite", "backward", "--filter", "2k D=64/bf16", "--repeat", "1", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.out << result.err;

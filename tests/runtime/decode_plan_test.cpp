@@ -1,6 +1,6 @@
 // The items of decoding under masks of every kind, row by row against a look at the mask: what each row visits, that rows and
 // splits are covered once, and that no size makes a wave large.
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 
 #include <gtest/gtest.h>
 

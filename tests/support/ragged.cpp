@@ -85,6 +85,28 @@ void Ragged::lay_out_queries() {
   }
 }
 
+// Every sequence has its own, in any order; a page at each end belongs to none. Returns how many there are.
+std::int32_t Ragged::shuffle_pages(std::int32_t longest, std::mt19937& random) {
+  const auto pages_of = [&](std::int32_t length) { return (length + shape_.page_size - 1) / shape_.page_size; };
+  std::int32_t pages = 0;
+  for (const Lengths& one : shape_.lengths) pages += pages_of(one.kv);
+  max_pages_ = pages_of(longest) + 1;
+  std::vector<std::int32_t> places(place_in(pages));
+  std::iota(places.begin(), places.end(), 1);
+  std::shuffle(places.begin(), places.end(), random);
+  std::size_t next = 0;
+  indptr_.push_back(0);
+  for (const Lengths& one : shape_.lengths) {
+    for (std::int32_t i = 0; i < max_pages_; ++i) {
+      const bool used = i < pages_of(one.kv);
+      table_.push_back(used ? places[next] : -1);
+      if (used) indices_.push_back(places[next++]);
+    }
+    indptr_.push_back(static_cast<std::int32_t>(indices_.size()));
+  }
+  return pages + 2;
+}
+
 void Ragged::lay_out_keys() {
   const std::int64_t heads = shape_.each.kv_heads, batch = static_cast<std::int64_t>(problems_.size());
   std::mt19937 random(static_cast<unsigned>(shape_.seed));
@@ -112,29 +134,11 @@ void Ragged::lay_out_keys() {
       break;
     case KeysIn::kPages:
     case KeysIn::kPagesByHead:
-    case KeysIn::kPageList: {
-      const auto pages_of = [&](std::int32_t length) { return (length + shape_.page_size - 1) / shape_.page_size; };
-      std::int32_t pages = 0;
-      for (const Lengths& one : shape_.lengths) pages += pages_of(one.kv);
-      max_pages_ = pages_of(longest) + 1;
-      rows[0] = pages + 2;
+    case KeysIn::kPageList:
+      rows[0] = shuffle_pages(longest, random);
       rows[2] = shape_.page_size;
       if (shape_.keys == KeysIn::kPagesByHead) layout = by_head;
-      std::vector<std::int32_t> places(place_in(pages));
-      std::iota(places.begin(), places.end(), 1);
-      std::shuffle(places.begin(), places.end(), random);
-      std::size_t next = 0;
-      indptr_.push_back(0);
-      for (const Lengths& one : shape_.lengths) {
-        for (std::int32_t i = 0; i < max_pages_; ++i) {
-          const bool used = i < pages_of(one.kv);
-          table_.push_back(used ? places[next] : -1);
-          if (used) indices_.push_back(places[next++]);
-        }
-        indptr_.push_back(static_cast<std::int32_t>(indices_.size()));
-      }
       break;
-    }
   }
   k = Tensor(shape_.types.kv, rows, layout);
   v = Tensor(shape_.types.kv, {rows[0], heads, rows[2], shape_.each.value_dim()}, layout);

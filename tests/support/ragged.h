@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ class Ragged {
   Place key(std::size_t sequence, std::int64_t i) const;
   void lay_out_queries();
   void lay_out_keys();
+  std::int32_t shuffle_pages(std::int32_t longest, std::mt19937& random);
   void make_views();
   void copy_in();
 

@@ -173,6 +173,7 @@ void add_reals(std::span<Real> to, const std::byte* from) {
 // The copies of a wave, pair by pair and copy by copy.
 void add_copies(GradientJob& job, const Wave& wave) {
   if (job.sums.copy_bytes == 0) return;
+  const TracedPhase phase(job.workers.trace, TraceKind::kMerge);
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
     for (std::int64_t copy = 0; copy < std::min(job.sums.copies, job.columns.count()); ++copy) {
       std::byte* from = pair_of(job, wave, p).memory + job.pair.copies + copy * job.sums.copy_bytes;
@@ -219,7 +220,10 @@ LaunchOutcome launch_some(const Kernel& kernel, const plan::Operands& operands, 
   for (std::int64_t begin = 0; begin < shape.pairs(); begin += pairs) {
     const Wave wave{.begin = begin, .end = std::min(begin + pairs, shape.pairs())};
     job.workspace.panels.reserve(static_cast<std::size_t>(job.pair.sums_end * (wave.end - wave.begin)));
-    plan_wave(job, wave);
+    {
+      const TracedPhase phase(workers.trace, TraceKind::kPlan);
+      plan_wave(job, wave);
+    }
     take_wave(job, wave);
     add_sinks(job, wave, sinks);
     run_columns(job, wave);

@@ -40,7 +40,7 @@ void note(const Pair& pair, std::int64_t not_finite) {
 }
 
 // Rows [begin, begin + kTakenRows) of one head.
-void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
+void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   std::array<plan::GradientRow, kTakenRows> rows;
@@ -57,11 +57,19 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
                               .lse = pair.row(job.pair.lse, in_group, begin, 1),
                               .not_finite = &not_finite,
                               .delta = pair.row(job.pair.delta, in_group, begin, 1)};
-  job.kernel.take_rows(&arg);
+  traced(
+      job.workers.trace, [&] { job.kernel.take_rows(&arg); },
+      [&] {
+        return TraceEvent{.kind = TraceKind::kTake,
+                          .thread = thread,
+                          .b = pair.of.sequence->b,
+                          .head = pair.head(in_group),
+                          .q = {begin, begin + count}};
+      });
   note(pair, not_finite);
 }
 
-void take_keys(const Pair& pair, Reach keys) {
+void take_keys(const Pair& pair, Reach keys, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   const plan::KeyRun run = Keys(job.operands, job.layout()).all(*pair.of.sequence, pair.kv_head);
@@ -74,7 +82,15 @@ void take_keys(const Pair& pair, Reach keys) {
                               .v_panels = pair.memory + job.pair.v_panels,
                               .k_rows = job.gradients.grad_q.data != nullptr ? pair.memory + job.pair.k_rows : nullptr,
                               .not_finite = &not_finite};
-  job.kernel.take_keys(&arg);
+  traced(
+      job.workers.trace, [&] { job.kernel.take_keys(&arg); },
+      [&] {
+        return TraceEvent{.kind = TraceKind::kPack,
+                          .thread = thread,
+                          .b = pair.of.sequence->b,
+                          .head = pair.kv_head,
+                          .kv = {keys.begin, std::min(keys.end, job.shape.kv_len)}};
+      });
   note(pair, not_finite);
 }
 
@@ -84,13 +100,13 @@ void take_keys(const Pair& pair, Reach keys) {
 void take_wave(GradientJob& job, const Wave& wave) {
   const std::int64_t blocks = divide_up(job.shape.q_len, kTakenRows), of_rows = job.shape.group() * blocks;
   const std::int64_t items = of_rows + job.columns.count();
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int thread) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
     const std::int64_t item = i % items;
     if (item < of_rows) {
-      take_rows(pair, static_cast<std::int32_t>(item / blocks), static_cast<std::int32_t>(item % blocks * kTakenRows));
+      take_rows(pair, static_cast<std::int32_t>(item / blocks), static_cast<std::int32_t>(item % blocks * kTakenRows), thread);
     } else {
-      take_keys(pair, job.columns[item - of_rows]);
+      take_keys(pair, job.columns[item - of_rows], thread);
     }
     if (item == 0) {
       std::memset(pair.memory + job.pair.grad_q, 0, static_cast<std::size_t>(job.pair.sums_end - job.pair.grad_q));
@@ -105,7 +121,7 @@ struct Given {
   const plan::LaunchArg& launch;
   plan::GiveRowsFn give;
   const plan::GradientOperands::Tensor& target;
-  std::int64_t rows;
+  std::int32_t rows;
   double factor;
 };
 // Where the first row of a sequence goes.
@@ -113,7 +129,6 @@ struct Place {
   std::int64_t batch, head, row;
 };
 void give_rows(const Given& given, const std::byte* sums, const Place& place) {
-  if (given.target.data == nullptr) return;
   const std::int64_t offset = given.target.offset_of(place.batch, place.head, place.row);
   const plan::GiveRowsArg arg{.launch = &given.launch,
                               .rows = sums,
@@ -132,14 +147,20 @@ void give_wave(GradientJob& job, const Wave& wave) {
   const Given k{job.launch, job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
   const Given v{job.launch, job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
   const std::int64_t items = job.shape.group() + 2;
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int thread) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
     const auto item = static_cast<std::int32_t>(i % items);
     const plan::Sequence& of = *pair.of.sequence;
-    if (item < job.shape.group()) return give_rows(q, pair.grad_q(item), {of.q_batch, pair.head(item), of.q_row});
+    const auto give = [&](const Given& given, const std::byte* sums, const Place& place, PositionRange TraceEvent::* rows) {
+      if (given.target.data == nullptr) return;
+      TraceEvent event{.kind = TraceKind::kGive, .thread = thread, .b = of.b, .head = static_cast<std::int32_t>(place.head)};
+      event.*rows = {0, given.rows};
+      traced(job.workers.trace, [&] { give_rows(given, sums, place); }, [&] { return event; });
+    };
+    if (item < job.shape.group()) return give(q, pair.grad_q(item), {of.q_batch, pair.head(item), of.q_row}, &TraceEvent::q);
     const bool keys = item == job.shape.group();
-    const Place place{of.kv_batch, pair.kv_head, of.kv_row};
-    give_rows(keys ? k : v, pair.memory + (keys ? job.pair.grad_k : job.pair.grad_v), place);
+    give(keys ? k : v, pair.memory + (keys ? job.pair.grad_k : job.pair.grad_v), {of.kv_batch, pair.kv_head, of.kv_row},
+         &TraceEvent::kv);
   });
 }
 

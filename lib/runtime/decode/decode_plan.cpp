@@ -1,5 +1,5 @@
 // For each chunk of rows: which of them visit the same keys, then those keys cut at the splits.
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 #include "support/rounding.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // One decode launch: for each wave of rows, spans and items, then the threads take items, then the states of each row are
 // merged. A wave bounds the memory of states: nothing grows with batch x heads x rows.
-#include "runtime/decode.h"
+#include "runtime/decode/decode.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 #include "runtime/merge_states.h"
 #include "runtime/parallel.h"
 #include "runtime/rows.h"

@@ -7,7 +7,7 @@
 
 #include "plan/kernel_key.h"
 #include "plan/operands.h"
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 #include "runtime/launch.h"
 
 namespace flexjit::runtime {
