@@ -59,7 +59,9 @@ typedef enum flexjit_dtype {
   FLEXJIT_I32 = 5,
   FLEXJIT_I8 = 6,
   FLEXJIT_U8 = 7,
-  FLEXJIT_BOOL = 8
+  FLEXJIT_BOOL = 8,
+  FLEXJIT_E4M3 = 9,
+  FLEXJIT_E5M2 = 10
 } flexjit_dtype;
 
 typedef enum flexjit_scalar_type { FLEXJIT_INT = 0, FLEXJIT_FLOAT = 1, FLEXJIT_TRUTH = 2 } flexjit_scalar_type;

@@ -22,7 +22,7 @@ std::string name_or_report(const char* name, std::string_view what, Report& repo
 }
 
 DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
-  if (const auto known = enum_of<DType>(dtype, FLEXJIT_BOOL)) return *known;
+  if (const auto known = enum_of<DType>(dtype, FLEXJIT_E5M2)) return *known;
   report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
   return DType::kF32;
 }

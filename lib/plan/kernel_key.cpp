@@ -183,12 +183,13 @@ std::string canonical_text(const DebugSource& source) {
 
 std::string canonical_text(const KernelKey& key) {
   return fmt::format(
-      "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
+      "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {}{} out {} weights {}\nhead_dim {} v_head_dim {}\n"
       "tiling q {} kv {} micro {}x{}\n{}{}",
       key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest), flexjit::name_of(key.types.q),
-      flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim,
-      key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
-      key.debug ? canonical_text(*key.debug) : "", ir::print(key.program));
+      flexjit::name_of(key.types.kv), key.types.scale_dims == 0 ? "" : fmt::format(" by {}", key.types.scale_dims),
+      flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim, key.tiling.q_tile,
+      key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors, key.debug ? canonical_text(*key.debug) : "",
+      ir::print(key.program));
 }
 
 }  // namespace flexjit::plan

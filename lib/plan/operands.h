@@ -54,6 +54,21 @@ struct LseArg : RowStrides {
   }
 };
 
+// Scales of quantised keys or values, (batch, kv_heads, kv_len, groups of dims); strides in elements, 0 where one repeats.
+struct ScaleArg {
+  const float* data = nullptr;  // null: 1
+  std::int64_t stride_batch = 0;
+  std::int64_t stride_head = 0;
+  std::int64_t stride_row = 0;
+  std::int64_t stride_group = 0;
+
+  // Of group 0.
+  const float* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    static constexpr float kOne = 1;
+    return data == nullptr ? &kOne : data + b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
 struct Operands {
   TensorArg q, k, v, out;
   LseArg lse{};
@@ -68,6 +83,7 @@ struct Operands {
   std::int32_t kv_len;
   double scale;
   std::int64_t* block_counts = nullptr;
+  ScaleArg k_scales{}, v_scales{};  // of quantised keys and values
 
   LaunchArg launch() const {
     return {.sinks = sinks,

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "support/dtype.h"
 #include "support/elements.h"
 
 namespace flexjit::reference {
@@ -61,6 +62,16 @@ void sigmoid(std::span<double> scores) {
   for (double& score : scores) score = 1 / (1 + std::exp(-score));
 }
 
+// A row of quantised keys or values stands for its elements times their scales.
+void apply_scales(const plan::ScaleArg& scales, const ReferenceKernel& kernel, const ReferenceRow& key, std::span<double> row) {
+  if (!support::is_quantised(kernel.types.kv)) return;
+  const float* scale = scales.at(key.b, key.h, key.q_idx);
+  const std::size_t dims = kernel.types.scale_dims == 0 ? row.size() : static_cast<std::size_t>(kernel.types.scale_dims);
+  for (std::size_t d = 0; d < row.size(); ++d) {
+    row[d] *= static_cast<double>(scale[static_cast<std::int64_t>(d / dims) * scales.stride_group]);
+  }
+}
+
 class Reference {
  public:
   Reference(const plan::Operands& launch, const ReferenceKernel& kernel)
@@ -107,6 +118,7 @@ class Reference {
       const Sum weight = scores_[static_cast<std::size_t>(kv)];
       if (weight == 0) continue;
       support::read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head_of(launch_, row), kv), v_);
+      apply_scales(launch_.v_scales, kernel_, {row.b, kv_head_of(launch_, row), kv}, v_);
       for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight * static_cast<Sum>(v_[d]);
     }
     std::ranges::transform(sums, sums_.begin(), [](Sum sum) { return static_cast<double>(sum); });
@@ -135,6 +147,7 @@ void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores)
   support::read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, row.b, row.h, row.q_idx), q_);
   for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
     support::read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head_of(launch_, row), kv), k_);
+    apply_scales(launch_.k_scales, kernel_, {row.b, kv_head_of(launch_, row), kv}, k_);
     double dot = 0;
     for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
     scores[static_cast<std::size_t>(kv)] = in_range(dot * static_cast<double>(launch_.scale), kernel_.types);

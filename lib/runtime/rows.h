@@ -43,6 +43,10 @@ class Rows {
   const plan::KernelLayout& layout_;
 };
 
+inline plan::ScaleRun scale_run(const plan::ScaleArg& scales, std::int32_t b, std::int32_t kv_head) {
+  return {.first = scales.at(b, kv_head, 0), .by_key = scales.stride_row, .by_group = scales.stride_group};
+}
+
 // All keys of (b, kv_head) of such tensors.
 inline plan::KeyRun key_run(const plan::Operands& operands, const plan::KernelLayout& layout, std::int32_t b,
                             std::int32_t kv_head) {
@@ -54,7 +58,9 @@ inline plan::KeyRun key_run(const plan::Operands& operands, const plan::KernelLa
           .k_stride = k.stride_row,
           .v_stride = v.stride_row,
           .k_ahead = address_at(first_k, layout.k_ahead * k.stride_row * layout.kv_bytes),
-          .v_ahead = address_at(first_v, layout.v_ahead * v.stride_row * layout.kv_bytes)};
+          .v_ahead = address_at(first_v, layout.v_ahead * v.stride_row * layout.kv_bytes),
+          .k_scales = scale_run(operands.k_scales, b, kv_head),
+          .v_scales = scale_run(operands.v_scales, b, kv_head)};
 }
 
 }  // namespace flexjit::runtime

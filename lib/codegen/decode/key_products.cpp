@@ -16,12 +16,12 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
   const std::int64_t whole = k.dims / line * line;
   const Ptr queries = b.q.at(chunk.row);
   // Of rows without gaps the lines that follow each other, else a line of each key.
-  const Ptr to_come = k.to_come(e.add(step.kv, keys.column));
+  const Ptr to_come = chunk.fetches ? k.to_come(e.add(step.kv, keys.column)) : Ptr{};
   const Index between = e.select(k.dense(), e.index(kCacheLine), k.row_bytes());
   const Index by_dim = e.index(k.element_bytes()), by_dim_dense = e.index(kKeys * k.element_bytes());
   const Index along = e.select(k.dense(), by_dim_dense, by_dim);
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
-    const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
+    const Ptr lines = chunk.fetches ? e.anywhere(to_come, e.mul(dim, along)) : Ptr{};
     for (int i = 0; i < kKeys && chunk.fetches; ++i)
       e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
     for (std::int64_t offset = 0; offset < count; offset += operands.width) {
@@ -49,7 +49,7 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
 }  // namespace
 
 // Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
-void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body) {
+void emit_key_numbers(Emitter& e, RowBlock& b, const KeyStep& step) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
   auto& ir = e.ir();
   const Int first = e.narrow(step.first), last = e.narrow(e.sub(step.last, e.index(1)));
@@ -59,6 +59,10 @@ void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<v
     auto* inside = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, e.broadcast(first).value);
     e.store(inside, b.numbers.at(e.index(offset)), 4 * e.lanes());
   }
+}
+
+void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body) {
+  const SourceScope part = e.part(plan::Part::kQueryKey);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-kKeys));
   e.for_range("keys", from, e.sub(step.last, step.kv), e.index(kKeys), [&](Index column) {
     Keys keys{{}, column};

@@ -20,20 +20,41 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
   });
 }
 
-StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+namespace {
+
+// As they lie in the scratch, where the rows of a step are.
+StreamedRows in_scratch(Emitter& e, const RowBlock& b, const KeyStep& step, std::int64_t dims) {
+  const Index stride = e.index(b.at.real_stride);
+  const Ptr rows = e.at_byte(b.item.scratch, b.at.real_rows);
+  const Ptr key_0 = e.anywhere(rows, e.mul(step.kv, e.index(-4 * b.at.real_stride)));
+  return {e, {key_0, stride}, Ptr{}, DType::kF32, dims};
+}
+
+}  // namespace
+
+StreamedRows stored_keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
   const ArgFields run{e, step.run};
   const Rows rows{run.pointer(offsetof(plan::KeyRun, k), "k"), run.long_index(offsetof(plan::KeyRun, k_stride), "k_stride")};
   return {e, rows, run.pointer(offsetof(plan::KeyRun, k_ahead), "k_ahead"), b.key.types.kv, b.key.head_dim};
 }
 
-StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+StreamedRows stored_values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
   const ArgFields run{e, step.run};
   const Rows rows{run.pointer(offsetof(plan::KeyRun, v), "v"), run.long_index(offsetof(plan::KeyRun, v_stride), "v_stride")};
   return {e, rows, run.pointer(offsetof(plan::KeyRun, v_ahead), "v_ahead"), b.key.types.kv, b.key.v_head_dim};
 }
 
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+  return b.is_quantised ? in_scratch(e, b, step, b.key.head_dim) : stored_keys_of(e, b, step);
+}
+
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+  return b.is_quantised ? in_scratch(e, b, step, b.key.v_head_dim) : stored_values_of(e, b, step);
+}
+
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body) {
   for_row_chunks(e, name, b.item.rows, b.key.tiling.micro_rows, [&](Index row, int rows) {
+    if (b.is_quantised) return body({row, rows, false});  // what the scratch holds needs no prefetch
     e.if_else("first_rows", e.equal(row, e.index(0)), [&] { body({row, rows, true}); }, [&] { body({row, rows, false}); });
   });
 }

@@ -11,6 +11,7 @@
 #include "codegen/parts/scores.h"
 #include "codegen/parts/weights.h"
 #include "plan/sizes/decode.h"
+#include "support/dtype.h"
 
 namespace flexjit::codegen {
 
@@ -18,7 +19,7 @@ namespace flexjit::codegen {
 struct StreamedRows {
   Emitter& e;
   Rows rows;
-  Ptr ahead;  // row 0 of those that are prefetched
+  Ptr ahead;  // row 0 of those that are prefetched; empty: none
   DType dtype;
   std::int64_t dims;
 
@@ -56,6 +57,10 @@ struct RowBlock {
   const RealRows s{e, item.scratch, at.s, key.tiling.kv_tile}, sum_lanes{e, item.scratch, at.sum_lanes, e.lanes()};
   const RealRows o{e, item.o, {}, plan::layout_of(key).v_padded};
   const ScratchInts numbers{e, item.scratch, at.keys};  // by column of a step: the key whose rows it is computed from
+  const bool is_quantised = support::is_quantised(key.types.kv);
+  const bool has_row_scales = is_quantised && key.types.scale_dims == 0;  // else those of groups of dims are part of the reals
+  const RealRows k_scales{e, item.scratch, at.k_scales, key.tiling.kv_tile};
+  const RealRows v_scales{e, item.scratch, at.v_scales, key.tiling.kv_tile};
   const UnsettledRows unsettled{{e, item.scratch, at.unsettled}};
 
  private:
@@ -71,7 +76,9 @@ struct RowBlock {
 // for (kv = span.begin rounded down to a step; kv < span.end; kv += kv_tile)
 //   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ...});
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body);
-// Loaded where they are used: registers are scarce in the loops.
+// Loaded where they are used: registers are scarce in the loops. Of quantised keys, what real_rows.cpp made of them.
+StreamedRows stored_keys_of(Emitter& e, RowBlock& b, const KeyStep& step);
+StreamedRows stored_values_of(Emitter& e, RowBlock& b, const KeyStep& step);
 StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step);
 StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step);
 void emit_initial_state(Emitter& e, RowBlock& b);
@@ -89,6 +96,12 @@ struct RowChunk {
 // for (row = 0; row < rows; row += count) body({row, count, row == 0});   count is micro_rows, less at the end
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body);
 
+// real_rows.cpp: rows of quantised K or V of one step -> rows of reals in the scratch, one tensor at a time.
+enum class Streamed : std::uint8_t { kKeys, kValues };
+void emit_real_rows(Emitter& e, RowBlock& b, const KeyStep& step, Streamed streamed);
+// Where a row has one scale: k_scales[i], v_scales[i] of the keys numbers[i].
+void emit_row_scales(Emitter& e, RowBlock& b, const KeyStep& step);
+
 // key_products.cpp: S = Q K^T of one step, 4 keys x up to micro_rows rows at a time.
 inline constexpr int kKeys = 4;
 // Neighbouring keys of a step: their rows of K, and the column of the first.
@@ -97,6 +110,7 @@ struct Keys {
   Index column;
 };
 // for (i = 0; i < kv_tile; ++i) numbers[i] = clamp(kv + i, first, last - 1);
+void emit_key_numbers(Emitter& e, RowBlock& b, const KeyStep& step);
 // for (c = (first - kv) & -4; kv + c < last; c += 4) body(keys c .. c + 3);
 void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body);
 // for r: s[row + r][column .. column + 3] = q[row + r] K^T

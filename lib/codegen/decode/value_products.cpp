@@ -25,6 +25,7 @@ struct LinesToCome {
     lines = (v.dims * v.element_bytes() + kCacheLine - 1) / kCacheLine;
     lines = (lines + target.chunks - 1) / target.chunks;
     row_bytes = by_key = v.row_bytes();
+    if (!fetches) return;
     first = v.to_come(step.kv);
     if (target.chunks == 1) return;
     const Index bytes = e.index(lines * kCacheLine), bytes_of_step = e.index(lines * kCacheLine * b.key.tiling.kv_tile);
@@ -33,8 +34,9 @@ struct LinesToCome {
     first = e.anywhere(first, e.mul(chunk, e.select(v.dense(), bytes_of_step, bytes)));
   }
   void prefetch(Index column, int keys) const {
+    if (!fetches) return;
     Ptr line = e.anywhere(first, e.mul(column, by_key));
-    for (int key = 0; key < keys && fetches; ++key) {
+    for (int key = 0; key < keys; ++key) {
       for (std::int64_t i = 0; i < lines; ++i) e.prefetch(e.anywhere(line, e.index(i * kCacheLine)), CacheLevel::kSecond);
       line = e.anywhere(line, by_key);
     }

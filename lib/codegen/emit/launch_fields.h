@@ -32,6 +32,19 @@ struct Rows {
   Index stride;  // elements between two rows
 };
 
+// Of plan::ScaleRun: scales of quantised rows.
+struct RowScales {
+  Emitter& e;
+  Ptr first;  // of row 0
+  Index by_row, by_group;
+
+  Ptr at(Index row) const { return e.anywhere(first, e.mul(e.mul(row, by_row), e.index(4))); }
+  // A row of the run.
+  Float of(Index row, Index group) const { return e.load(e.at(at(row), e.mul(group, by_group))); }
+};
+// `offset`: in the struct at `arg`.
+RowScales load_scales(Emitter& e, Ptr arg, std::size_t offset);
+
 // Of plan::KeyRun.
 struct KeyRows {
   Rows k, v;

@@ -6,6 +6,7 @@
 #include "plan/hoisting.h"
 #include "plan/sizes/scratch.h"
 #include "support/check.h"
+#include "support/dtype.h"
 #include "support/rounding.h"
 
 namespace flexjit::plan {
@@ -59,6 +60,11 @@ DecodeScratch decode_scratch_of(const KernelKey& key) {
   scratch.s = sections.place(rows * key.tiling.kv_tile * 4);
   scratch.keys = sections.place(key.tiling.kv_tile * 4);
   scratch.sum_lanes = sections.place(rows * lanes * 4);
+  const std::int64_t quantised_tile = support::is_quantised(key.types.kv) ? key.tiling.kv_tile : 0;
+  scratch.real_stride = round_up(std::max(key.head_dim, key.v_head_dim), 2 * lanes);
+  scratch.real_rows = sections.place(quantised_tile * scratch.real_stride * 4);
+  scratch.k_scales = sections.place(quantised_tile * 4);
+  scratch.v_scales = sections.place(quantised_tile * 4);
   scratch.unsettled = sections.place(rows * 4);
   scratch.row_values = sections.place(hoisting.row_slots * rows * 4);
   scratch.column_values = sections.place(std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4);

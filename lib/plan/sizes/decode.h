@@ -14,11 +14,15 @@ struct DecodeScratch {
   std::int64_t s = 0;              // [q_tile][kv_tile], scores, then weights
   std::int64_t keys = 0;           // [kv_tile], int32: the key whose row each column of s is computed from
   std::int64_t sum_lanes = 0;      // [q_tile][lanes], sum of the weights of each lane
+  std::int64_t real_rows = 0;      // [kv_tile][real_stride], rows of quantised K, then of V, of a step as fp32
+  std::int64_t k_scales = 0;       // [kv_tile], of quantised K in the step, where a row has one
+  std::int64_t v_scales = 0;       // [kv_tile]
   std::int64_t unsettled = 0;      // [q_tile], int32: 0 where the state is written for good
   std::int64_t row_values = 0;     // [values][q_tile], sub-expressions of h and q_idx
   std::int64_t column_values = 0;  // [values][kv_tile], sub-expressions of kv_idx alone
   std::int64_t bytes = 0;
-  std::int64_t q_stride = 0;  // elements; head_dim padded with zeros to whole vectors
+  std::int64_t real_stride = 0;  // fp32s; the longer head dim, padded to what is converted at once
+  std::int64_t q_stride = 0;     // elements; head_dim padded with zeros to whole vectors
 };
 
 // Whether the nest computes with these element types; fp64 is left to the prefill nest.
