@@ -57,7 +57,7 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.target = target;
   switch (key.nest) {
     case Nest::kPrefill: key.tiling = prefill_tiling(key); break;
-    case Nest::kDecode: key.tiling = decode_tiling(target.isa); break;
+    case Nest::kDecode: key.tiling = decode_tiling(target.isa, key.types); break;
     case Nest::kBackward: key.tiling = backward_tiling(key); break;
   }
   key.llvm_version = kLlvmVersion;

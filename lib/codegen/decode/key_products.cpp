@@ -6,44 +6,75 @@
 namespace flexjit::codegen {
 namespace {
 
+// The keys first .. first + count - 1 of four.
+struct KeysAtOnce {
+  int first, count;
+};
+
 // acc[r][i] = 0;
-// for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key i][d..]; }   lane by lane
-// Vector by vector, unrolled; the last vector is cut.
-Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys, const RowChunk& chunk) {
+// for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key first + i][d..]; }   lane by
+// lane. Vector by vector, unrolled; the last vector is cut.
+Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys, const RowChunk& chunk, KeysAtOnce at_once) {
   const Operands operands = operands_of(e);
-  const StreamedRows k = keys_of(e, b, step);
+  const StreamedRows k = keys_of(e, b, step, chunk.from);
   const std::int64_t line = kCacheLine / k.element_bytes();
   const std::int64_t whole = k.dims / line * line;
   const Ptr queries = b.q.at(chunk.row);
+  Ptr rows[kKeys];
+  for (int i = 0; i < at_once.count; ++i) {
+    const int key = at_once.first + i;
+    rows[i] = chunk.from == RowsFrom::kScratch ? k.row(keys.number[key]) : keys.row[key];
+  }
   // Of rows without gaps the lines that follow each other, else a line of each key.
-  const Ptr to_come = chunk.fetches ? k.to_come(e.add(step.kv, keys.column)) : Ptr{};
+  const Ptr to_come = chunk.fetches() ? k.to_come(e.add(step.kv, e.add(keys.column, e.index(at_once.first)))) : Ptr{};
   const Index between = e.select(k.dense(), e.index(kCacheLine), k.row_bytes());
-  const Index by_dim = e.index(k.element_bytes()), by_dim_dense = e.index(kKeys * k.element_bytes());
+  const Index by_dim = e.index(k.element_bytes()), by_dim_dense = e.index(at_once.count * k.element_bytes());
   const Index along = e.select(k.dense(), by_dim_dense, by_dim);
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
-    const Ptr lines = chunk.fetches ? e.anywhere(to_come, e.mul(dim, along)) : Ptr{};
-    for (int i = 0; i < kKeys && chunk.fetches; ++i)
-      e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
-    for (std::int64_t offset = 0; offset < count; offset += operands.width) {
-      const Index at = e.add(dim, e.index(offset));
-      const VectorPart part{operands.width, static_cast<int>(std::min<std::int64_t>(operands.width, count - offset))};
-      CellVectors vectors;
-      for (const Ptr& key : keys.row) vectors.push_back(as_cells(e, k.load(key, at, part), k.dtype));
-      for (int r = 0; r < chunk.rows; ++r) {
-        const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
-        for (int i = 0; i < kKeys; ++i) {
-          llvm::Value*& sum = sums[static_cast<std::size_t>(r * kKeys + i)];
+    if (chunk.fetches()) {
+      const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
+      for (int i = 0; i < at_once.count; ++i)
+        e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
+    }
+    for (std::int64_t offset = 0; offset < count; offset += k.at_once()) {
+      const VectorPart part{k.at_once(), static_cast<int>(std::min<std::int64_t>(k.at_once(), count - offset))};
+      llvm::SmallVector<CellVectors, kKeys> vectors;
+      for (int i = 0; i < at_once.count; ++i) {
+        const Ptr at_dim = at_element(e, rows[i], dim, k.dtype);
+        vectors.push_back(k.cells(at_dim, keys.number[at_once.first + i], dim, offset, part));
+      }
+      for (std::size_t j = 0; j < vectors.front().size(); ++j) {
+        const Index at = e.add(dim, e.index(offset + static_cast<std::int64_t>(j) * operands.width));
+        for (int r = 0; r < chunk.rows; ++r) {
+          const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
           const Cells query{e.ir().CreateAlignedLoad(operands.type, address.value, llvm::Align(4 * e.lanes()))};
-          sum = multiply_add(e, query, vectors[static_cast<std::size_t>(i)], Float{sum}).value;
+          for (int i = 0; i < at_once.count; ++i) {
+            llvm::Value*& sum = sums[static_cast<std::size_t>(r * at_once.count + i)];
+            sum = multiply_add(e, query, vectors[static_cast<std::size_t>(i)][j], Float{sum}).value;
+          }
         }
       }
     }
     return sums;
   };
-  Values acc(static_cast<std::size_t>(kKeys * chunk.rows), e.broadcast(e.real(0.0)).value);
+  Values acc(static_cast<std::size_t>(at_once.count * chunk.rows), e.broadcast(e.real(0.0)).value);
   acc = e.for_range("qk", e.index(0), e.index(whole), e.index(line), acc,
                     [&](Index dim, const Values& sums) { return add_line(dim, line, sums); });
   return whole == k.dims ? acc : add_line(e.index(whole), k.dims - whole, acc);
+}
+
+// s[row + r][column ..] = the sums of acc[r][i], four at a time: those of one row, or two of each of two.
+void store_scores(Emitter& e, RowBlock& b, const Values& acc, Index row, Index column, int keys) {
+  const int rows_at_once = kKeys / keys;
+  for (std::size_t i = 0; i < acc.size(); i += kKeys) {
+    llvm::Value* sums = sum_four(e, llvm::ArrayRef<llvm::Value*>(acc).slice(i, kKeys));
+    for (int r = 0; r < rows_at_once; ++r) {
+      const int lanes[2] = {2 * r, 2 * r + 1};
+      llvm::Value* of_row = rows_at_once == 1 ? sums : e.ir().CreateShuffleVector(sums, lanes);
+      const Index to = e.add(row, e.index(static_cast<std::int64_t>(i) / keys + r));
+      e.store(of_row, b.s.at(to, column), 4 * keys);
+    }
+  }
 }
 
 }  // namespace
@@ -65,11 +96,11 @@ void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<v
   const SourceScope part = e.part(plan::Part::kQueryKey);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-kKeys));
   e.for_range("keys", from, e.sub(step.last, step.kv), e.index(kKeys), [&](Index column) {
-    Keys keys{{}, column};
-    const StreamedRows k = keys_of(e, b, step);
+    Keys keys{{}, {}, column};
+    const StreamedRows k = keys_of(e, b, step, RowsFrom::kMemory);
     for (int i = 0; i < kKeys; ++i) {
-      const Index key = e.widen(b.numbers.load(e.add(column, e.index(i))));
-      keys.row[i] = k.row(key);
+      keys.number[i] = e.widen(b.numbers.load(e.add(column, e.index(i))));
+      keys.row[i] = k.row(keys.number[i]);
     }
     body(keys);
   });
@@ -77,10 +108,10 @@ void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<v
 
 void emit_key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys) {
   for_chunks_of_rows(e, b, "score_rows", [&](const RowChunk& chunk) {
-    const Values acc = key_products(e, b, step, keys, chunk);
-    for (int r = 0; r < chunk.rows; ++r) {
-      llvm::Value* scores = sum_four(e, llvm::ArrayRef<llvm::Value*>(acc).slice(static_cast<std::size_t>(kKeys * r), kKeys));
-      e.store(scores, b.s.at(e.add(chunk.row, e.index(r)), keys.column), 16);
+    const int count = std::min(kKeys, b.key.tiling.micro_rows * b.key.tiling.micro_vectors / chunk.rows);
+    for (int first = 0; first < kKeys; first += count) {
+      const Values acc = key_products(e, b, step, keys, chunk, {first, count});
+      store_scores(e, b, acc, chunk.row, e.add(keys.column, e.index(first)), count);
     }
   });
 }

@@ -20,42 +20,85 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
   });
 }
 
+CellVectors StreamedRows::cells(Ptr at_dim, Index key, Index dim, std::int64_t offset, VectorPart part) const {
+  auto& ir = e.ir();
+  llvm::Value* loaded = load(at_dim, e.index(offset), part);
+  if (!support::is_quantised(dtype)) return {as_cells(e, loaded, dtype)};
+  llvm::Value* reals = widen_in_units(e, loaded, dtype);
+  const Index first = e.add(dim, e.index(offset));
+  if (scales) {
+    const Float scale = e.mul(scales->of(key, first), e.real(unit_of(dtype)));
+    reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
+  }
+  if (kept) e.store(reals, e.at_real(at(*kept, key, 4), first), vector_bytes(e));
+  CellVectors vectors;
+  for (int from = 0; from < part.width; from += e.lanes()) {
+    llvm::SmallVector<int, 16> lanes;
+    for (int lane = 0; lane < e.lanes(); ++lane) lanes.push_back(from + lane);
+    vectors.push_back({part.width == e.lanes() ? reals : ir.CreateShuffleVector(reals, lanes)});
+  }
+  return vectors;
+}
+
 namespace {
 
-// As they lie in the scratch, where the rows of a step are.
-StreamedRows in_scratch(Emitter& e, const RowBlock& b, const KeyStep& step, std::int64_t dims) {
-  const Index stride = e.index(b.at.real_stride);
+// Rows of a step in the scratch, as they would begin with key 0.
+Rows rows_in_scratch(Emitter& e, const RowBlock& b, const KeyStep& step) {
   const Ptr rows = e.at_byte(b.item.scratch, b.at.real_rows);
-  const Ptr key_0 = e.anywhere(rows, e.mul(step.kv, e.index(-4 * b.at.real_stride)));
-  return {e, {key_0, stride}, Ptr{}, DType::kF32, dims};
+  return {e.anywhere(rows, e.mul(step.kv, e.index(-4 * b.at.real_stride))), e.index(b.at.real_stride)};
+}
+
+// Where plan::KeyRun has what belongs to K or to V.
+struct RunFields {
+  std::size_t rows, stride, ahead, scales;
+  std::int32_t dims;
+};
+
+StreamedRows streamed(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from, const RunFields& at) {
+  if (from == RowsFrom::kScratch) return {e, rows_in_scratch(e, b, step), Ptr{}, DType::kF32, at.dims};
+  const ArgFields run{e, step.run};
+  StreamedRows result{e,
+                      {run.pointer(at.rows, "rows"), run.long_index(at.stride, "stride")},
+                      run.pointer(at.ahead, "ahead"),
+                      b.key.types.kv,
+                      at.dims};
+  if (b.key.types.scale_dims != 0)
+    result.scales.emplace(GroupScales{load_scales(e, step.run, at.scales), b.key.types.scale_dims});
+  if (from == RowsFrom::kMemoryAndKeeps) result.kept = rows_in_scratch(e, b, step);
+  return result;
 }
 
 }  // namespace
 
-StreamedRows stored_keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
-  const ArgFields run{e, step.run};
-  const Rows rows{run.pointer(offsetof(plan::KeyRun, k), "k"), run.long_index(offsetof(plan::KeyRun, k_stride), "k_stride")};
-  return {e, rows, run.pointer(offsetof(plan::KeyRun, k_ahead), "k_ahead"), b.key.types.kv, b.key.head_dim};
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from) {
+  using plan::KeyRun;
+  return streamed(e, b, step, from,
+                  {offsetof(KeyRun, k), offsetof(KeyRun, k_stride), offsetof(KeyRun, k_ahead), offsetof(KeyRun, k_scales),
+                   b.key.head_dim});
 }
 
-StreamedRows stored_values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
-  const ArgFields run{e, step.run};
-  const Rows rows{run.pointer(offsetof(plan::KeyRun, v), "v"), run.long_index(offsetof(plan::KeyRun, v_stride), "v_stride")};
-  return {e, rows, run.pointer(offsetof(plan::KeyRun, v_ahead), "v_ahead"), b.key.types.kv, b.key.v_head_dim};
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from) {
+  using plan::KeyRun;
+  return streamed(e, b, step, from,
+                  {offsetof(KeyRun, v), offsetof(KeyRun, v_stride), offsetof(KeyRun, v_ahead), offsetof(KeyRun, v_scales),
+                   b.key.v_head_dim});
 }
 
-StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
-  return b.is_quantised ? in_scratch(e, b, step, b.key.head_dim) : stored_keys_of(e, b, step);
-}
-
-StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
-  return b.is_quantised ? in_scratch(e, b, step, b.key.v_head_dim) : stored_values_of(e, b, step);
-}
-
+// Quantised rows are converted by the first chunk of several, and again by each of the few rows that make no whole chunk.
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body) {
-  for_row_chunks(e, name, b.item.rows, b.key.tiling.micro_rows, [&](Index row, int rows) {
-    if (b.is_quantised) return body({row, rows, false});  // what the scratch holds needs no prefetch
-    e.if_else("first_rows", e.equal(row, e.index(0)), [&] { body({row, rows, true}); }, [&] { body({row, rows, false}); });
+  const int most = b.key.tiling.micro_rows;
+  for_row_chunks(e, name, b.item.rows, most, [&](Index row, int rows) {
+    const auto with = [&](RowsFrom from) { body({row, rows, from}); };
+    const Bool is_first = e.equal(row, e.index(0));
+    if (!b.is_quantised) {
+      e.if_else("first_rows", is_first, [&] { with(RowsFrom::kMemory); }, [&] { with(RowsFrom::kMemoryAgain); });
+      return;
+    }
+    const auto of_several = [&] {
+      if (rows < most) return with(RowsFrom::kScratch);
+      e.if_else("first_rows", is_first, [&] { with(RowsFrom::kMemoryAndKeeps); }, [&] { with(RowsFrom::kScratch); });
+    };
+    e.if_else("several", e.less(e.index(most), b.item.rows), of_several, [&] { with(RowsFrom::kMemory); });
   });
 }
 

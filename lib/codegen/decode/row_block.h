@@ -3,9 +3,11 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "codegen/emit/storage.h"
 #include "codegen/parts/item.h"
+#include "codegen/parts/product.h"
 #include "codegen/parts/queries.h"
 #include "codegen/parts/real_rows.h"
 #include "codegen/parts/scores.h"
@@ -15,25 +17,37 @@
 
 namespace flexjit::codegen {
 
-// Rows of K or V of one run.
+// Rows of K or V of one run as products read them: the caller's, or reals in the scratch that were made of quantised ones.
 struct StreamedRows {
   Emitter& e;
   Rows rows;
   Ptr ahead;  // row 0 of those that are prefetched; empty: none
   DType dtype;
   std::int64_t dims;
+  std::optional<GroupScales> scales{};  // of quantised rows whose scales multiply elements
+  std::optional<Rows> kept{};           // where what is read of quantised rows is left as reals
 
   // Row 0 may lie outside the tensor.
-  Ptr row(Index key) const { return e.anywhere(rows.data, e.mul(key, row_bytes())); }
+  Ptr row(Index key) const { return at(rows, key, element_bytes()); }
   Ptr to_come(Index key) const { return e.anywhere(ahead, e.mul(key, row_bytes())); }
   llvm::Value* load(Ptr row, Index element, VectorPart part) const {
     return load_first(e, at_element(e, row, element, dtype), dtype, part);
   }
+  // How many elements cells() takes at best.
+  int at_once() const { return support::is_quantised(dtype) ? widened_at_once(e, dtype) : operands_of(e).width; }
+  // The elements dim + offset .. of row `key`, whose dim `dim` lies at `at_dim`: a vector for each width of the operands.
+  CellVectors cells(Ptr at_dim, Index key, Index dim, std::int64_t offset, VectorPart part) const;
+
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
   Index row_bytes() const { return e.mul(rows.stride, e.index(element_bytes())); }
   // Whether the rows follow each other without gaps. Their lines are then prefetched in the order of addresses, whatever the
   // order of the loads: lines of several rows in turn come half as fast.
   Bool dense() const { return e.equal(rows.stride, e.index(dims)); }
+
+ private:
+  Ptr at(const Rows& place, Index key, std::int64_t bytes) const {
+    return e.anywhere(place.data, e.mul(key, e.mul(place.stride, e.index(bytes))));
+  }
 };
 
 // The key columns [kv, kv + kv_tile), of which the span holds [first, last).
@@ -72,40 +86,46 @@ struct RowBlock {
   }
 };
 
+// What a chunk of query rows reads. The first of several converts quantised rows for the others too.
+enum class RowsFrom : std::uint8_t {
+  kMemory,          // and prefetches
+  kMemoryAgain,
+  kMemoryAndKeeps,  // of quantised rows, in the scratch
+  kScratch,
+};
+// Query rows that one micro-tile takes.
+struct RowChunk {
+  Index row;
+  int rows;
+  RowsFrom from;
+
+  bool fetches() const { return from == RowsFrom::kMemory || from == RowsFrom::kMemoryAndKeeps; }
+};
+
 // row_block.cpp
 // for (kv = span.begin rounded down to a step; kv < span.end; kv += kv_tile)
 //   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ...});
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body);
-// Loaded where they are used: registers are scarce in the loops. Of quantised keys, what real_rows.cpp made of them.
-StreamedRows stored_keys_of(Emitter& e, RowBlock& b, const KeyStep& step);
-StreamedRows stored_values_of(Emitter& e, RowBlock& b, const KeyStep& step);
-StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step);
-StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step);
+// Loaded where they are used: registers are scarce in the loops.
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from);
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from);
 void emit_initial_state(Emitter& e, RowBlock& b);
 void fill_row_table(Emitter& e, RowBlock& b);
 // What the item leaves of its rows. Returns that any row is left to the careful pass.
 Bool emit_states(Emitter& e, RowBlock& b, Bool careful);
 
-// Query rows that one micro-tile takes. The first ones prefetch what all of them read.
-struct RowChunk {
-  Index row;
-  int rows;
-  bool fetches;
-};
 // row_block.cpp
-// for (row = 0; row < rows; row += count) body({row, count, row == 0});   count is micro_rows, less at the end
+// for (row = 0; row < rows; row += count) body({row, count, ...});   count is micro_rows, less at the end
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body);
 
-// real_rows.cpp: rows of quantised K or V of one step -> rows of reals in the scratch, one tensor at a time.
-enum class Streamed : std::uint8_t { kKeys, kValues };
-void emit_real_rows(Emitter& e, RowBlock& b, const KeyStep& step, Streamed streamed);
-// Where a row has one scale: k_scales[i], v_scales[i] of the keys numbers[i].
+// row_scales.cpp: where a row has one scale, k_scales[i] and v_scales[i] of the keys numbers[i].
 void emit_row_scales(Emitter& e, RowBlock& b, const KeyStep& step);
 
 // key_products.cpp: S = Q K^T of one step, 4 keys x up to micro_rows rows at a time.
 inline constexpr int kKeys = 4;
-// Neighbouring keys of a step: their rows of K, and the column of the first.
+// Neighbouring keys of a step: their rows of K in memory, and the column of the first.
 struct Keys {
+  Index number[kKeys];
   Ptr row[kKeys];
   Index column;
 };

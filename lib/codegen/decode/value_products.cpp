@@ -20,7 +20,7 @@ struct Target {
 // that follow each other, else a part of the row.
 struct LinesToCome {
   LinesToCome(Emitter& emitter, RowBlock& b, const KeyStep& step, const Target& target)
-      : e(emitter), fetches(target.rows.fetches) {
+      : e(emitter), fetches(target.rows.fetches()) {
     const StreamedRows& v = target.v;
     lines = (v.dims * v.element_bytes() + kCacheLine - 1) / kCacheLine;
     lines = (lines + target.chunks - 1) / target.chunks;
@@ -61,10 +61,14 @@ void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
   const LinesToCome to_come(e, b, step, target);
   const auto load = [&](Ptr row, Index column) {
     to_come.prefetch(column, 1);
+    const Index key = e.add(step.kv, column);
     CellVectors cells;
-    for (int j = 0; j < target.o.vectors; ++j) {
-      const VectorPart part{e.lanes(), target.chunk.elements(j, e.lanes())};
-      cells.push_back(as_cells(e, v.load(row, e.index(std::int64_t{j} * e.lanes()), part), v.dtype));
+    for (int j = 0; j < target.o.vectors;) {
+      const int count = std::min(v.at_once() / e.lanes(), target.o.vectors - j);
+      const int last = target.chunk.elements(j + count - 1, e.lanes());
+      const VectorPart part{count * e.lanes(), (count - 1) * e.lanes() + last};
+      cells.append(v.cells(row, key, target.chunk.dim, std::int64_t{j} * e.lanes(), part));
+      j += count;
     }
     return cells;
   };
@@ -126,7 +130,7 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
 
 // The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector of V.
 void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, const RowChunk& rows) {
-  const StreamedRows v = values_of(e, b, step);
+  const StreamedRows v = values_of(e, b, step, rows.from);
   const int width = operands_of(e).width;
   const int vectors = width / e.lanes();  // of o for one of V
   const int accumulators = b.key.tiling.micro_rows * b.key.tiling.micro_vectors / rows.rows;
@@ -156,10 +160,11 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
   const SourceScope part = e.part(plan::Part::kCareful);
   const ChunkSizes sizes{b.key.v_head_dim, e.lanes(), b.key.tiling.micro_vectors};
   b.unsettled.for_each("careful_row", e.index(0), b.item.rows, [&](Index row) {
-    const StreamedRows v = values_of(e, b, step);
+    const StreamedRows v = values_of(e, b, step, RowsFrom::kMemory);
     for_chunks(e, "careful_dims", sizes, [&](const Chunk& chunk) {
       const auto values = [&](Index key, int j, Index dim) {
         const VectorPart part_of_row{e.lanes(), chunk.elements(j, e.lanes())};
+        if (b.is_quantised) return Float{v.cells(at_element(e, v.row(key), dim, v.dtype), key, dim, 0, part_of_row)[0].value};
         return Float{widen(e, v.load(v.row(key), dim, part_of_row), v.dtype)};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };

@@ -58,6 +58,18 @@ struct LaunchFields {
   Float scale;  // a real
 };
 
+// Of quantised rows, of which every `dims` dims share one.
+struct GroupScales {
+  RowScales scales;
+  std::int64_t dims;
+
+  // Of the dims from `d` on that share one with it, of a row of the run.
+  Float of(Index row, Index d) const {
+    Emitter& e = scales.e;
+    return scales.of(row, Index{e.ir().CreateUDiv(d.value, e.index(dims).value)});
+  }
+};
+
 struct BufferFields {
   Ptr data;
   llvm::SmallVector<Index, 4> strides;

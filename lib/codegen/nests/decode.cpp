@@ -3,7 +3,6 @@
 //
 //   for span in spans:                          skip what the block mask proved empty
 //     for key step of kv_tile columns:
-//       of quantised keys, for key:             rows of K as reals in the scratch; before O, likewise of V
 //       for 4 keys, for up to micro_rows rows:  S = Q K^T in registers, lanes along head_dim; prefetch of K
 //       for row:                                score_mod and mask_mod, running maximum, weights
 //       for up to micro_rows rows:              O += P V in registers, lanes along value dims; prefetch of V
@@ -33,10 +32,8 @@ void emit_decode(Emitter& e, const plan::KernelKey& key) {
         b.tables.fill_columns(step.kv, e.index(key.tiling.kv_tile), Bool{});
         emit_key_numbers(e, b, step);
         if (b.has_row_scales) emit_row_scales(e, b, step);
-        if (b.is_quantised) emit_real_rows(e, b, step, Streamed::kKeys);
         for_keys(e, b, step, [&](const Keys& keys) { emit_key_products(e, b, step, keys); });
         emit_weights(e, b, step, careful);
-        if (b.is_quantised) emit_real_rows(e, b, step, Streamed::kValues);
         e.if_else("careful", careful, [&] { emit_careful_values(e, b, step); }, [&] { emit_values(e, b, step); });
       });
     });

@@ -19,7 +19,7 @@ struct PanelPacker {
 
   // Reals of the key that is `number`, times their scale.
   llvm::Value* scaled(Float reals, Index number, Index d) const {
-    return (from.scales ? e.mul(reals, from.scales->of(e, number, d)) : reals).value;
+    return (from.scales ? e.mul(reals, from.scales->of(number, d)) : reals).value;
   }
 
   // The cells d, d + 1, ... of one key.

@@ -8,16 +8,6 @@
 
 namespace flexjit::codegen {
 
-// Of quantised rows; every `dims` dims of a row share one.
-struct GroupScales {
-  RowScales scales;
-  std::int64_t dims;
-
-  // Of the lanes or the dim at `d`, of a row of the run.
-  Float of(Emitter& e, Index row, Index d) const {
-    return scales.of(row, Index{e.ir().CreateUDiv(d.value, e.index(dims).value)});
-  }
-};
 // Of K and V of a run; empty where they are not quantised.
 struct KeyScales {
   std::optional<GroupScales> k, v;

@@ -63,7 +63,7 @@ struct ValueRows {
 
  private:
   llvm::Value* scaled(Float reals, Index row, Index d) const {
-    return (scales ? e.mul(reals, scales->of(e, row, d)) : reals).value;
+    return (scales ? e.mul(reals, scales->of(row, d)) : reals).value;
   }
   Ptr element_at(Index row, Index d) const { return at_element(e, row_of(e, v, key.types.kv, row), d, key.types.kv); }
 };

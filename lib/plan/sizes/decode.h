@@ -14,7 +14,7 @@ struct DecodeScratch {
   std::int64_t s = 0;              // [q_tile][kv_tile], scores, then weights
   std::int64_t keys = 0;           // [kv_tile], int32: the key whose row each column of s is computed from
   std::int64_t sum_lanes = 0;      // [q_tile][lanes], sum of the weights of each lane
-  std::int64_t real_rows = 0;      // [kv_tile][real_stride], rows of quantised K, then of V, of a step as fp32
+  std::int64_t real_rows = 0;      // [kv_tile][real_stride], rows of quantised K, then of V, of a step as fp32, for all query rows but the first
   std::int64_t k_scales = 0;       // [kv_tile], of quantised K in the step, where a row has one
   std::int64_t v_scales = 0;       // [kv_tile]
   std::int64_t unsettled = 0;      // [q_tile], int32: 0 where the state is written for good
@@ -28,7 +28,7 @@ struct DecodeScratch {
 // Whether the nest computes with these element types; fp64 is left to the prefill nest.
 bool can_decode(const ElementTypes& types);
 
-Tiling decode_tiling(Isa isa);
+Tiling decode_tiling(Isa isa, const ElementTypes& types);
 // The key of the decode kernel that belongs to a prefill kernel; types of which can_decode.
 KernelKey decode_key_of(const KernelKey& prefill);
 DecodeScratch decode_scratch_of(const KernelKey& key);
