@@ -31,6 +31,7 @@ struct Row {
   double compile_ms = 0;
   std::optional<std::int64_t> extra_bytes;  // see heap_probe.h
   std::optional<double> ratio_to_plain, speedup;
+  std::optional<double> over_f32, over_bf16;  // of `quantized`: keys a second over those of the same case in these types
   std::vector<PeerTime> peers;
   std::map<std::string, std::string> peer_notes;  // why a peer that was asked gave no time
   std::optional<Verification> verification;

@@ -1,5 +1,7 @@
 // S = Q K^T of one key step of few rows: lanes along head_dim, so that rows of K are read as they lie, whole lines of the cache
 // behind a prefetch each; at the end of the dims each accumulator is reduced to one score.
+#include <bit>
+
 #include "codegen/decode/row_block.h"
 #include "codegen/emit/lane_transpose.h"
 
@@ -12,8 +14,8 @@ struct KeysAtOnce {
 };
 
 // acc[r][i] = 0;
-// for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key first + i][d..]; }   lane by
-// lane. Vector by vector, unrolled; the last vector is cut.
+// for (d = 0; d < head_dim; d += a cache line of K) { prefetch; acc[r][i] += q[row + r][d..] * k[key first + i][d..]; }   lane
+// by lane. Vector by vector, unrolled; the last vector is cut.
 Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys, const RowChunk& chunk, KeysAtOnce at_once) {
   const Operands operands = operands_of(e);
   const StreamedRows k = keys_of(e, b, step, chunk.from);
@@ -33,8 +35,7 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
     if (chunk.fetches()) {
       const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
-      for (int i = 0; i < at_once.count; ++i)
-        e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
+      for (int i = 0; i < at_once.count; ++i) e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
     }
     for (std::int64_t offset = 0; offset < count; offset += k.at_once()) {
       const VectorPart part{k.at_once(), static_cast<int>(std::min<std::int64_t>(k.at_once(), count - offset))};
@@ -108,7 +109,8 @@ void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<v
 
 void emit_key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& keys) {
   for_chunks_of_rows(e, b, "score_rows", [&](const RowChunk& chunk) {
-    const int count = std::min(kKeys, b.key.tiling.micro_rows * b.key.tiling.micro_vectors / chunk.rows);
+    const auto accumulators = static_cast<unsigned>(b.key.tiling.micro_rows * b.key.tiling.micro_vectors);
+    const int count = std::min(kKeys, static_cast<int>(std::bit_floor(accumulators / static_cast<unsigned>(chunk.rows))));
     for (int first = 0; first < kKeys; first += count) {
       const Values acc = key_products(e, b, step, keys, chunk, {first, count});
       store_scores(e, b, acc, chunk.row, e.add(keys.column, e.index(first)), count);
