@@ -209,14 +209,17 @@ TEST(QuantizeKv, Findings) {
             "unsupported-dtype: source is i8; it must be f32, bf16 or f16\n");
   EXPECT_EQ(findings_of([](QuantizeArgs& a) { a.scales.shape[1] = 3; }),
             "scale-shape: scales has 3 kv_heads; it must be 1 or 2\n");
-  EXPECT_EQ(findings_of([](QuantizeArgs& a) { a.scales.shape[3] = 3; }),
+  EXPECT_EQ(findings_of([](QuantizeArgs& a) { a.scales = {a.scales.data, DType::kF32, {1, 2, 4, 3}}; }),
             "scale-shape: scales has 3 groups of dims; it must be 1 or another divisor of 8\n");
   EXPECT_EQ(findings_of([](QuantizeArgs& a) { a.target.shape[2] = 3; }), "tensor-shape: target has len 3, but source has 4\n");
   EXPECT_EQ(
       findings_of([](QuantizeArgs& a) { a.target.strides[1] = 0; }),
       "overlapping-rows: the elements of target overlap in memory (an expanded or too small stride); results need a place "
       "of their own\n");
-  EXPECT_EQ(findings_of([](QuantizeArgs& a) { a.scales_are = Scales::kGiven; }),
+  EXPECT_EQ(findings_of([](QuantizeArgs& a) {
+              static_cast<float*>(a.scales.data)[0] = 0;
+              a.scales_are = Scales::kGiven;
+            }),
             "bad-scale: scales has a scale of 0 at (0, 0, 0, 0); scales are positive and finite\n");
 }
 

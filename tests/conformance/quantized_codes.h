@@ -47,7 +47,7 @@ inline unsigned char nearest_code(DType dtype, double value) {
     const double number = number_of(dtype, candidate);
     if (!std::isfinite(number) || (dtype == DType::kI8 && code == 128)) continue;
     if (dtype != DType::kI8 && std::signbit(number) != std::signbit(value)) continue;
-    const double distance = std::abs(number - std::clamp(value, -1e30, 1e30));
+    const double distance = std::abs(number - std::clamp(value, -1e6, 1e6));
     if (distance < least || (distance == least && code % 2 == 0)) {
       least = distance;
       best = candidate;

@@ -98,6 +98,7 @@ constexpr Shape kShapes[] = {
     {.batch = 2, .q_heads = 8, .kv_heads = 2, .q_len = 1, .kv_len = 97, .head_dim = 64},
     {.batch = 1, .q_heads = 7, .kv_heads = 1, .q_len = 2, .kv_len = 41, .head_dim = 128, .v_head_dim = 64},
     {.batch = 2, .q_heads = 2, .kv_heads = 2, .q_len = 61, .kv_len = 131, .head_dim = 64},
+    {.batch = 1, .q_heads = 4, .kv_heads = 1, .q_len = 1, .kv_len = 33, .head_dim = 192, .v_head_dim = 320},
 };
 
 TEST_P(QuantisedOn, EveryTypeAndGranularity) {

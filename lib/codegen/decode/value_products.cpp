@@ -1,6 +1,8 @@
 // O += P V of one key step of few rows: micro-tiles of up to micro_rows rows by as many vectors of value dims as fit the
 // registers. Rows of V are read as they lie, one after the other; of bf16, two that are interleaved, which leaves the value
 // dims in another order; o keeps that order until the item is done.
+#include <bit>
+
 #include "codegen/decode/row_block.h"
 #include "codegen/emit/lane_transpose.h"
 
@@ -135,7 +137,9 @@ void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, const RowChunk& row
   const int vectors = width / e.lanes();  // of o for one of V
   const int accumulators = b.key.tiling.micro_rows * b.key.tiling.micro_vectors / rows.rows;
   const int total = static_cast<int>(b.o.stride) / width;
-  const ChunkSizes sizes{b.key.v_head_dim, width, equal_width(total, accumulators / vectors)};
+  ChunkSizes sizes{b.key.v_head_dim, width, equal_width(total, accumulators / vectors)};
+  // What is converted at once has one scale.
+  if (v.scales) sizes.vectors = static_cast<int>(std::bit_floor(static_cast<unsigned>(sizes.vectors)));
   const int chunk_dims = sizes.vectors * width, chunks = (b.key.v_head_dim + chunk_dims - 1) / chunk_dims;
   for_chunks(e, "value_dims", sizes, [&](const Chunk& chunk) {
     const VectorTile o{e, b.o.at(rows.row, chunk.dim), b.o.stride, rows.rows, chunk.vectors * vectors};

@@ -31,11 +31,12 @@ bool can_decode(const ElementTypes& types) {
   return types.q != DType::kF64 && types.kv != DType::kF64 && types.out != DType::kF64;
 }
 
-// Quantised rows are converted for all query rows of a micro-tile at once, so that it has more of them where registers are few.
+// Quantised rows are converted for all query rows of a micro-tile at once, so that it has more of them where registers are few;
+// the bytes of fp8 become two vectors at once.
 Tiling decode_tiling(Isa isa, const ElementTypes& types) {
   const IsaFacts& facts = facts_of(isa);
   if (support::is_quantised(types.kv) && facts.decode_rows == 2)
-    return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = 4, .micro_vectors = 3};
+    return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = 4, .micro_vectors = types.kv == DType::kI8 ? 3 : 2};
   return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = facts.decode_rows, .micro_vectors = 4};
 }
 
