@@ -148,6 +148,9 @@ void add_build(CLI::App& app, BuildCommandOptions& build, int& exit_code) {
   command->add_option("--v-head-dim", build.v_head_dim, "Dimension of v and the output (as --head-dim)")
       ->check(CLI::Range(1, 512));
   command->add_option("--scale", build.scale, "Factor of q.k (1 / sqrt(head_dim))");
+  command->add_flag_callback(
+      "--backward", [&build] { build.passes = BuildPasses::kBoth; },
+      "With kernels of gradients too, of all captured buffers or none, and a C function NAME_run_backward");
   add_dtypes(*command, build.dtypes);
   add_json(*command, build.output);
   command->footer(kBuildFooter);
@@ -257,7 +260,8 @@ Examples:
 void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure the suites beside the machine's limits and other engines");
   command
-      ->add_option("--suite", bench.suites, "dense, causal, sparse, mods, decode, shapes, scaling (all); several with commas")
+      ->add_option("--suite", bench.suites,
+                   "dense, causal, sparse, mods, decode, shapes, scaling, backward, dropout (all); several with commas")
       ->delimiter(',')
       ->check(CLI::IsMember(bench::suite_names()));
   command->add_option("--filter", bench.filter, "Only cases whose suite/case/dtype contains this");

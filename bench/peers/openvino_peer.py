@@ -35,6 +35,8 @@ def mask_of(request, q, k):
 def prepare(request):
     if request["pass"] == "backward":
         raise NotImplementedError("computes no gradients")
+    if request["dropout"]:
+        raise NotImplementedError("has no dropout")
     q, k, v = (np.load(request[name]) for name in "qkv")
     if q.dtype not in TYPES or q.dtype != k.dtype:
         raise NotImplementedError("takes fp32, fp16 or bf16, one for q, k and v")

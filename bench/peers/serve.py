@@ -1,8 +1,8 @@
 """Serves other attention engines to `flexjit bench`: a JSON request a line on stdin, a JSON answer a line on stdout.
 
 {"hello": true} -> {"versions": {peer: package}, "skipped": {peer: reason}}
-{"peer", "pattern", "suite", "pass", "threads", "repeat", "q", "k", "v", "results": [path], "buffers": {name: path}} (.npy files, bf16 as its bits);
-of the pass "backward" also "grad_out": path, and "gradients": [name] of the buffers whose gradients are wanted after those of q, k and v
+{"peer", "pattern", "suite", "pass", "dropout", "threads", "repeat", "q", "k", "v", "results": [path], "buffers": {name: path}} (.npy files, bf16 as its bits);
+"dropout": weights are dropped, but "results" are without; of the pass "backward" also "grad_out": path, and "gradients": [name] of the buffers whose gradients are wanted after those of q, k and v
     -> {"ms": median of `repeat` runs after one that is not counted, "difference": largest absolute difference from "results"}; of
        "backward" also "extra_bytes": the peak of resident memory, in a step of both passes, beyond what there was
     -> {"cannot": reason} where the peer has no such thing or failed
@@ -16,7 +16,7 @@ import sys
 import time
 
 ENGINES = {  # peer -> (module beside this file, function)
-    "pytorch-sdpa": ("torch_peers", "prepare_sdpa"),
+    "pytorch-sdpa": ("torch_peers", "prepare_without_dropout"),
     "pytorch-dropout": ("torch_peers", "prepare_dropout"),
     "flexattention": ("torch_peers", "prepare_flex"),
     "openvino": ("openvino_peer", "prepare"),

@@ -71,14 +71,23 @@ def prepare_sdpa(request, dropout=0.0):
     return prepared(request, q, k, v, tensors, attend)
 
 
+def prepare_without_dropout(request):
+    if request["dropout"]:
+        raise NotImplementedError("left out: pytorch-dropout is its path for dropout")
+    return prepare_sdpa(request)
+
+
 def prepare_dropout(request):
     """The path that SDPA takes with dropout, by one that drops nothing, so that its gradients can be compared."""
-    if request["pass"] != "backward" or request["pattern"] not in ("full", "causal") or request["suite"] != "backward":
-        raise NotImplementedError("left out: beside dense backward passes alone")
+    dense_backward = request["suite"] == "backward" and request["pattern"] in ("full", "causal")
+    if not request["dropout"] and not dense_backward:
+        raise NotImplementedError("left out: beside dropout and dense backward passes alone")
     return prepare_sdpa(request, dropout=1e-30)
 
 
 def prepare_flex(request):
+    if request["dropout"]:
+        raise NotImplementedError("has no dropout")
     if request["suite"] == "shapes":
         raise NotImplementedError("left out: every shape would compile for seconds")
     q, k, v, tensors = load_inputs(request)

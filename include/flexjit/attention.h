@@ -13,6 +13,7 @@
 #include "flexjit/engine_options.h"
 #include "flexjit/export.h"
 #include "flexjit/result.h"
+#include "flexjit/sequences.h"
 #include "flexjit/spec.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
@@ -38,7 +39,11 @@ struct RunArgs {
   // v_scales v_head_dim) / AttentionSpec::kv_scale_dims, or 1; positive and finite, of which the first 1024 are looked at. Any
   // strides. An extent of 1 repeats: (1, 1, 1, 1) is a scale a tensor, (1, kv_heads, 1, 1) one a head, (batch, kv_heads,
   // kv_len, 1) one a token and head.
+  // Beside sequences, batch and kv_len are those of k, and keys in pages have a scale a tensor or a head.
   TensorView k_scales{}, v_scales{};  // data == nullptr: 1
+  // Lengths of their own for each sequence: packed tensors, caches, pages. Null: every batch entry is a sequence of q_len
+  // queries and kv_len keys.
+  const Sequences* sequences = nullptr;
   // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
   Trace* trace = nullptr;
 };

@@ -7,6 +7,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "flexjit/attention.h"
 #include "flexjit/export.h"
@@ -56,12 +57,17 @@ struct Gradients {
 // Thread-safe; allocates scratch for the call. What it writes must not overlap what it reads. Errors (all that apply, nothing
 // is written unless noted): those of Attention::run() about `forward`; `missing-lse`; of the gradients' rank, shape, dtype,
 // stride, null or misaligned data, overlapping elements; `no-softmax` for lse and sinks with sigmoid weights; `no-gradient` for
-// what has none; `unknown-binding` for the name of no buffer; `buffer-read` as in run() (what is written is then unspecified).
+// what has none; `built-backward` for a handle of a library that was built without kernels of gradients; `unknown-binding` for
+// the name of no buffer; `buffer-read` as in run() (what is written is then unspecified).
 FLEXJIT_API Result<RunStats> run_backward(const Attention& attention, const RunArgs& forward, const Gradients& gradients);
 
 // The same by naive fp64 differentiation over the interpreter, sharing no code with the kernels, each result rounded once.
 // Single-threaded, slow; the oracle.
 FLEXJIT_API Result<RunStats> run_backward_reference(const Attention& attention, const RunArgs& forward,
                                                     const Gradients& gradients);
+
+// Names of the captured buffers of floats that score_mod reads, as it was written: those whose gradients are worth asking for,
+// in the order of their declarations.
+FLEXJIT_API Result<std::vector<std::string>> gradient_buffers(const Attention& attention);
 
 }  // namespace flexjit

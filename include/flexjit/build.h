@@ -15,10 +15,16 @@
 
 namespace flexjit {
 
-// `name` is a C identifier: the functions are <name>_args_init, <name>_run and <name>_attention.
+// `name` is a C identifier: the functions are <name>_args_init, <name>_run and <name>_attention; with kernels of gradients also
+// <name>_gradients_init and <name>_run_backward.
 struct BuildPattern {
   std::string name;
   AttentionSpec spec;
+};
+
+enum class BuildPasses : std::uint8_t {
+  kForward,
+  kBoth  // the backward pass too: with the gradients of all captured buffers of floats that the score reads, and with none
 };
 
 struct BuildOptions {
@@ -26,6 +32,7 @@ struct BuildOptions {
   // is named twice counts once. Code is tiled for the caches of this machine where it can execute the target.
   std::vector<std::string> targets = {"host"};
   LibraryKind kind = LibraryKind::kArchive;
+  BuildPasses passes = BuildPasses::kForward;
   std::string soname{};         // of a shared library, usually its file name
   std::string compiler_path{};  // as in EngineOptions
 };

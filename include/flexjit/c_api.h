@@ -20,7 +20,8 @@
  * Threads. Engines, attentions and block masks may be used from several threads at once, except while they are destroyed.
  * Lifetime. Strings and arrays are read during the call only. Handles are independent: an attention outlives its engine. Every
  * *_destroy() and flexjit_error_free() accepts NULL. Strings that are given back live as long as the handle that they belong
- * to. Further parts, which this header includes: c_block_mask.h, c_tools.h (presets, the inspector, traces, built libraries).
+ * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_tools.h (presets, the inspector,
+ * traces, building of libraries).
  */
 #ifndef FLEXJIT_C_API_H
 #define FLEXJIT_C_API_H
@@ -259,30 +260,6 @@ typedef struct flexjit_buffer_info {
   const char* extents[4]; /* as declared: a number, a name, or "?"; NULL past `rank` */
 } flexjit_buffer_info;
 
-/* Libraries that `flexjit build` made. The header of such a library declares typed functions for each of its patterns; those
- * functions call the two at the end of this file with the library's own flexjit_built, and nothing else needs to. */
-enum { FLEXJIT_BUILT_VERSION = 2 }; /* of these two structs, and of what the functions do with them */
-
-/* The first three fields are the same in every version. */
-typedef struct flexjit_built {
-  uint32_t version;    /* FLEXJIT_BUILT_VERSION of the flexjit that built it */
-  uint32_t reserved;   /* 0 */
-  const char* made_by; /* its flexjit_version() */
-  const void* bundle;  /* the pattern and its kernels; read only */
-  size_t bundle_bytes;
-  void* loaded; /* NULL until the first call, which sets it */
-} flexjit_built;
-
-/* How the arguments of every built pattern begin. Its captured buffers follow, a flexjit_tensor each; then an int32_t, the
- * number of threads; then its params, each a double or an int32_t, each param without a default followed by an int32_t that is
- * not 0 where it is given. Buffers and params are in the order of the pattern's declarations. */
-typedef struct flexjit_built_args {
-  size_t struct_size; /* of all of it */
-  flexjit_tensor q, k, v, out;
-  flexjit_tensor lse, max_scores, sinks; /* data == NULL: not wanted, none */
-  const flexjit_block_mask* block_mask;  /* NULL: derived */
-} flexjit_built_args;
-
 /* "0.1.0" */
 FLEXJIT_API const char* flexjit_version(void);
 
@@ -394,19 +371,13 @@ FLEXJIT_API flexjit_status flexjit_quantize_kv(const flexjit_quantize_args* args
 /* What run() gives over all keys at once, from what it gave over parts of them; see flexjit/merge_states.h. */
 FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, flexjit_error** error);
 
-/* Behind NAME_run() and NAME_attention() of a built library. `args` begins with a flexjit_built_args. What the first call loads
- * stays until the process ends. FLEXJIT_FAILED: the library was built by another version, is damaged, or has no code that this
- * machine executes. */
-FLEXJIT_API flexjit_status flexjit_built_run(flexjit_built* pattern, const void* args, flexjit_error** error);
-FLEXJIT_API flexjit_status flexjit_built_attention(flexjit_built* pattern, flexjit_attention** attention,
-                                                   flexjit_error** error);
-
 #ifdef __cplusplus
 }
 #endif
 
 #include "flexjit/c_backward.h"
 #include "flexjit/c_block_mask.h"
+#include "flexjit/c_built.h"
 #include "flexjit/c_tools.h"
 
 #endif /* FLEXJIT_C_API_H */

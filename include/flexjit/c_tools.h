@@ -104,6 +104,7 @@ typedef struct flexjit_build_options {
   flexjit_library_kind kind;
   const char* soname;
   const char* compiler_path; /* "": beside libflexjit */
+  int32_t backward;          /* not 0: with kernels of gradients */
 } flexjit_build_options;
 
 typedef struct flexjit_library flexjit_library;

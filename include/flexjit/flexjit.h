@@ -23,6 +23,7 @@
 #include "flexjit/presets.h"
 #include "flexjit/quantize.h"
 #include "flexjit/result.h"
+#include "flexjit/sequences.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
 #include "flexjit/version.h"

@@ -25,6 +25,10 @@ enum class TraceKind : std::uint8_t {
   kTile,          // some query rows of a query head against all keys that they visit
   kSplit,         // of a call with few query rows: the rows of the query heads that share a kv head, against some of its keys
   kMerge,         // the splits of a kv head merged into its rows of the output
+  // Of a backward pass, whose keys are taken by kPack and whose tiles are some query rows against some of the keys, `kPlan` and
+  // `kBlockMask` as above:
+  kTake,  // some query rows of a query head, with the gradient of their output, laid out for the kernel
+  kGive,  // the summed gradients of a query head's queries, or of a kv head's keys or values, written where they are wanted
 };
 FLEXJIT_API std::string_view name_of(TraceKind kind) noexcept;  // "front end", "tile", ...
 
@@ -33,8 +37,8 @@ struct TraceEvent {
   std::int32_t thread = 0;                // of the run; 0: the one that called
   std::int64_t begin_ns = 0, end_ns = 0;  // of std::chrono::steady_clock
   std::int32_t b = -1;                    // batch entry; -1: of none
-  std::int32_t head = -1;                 // query head of a tile, else kv head; -1: of none
-  PositionRange q{};   // query rows of a tile; of a split, counted through the query heads that share its kv head
+  std::int32_t head = -1;                 // query head of a tile, kTake and queries of kGive, else kv head; -1: of none
+  PositionRange q{};   // query rows of that head; of a split, counted through the query heads that share its kv head
   PositionRange kv{};  // from the first key that is visited to the last
   std::int32_t full_spans = 0, masked_spans = 0;  // runs of keys of which all pairs, or not all, are allowed
   std::int64_t scores = 0;                        // that were computed

@@ -102,4 +102,33 @@ Arguments read_arguments(const ir::Interface& interface, std::span<const std::ui
   return arguments;
 }
 
+std::size_t gradient_bytes(std::span<const std::uint32_t> buffers) {
+  return sizeof(flexjit_built_gradients) + buffers.size() * sizeof(flexjit_tensor);
+}
+
+std::vector<std::uint8_t> initial_gradients(std::span<const std::uint32_t> buffers) {
+  const std::size_t size = gradient_bytes(buffers);
+  std::vector<std::uint8_t> bytes(size);
+  std::memcpy(bytes.data() + offsetof(flexjit_built_gradients, struct_size), &size, sizeof(size));
+  return bytes;
+}
+
+GivenGradients read_gradients(const ir::Interface& interface, std::span<const std::uint32_t> buffers,
+                              std::span<const std::uint8_t> bytes) {
+  GivenGradients given{};
+  flexjit_gradients_init(&given.head);
+  const auto head = load<flexjit_built_gradients>(bytes, 0);
+  given.head.out = head.out;
+  given.head.lse = head.lse;
+  given.head.q = head.q;
+  given.head.k = head.k;
+  given.head.v = head.v;
+  given.head.sinks = head.sinks;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    const auto tensor = load<flexjit_tensor>(bytes, sizeof(flexjit_built_gradients) + i * sizeof(flexjit_tensor));
+    if (tensor.rank != 0) given.buffers.push_back({interface.buffers[buffers[i]].name.c_str(), tensor});
+  }
+  return given;
+}
+
 }  // namespace flexjit::aot

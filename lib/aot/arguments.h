@@ -39,4 +39,15 @@ struct Arguments {
 // `bytes` are ArgumentLayout::bytes of the caller's struct. `run.bindings` is left empty.
 Arguments read_arguments(const ir::Interface& interface, std::span<const std::uint8_t> bytes);
 
+// The same of what gradients a call gives and wants: the head of all (flexjit_built_gradients), and a tensor for each captured
+// buffer of `buffers`, slots.
+std::size_t gradient_bytes(std::span<const std::uint32_t> buffers);
+std::vector<std::uint8_t> initial_gradients(std::span<const std::uint32_t> buffers);
+struct GivenGradients {
+  flexjit_gradients head;               // its buffers are left empty
+  std::vector<flexjit_buffer> buffers;  // those with a rank
+};
+GivenGradients read_gradients(const ir::Interface& interface, std::span<const std::uint32_t> buffers,
+                              std::span<const std::uint8_t> bytes);
+
 }  // namespace flexjit::aot

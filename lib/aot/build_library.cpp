@@ -1,7 +1,9 @@
-// Each pattern's kernels for each target, both nests, into bundles; bundles into a library, by the compiler library.
+// Each pattern's kernels for each target, of every nest that is wanted, into bundles; bundles into a library, by the compiler
+// library.
 #include "flexjit/build.h"
 
 #include <algorithm>
+#include <optional>
 #include <ranges>
 #include <set>
 #include <utility>
@@ -10,8 +12,10 @@
 #include "aot/bundle.h"
 #include "aot/c_header.h"
 #include "cache/compiler.h"
+#include "call/backward_kernels.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
+#include "ir/passes/passes.h"
 #include "pattern/pattern.h"
 #include "plan/sizes/decode.h"
 #include "support/dtype.h"
@@ -85,22 +89,30 @@ std::vector<SharedPattern> prepare(std::span<const BuildPattern> patterns, engin
   return prepared;
 }
 
-Result<aot::BundledKernel> compile(const plan::CompilerDoor& door, const plan::KernelKey& key) {
-  Result<plan::CodeImage> image = door.compile(key);
-  if (!image) return image.diagnostics();
-  return aot::BundledKernel{key.nest, key.target, key.tiling, key.llvm_version, *std::move(image)};
+struct WantedKernel {
+  plan::KernelKey key;
+  std::vector<std::uint32_t> gradients{};
+};
+
+std::vector<WantedKernel> wanted_kernels(const engine::Pattern& pattern, const plan::Target& target, BuildPasses passes) {
+  const plan::KernelKey prefill = engine::prefill_key_of(pattern, target);
+  std::vector<WantedKernel> wanted = {{prefill}};
+  if (plan::can_decode(pattern.types)) wanted.push_back({plan::decode_key_of(prefill)});
+  if (passes == BuildPasses::kForward) return wanted;
+  std::vector<std::uint32_t> all = ir::differentiable_buffers(pattern.program);
+  wanted.push_back({engine::gradient_key_of(prefill, {}), {}});
+  if (!all.empty()) wanted.push_back({engine::gradient_key_of(prefill, all), all});
+  return wanted;
 }
 
 Result<std::vector<aot::BundledKernel>> kernels_of(const plan::CompilerDoor& door, const engine::Pattern& pattern,
-                                                   std::span<const plan::Target> targets) {
+                                                   std::span<const plan::Target> targets, BuildPasses passes) {
   std::vector<aot::BundledKernel> kernels;
   for (const plan::Target& target : targets) {
-    std::vector<plan::KernelKey> keys = {engine::prefill_key_of(pattern, target)};
-    if (plan::can_decode(pattern.types)) keys.push_back(plan::decode_key_of(keys.front()));
-    for (const plan::KernelKey& key : keys) {
-      Result<aot::BundledKernel> kernel = compile(door, key);
-      if (!kernel) return kernel.diagnostics();
-      kernels.push_back(*std::move(kernel));
+    for (const auto& [key, gradients] : wanted_kernels(pattern, target, passes)) {
+      Result<plan::CodeImage> image = door.compile(key);
+      if (!image) return image.diagnostics();
+      kernels.push_back({key.nest, gradients, key.target, key.tiling, key.llvm_version, *std::move(image)});
     }
   }
   return kernels;
@@ -113,7 +125,12 @@ const std::string& text_of(const AttentionSpec& spec, std::string& made) {
   return made;
 }
 
-aot::DeclaredPattern declared(const BuildPattern& given, const engine::Pattern& pattern) {
+std::optional<std::vector<std::uint32_t>> gradients_of(const engine::Pattern& pattern, BuildPasses passes) {
+  if (passes == BuildPasses::kForward) return std::nullopt;
+  return ir::differentiable_buffers(pattern.program);
+}
+
+aot::DeclaredPattern declared(const BuildPattern& given, const engine::Pattern& pattern, BuildPasses passes) {
   std::string made;
   return {.name = given.name,
           .text = text_of(given.spec, made),
@@ -121,7 +138,8 @@ aot::DeclaredPattern declared(const BuildPattern& given, const engine::Pattern& 
           .types = pattern.types,
           .weights = pattern.weights,
           .head_dim = pattern.head_dim,
-          .v_head_dim = pattern.v_head_dim};
+          .v_head_dim = pattern.v_head_dim,
+          .gradients = gradients_of(pattern, passes)};
 }
 
 Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOptions& options) {
@@ -142,12 +160,15 @@ Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOp
   request.soname = options.soname;
   std::vector<aot::DeclaredPattern> declarations;
   for (std::size_t i = 0; i < patterns.size(); ++i) {
-    Result<std::vector<aot::BundledKernel>> kernels = kernels_of(**door, *prepared[i], targets);
+    Result<std::vector<aot::BundledKernel>> kernels = kernels_of(**door, *prepared[i], targets, options.passes);
     if (!kernels) return kernels.diagnostics();
     library.kernels += kernels->size();
-    request.patterns.push_back({patterns[i].name, aot::to_bytes({patterns[i].spec, *std::move(kernels)}),
-                                aot::initial_arguments(prepared[i]->interface)});
-    declarations.push_back(declared(patterns[i], *prepared[i]));
+    request.patterns.push_back({.name = patterns[i].name,
+                                .bundle = aot::to_bytes({patterns[i].spec, *std::move(kernels)}),
+                                .initial_arguments = aot::initial_arguments(prepared[i]->interface)});
+    declarations.push_back(declared(patterns[i], *prepared[i], options.passes));
+    if (const auto& gradients = declarations.back().gradients)
+      request.patterns.back().initial_gradients = aot::initial_gradients(*gradients);
   }
   Result<std::vector<std::uint8_t>> bytes = (*door)->write_library(request);
   if (!bytes) return bytes.diagnostics();

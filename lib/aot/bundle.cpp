@@ -71,7 +71,7 @@ struct Header {
   std::array<char, 16> code_id;
 };
 constexpr std::array<char, 8> kMagic = {'F', 'L', 'E', 'X', 'B', 'U', 'L', 'T'};
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 
 Header own_header() {
   Header header{kMagic, kVersion, 0, {}};
@@ -82,6 +82,7 @@ Header own_header() {
 // A kernel with its image as the bytes of a disk entry.
 struct Stored {
   plan::Nest nest = plan::Nest::kPrefill;
+  std::vector<std::uint32_t> gradients;
   plan::Target target;
   plan::Tiling tiling;
   std::string llvm_version;
@@ -90,7 +91,7 @@ struct Stored {
 
 template <typename Archive>
 void visit_fields(Archive& archive, Stored& kernel) {
-  archive(kernel.nest, kernel.target, kernel.tiling, kernel.llvm_version, kernel.entry);
+  archive(kernel.nest, kernel.gradients, kernel.target, kernel.tiling, kernel.llvm_version, kernel.entry);
 }
 
 }  // namespace
@@ -98,7 +99,8 @@ void visit_fields(Archive& archive, Stored& kernel) {
 std::vector<std::uint8_t> to_bytes(Bundle bundle) {
   std::vector<Stored> kernels;
   for (BundledKernel& kernel : bundle.kernels) {
-    kernels.push_back({kernel.nest, kernel.target, kernel.tiling, kernel.llvm_version, cache::to_entry(kernel.image)});
+    kernels.push_back(
+        {kernel.nest, kernel.gradients, kernel.target, kernel.tiling, kernel.llvm_version, cache::to_entry(kernel.image)});
   }
   const Header header = own_header();
   FieldWriter writer(std::as_bytes(std::span(&header, 1)));
@@ -134,8 +136,8 @@ std::optional<Bundle> from_bytes(std::span<const std::uint8_t> bytes) {
   for (Stored& kernel : kernels) {
     auto image = cache::from_entry(kernel.entry);
     if (!image) return std::nullopt;
-    bundle.kernels.push_back(
-        {kernel.nest, std::move(kernel.target), kernel.tiling, std::move(kernel.llvm_version), *std::move(image)});
+    bundle.kernels.push_back({kernel.nest, std::move(kernel.gradients), std::move(kernel.target), kernel.tiling,
+                              std::move(kernel.llvm_version), *std::move(image)});
   }
   return bundle;
 }

@@ -17,6 +17,7 @@ namespace flexjit::aot {
 
 struct BundledKernel {
   plan::Nest nest = plan::Nest::kPrefill;
+  std::vector<std::uint32_t> gradients;  // of kBackward: slots of the buffers that it adds to
   plan::Target target;
   plan::Tiling tiling;
   std::string llvm_version;

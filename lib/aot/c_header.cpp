@@ -60,6 +60,13 @@ flexjit_status {name}_run(const {name}_args* args, flexjit_error** error);
 flexjit_status {name}_attention(flexjit_attention** attention, flexjit_error** error);
 )";
 
+constexpr std::string_view kBackwardFunctions = R"(
+/* Sets every gradient to "absent". Call it first. */
+void {name}_gradients_init({name}_gradients* gradients);
+/* Computes the wanted gradients of the call that `args` were for, with `out` and `lse` as {name}_run() left them. */
+flexjit_status {name}_run_backward(const {name}_args* args, const {name}_gradients* gradients, flexjit_error** error);
+)";
+
 std::string_view c_name_of(DType dtype) {
   switch (dtype) {
 #define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
@@ -162,6 +169,28 @@ std::string struct_of(const DeclaredPattern& pattern) {
   return text + fmt::format("}} {}_args;\n", pattern.name);
 }
 
+std::string gradients_of(const DeclaredPattern& pattern, const std::vector<std::uint32_t>& buffers) {
+  const auto wanted = [](std::string_view name, std::string_view of) {
+    return tensor(name, fmt::format("optional; that of `{}`, of its extents and its element type or FLEXJIT_F32: written", of));
+  };
+  std::string text = fmt::format(
+      "\n/* The gradients of {0}: see flexjit/c_backward.h. A tensor without data is absent. */\ntypedef struct {0}_gradients "
+      "{{\n",
+      pattern.name);
+  text += field("size_t", "struct_size", fmt::format("set by {}_gradients_init()", pattern.name));
+  text += tensor("out", "optional; of a loss by `out`, of its extents and its element type or FLEXJIT_F32");
+  const bool softmax = pattern.weights == plan::Weights::kSoftmax;
+  text += tensor("lse", softmax ? "optional; of the loss by `lse`" : "not for sigmoid weights");
+  for (const char* name : {"q", "k", "v"}) text += wanted(name, name);
+  text += softmax ? wanted("sinks", "sinks") : tensor("sinks", "not for sigmoid weights");
+  for (std::uint32_t slot : buffers) {
+    const std::string name = "buffer_" + pattern.interface.buffers[slot].name;
+    text += wanted(name, name);
+  }
+  return text + fmt::format("}} {0}_gradients;\n", pattern.name) +
+         fmt::format(kBackwardFunctions, fmt::arg("name", pattern.name));
+}
+
 std::string assignments_of(const DeclaredPattern& pattern) {
   std::string text;
   for (auto [name, dtype] :
@@ -185,6 +214,7 @@ std::string c_header(std::span<const DeclaredPattern> patterns, std::span<const 
     text += struct_of(pattern);
     text += fmt::format(kFunctions, fmt::arg("name", pattern.name),
                         fmt::arg("required", pattern.interface.buffers.empty() ? "the tensors" : "the tensors and buffers"));
+    if (pattern.gradients) text += gradients_of(pattern, *pattern.gradients);
   }
   return text + std::string(kClosing);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -21,6 +22,7 @@ struct DeclaredPattern {
   plan::Weights weights = plan::Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
+  std::optional<std::vector<std::uint32_t>> gradients{};  // slots of buffers that have one; absent: no backward pass
 };
 
 // `targets` as in EngineOptions. At least one pattern.

@@ -20,6 +20,7 @@
 #include "c/c_convert.h"
 #include "c/c_handles.h"
 #include "call/call.h"
+#include "ir/passes/passes.h"
 #include "plan/sizes/decode.h"
 #include "support/fork_gate.h"
 #include "support/large_stack.h"
@@ -70,6 +71,19 @@ cache::SharedKey key_of(plan::KernelKey planned, const aot::BundledKernel& kerne
 
 using Handle = std::shared_ptr<const Attention::Impl>;
 
+// Those of the target; null: the library was built without. No value: one was compiled from another program.
+std::optional<std::shared_ptr<BackwardKernels>> backward_kernels(const aot::Bundle& bundle, const plan::KernelKey& prefill) {
+  BackwardKernels::Kernels kernels;
+  for (const aot::BundledKernel& kernel : bundle.kernels) {
+    if (kernel.nest != plan::Nest::kBackward || kernel.target != prefill.target) continue;
+    const cache::SharedKey key = key_of(gradient_key_of(prefill, kernel.gradients), kernel);
+    if (key == nullptr) return std::nullopt;
+    kernels.emplace(kernel.gradients,
+                    BackwardKernels::Ready{cache::load_image(key->key, kernel.image), plan::buffer_sums_of(key->key)});
+  }
+  return kernels.empty() ? nullptr : std::make_shared<BackwardKernels>(std::move(kernels));
+}
+
 Result<Handle> load(const flexjit_built& built, std::string_view call) {
   const std::span bytes(static_cast<const std::uint8_t*>(built.bundle), built.bundle_bytes);
   if (built.version != FLEXJIT_BUILT_VERSION || aot::origin_of(bytes) == aot::Origin::kAnotherVersion) {
@@ -96,8 +110,11 @@ Result<Handle> load(const flexjit_built& built, std::string_view call) {
     if (key == nullptr) return another_version(built, call);
     decode_kernel = cache::load_image(key->key, decode->image);
   }
+  auto backward = backward_kernels(*bundle, pattern->key->key);
+  if (!backward) return another_version(built, call);
   auto handle = make_handle(pattern, {.prefill = cache::load_image(pattern->key->key, prefill->image),
-                                      .decode = std::make_shared<DecodeKernel>(pattern->key, std::move(decode_kernel))});
+                                      .decode = std::make_shared<DecodeKernel>(pattern->key, std::move(decode_kernel)),
+                                      .backward = *std::move(backward)});
   handle->source = KernelSource::kBuilt;
   return Handle(std::move(handle));
 }
@@ -127,24 +144,60 @@ Handle with_threads(const Handle& handle, std::int32_t threads) {
   return other;
 }
 
-Status run_built(flexjit_built& built, const void* args, Report& report) {
-  const Result<Handle> handle = loaded(built, report.call());
+// The caller's struct, of the size that its header gave it.
+std::optional<std::span<const std::uint8_t>> struct_at(const void* given, std::size_t wanted, const char* name,
+                                                       const char* init, Report& report) {
+  std::size_t size = 0;
+  std::memcpy(&size, given, sizeof(size));
+  if (size == wanted) return std::span(static_cast<const std::uint8_t*>(given), wanted);
+  report.add(Finding::kStructSize, name, size, wanted, init);
+  return std::nullopt;
+}
+
+// One call of a built pattern, as `args` say it.
+struct BuiltCall {
+  Handle handle;
+  aot::Arguments arguments;
+
+  Attention attention() const { return Attention(with_threads(handle, arguments.threads)); }
+};
+
+Result<BuiltCall> read_call(flexjit_built& built, const void* args, Report& report) {
+  Result<Handle> handle = loaded(built, report.call());
   if (!handle) return handle.diagnostics();
   const ir::Interface& interface = (*handle)->pattern->interface;
-  const std::size_t wanted = aot::layout_of(interface).bytes;
-  std::size_t given = 0;
-  std::memcpy(&given, args, sizeof(given));
-  if (given != wanted) {
-    report.add(Finding::kStructSize, "the pattern's _args", given, wanted, "its _args");
-    return report.take();
-  }
-  aot::Arguments arguments = aot::read_arguments(interface, {static_cast<const std::uint8_t*>(args), wanted});
-  check_threads("threads", arguments.threads, report);
+  const auto bytes = struct_at(args, aot::layout_of(interface).bytes, "the pattern's _args", "its _args", report);
+  if (!bytes) return report.take();
+  BuiltCall call{*std::move(handle), aot::read_arguments(interface, *bytes)};
+  check_threads("threads", call.arguments.threads, report);
   if (!report.empty()) return report.take();
-  arguments.run.bindings = {arguments.buffers.data(), arguments.buffers.size(), arguments.params.data(),
-                            arguments.params.size()};
-  const Attention attention(with_threads(*handle, arguments.threads));
-  return run_with([&](const RunArgs& run) { return attention.run(run); }, &arguments.run, nullptr, report);
+  call.arguments.run.bindings = {call.arguments.buffers.data(), call.arguments.buffers.size(), call.arguments.params.data(),
+                                 call.arguments.params.size()};
+  return call;
+}
+
+Status run_built(flexjit_built& built, const void* args, Report& report) {
+  const Result<BuiltCall> call = read_call(built, args, report);
+  if (!call) return call.diagnostics();
+  const Attention attention = call->attention();
+  return run_with([&](const RunArgs& run) { return attention.run(run); }, &call->arguments.run, nullptr, report);
+}
+
+Status run_built_backward(flexjit_built& built, const void* args, const void* gradients, Report& report) {
+  const Result<BuiltCall> call = read_call(built, args, report);
+  if (!call) return call.diagnostics();
+  const Pattern& pattern = *call->handle->pattern;
+  const std::vector<std::uint32_t> slots = ir::differentiable_buffers(pattern.program);
+  const auto bytes = struct_at(gradients, aot::gradient_bytes(slots), "the pattern's _gradients", "its _gradients", report);
+  if (!bytes) return report.take();
+  aot::GivenGradients given = aot::read_gradients(pattern.interface, slots, *bytes);
+  given.head.buffers = given.buffers.data();
+  given.head.buffer_count = given.buffers.size();
+  const Gradients wanted = to_gradients(given.head, report);
+  if (!report.empty()) return report.take();
+  const Attention attention = call->attention();
+  return run_with([&](const RunArgs& run) { return run_backward(attention, run, wanted); }, &call->arguments.run, nullptr,
+                  report);
 }
 
 }  // namespace
@@ -160,6 +213,17 @@ flexjit_status flexjit_built_run(flexjit_built* pattern, const void* args, flexj
     flexjit::engine::require(args, "args", report);
     if (!report.empty()) return report.take();
     return flexjit::engine::run_built(*pattern, args, report);
+  });
+}
+
+flexjit_status flexjit_built_run_backward(flexjit_built* pattern, const void* args, const void* gradients,
+                                          flexjit_error** error) {
+  return flexjit::engine::c_call("run_backward", error, [&](Report& report) -> Status {
+    flexjit::engine::require(pattern, "pattern", report);
+    flexjit::engine::require(args, "args", report);
+    flexjit::engine::require(gradients, "gradients", report);
+    if (!report.empty()) return report.take();
+    return flexjit::engine::run_built_backward(*pattern, args, gradients, report);
   });
 }
 

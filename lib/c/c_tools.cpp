@@ -166,6 +166,7 @@ flexjit::BuildOptions to_build_options(const flexjit_build_options* options, Rep
   if (full->target_count != 0) result.targets = to_strings(full->targets, full->target_count, "targets", report);
   result.soname = text_of(full->soname);
   result.compiler_path = text_of(full->compiler_path);
+  if (full->backward != 0) result.passes = flexjit::BuildPasses::kBoth;
   if (const auto kind = enum_of<flexjit::LibraryKind>(full->kind, FLEXJIT_SHARED)) {
     result.kind = *kind;
   } else {
@@ -180,7 +181,7 @@ void flexjit_preset_init(flexjit_preset* preset) { init_struct(preset); }
 void flexjit_inspect_request_init(flexjit_inspect_request* request) { init_struct(request); }
 
 void flexjit_build_options_init(flexjit_build_options* options) {
-  init_struct(options, {0, nullptr, 0, FLEXJIT_ARCHIVE, nullptr, nullptr});
+  init_struct(options, {0, nullptr, 0, FLEXJIT_ARCHIVE, nullptr, nullptr, 0});
 }
 
 size_t flexjit_preset_count(void) { return flexjit::presets().size(); }
@@ -269,7 +270,7 @@ flexjit_status flexjit_trace_events(const flexjit_trace* trace, flexjit_trace_ev
 int64_t flexjit_trace_dropped(const flexjit_trace* trace) { return trace != nullptr ? trace->trace.dropped() : 0; }
 
 const char* flexjit_trace_kind_name(int32_t kind) {
-  const auto known = enum_of<flexjit::TraceKind>(kind, static_cast<int>(flexjit::TraceKind::kMerge));
+  const auto known = enum_of<flexjit::TraceKind>(kind, static_cast<int>(flexjit::TraceKind::kGive));
   return known ? flexjit::name_of(*known).data() : nullptr;
 }
 

@@ -92,11 +92,41 @@ Result<Call> check_call(const Pattern& pattern, const RunArgs& args) {
 }
 
 std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report) {
-  const std::optional<CallShape> shape = check_tensors(pattern, args, report);
+  std::optional<CallShape> shape = check_tensors(pattern, args, report);
+  CheckedSequences checked;
+  if (shape && args.sequences != nullptr && report.empty()) {
+    if (auto found = check_sequences(args, *shape, report))
+      checked = *std::move(found);
+    else
+      shape.reset();
+  }
   Bound bound = bind_names(pattern.interface, args.bindings, shape, report);
   if (shape && args.block_mask != nullptr) check_block_mask(args.block_mask->shape(), *shape, report);
   if (!report.empty()) return std::nullopt;
-  return Call{*shape, std::move(bound), args.block_mask};
+  Call call{.shape = *shape, .bound = std::move(bound), .block_mask = args.block_mask};
+  call.page_size = checked.page_size;
+  if (shape->ragged) {
+    call.sequences = std::move(checked.sequences);
+    call.block_masks = args.sequences->block_masks;
+    return call;
+  }
+  call.sequences.reserve(static_cast<std::size_t>(shape->batch));
+  for (std::int32_t b = 0; b < shape->batch; ++b)
+    call.sequences.push_back({.b = b, .q_len = shape->q_len, .kv_len = shape->kv_len, .q_batch = b, .kv_batch = b});
+  return call;
+}
+
+ir::Environment Call::environment_of(const plan::Sequence& sequence) const {
+  ir::Environment environment = bound.environment;
+  environment.q_len = sequence.q_len;
+  environment.kv_len = sequence.kv_len;
+  environment.q_offset = sequence.q_offset;
+  environment.kv_offset = sequence.kv_offset;
+  return environment;
+}
+
+const BlockMask* Call::mask_of(const plan::Sequence& sequence) const {
+  return block_masks.empty() ? block_mask : &block_masks[static_cast<std::size_t>(sequence.b)];
 }
 
 Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call) {
@@ -119,6 +149,7 @@ Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call
                 .q_len = call.shape.q_len,
                 .kv_len = call.shape.kv_len,
                 .scale = pattern.scale,
+                .page_size = call.page_size,
                 .k_scales = scale_arg(args.k_scales),
                 .v_scales = scale_arg(args.v_scales)};
   return launch;

@@ -10,6 +10,7 @@
 #include "call/backward_kernels.h"
 #include "call/decode_kernel.h"
 #include "call/derived_mask.h"
+#include "call/sequences.h"
 #include "call/validate.h"
 #include "flexjit/attention.h"
 #include "ir/evaluate/interpreter.h"
@@ -23,7 +24,7 @@ struct Attention::Impl {
   Backend backend = Backend::kReference;              // as the engine was asked for
   cache::SharedKernel kernel;                         // null: the reference computes all
   std::shared_ptr<engine::DecodeKernel> decode;       // null with the kernel
-  std::shared_ptr<engine::BackwardKernels> backward;  // null with the kernel, and of built libraries
+  std::shared_ptr<engine::BackwardKernels> backward;  // null with the kernel, and of libraries built without
   std::shared_ptr<engine::DerivedMask> derived;       // null with the kernel
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
@@ -51,9 +52,16 @@ struct Call {
   CallShape shape;
   Bound bound;
   const BlockMask* block_mask = nullptr;  // as given
+  std::vector<plan::Sequence> sequences{};
+  std::int32_t page_size = 0;                // 0: no pages
+  std::span<const BlockMask> block_masks{};  // by sequence, or none
 
   // True when the output has no row, so that there is nothing to compute or to write.
   bool has_no_rows() const { return shape.batch == 0 || shape.q_heads == 0 || shape.q_len == 0; }
+  // What the pattern sees of one of `sequences`.
+  ir::Environment environment_of(const plan::Sequence& sequence) const;
+  // As given; null: none.
+  const BlockMask* mask_of(const plan::Sequence& sequence) const;
 };
 
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
@@ -69,14 +77,20 @@ struct Launch {
 };
 Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call);
 
-// By the kernel for few query rows. No value: this call is not one for decoding, or may do without that kernel.
-std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call);
+// Whether all sequences are decoded.
+bool decodes(const Pattern& pattern, const Call& call);
+
+// Each sequence by the kernel that suits it.
+Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call);
 
 // By the pattern's own kernel, whatever the number of query rows.
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call);
 
 // Naive fp64 attention over the interpreter, on the rows [rows.q_begin, ...) of a checked call.
 Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call, const ReferenceRows& rows);
+// The same, of all rows of some of the call's sequences.
+Result<RunStats> attend_by_reference(const Pattern& pattern, const RunArgs& args, const Call& call,
+                                     std::span<const plan::Sequence> sequences);
 
 // The `buffer-read` diagnostic of a read outside its buffer, at its place in the text.
 Diagnostic describe_fault(const Pattern& pattern, const std::vector<TensorView>& buffers, const ir::ReadFault& fault);

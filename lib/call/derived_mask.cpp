@@ -22,28 +22,50 @@ DerivedMask::DerivedMask(const ir::Program& program) {
   const std::vector<bool> in_mask = ir::reachable(program, program.mask());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const ir::Op op = program.nodes()[i].op;
-    reads_buffers_ = reads_buffers_ || (in_mask[i] && (op == ir::Op::kRead || op == ir::Op::kDot));
+    if (!in_mask[i]) continue;
+    reads_buffers_ = reads_buffers_ || op == ir::Op::kRead || op == ir::Op::kDot;
+    reads_b_ = reads_b_ || op == ir::Op::kBatch;
+    reads_offsets_ = reads_offsets_ || op == ir::Op::kQOffset || op == ir::Op::kKvOffset;
   }
 }
 
-DerivedMask::Shared DerivedMask::get(const ir::Program& program, const ir::Environment& environment,
-                                     const BlockMaskShape& wanted, std::int64_t budget) {
+DerivedMask::Inputs DerivedMask::inputs_of(const ir::Environment& environment, const Wanted& wanted) const {
+  return {.shape = wanted.shape,
+          .first_b = reads_b_ ? wanted.first_b : 0,
+          .q_offset = reads_offsets_ ? environment.q_offset : 0,
+          .kv_offset = reads_offsets_ ? environment.kv_offset : 0,
+          .num_kv_heads = environment.num_kv_heads,
+          .params = {environment.params.begin(), environment.params.end()}};
+}
+
+DerivedMask::Shared DerivedMask::get(const ir::Program& program, const ir::Environment& environment, const Wanted& wanted) {
   if (!program.mask().valid()) return nullptr;
   const auto make = [&] {
-    return std::make_shared<const BlockMask>(
-        *mask::classify(program, environment, {.shape = wanted, .undecided = mask::Undecided::kDecideCheap, .budget = budget})
-             .mask);
+    return std::make_shared<const BlockMask>(*mask::classify(program, environment,
+                                                             {.shape = wanted.shape,
+                                                              .first_b = wanted.first_b,
+                                                              .undecided = mask::Undecided::kDecideCheap,
+                                                              .budget = wanted.budget})
+                                                  .mask);
   };
   if (reads_buffers_) return make();
-  Inputs inputs{wanted, environment.num_kv_heads, {environment.params.begin(), environment.params.end()}};
+  Inputs inputs = inputs_of(environment, wanted);
   {
     const std::lock_guard lock(mutex_);
-    if (mask_ != nullptr && inputs == inputs_) return mask_;
+    const auto found = std::ranges::find(kept_, inputs, &std::pair<Inputs, Shared>::first);
+    if (found != kept_.end()) return found->second;
   }
   Shared made = make();
   const std::lock_guard lock(mutex_);
-  inputs_ = std::move(inputs);
-  return mask_ = std::move(made);
+  kept_.emplace_front(std::move(inputs), made);
+  std::int64_t blocks = 0;
+  const auto first_too_many = std::ranges::find_if(kept_, [&](const auto& one) {
+    blocks += one.second->counts().partial + one.second->counts().full;
+    return blocks > kKeptBlocks && one.second != made;
+  });
+  kept_.erase(std::min(first_too_many, kept_.begin() + static_cast<std::ptrdiff_t>(std::min(kKept, kept_.size()))),
+              kept_.end());
+  return made;
 }
 
 }  // namespace flexjit::engine

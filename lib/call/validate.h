@@ -30,6 +30,7 @@ struct CallShape {
   std::int32_t kv_heads = 0;
   std::int32_t q_len = 0;
   std::int32_t kv_len = 0;
+  bool ragged = false;  // lengths are those of the longest sequence
 
   bool operator==(const CallShape&) const = default;
 };

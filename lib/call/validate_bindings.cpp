@@ -63,9 +63,12 @@ std::optional<std::int64_t> builtin_value(ir::Op builtin, const std::optional<Ca
   return shape->batch;
 }
 
+bool is_length(ir::Op builtin) { return builtin == ir::Op::kQLen || builtin == ir::Op::kKvLen; }
+
 struct ExtentValue {
   std::string spelling;               // as declared
   std::optional<std::int64_t> value;  // none: any
+  bool at_least = false;              // the value is that of the longest of many sequences
 };
 
 ExtentValue evaluate(const ir::Extent& extent, const ir::Interface& interface, const std::vector<Scalar>& params,
@@ -73,7 +76,9 @@ ExtentValue evaluate(const ir::Extent& extent, const ir::Interface& interface, c
   switch (extent.kind) {
     case ir::Extent::Kind::kAny: return {"?", std::nullopt};
     case ir::Extent::Kind::kLiteral: return {std::to_string(extent.literal), extent.literal};
-    case ir::Extent::Kind::kBuiltin: return {std::string(ir::mnemonic(extent.builtin)), builtin_value(extent.builtin, shape)};
+    case ir::Extent::Kind::kBuiltin:
+      return {std::string(ir::mnemonic(extent.builtin)), builtin_value(extent.builtin, shape),
+              shape && shape->ragged && is_length(extent.builtin)};
     case ir::Extent::Kind::kParam: return {interface.params[extent.param].name, std::get<std::int32_t>(params[extent.param])};
   }
   return {};
@@ -99,7 +104,7 @@ TensorView with_rank(const TensorView& view, int rank) {
 // Compares dimension d with the extent that is declared for it, and repeats it where that is allowed.
 void fit_extent(const ir::BufferInterface& declared, std::size_t d, const ExtentValue& expected, TensorView& view,
                 Report& report) {
-  if (!expected.value || view.shape[d] == *expected.value) return;
+  if (!expected.value || view.shape[d] == *expected.value || (expected.at_least && view.shape[d] > *expected.value)) return;
   if (declared.broadcasts && view.shape[d] == 1) {
     view.shape[d] = *expected.value;
     view.strides[d] = 0;

@@ -95,7 +95,7 @@ void check_scale_extents(const ExpectedScales& expected, const TensorView& view,
                          Report& report) {
   static constexpr const char* kNames[] = {"batch", "kv_heads", "kv_len", "groups of dims"};
   const std::int32_t dims = pattern.types.scale_dims;
-  const std::int64_t wanted[] = {args.q.shape[0], args.k.shape[1], args.k.shape[2], dims == 0 ? 1 : expected.head_dim / dims};
+  const std::int64_t wanted[] = {args.k.shape[0], args.k.shape[1], args.k.shape[2], dims == 0 ? 1 : expected.head_dim / dims};
   for (std::size_t d = 0; d < 4; ++d) {
     if (view.shape[d] == 1 || view.shape[d] == wanted[d] || view.shape[d] < 0) continue;
     const std::string or_all = wanted[d] == 1 ? "" : fmt::format(" or {}", wanted[d]);
@@ -131,6 +131,11 @@ void check_scales(const ExpectedScales& expected, const TensorView& view, const 
   if (view.dtype != DType::kF32) report.add(Finding::kTensorDType, expected.name, name_of(view.dtype), name_of(DType::kF32));
   check_view(expected.name, view, report);
   check_scale_extents(expected, view, pattern, args, report);
+  const bool has_pages =
+      args.sequences != nullptr && (args.sequences->block_table.data != nullptr || args.sequences->page_indptr.data != nullptr);
+  const auto varies = [&](std::size_t d) { return view.shape[d] > 1 && view.strides[d] != 0; };
+  if (has_pages && (varies(0) || varies(2)))
+    report.add(Finding::kBadOption, expected.name, "one scale or more a page", "keys in pages have one a tensor or a head");
   if (report.empty()) check_scale_values(expected.name, view, report);
 }
 
@@ -214,12 +219,14 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   const Dimension q_len{"q_len", args.q.shape[2], "q"};
   const Dimension kv_heads{"kv_heads", args.k.shape[1], "k"};
   const Dimension kv_len{"kv_len", args.k.shape[2], "k"};
+  // What batch entries of k and v hold is said by the sequences, where there are some.
+  const Dimension k_batch = args.sequences != nullptr ? Dimension{"batch", args.k.shape[0], "k"} : batch;
   const Dimension head_dim{"head_dim", pattern.head_dim, kThePattern};
   const Dimension v_head_dim{"v_head_dim", pattern.v_head_dim, kThePattern};
   const DType f32 = DType::kF32;
   const Expected q{"q", pattern.types.q, "(batch, q_heads, q_len, head_dim)", {batch, q_heads, q_len, head_dim}};
-  const Expected k{"k", pattern.types.kv, "(batch, kv_heads, kv_len, head_dim)", {batch, kv_heads, kv_len, head_dim}};
-  const Expected v{"v", pattern.types.kv, "(batch, kv_heads, kv_len, v_head_dim)", {batch, kv_heads, kv_len, v_head_dim}};
+  const Expected k{"k", pattern.types.kv, "(batch, kv_heads, kv_len, head_dim)", {k_batch, kv_heads, kv_len, head_dim}};
+  const Expected v{"v", pattern.types.kv, "(batch, kv_heads, kv_len, v_head_dim)", {k_batch, kv_heads, kv_len, v_head_dim}};
   const Expected o{"out", pattern.types.out, "(batch, q_heads, q_len, v_head_dim)", {batch, q_heads, q_len, v_head_dim}};
   const bool is_f64 = lse.dtype == DType::kF64 && pattern.types.out == DType::kF64;
   const Expected l{"lse", is_f64 ? lse.dtype : f32, "(batch, q_heads, q_len)", {batch, q_heads, q_len}};

@@ -3,6 +3,8 @@
 
 #include "call/backward_call.h"
 #include "diagnostics/guard.h"
+#include "diagnostics/report.h"
+#include "ir/passes/passes.h"
 #include "runtime/traced.h"
 
 namespace flexjit {
@@ -19,7 +21,7 @@ Result<RunStats> traced_reference(const Pattern& pattern, const RunArgs& forward
 
 // Without a row or a key all gradients but those of sinks are 0, which the reference writes as well.
 bool by_reference(const Attention::Impl& impl, const BackwardCall& call) {
-  return impl.backward == nullptr || call.forward.has_no_rows() || call.forward.shape.kv_len == 0;
+  return impl.kernel == nullptr || call.forward.has_no_rows() || call.forward.shape.kv_len == 0;
 }
 
 }  // namespace
@@ -31,8 +33,20 @@ Result<RunStats> run_backward(const Attention& attention, const RunArgs& forward
     const Attention::Impl& impl = attention.impl();
     const Result<engine::BackwardCall> call = engine::check_backward(*impl.pattern, forward, gradients);
     if (!call) return call.diagnostics();
+    if (impl.kernel != nullptr && impl.backward == nullptr)
+      return engine::single_finding("run_backward", engine::Finding::kBuiltBackward);
     if (engine::by_reference(impl, *call)) return engine::traced_reference(*impl.pattern, forward, gradients, *call);
     return engine::backward_by_kernel(impl, forward, gradients, *call);
+  });
+}
+
+Result<std::vector<std::string>> gradient_buffers(const Attention& attention) {
+  return engine::guarded("gradient_buffers", attention, [&]() -> Result<std::vector<std::string>> {
+    const engine::Pattern& pattern = *attention.impl().pattern;
+    std::vector<std::string> names;
+    for (std::uint32_t slot : ir::differentiable_buffers(pattern.lowered))
+      names.push_back(pattern.interface.buffers[slot].name);
+    return names;
   });
 }
 

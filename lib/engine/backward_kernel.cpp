@@ -49,12 +49,13 @@ struct SummedBuffer {
     const auto has = [&](std::int32_t d) { return d >= 0 && gradient.strides[d] != 0; };
     gradient.pairs_apart = has(facts.of_query) && has(facts.of_key);
     gradient.heads_apart = (has(facts.of_batch) || call.batch == 1) && (has(facts.of_head) || call.kv_heads == 1);
-    if (caller.dtype != real || !dense.lies_in(caller)) sums.resize(static_cast<std::size_t>(dense.count) * size_of(real));
+    if (caller.data == nullptr || caller.dtype != real || !dense.lies_in(caller))
+      sums.resize(static_cast<std::size_t>(dense.count) * size_of(real));
     gradient.sums = sums.empty() ? caller.data : sums.data();
   }
 
   void write(DType real) const {
-    if (sums.empty()) return;
+    if (sums.empty() || target.data == nullptr) return;
     dense.write(target, [&](std::int64_t i) {
       double value = 0;
       support::read_elements(real, sums.data(), i, {&value, 1});
@@ -68,9 +69,21 @@ struct SummedBuffer {
   plan::BufferGradient gradient;
 };
 
+// What a kernel adds up and nobody wants: the elements of the buffer as it is bound, repeated ones once.
+MutableTensorView unwanted_like(const TensorView& bound) {
+  MutableTensorView view(nullptr, bound.dtype, std::span(bound.shape).first(static_cast<std::size_t>(bound.rank)));
+  for (std::size_t d = 0; d < static_cast<std::size_t>(bound.rank); ++d)
+    if (bound.strides[d] == 0) view.strides[d] = 0;
+  return view;
+}
+
 // Those that the program adds to; a gradient of what the score does not depend on is 0.
 std::vector<SummedBuffer> summed_buffers(const BackwardCall& call, const std::vector<plan::BufferSums>& sums, DType real) {
   std::vector<SummedBuffer> summed;
+  for (const plan::BufferSums& facts : sums) {
+    if (call.buffers[facts.buffer].data == nullptr)
+      summed.emplace_back(facts, unwanted_like(call.forward.bound.buffers[facts.buffer]), call.forward.shape, real);
+  }
   for (std::uint32_t slot : call.wanted_buffers()) {
     const auto found = std::ranges::find(sums, slot, &plan::BufferSums::buffer);
     summed.emplace_back(found != sums.end() ? *found : plan::BufferSums{.buffer = slot}, call.buffers[slot], call.forward.shape,
@@ -86,9 +99,7 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   const Result<BackwardKernels::Ready> found = impl.backward->get(call.wanted_buffers(), forward.trace);
   if (!found) return found.diagnostics();
   const cache::SharedKernel& kernel = found->kernel;
-  DerivedMask::Shared derived;
-  if (call.forward.block_mask == nullptr) derived = derive_for(impl, forward, call.forward, kernel->kernel.layout);
-  const BlockMask* mask = derived != nullptr ? derived.get() : call.forward.block_mask;
+  const Work work = make_work(impl, forward, call.forward, call.forward.sequences, blocks_of(kernel->kernel.layout));
   Launch launch = make_launch(*impl.pattern, forward, call.forward);
   launch.arg.block_counts = impl.block_counts;
   std::vector<float> sinks(static_cast<std::size_t>(call.forward.shape.q_heads));
@@ -99,10 +110,10 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   for (const SummedBuffer& buffer : summed) buffers.push_back(buffer.gradient);
   operands.buffers = buffers;
   const runtime::LaunchOutcome outcome =
-      runtime::launch_backward(kernel->kernel, launch.arg, operands, mask, workers_of(impl, forward));
+      runtime::launch_backward(kernel->kernel, launch.arg, operands, work.sequences, workers_of(impl, forward));
   write_sinks(sinks, gradients.sinks);
   for (const SummedBuffer& buffer : summed) buffer.write(real);
-  return finish(impl, call.forward, outcome, mask);
+  return finish(impl, call.forward, outcome, work.counts());
 }
 
 }  // namespace flexjit::engine

@@ -23,14 +23,15 @@ Result<RunStats> backward_by_reference(const Pattern& pattern, const RunArgs& fo
       .weight_factor = [&](const Row& row, std::span<double> factors) { return apply.weight_factors(row, factors); },
       .pull_back = [&](const Row& row, std::span<const double> scaled,
                        std::span<double> gradient) { return apply.pull_back(row, scaled, gradient, add); }};
-  if (!reference::reference_backward(launch.arg, kernel, tensors, functions)) {
+  if (!reference::reference_backward(launch.arg, kernel, call.forward.sequences, tensors, functions)) {
     return describe_fault(pattern, call.forward.bound.buffers, apply.fault().value());
   }
   sums.write();
-  const CallShape& shape = call.forward.shape;
   const BlockMask* mask = call.forward.block_mask;
-  return RunStats{.blocks = mask != nullptr ? mask->counts() : BlockCounts{},
-                  .scores_visited = std::int64_t{shape.batch} * shape.q_heads * shape.q_len * shape.kv_len};
+  RunStats stats{.blocks = mask != nullptr ? mask->counts() : BlockCounts{}, .scores_visited = 0};
+  for (const plan::Sequence& sequence : call.forward.sequences)
+    stats.scores_visited += std::int64_t{call.forward.shape.q_heads} * sequence.q_len * sequence.kv_len;
+  return stats;
 }
 
 }  // namespace flexjit::engine

@@ -37,7 +37,8 @@ bool depends_on_lengths(const ir::Program& program) {
   const std::vector<bool> in_mask = ir::reachable(program, program.mask());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const ir::Op op = program.nodes()[i].op;
-    if (in_mask[i] && (op == ir::Op::kQLen || op == ir::Op::kKvLen)) return true;
+    if (in_mask[i] && (op == ir::Op::kQLen || op == ir::Op::kKvLen || op == ir::Op::kQOffset || op == ir::Op::kKvOffset))
+      return true;
   }
   return false;
 }

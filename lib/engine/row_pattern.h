@@ -13,12 +13,11 @@
 
 namespace flexjit::engine {
 
-// Stops at the first read outside its buffer and keeps it. Holds scratch, so one per thread; the program and the call must
-// outlive it.
+// Stops at the first read outside its buffer and keeps it. Holds scratch, so one per thread; the program, the call and its
+// sequences must outlive it. Rows of one sequence should come one after the other.
 class RowPattern {
  public:
-  RowPattern(const ir::Program& program, const Call& call)
-      : interpreter_(program, call.bound.environment), mask_(call.block_mask), kv_len_(call.shape.kv_len) {}
+  RowPattern(const ir::Program& program, const Call& call) : program_(program), call_(call) {}
 
   // `scores` are those of all keys; -inf where the call's block mask masks, or, in its partial blocks, the pattern's mask.
   // False: there is a fault.
@@ -50,9 +49,15 @@ class RowPattern {
   BlockKind kind_of(const ir::RowRange& range) const;
   void find_allowed(const ir::RowRange& range, std::span<std::uint8_t> allowed);
 
-  ir::Interpreter interpreter_;
-  const BlockMask* mask_;
-  std::int32_t kv_len_;
+  // Of the sequence in progress.
+  void start(const plan::Sequence& sequence);
+
+  const ir::Program& program_;
+  const Call& call_;
+  const plan::Sequence* sequence_ = nullptr;
+  ir::Environment environment_;
+  std::optional<ir::Interpreter> interpreter_;
+  const BlockMask* mask_ = nullptr;
   std::optional<ir::ReadFault> fault_;
 };
 

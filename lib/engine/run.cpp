@@ -1,15 +1,13 @@
-// Attention::run: a checked call on the compiled kernel, or on the one for few query rows, with a block mask that is given or
-// derived for this call.
+// Attention::run: the sequences of a checked call on the kernel that suits each, with block masks that are given or derived for
+// this call.
 #include <algorithm>
 #include <optional>
 
 #include "call/call.h"
 #include "diagnostics/guard.h"
 #include "engine/launch_outcome.h"
-#include "mask/derive/classify.h"
-#include "runtime/decode.h"
+#include "runtime/decode/decode.h"
 #include "runtime/launch.h"
-#include "runtime/parallel.h"
 
 namespace flexjit {
 
@@ -17,81 +15,108 @@ namespace engine {
 
 namespace {
 
-// Blocks of the derived mask are never narrower than this many keys: smaller ones cost more to list than they save.
-constexpr std::int32_t kMinKvBlock = 64;
+// The sequences of a call by who computes them; those without a query are nowhere.
+struct Shares {
+  std::vector<plan::Sequence> decode, prefill;
+  // Without keys there is no score and no read to make: every row is 0 and -inf. The kernel's hoisted reads rest on lengths of
+  // at least 1.
+  std::vector<plan::Sequence> empty;
+};
 
-// At the kernel's own granularity.
-BlockMaskShape wanted_blocks(const plan::KernelLayout& layout, const CallShape& shape) {
-  return {.batch = shape.batch,
-          .heads = shape.q_heads,
-          .q_len = shape.q_len,
-          .kv_len = shape.kv_len,
-          .q_block = layout.q_tile,
-          .kv_block = std::max(layout.strip, kMinKvBlock)};
+Shares share_out(const Attention::Impl& impl, const Call& call) {
+  Shares shares;
+  const std::int32_t group = call.shape.q_heads / call.shape.kv_heads;
+  for (const plan::Sequence& sequence : call.sequences) {
+    if (sequence.q_len == 0) continue;
+    if (sequence.kv_len == 0)
+      shares.empty.push_back(sequence);
+    else if (suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len))
+      shares.decode.push_back(sequence);
+    else
+      shares.prefill.push_back(sequence);
+  }
+  return shares;
 }
 
-DerivedMask::Shared derive(const Attention::Impl& impl, const RunArgs& args, const Call& call, const BlockMaskShape& wanted) {
-  const runtime::TracedPhase phase(args.trace, TraceKind::kBlockMask);
-  const std::int64_t budget = derivation_budget(impl.kernel->kernel.layout, wanted);
-  return impl.derived->get(impl.pattern->program, call.bound.environment, wanted, budget);
+void add(BlockCounts& to, const BlockCounts& counts) {
+  to.full += counts.full;
+  to.partial += counts.partial;
+  to.empty += counts.empty;
+}
+
+void add(runtime::LaunchOutcome& to, const runtime::LaunchOutcome& outcome) {
+  to.scores_visited += outcome.scores_visited;
+  if (!to.fault) to.fault = outcome.fault;
+}
+
+// One call on its kernels.
+struct Attended {
+  const Attention::Impl& impl;
+  const RunArgs& args;
+  const Call& call;
+  Launch launch;
+  runtime::LaunchOutcome outcome{};
+  BlockCounts blocks{};
+
+  void by_prefill(std::span<const plan::Sequence> sequences) {
+    const Work work = make_work(impl, args, call, sequences, blocks_of(impl.kernel->kernel.layout));
+    add(outcome, runtime::launch(impl.kernel->kernel, launch.arg, work.sequences, workers_of(impl, args)));
+    add(blocks, work.counts());
+  }
+  void by_decode(const DecodeKernel::Ready& ready, std::span<const plan::Sequence> sequences) {
+    WantedBlocks wanted = blocks_of(impl.kernel->kernel.layout);
+    wanted.q_block = 0;
+    const Work work = make_work(impl, args, call, sequences, wanted);
+    const auto origin = work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven;
+    const runtime::DecodeOutput output{ready.types.out, ready.weights};
+    add(outcome, runtime::decode(ready.kernel->kernel, output, launch.arg, work.sequences, origin, workers_of(impl, args)));
+    add(blocks, work.counts());
+  }
+};
+
+Launch launch_of(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
+  Launch launch = make_launch(*impl.pattern, args, call);
+  launch.arg.block_counts = impl.block_counts;
+  return launch;
 }
 
 }  // namespace
 
-DerivedMask::Shared derive_for(const Attention::Impl& impl, const RunArgs& args, const Call& call,
-                               const plan::KernelLayout& layout) {
-  return derive(impl, args, call, wanted_blocks(layout, call.shape));
-}
-
-Result<RunStats> finish(const Attention::Impl& impl, const Call& call, const runtime::LaunchOutcome& outcome,
-                        const BlockMask* mask) {
-  if (outcome.fault) {
-    const plan::FaultArg& fault = *outcome.fault;
-    return describe_fault(*impl.pattern, call.bound.buffers, {fault.site, fault.dimension, fault.index});
-  }
-  return RunStats{.blocks = mask != nullptr ? mask->counts() : BlockCounts{}, .scores_visited = outcome.scores_visited};
-}
-
-runtime::Workers workers_of(const Attention::Impl& impl, const RunArgs& args) {
-  return {.threads = runtime::threads_of(impl.threads), .trace = args.trace};
-}
-
-std::optional<Result<RunStats>> attend_by_decode(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  const CallShape& shape = call.shape;
-  if (!suits_decode(impl.pattern->types, shape.q_heads / shape.kv_heads, shape.q_len, shape.kv_len)) return std::nullopt;
-  Launch launch = make_launch(*impl.pattern, args, call);
-  launch.arg.block_counts = impl.block_counts;
-  DerivedMask::Shared derived;
-  if (call.block_mask == nullptr) {
-    const BlockMaskShape wanted{.batch = shape.batch,
-                                .heads = shape.q_heads,
-                                .q_len = shape.q_len,
-                                .kv_len = shape.kv_len,
-                                .q_block = shape.q_len,
-                                .kv_block = kMinKvBlock};
-    derived = derive(impl, args, call, wanted);
-  }
-  const runtime::DecodeMask mask = derived != nullptr ? runtime::DecodeMask{derived.get(), runtime::MaskOrigin::kDerived}
-                                                      : runtime::DecodeMask{call.block_mask};
-  const Result<DecodeKernel::Ready> ready = impl.decode->get(args.trace);
-  if (!ready) {
-    if (impl.may_lack_compiler(ready.diagnostics())) return std::nullopt;
-    return Result<RunStats>(ready.diagnostics());
-  }
-  const runtime::DecodeOutput output{ready->types.out, ready->weights};
-  return finish(impl, call, runtime::decode(ready->kernel->kernel, output, launch.arg, mask, workers_of(impl, args)),
-                mask.blocks);
+bool decodes(const Pattern& pattern, const Call& call) {
+  const std::int32_t group = call.shape.q_heads / call.shape.kv_heads;
+  return std::ranges::all_of(call.sequences, [&](const plan::Sequence& sequence) {
+    return suits_decode(pattern.types, group, sequence.q_len, sequence.kv_len);
+  });
 }
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  DerivedMask::Shared derived;
-  if (call.block_mask == nullptr) {
-    derived = derive_for(impl, args, call, impl.kernel->kernel.layout);
+  Attended attended{impl, args, call, launch_of(impl, args, call)};
+  attended.by_prefill(call.sequences);
+  return finish(impl, call, attended.outcome, attended.blocks);
+}
+
+Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
+  Shares shares = share_out(impl, call);
+  if (!shares.empty.empty()) {
+    const Result<RunStats> none = attend_by_reference(*impl.pattern, args, call, shares.empty);
+    if (!none) return none;
   }
-  const BlockMask* mask = derived != nullptr ? derived.get() : call.block_mask;
-  Launch launch = make_launch(*impl.pattern, args, call);
-  launch.arg.block_counts = impl.block_counts;
-  return finish(impl, call, runtime::launch(impl.kernel->kernel, launch.arg, mask, workers_of(impl, args)), mask);
+  std::optional<DecodeKernel::Ready> decode;
+  if (!shares.decode.empty()) {
+    const Result<DecodeKernel::Ready> ready = impl.decode->get(args.trace);
+    if (ready) {
+      decode = *ready;
+    } else if (!impl.may_lack_compiler(ready.diagnostics())) {
+      return ready.diagnostics();
+    } else {
+      shares.prefill = call.sequences;
+      std::erase_if(shares.prefill, [](const plan::Sequence& one) { return one.q_len == 0 || one.kv_len == 0; });
+    }
+  }
+  Attended attended{impl, args, call, launch_of(impl, args, call)};
+  if (!shares.prefill.empty()) attended.by_prefill(shares.prefill);
+  if (decode) attended.by_decode(*decode, shares.decode);
+  return finish(impl, call, attended.outcome, attended.blocks);
 }
 
 }  // namespace engine
@@ -101,15 +126,11 @@ Result<RunStats> Attention::run(const RunArgs& args) const {
     Result<engine::Call> call = engine::check_call(*impl_->pattern, args);
     if (!call) return call.diagnostics();
     if (call->has_no_rows()) return RunStats{};
-    // Without keys there is no score and no read to make: every row is 0 and -inf, which the reference writes as well. The
-    // kernel's hoisted reads rest on lengths of at least 1.
-    const bool by_reference = impl_->kernel == nullptr || call->shape.kv_len == 0;
-    if (by_reference) {
+    if (impl_->kernel == nullptr) {
       const runtime::TracedPhase phase(args.trace, TraceKind::kReference);
-      return engine::attend_by_reference(*impl_->pattern, args, *call, {});
+      return engine::attend_by_reference(*impl_->pattern, args, *call, ReferenceRows{});
     }
-    if (auto decoded = engine::attend_by_decode(*impl_, args, *call)) return *std::move(decoded);
-    return engine::attend_by_kernel(*impl_, args, *call);
+    return engine::attend(*impl_, args, *call);
   });
 }
 

@@ -2,6 +2,7 @@
 // does. By the interpreter, not by a kernel: a kernel stores no scores, and what is to be compared with it should not come from
 // it.
 #include <algorithm>
+#include <limits>
 
 #include "call/call.h"
 #include "diagnostics/guard.h"
@@ -76,9 +77,15 @@ Result<std::vector<float>> rows_of(Looked what, const Pattern& pattern, const Ru
   for (std::int32_t b = wanted.b.begin; b < wanted.b.end; ++b) {
     for (std::int32_t h = wanted.h.begin; h < wanted.h.end; ++h) {
       for (std::int32_t q = wanted.q.begin; q < wanted.q.end; ++q) {
-        scaled.compute({b, h, q}, row);
-        bool fine = apply.apply({b, h, q}, row);
-        if (what == Looked::kWeights) fine = fine && to_signed_weights(launch.arg, {b, h, q}, apply, kernel, row);
+        const plan::Sequence& sequence = call.sequences[static_cast<std::size_t>(b)];
+        const reference::ReferenceRow at{&sequence, h, q};
+        // What a shorter sequence lacks is as masked.
+        std::ranges::fill(row, what == Looked::kWeights ? 0.0 : -std::numeric_limits<double>::infinity());
+        const std::span<double> of_row =
+            std::span(row).first(static_cast<std::size_t>(q < sequence.q_len ? sequence.kv_len : 0));
+        if (!of_row.empty()) scaled.compute(at, of_row);
+        bool fine = of_row.empty() || apply.apply(at, of_row);
+        if (what == Looked::kWeights) fine = fine && to_signed_weights(launch.arg, at, apply, kernel, of_row);
         if (!fine) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
         std::ranges::transform(row, std::back_inserter(scores), [](double score) { return static_cast<float>(score); });
       }

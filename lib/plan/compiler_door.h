@@ -40,6 +40,7 @@ struct LibraryPattern {
   std::string name;  // a C identifier
   std::vector<std::uint8_t> bundle;
   std::vector<std::uint8_t> initial_arguments;
+  std::vector<std::uint8_t> initial_gradients{};  // empty: it has no backward pass
 };
 
 struct LibraryRequest {

@@ -230,6 +230,19 @@ std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, Id id
   return hoisting.contiguous[id.index] ? kLoadCost : ir::time_of(program.node(id).op);
 }
 
+std::vector<bool> functions_of_diagonals(const ir::Program& program, const Hoisting& hoisting) {
+  std::vector<bool> is(program.size(), false);
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const ir::TypeRule rule = ir::type_rule(program.nodes()[i].op);
+    const auto operands = program.operands(Id{i});
+    const Slopes& slopes = hoisting.slopes[i];
+    is[i] = hoisting.level[i] == Level::kUniform || (slopes.known && slopes.q == -slopes.kv);
+    if (is[i] || operands.empty() || rule == ir::TypeRule::kVariadic) continue;
+    is[i] = std::ranges::all_of(operands, [&](Id operand) { return is[operand.index]; });
+  }
+  return is;
+}
+
 Hoisting hoist(const ir::Program& program, Nest nest) {
   Hoisting hoisting;
   hoisting.level.assign(program.size(), Level::kUniform);

@@ -74,6 +74,9 @@ std::int32_t width_of(const ir::Program& program, ir::Id id);
 // Vector instructions of a node on lanes, roughly: only the order of magnitude matters.
 std::int32_t cost_of(const ir::Program& program, const Hoisting& hoisting, ir::Id id);
 
+// By node: the same for all pairs of one kv_idx - q_idx, whatever they are, and found without reading memory.
+std::vector<bool> functions_of_diagonals(const ir::Program& program, const Hoisting& hoisting);
+
 // The rows of a decode item belong to several query heads, so that there h varies by row; and they are too few for tables of
 // diagonals and ranges.
 Hoisting hoist(const ir::Program& program, Nest nest);

@@ -51,21 +51,23 @@ struct QueryRow {
 // Scales of the rows of a KeyRun, of quantised keys alone; strides in elements.
 struct ScaleRun {
   const float* first;     // where those of key 0 would lie
-  std::int64_t by_key;    // between two keys, 0 where they share one
+  std::int64_t by_key;    // between two keys, 0 where they share one; of listed rows always
   std::int64_t by_group;  // between two groups of dims
 };
 
-// Keys of one sequence and kv head whose rows lie evenly. Pointers are to where the rows of key 0 would lie; strides in
-// elements.
+// Keys of one sequence and kv head, whose rows of K and V lie evenly or where lists say; strides in elements. Row n is n
+// strides behind the pointer, which may lie outside the tensor.
 struct KeyRun {
   const void* k;
   const void* v;
   std::int64_t k_stride;
   std::int64_t v_stride;
-  const void* k_ahead;  // likewise of the rows that are prefetched while a key is read, some keys on; decoding alone
-  const void* v_ahead;
-  ScaleRun k_scales;
-  ScaleRun v_scales;
+  // Decoding alone, by key: the numbers of the rows of K and of V. Null: key i has the rows i. Of keys past those of an item's
+  // spans, up to KernelLayout::keys_to_come on from the last step, rows are prefetched.
+  const std::int32_t* k_rows = nullptr;
+  const std::int32_t* v_rows = nullptr;
+  ScaleRun k_scales{};
+  ScaleRun v_scales{};
 };
 
 // Which pairs of a span are allowed.
@@ -90,6 +92,7 @@ struct TileArg {
   std::int32_t q_len, kv_len;  // of the sequence
   std::int32_t q_begin, q_count;
   std::int32_t span_count;
+  std::int32_t q_offset, kv_offset;  // packed positions of query 0 and key 0 of the sequence
   const SpanArg* spans;
   const QueryRow* rows;   // q_count
   std::int64_t q_ahead;   // bytes from a row of q to the one that is most often read by the next item, and is prefetched
@@ -121,6 +124,7 @@ struct DecodeArg {
   std::int32_t q_len, kv_len;  // of the sequence
   std::int32_t row_count;      // <= KernelLayout::q_tile
   std::int32_t span_count;
+  std::int32_t q_offset, kv_offset;
   const QueryRow* rows;  // row_count, in any order; of their results nothing is written
   const SpanArg* spans;  // of kWhole ones bounds are multiples of KernelLayout::strip
   const KeyRun* runs;
@@ -181,6 +185,7 @@ struct GradientsArg {
   std::int32_t q_len, kv_len;  // of the sequence
   std::int32_t q_begin, q_count;
   std::int32_t span_count;
+  std::int32_t q_offset, kv_offset;  // packed positions of query 0 and key 0 of the sequence
   const SpanArg* spans;
   const void* q_rows;  // of (b, h), as TakeRowsArg leaves them
   const void* grad_out_rows;
@@ -218,20 +223,20 @@ using TakeKeysFn = void (*)(const TakeKeysArg*);
 using GiveRowsFn = void (*)(const GiveRowsArg*);
 
 static_assert(offsetof(LaunchArg, scale) == 32 && offsetof(LaunchArg, batch_size) == 40 && sizeof(LaunchArg) == 56);
-static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && sizeof(KeyRun) == 96);
+static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && offsetof(KeyRun, k_rows) == 32 && sizeof(KeyRun) == 96);
 static_assert(sizeof(ScaleRun) == 24 && offsetof(KeyRun, k_scales) == 48);
 static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
 static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 16);
-static_assert(offsetof(TileArg, b) == 8 && offsetof(TileArg, span_count) == 36 && offsetof(TileArg, spans) == 40);
-static_assert(offsetof(TileArg, scratch) == 88 && offsetof(TileArg, fault) == 96 && sizeof(TileArg) == 104);
+static_assert(offsetof(TileArg, b) == 8 && offsetof(TileArg, span_count) == 36 && offsetof(TileArg, spans) == 48);
+static_assert(offsetof(TileArg, scratch) == 96 && offsetof(TileArg, fault) == 104 && sizeof(TileArg) == 112);
 // A tile of rows is loaded from either by one function.
 static_assert(offsetof(GradientsArg, b) == offsetof(TileArg, b) &&
               offsetof(GradientsArg, q_count) == offsetof(TileArg, q_count));
-static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 160);
+static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 168);
 static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 80 && sizeof(TakeKeysArg) == 72 && sizeof(GiveRowsArg) == 56);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
-static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 32 && offsetof(DecodeArg, o) == 56);
-static_assert(offsetof(DecodeArg, scratch) == 88 && sizeof(DecodeArg) == 104);
+static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 40 && offsetof(DecodeArg, o) == 64);
+static_assert(offsetof(DecodeArg, scratch) == 96 && sizeof(DecodeArg) == 112);
 
 }  // namespace flexjit::plan

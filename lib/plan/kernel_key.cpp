@@ -161,8 +161,10 @@ std::int64_t KernelLayout::k_bytes(std::int32_t kv_len) const {
   return (round_up(kv_len, lanes) + strip - lanes) * k_depth * cell_bytes;
 }
 
-std::int64_t KernelLayout::v_bytes(std::int32_t kv_len) const {
-  return packs_v ? round_up(kv_len, v_group) / v_group * v_padded * cell_bytes : 0;
+std::int64_t KernelLayout::v_bytes(std::int32_t kv_len) const { return packs_v ? packed_v_bytes(kv_len) : 0; }
+
+std::int64_t KernelLayout::packed_v_bytes(std::int32_t kv_len) const {
+  return round_up(kv_len, v_group) / v_group * v_padded * cell_bytes;
 }
 
 namespace {

@@ -92,7 +92,7 @@ struct KernelLayout {
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
   std::int32_t q_bytes = 4, kv_bytes = 4, out_bytes = 4;  // of an element
-  std::int32_t k_ahead = 0, v_ahead = 0;  // keys from a row that is read to the one that is prefetched meanwhile
+  std::int32_t keys_to_come = 0;  // behind those of a step, whose rows are prefetched meanwhile; decoding alone
   std::int32_t cell_bytes = 4;
   std::int32_t k_depth = 0;        // cells of one key: head_dim, or its half rounded up
   std::int32_t v_group = 1;        // keys of one cell of V
@@ -104,6 +104,8 @@ struct KernelLayout {
   // Bytes of packed K (and V, 0 if not packed) for one (batch, kv head). K has room for the last strip to overrun.
   std::int64_t k_bytes(std::int32_t kv_len) const;
   std::int64_t v_bytes(std::int32_t kv_len) const;
+  // The same of V that is packed though it could be read as it lies.
+  std::int64_t packed_v_bytes(std::int32_t kv_len) const;
 };
 
 KernelKey plan_kernel(KernelRequest request, const Target& target);

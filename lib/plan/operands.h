@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "flexjit/tensor.h"
 #include "plan/kernel_abi.h"
@@ -69,6 +70,28 @@ struct ScaleArg {
   }
 };
 
+// One sequence of a call: which one it is, its lengths, and where it lies in the tensors.
+struct Sequence {
+  std::int32_t b = 0;  // as a pattern sees it
+  std::int32_t q_len = 0, kv_len = 0;
+  std::int32_t q_offset = 0, kv_offset = 0;  // packed positions of query 0 and key 0, as a pattern sees them
+  std::int64_t q_batch = 0, q_row = 0;       // the entry and the row of q, out, lse and max_scores that are its query 0
+  std::int64_t kv_batch = 0, kv_row = 0;     // the entry and the row of k and v that are its key 0, where there are no pages
+  const std::int32_t* pages = nullptr;  // the entry of k and v that holds its keys [i * page_size, (i + 1) * page_size), by i
+  bool has_holes = false;               // some of these are negative: their keys are masked
+
+  // An entry and a row of a tensor.
+  struct Place {
+    std::int64_t batch = 0, row = 0;
+  };
+  Place query(std::int32_t i) const { return {q_batch, q_row + i}; }
+  Place key(std::int32_t i, std::int32_t page_size) const {
+    if (pages == nullptr) return {kv_batch, kv_row + i};
+    return {pages[i / page_size], i % page_size};
+  }
+  bool is_hole(std::int32_t key, std::int32_t page_size) const { return has_holes && pages[key / page_size] < 0; }
+};
+
 struct Operands {
   TensorArg q, k, v, out;
   LseArg lse{};
@@ -79,11 +102,12 @@ struct Operands {
   std::int32_t batch_size;
   std::int32_t num_heads;
   std::int32_t num_kv_heads;
-  std::int32_t q_len;
+  std::int32_t q_len;  // of the longest sequence, as kv_len
   std::int32_t kv_len;
   double scale;
   std::int64_t* block_counts = nullptr;
-  ScaleArg k_scales{}, v_scales{};  // of quantised keys and values
+  std::int32_t page_size = 0;       // keys of a page, where sequences have pages
+  ScaleArg k_scales{}, v_scales{};  // of quantised keys and values, by the entries and rows of k and v
 
   LaunchArg launch() const {
     return {.sinks = sinks,
@@ -97,6 +121,15 @@ struct Operands {
             .lse_f64 = std::int32_t{lse.dtype == DType::kF64}};
   }
 };
+
+// Those of a call whose batch entries are sequences of one length.
+inline std::vector<Sequence> batch_of(const Operands& operands) {
+  std::vector<Sequence> sequences;
+  sequences.reserve(static_cast<std::size_t>(operands.batch_size));
+  for (std::int32_t b = 0; b < operands.batch_size; ++b)
+    sequences.push_back({.b = b, .q_len = operands.q_len, .kv_len = operands.kv_len, .q_batch = b, .kv_batch = b});
+  return sequences;
+}
 
 // The gradient of a captured buffer, summed up in reals.
 struct BufferGradient {

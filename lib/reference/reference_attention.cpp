@@ -15,9 +15,9 @@ namespace {
 
 constexpr double kMasked = -std::numeric_limits<double>::infinity();
 
-// The place of row `row` of (b, h) in elements.
-std::int64_t offset_of(const plan::TensorArg& tensor, std::int32_t b, std::int32_t h, std::int32_t row) {
-  return b * tensor.stride_batch + h * tensor.stride_head + row * tensor.stride_row;
+// In elements.
+std::int64_t offset_of(const plan::TensorArg& tensor, const plan::Sequence::Place& place, std::int32_t head) {
+  return tensor.offset_of(place.batch, head, place.row);
 }
 
 std::int32_t kv_head_of(const plan::Operands& launch, const ReferenceRow& row) {
@@ -25,12 +25,14 @@ std::int32_t kv_head_of(const plan::Operands& launch, const ReferenceRow& row) {
 }
 
 void write(const plan::RowArg& rows, const ReferenceRow& row, double value) {
-  if (float* at = rows.at(row.b, row.h, row.q_idx)) *at = static_cast<float>(value);
+  const plan::Sequence::Place place = row.sequence->query(row.q_idx);
+  if (float* at = rows.at(place.batch, row.h, place.row)) *at = static_cast<float>(value);
 }
 
 void write(const plan::LseArg& rows, const ReferenceRow& row, double value) {
+  const plan::Sequence::Place place = row.sequence->query(row.q_idx);
   if (rows.data != nullptr)
-    support::write_elements(rows.dtype, rows.data, rows.offset_of(row.b, row.h, row.q_idx), {&value, 1});
+    support::write_elements(rows.dtype, rows.data, rows.offset_of(place.batch, row.h, place.row), {&value, 1});
 }
 
 // Turns scores into weights that sum to 1, less the share of the sink. No allowed key: weights 0, and the sink is all there is.
@@ -62,14 +64,12 @@ void sigmoid(std::span<double> scores) {
   for (double& score : scores) score = 1 / (1 + std::exp(-score));
 }
 
-// A row of quantised keys or values stands for its elements times their scales.
-void apply_scales(const plan::ScaleArg& scales, const ReferenceKernel& kernel, const ReferenceRow& key, std::span<double> row) {
+// A row of quantised keys or values stands for its elements times their scales, which are `by_group` apart.
+void apply_scales(const float* scales, std::int64_t by_group, const ReferenceKernel& kernel, std::span<double> row) {
   if (!support::is_quantised(kernel.types.kv)) return;
-  const float* scale = scales.at(key.b, key.h, key.q_idx);
   const std::size_t dims = kernel.types.scale_dims == 0 ? row.size() : static_cast<std::size_t>(kernel.types.scale_dims);
-  for (std::size_t d = 0; d < row.size(); ++d) {
-    row[d] *= static_cast<double>(scale[static_cast<std::int64_t>(d / dims) * scales.stride_group]);
-  }
+  for (std::size_t d = 0; d < row.size(); ++d)
+    row[d] *= static_cast<double>(scales[static_cast<std::int64_t>(d / dims) * by_group]);
 }
 
 class Reference {
@@ -84,10 +84,11 @@ class Reference {
         factors_(scores_.size()) {}
 
   bool attend(const ReferenceRow& row, const ReferencePattern& pattern, const ReferenceFactors& factors) {
-    scaled_.compute(row, scores_);
-    if (!pattern(row, scores_)) return false;
-    for (double& score : scores_) score = in_range(score, kernel_.types);
-    const RowSummary summary = to_weights(kernel_.weights, scores_, sink_of(launch_, row.h));
+    const std::span<double> scores = std::span(scores_).first(static_cast<std::size_t>(row.sequence->kv_len));
+    scaled_.compute(row, scores);
+    if (!pattern(row, scores)) return false;
+    for (double& score : scores) score = in_range(score, kernel_.types);
+    const RowSummary summary = to_weights(kernel_.weights, scores, sink_of(launch_, row.h));
     switch (kernel_.weights) {
       case plan::Weights::kSoftmax:
         write(launch_.lse, row, summary.lse);
@@ -96,8 +97,9 @@ class Reference {
       case plan::Weights::kSigmoid: break;
     }
     if (factors) {
-      if (!factors(row, factors_)) return false;
-      for (std::size_t kv = 0; kv < scores_.size(); ++kv) scores_[kv] = factors_[kv] == 0 ? 0 : scores_[kv] * factors_[kv];
+      const std::span<double> of_row = std::span(factors_).first(scores.size());
+      if (!factors(row, of_row)) return false;
+      for (std::size_t kv = 0; kv < scores.size(); ++kv) scores[kv] = of_row[kv] == 0 ? 0 : scores[kv] * of_row[kv];
     }
     weighted_values(row);
     return true;
@@ -107,18 +109,21 @@ class Reference {
   // Of fp64 values a sum may pass the largest on its way to a result that is finite or of the other sign.
   void weighted_values(const ReferenceRow& row) {
     if (!add_weighted<double>(row)) add_weighted<long double>(row);
-    support::write_elements(kernel_.types.out, launch_.out.data, offset_of(launch_.out, row.b, row.h, row.q_idx), sums_);
+    const std::int64_t offset = offset_of(launch_.out, row.sequence->query(row.q_idx), row.h);
+    support::write_elements(kernel_.types.out, launch_.out.data, offset, sums_);
   }
 
   // A weight of 0 takes no part, so a masked key contributes nothing whatever its value row holds. Whether all sums are finite.
   template <typename Sum>
   bool add_weighted(const ReferenceRow& row) {
     std::vector<Sum> sums(sums_.size());
-    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+    for (std::int32_t kv = 0; kv < row.sequence->kv_len; ++kv) {
       const Sum weight = scores_[static_cast<std::size_t>(kv)];
       if (weight == 0) continue;
-      support::read_elements(kernel_.types.kv, launch_.v.data, offset_of(launch_.v, row.b, kv_head_of(launch_, row), kv), v_);
-      apply_scales(launch_.v_scales, kernel_, {row.b, kv_head_of(launch_, row), kv}, v_);
+      const std::int64_t offset = offset_of(launch_.v, row.sequence->key(kv, launch_.page_size), kv_head_of(launch_, row));
+      support::read_elements(kernel_.types.kv, launch_.v.data, offset, v_);
+      const auto [batch, key_row] = row.sequence->key(kv, launch_.page_size);
+      apply_scales(launch_.v_scales.at(batch, kv_head_of(launch_, row), key_row), launch_.v_scales.stride_group, kernel_, v_);
       for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight * static_cast<Sum>(v_[d]);
     }
     std::ranges::transform(sums, sums_.begin(), [](Sum sum) { return static_cast<double>(sum); });
@@ -143,11 +148,18 @@ ReferenceScores::ReferenceScores(const plan::Operands& launch, const ReferenceKe
     : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}
 
 void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores) {
-  if (launch_.kv_len == 0) return;
-  support::read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, row.b, row.h, row.q_idx), q_);
-  for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
-    support::read_elements(kernel_.types.kv, launch_.k.data, offset_of(launch_.k, row.b, kv_head_of(launch_, row), kv), k_);
-    apply_scales(launch_.k_scales, kernel_, {row.b, kv_head_of(launch_, row), kv}, k_);
+  const plan::Sequence& of = *row.sequence;
+  if (of.kv_len == 0) return;
+  support::read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, of.query(row.q_idx), row.h), q_);
+  for (std::int32_t kv = 0; kv < of.kv_len; ++kv) {
+    if (of.is_hole(kv, launch_.page_size)) {
+      scores[static_cast<std::size_t>(kv)] = 0;
+      continue;
+    }
+    const std::int64_t offset = offset_of(launch_.k, of.key(kv, launch_.page_size), kv_head_of(launch_, row));
+    support::read_elements(kernel_.types.kv, launch_.k.data, offset, k_);
+    const auto [batch, key_row] = of.key(kv, launch_.page_size);
+    apply_scales(launch_.k_scales.at(batch, kv_head_of(launch_, row), key_row), launch_.k_scales.stride_group, kernel_, k_);
     double dot = 0;
     for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
     scores[static_cast<std::size_t>(kv)] = in_range(dot * static_cast<double>(launch_.scale), kernel_.types);
@@ -166,14 +178,14 @@ double sink_of(const plan::Operands& launch, std::int32_t h) {
   return launch.sinks != nullptr ? static_cast<double>(launch.sinks[h]) : kMasked;
 }
 
-bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern,
-                         const ReferenceFactors& factors) {
+bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferenceQueries& queries,
+                         const ReferencePattern& pattern, const ReferenceFactors& factors) {
   Reference reference(launch, kernel);
-  ReferenceRow row;
-  for (row.b = 0; row.b < launch.batch_size; ++row.b) {
-    for (row.h = 0; row.h < launch.num_heads; ++row.h) {
-      for (row.q_idx = 0; row.q_idx < launch.q_len; ++row.q_idx) {
-        if (!reference.attend(row, pattern, factors)) return false;
+  for (const plan::Sequence& sequence : queries.sequences) {
+    const std::int32_t end = queries.begin + std::min(queries.count, sequence.q_len - queries.begin);
+    for (std::int32_t h = 0; h < launch.num_heads; ++h) {
+      for (std::int32_t q_idx = queries.begin; q_idx < end; ++q_idx) {
+        if (!reference.attend({&sequence, h, q_idx}, pattern, factors)) return false;
       }
     }
   }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -12,7 +13,10 @@
 namespace flexjit::reference {
 
 struct ReferenceRow {
-  std::int32_t b = 0, h = 0, q_idx = 0;
+  const plan::Sequence* sequence = nullptr;
+  std::int32_t h = 0, q_idx = 0;
+
+  std::int32_t b() const { return sequence->b; }
 };
 
 // What a kernel has in its key and a launch does not say. Head dims in elements.
@@ -30,7 +34,7 @@ double in_range(double score, const plan::ElementTypes& types);
 class ReferenceScores {
  public:
   ReferenceScores(const plan::Operands& launch, const ReferenceKernel& kernel);
-  // `scores` has room for kv_len.
+  // `scores` has room for kv_len of the sequence. Those of keys in holes are 0.
   void compute(const ReferenceRow& row, std::span<double> scores);
 
  private:
@@ -54,9 +58,16 @@ RowSummary to_weights(plan::Weights weights, std::span<double> scores, double si
 // -inf: none.
 double sink_of(const plan::Operands& launch, std::int32_t h);
 
+// The rows [begin, begin + count) of each sequence, as far as it has them.
+struct ReferenceQueries {
+  std::span<const plan::Sequence> sequences;
+  std::int32_t begin = 0;
+  std::int32_t count = std::numeric_limits<std::int32_t>::max();
+};
+
 // launch.q/k/v/out hold elements of kernel.types; what is written is rounded once, to nearest even. lse and max_scores are left
 // alone with sigmoid weights; buffers and params are not read. Single-threaded. Returns false when a row stopped it.
-bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferencePattern& pattern,
-                         const ReferenceFactors& factors = {});
+bool reference_attention(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferenceQueries& queries,
+                         const ReferencePattern& pattern, const ReferenceFactors& factors = {});
 
 }  // namespace flexjit::reference

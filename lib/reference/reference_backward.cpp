@@ -29,11 +29,15 @@ void add_scaled(std::span<double> sum, double factor, std::span<const double> ro
 }
 
 template <typename View>
-std::int64_t offset_of(const View& view, std::int64_t b, std::int64_t h, std::int64_t row) {
-  return b * view.strides[0] + h * view.strides[1] + row * view.strides[2];
+std::int64_t offset_of(const View& view, const plan::Sequence::Place& place, std::int64_t head) {
+  return place.batch * view.strides[0] + head * view.strides[1] + place.row * view.strides[2];
+}
+template <typename Arg>
+std::int64_t place_in(const Arg& tensor, const plan::Sequence::Place& place, std::int64_t head) {
+  return tensor.offset_of(place.batch, head, place.row);
 }
 
-// Row after row of a (batch, kv_heads, kv_len, dim) gradient, for one kv head at a time.
+// Row after row of a gradient of keys or values, for one kv head of a sequence at a time.
 class KeySums {
  public:
   KeySums(const MutableTensorView& gradient, std::int32_t kv_len, std::int32_t dim)
@@ -42,11 +46,10 @@ class KeySums {
   std::span<double> row(std::int32_t kv) { return std::span(sums_).subspan(static_cast<std::size_t>(kv) * dim_, dim_); }
 
   // Writes what was summed up and starts again from 0.
-  void flush(std::int32_t b, std::int32_t kv_head) {
+  void flush(const plan::Sequence& sequence, std::int32_t kv_head) {
     if (gradient_.data != nullptr) {
-      for (std::int64_t kv = 0; kv < gradient_.shape[2]; ++kv) {
-        support::write_elements(gradient_.dtype, gradient_.data, offset_of(gradient_, b, kv_head, kv),
-                                row(static_cast<std::int32_t>(kv)));
+      for (std::int32_t kv = 0; kv < sequence.kv_len; ++kv) {
+        support::write_elements(gradient_.dtype, gradient_.data, offset_of(gradient_, sequence.key(kv, 1), kv_head), row(kv));
       }
     }
     std::ranges::fill(sums_, 0.0);
@@ -81,17 +84,17 @@ class Backward {
         d_scores_(scaled_.size()),
         factors_(scaled_.size(), 1.0) {}
 
-  bool run() {
+  bool run(std::span<const plan::Sequence> sequences) {
     const std::int32_t group = launch_.num_kv_heads > 0 ? launch_.num_heads / launch_.num_kv_heads : 0;
-    for (std::int32_t b = 0; b < launch_.batch_size; ++b) {
+    for (const plan::Sequence& sequence : sequences) {
       for (std::int32_t kv_head = 0; kv_head < launch_.num_kv_heads; ++kv_head) {
         for (std::int32_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-          for (std::int32_t q_idx = 0; q_idx < launch_.q_len; ++q_idx) {
-            if (!add_row({b, h, q_idx}, kv_head)) return false;
+          for (std::int32_t q_idx = 0; q_idx < sequence.q_len; ++q_idx) {
+            if (!add_row({&sequence, h, q_idx}, kv_head)) return false;
           }
         }
-        k_sums_.flush(b, kv_head);
-        v_sums_.flush(b, kv_head);
+        k_sums_.flush(sequence, kv_head);
+        v_sums_.flush(sequence, kv_head);
       }
     }
     write_sinks();
@@ -99,8 +102,12 @@ class Backward {
   }
 
  private:
+  static plan::Sequence::Place query_of(const ReferenceRow& row) { return row.sequence->query(row.q_idx); }
+
   bool add_row(const ReferenceRow& row, std::int32_t kv_head) {
     std::ranges::fill(q_sum_, 0.0);
+    for (Vector* of_keys : {&scaled_, &weights_, &d_scores_}) of_keys->resize(static_cast<std::size_t>(row.sequence->kv_len));
+    factors_.assign(scaled_.size(), 1.0);
     if (has_weights(row)) {
       read_row(row);
       scaled_of_.compute(row, scaled_);
@@ -112,7 +119,7 @@ class Backward {
       add_products(row, kv_head);
     }
     if (gradients_.q.data != nullptr) {
-      const std::int64_t offset = offset_of(gradients_.q, row.b, row.h, row.q_idx);
+      const std::int64_t offset = offset_of(gradients_.q, query_of(row), row.h);
       support::write_elements(gradients_.q.dtype, gradients_.q.data, offset, q_sum_);
     }
     return true;
@@ -125,24 +132,23 @@ class Backward {
 
   double lse_of(const ReferenceRow& row) const {
     double lse = 0;
-    support::read_elements(launch_.lse.dtype, launch_.lse.data, launch_.lse.offset_of(row.b, row.h, row.q_idx), {&lse, 1});
+    support::read_elements(launch_.lse.dtype, launch_.lse.data, place_in(launch_.lse, query_of(row), row.h), {&lse, 1});
     return lse;
   }
 
   double d_lse_of(const ReferenceRow& row) const {
     double value = 0;
     const TensorView& view = gradients_.lse;
-    if (view.data != nullptr)
-      support::read_elements(view.dtype, view.data, offset_of(view, row.b, row.h, row.q_idx), {&value, 1});
+    if (view.data != nullptr) support::read_elements(view.dtype, view.data, offset_of(view, query_of(row), row.h), {&value, 1});
     return value;
   }
 
   void read_row(const ReferenceRow& row) {
-    support::read_elements(kernel_.types.q, launch_.q.data, launch_.q.offset_of(row.b, row.h, row.q_idx), q_);
-    support::read_elements(kernel_.types.out, launch_.out.data, launch_.out.offset_of(row.b, row.h, row.q_idx), out_);
+    support::read_elements(kernel_.types.q, launch_.q.data, place_in(launch_.q, query_of(row), row.h), q_);
+    support::read_elements(kernel_.types.out, launch_.out.data, place_in(launch_.out, query_of(row), row.h), out_);
     const TensorView& given = gradients_.out;
     if (given.data == nullptr) return;
-    const std::int64_t offset = offset_of(given, row.b, row.h, row.q_idx);
+    const std::int64_t offset = offset_of(given, query_of(row), row.h);
     if (given.strides[3] == 1) return support::read_elements(given.dtype, given.data, offset, d_out_);
     support::read_elements(given.dtype, given.data, offset, std::span(d_out_).first(1));
     std::ranges::fill(d_out_, d_out_.front());
@@ -152,7 +158,7 @@ class Backward {
   void score_gradients(const ReferenceRow& row, std::int32_t kv_head) {
     const bool is_given = gradients_.out.data != nullptr;
     const double delta = is_given ? dot(d_out_, out_) : 0, d_lse = d_lse_of(row);
-    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+    for (std::int32_t kv = 0; kv < row.sequence->kv_len; ++kv) {
       const auto i = static_cast<std::size_t>(kv);
       const double weight = weight_of(row, in_range(weights_[i], kernel_.types));
       weights_[i] = weight;
@@ -160,7 +166,7 @@ class Backward {
       if (weight == 0) continue;
       double d_weight = 0;
       if (is_given && factors_[i] != 0) {
-        support::read_elements(kernel_.types.kv, launch_.v.data, launch_.v.offset_of(row.b, kv_head, kv), v_);
+        support::read_elements(kernel_.types.kv, launch_.v.data, place_in(launch_.v, row.sequence->key(kv, 1), kv_head), v_);
         d_weight = factors_[i] * dot(d_out_, v_);
         add_scaled(v_sums_.row(kv), factors_[i] * weight, d_out_);
       }
@@ -185,10 +191,10 @@ class Backward {
 
   // d_scores_, now of the scaled scores, times k and q.
   void add_products(const ReferenceRow& row, std::int32_t kv_head) {
-    for (std::int32_t kv = 0; kv < launch_.kv_len; ++kv) {
+    for (std::int32_t kv = 0; kv < row.sequence->kv_len; ++kv) {
       const double factor = d_scores_[static_cast<std::size_t>(kv)] * launch_.scale;
       if (factor == 0) continue;
-      support::read_elements(kernel_.types.kv, launch_.k.data, launch_.k.offset_of(row.b, kv_head, kv), k_);
+      support::read_elements(kernel_.types.kv, launch_.k.data, place_in(launch_.k, row.sequence->key(kv, 1), kv_head), k_);
       add_scaled(q_sum_, factor, k_);
       add_scaled(k_sums_.row(kv), factor, q_);
     }
@@ -215,9 +221,9 @@ class Backward {
 
 }  // namespace
 
-bool reference_backward(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferenceGradients& gradients,
-                        const ReferenceDerivative& derivative) {
-  return Backward(launch, kernel, gradients, derivative).run();
+bool reference_backward(const plan::Operands& launch, const ReferenceKernel& kernel, std::span<const plan::Sequence> sequences,
+                        const ReferenceGradients& gradients, const ReferenceDerivative& derivative) {
+  return Backward(launch, kernel, gradients, derivative).run(sequences);
 }
 
 }  // namespace flexjit::reference

@@ -26,7 +26,7 @@ struct ReferenceDerivative {
 
 // launch.q/k/v/out hold elements of kernel.types, launch.out and launch.lse what the forward call wrote. Every wanted gradient
 // is written, rounded once. Single-threaded. Returns false when a row stopped it.
-bool reference_backward(const plan::Operands& launch, const ReferenceKernel& kernel, const ReferenceGradients& gradients,
-                        const ReferenceDerivative& derivative);
+bool reference_backward(const plan::Operands& launch, const ReferenceKernel& kernel, std::span<const plan::Sequence> sequences,
+                        const ReferenceGradients& gradients, const ReferenceDerivative& derivative);
 
 }  // namespace flexjit::reference

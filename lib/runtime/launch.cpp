@@ -1,9 +1,10 @@
-// One launch: for each wave of (batch, kv head) pairs, pack K (and V where the kernel wants it), then let the threads take
+// One launch: for each wave of (sequence, kv head) pairs, pack K (and V where the kernel wants it), then let the threads take
 // query tiles. Each output row is computed by one item alone, so the bits do not depend on the number of threads.
 #include "runtime/launch.h"
 
 #include <algorithm>
 
+#include "runtime/pack.h"
 #include "runtime/parallel.h"
 #include "runtime/rows.h"
 #include "runtime/workspace.h"
@@ -30,47 +31,57 @@ struct Job {
   const Kernel& kernel;
   const plan::Operands& operands;
   const plan::LaunchArg launch;
-  WorkShape shape;
   Workers workers;
   Workspace& workspace;
-  std::int64_t k_bytes = 0;       // of one pair's packed K, in this wave
-  std::int64_t v_bytes = 0;       // of one pair's packed V; 0: V is read in place
+  const Rows rows{operands, kernel.layout};
+  const KeyPacker packer{kernel, operands, launch};
   std::int64_t thread_bytes = 0;  // of one thread's scratch
 
+  const plan::Sequence& sequence(std::int64_t pair) const { return *workspace.schedule.work_of(pair).sequence; }
+  std::int32_t kv_head(std::int64_t pair) const { return static_cast<std::int32_t>(pair % operands.num_kv_heads); }
+  // Of one pair's packed K, and of its packed V, 0 where that is read in place.
+  std::int64_t k_bytes(std::int64_t pair) const { return round_up(kernel.layout.k_bytes(columns_of(pair)), kAlignment); }
+  std::int64_t v_bytes(std::int64_t pair) const {
+    return round_up(packer.v_bytes(sequence(pair), columns_of(pair)), kAlignment);
+  }
   // Where column 0 would lie: the memory begins with the first column that the pair visits, so that it does not grow with
   // what lies before.
   std::byte* k_panels(const Wave& wave, std::int64_t pair) const {
-    return address_at(slot(wave, pair), kernel.layout.k_bytes(0) - kernel.layout.k_bytes(begin_of(pair)));
+    return address_at(memory(wave, pair), kernel.layout.k_bytes(0) - kernel.layout.k_bytes(begin_of(pair)));
   }
   std::byte* v_rows(const Wave& wave, std::int64_t pair) const {
-    return v_bytes == 0 ? nullptr : address_at(slot(wave, pair) + k_bytes, -kernel.layout.v_bytes(begin_of(pair)));
+    if (v_bytes(pair) == 0) return nullptr;
+    return address_at(memory(wave, pair) + k_bytes(pair), -packer.v_bytes(sequence(pair), begin_of(pair)));
+  }
+
+ private:
+  std::byte* memory(const Wave& wave, std::int64_t pair) const {
+    return workspace.panels.data() + workspace.pair_begins[static_cast<std::size_t>(pair - wave.begin)];
   }
   std::int32_t begin_of(std::int64_t pair) const {
     return workspace.schedule.reach(pair).begin / kBeginMultiple * kBeginMultiple;
   }
-
- private:
-  std::byte* slot(const Wave& wave, std::int64_t pair) const {
-    return workspace.panels.data() + (pair - wave.begin) * (k_bytes + v_bytes);
+  // From the first that the pair visits to the last, in whole panels: packing may fill the last one.
+  std::int32_t columns_of(std::int64_t pair) const {
+    const Reach reach = workspace.schedule.reach(pair);
+    return static_cast<std::int32_t>(round_up(reach.end, kernel.layout.lanes)) - begin_of(pair);
   }
 };
 
-// At least an item for every thread, and never so many that the plan grows large.
-std::int64_t pairs_per_wave(const WorkShape& shape, std::int64_t pair_bytes, int threads) {
-  const std::int64_t items = shape.group() * shape.q_tiles();
-  const auto fitting = [&](std::int64_t bytes) { return bytes / std::max<std::int64_t>(pair_bytes, 1); };
-  const std::int64_t wanted = threads == 1 ? 1 : std::min(divide_up(threads * kThreadItems, items), fitting(kPanelBudget));
-  const std::int64_t pairs = std::max({fitting(threads * kCachedPanels), wanted, divide_up(threads, items)});
-  return std::clamp<std::int64_t>(std::min(pairs, kPrefillWaveItems / items), 1, shape.pairs());
-}
-
-bool serves(const BlockMaskShape& mask, const WorkShape& shape) {
-  return mask.q_len == shape.q_len && mask.kv_len == shape.kv_len && (mask.batch == 1 || mask.batch == shape.batch) &&
-         (mask.heads == 1 || mask.heads == shape.q_heads);
-}
-
-TraceEvent event_of(const plan::PackArg& arg, int thread) {
-  return {.kind = TraceKind::kPack, .thread = thread, .b = arg.b, .head = arg.kv_head, .kv = {arg.kv_begin, arg.kv_end}};
+// The pairs from `begin` on: at least an item for every thread, and never so many that the plan grows large.
+std::int64_t end_of_wave(const Job& job, std::int64_t begin) {
+  const Schedule& schedule = job.workspace.schedule;
+  const std::int64_t threads = job.workers.threads;
+  std::int64_t bytes = 0, items = 0, end = begin;
+  while (end < schedule.pairs()) {
+    const WorkShape shape = schedule.shape_of(end);
+    bytes += job.kernel.layout.k_bytes(shape.kv_len) + job.packer.v_bytes(*schedule.work_of(end).sequence, shape.kv_len);
+    const bool is_short = items < threads || (threads > 1 && items < threads * kThreadItems && bytes <= kPanelBudget);
+    items += shape.group() * shape.q_tiles();
+    if (end > begin && (items > kPrefillWaveItems || (bytes > threads * kCachedPanels && !is_short))) break;
+    ++end;
+  }
+  return end;
 }
 
 TraceEvent event_of(const plan::TileArg& tile, int thread) {
@@ -83,56 +94,55 @@ TraceEvent event_of(const plan::TileArg& tile, int thread) {
   return event;
 }
 
-// Room for what each pair of the wave visits, from its first column to its last, in whole panels: packing may fill the last
-// one.
 void reserve_panels(Job& job, const Wave& wave) {
-  std::int64_t columns = 0;
-  for (std::int64_t pair = wave.begin; pair < wave.end; ++pair) {
-    columns = std::max(columns, round_up(job.workspace.schedule.reach(pair).end, job.shape.panel) - job.begin_of(pair));
-  }
-  job.k_bytes = round_up(job.kernel.layout.k_bytes(static_cast<std::int32_t>(columns)), kAlignment);
-  job.v_bytes = round_up(job.kernel.layout.v_bytes(static_cast<std::int32_t>(columns)), kAlignment);
-  job.workspace.panels.reserve(static_cast<std::size_t>((job.k_bytes + job.v_bytes) * (wave.end - wave.begin)));
+  std::vector<std::int64_t>& begins = job.workspace.pair_begins;
+  begins.assign(1, 0);
+  for (std::int64_t pair = wave.begin; pair < wave.end; ++pair)
+    begins.push_back(begins.back() + job.k_bytes(pair) + job.v_bytes(pair));
+  job.workspace.panels.reserve(static_cast<std::size_t>(begins.back()));
 }
 
 void pack_wave(const Job& job, const Wave& wave) {
   const std::span<const PackItem> items = job.workspace.schedule.packs();
   parallel_for(job.workers.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
     const PackItem& item = items[static_cast<std::size_t>(i)];
-    plan::PackArg arg{};
-    arg.launch = &job.launch;
-    arg.b = static_cast<std::int32_t>(item.pair / job.shape.kv_heads);
-    arg.kv_head = static_cast<std::int32_t>(item.pair % job.shape.kv_heads);
-    arg.kv_begin = item.columns.begin;
-    arg.kv_end = item.columns.end;
-    arg.kv_len = job.shape.kv_len;
-    const plan::KeyRun run = key_run(job.operands, job.kernel.layout, arg.b, arg.kv_head);
-    arg.run = &run;
-    arg.k_panels = job.k_panels(wave, item.pair);
-    arg.v_rows = job.v_rows(wave, item.pair);
-    traced(job.workers.trace, [&] { job.kernel.pack(&arg); }, [&] { return event_of(arg, thread); });
+    const PackTarget target{job.k_panels(wave, item.pair), job.v_rows(wave, item.pair),
+                            job.workspace.scratch.data() + thread * job.thread_bytes};
+    const plan::Sequence& sequence = job.sequence(item.pair);
+    const std::int32_t kv_head = job.kv_head(item.pair);
+    traced(
+        job.workers.trace, [&] { job.packer.pack(sequence, kv_head, {item.columns.begin, item.columns.end}, target); },
+        [&] {
+          return TraceEvent{.kind = TraceKind::kPack,
+                            .thread = thread,
+                            .b = sequence.b,
+                            .head = kv_head,
+                            .kv = {item.columns.begin, item.columns.end}};
+        });
   });
 }
 
 plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
   const std::span<const plan::SpanArg> spans = job.workspace.schedule.spans(item);
+  const plan::Sequence& sequence = job.sequence(item.pair);
   plan::TileArg tile{};
   tile.launch = &job.launch;
-  tile.b = item.b;
+  tile.b = sequence.b;
   tile.h = item.h;
-  tile.kv_head = item.h / job.shape.group();
-  tile.q_len = job.shape.q_len;
-  tile.kv_len = job.shape.kv_len;
+  tile.kv_head = job.kv_head(item.pair);
+  tile.q_len = sequence.q_len;
+  tile.kv_len = sequence.kv_len;
   tile.q_begin = item.q_begin;
   tile.q_count = item.q_count;
+  tile.q_offset = sequence.q_offset;
+  tile.kv_offset = sequence.kv_offset;
   tile.span_count = static_cast<std::int32_t>(spans.size());
   tile.spans = spans.data();
   tile.k_panels = job.k_panels(wave, item.pair);
-  if (job.v_bytes != 0) {
-    tile.v_rows = job.v_rows(wave, item.pair);
-    tile.v_stride = job.kernel.layout.v_padded;
-  } else {
-    const plan::KeyRun run = key_run(job.operands, job.kernel.layout, item.b, tile.kv_head);
+  tile.v_rows = job.v_rows(wave, item.pair);
+  tile.v_stride = job.kernel.layout.v_padded;
+  if (tile.v_rows == nullptr) {
+    const plan::KeyRun run = job.packer.keys().all(sequence, tile.kv_head);
     tile.v_rows = run.v;
     tile.v_stride = run.v_stride;
   }
@@ -141,16 +151,15 @@ plan::TileArg tile_of(const Job& job, const Wave& wave, const Item& item) {
 
 void attend_wave(const Job& job, const Wave& wave) {
   const std::span<const Item> items = job.workspace.schedule.items();
-  const Rows rows(job.operands, job.kernel.layout);
   parallel_for(job.workers.threads, static_cast<std::int64_t>(items.size()), [&](std::int64_t i, int thread) noexcept {
     const Item& item = items[static_cast<std::size_t>(i)];
     ThreadRecord& record = job.workspace.records[static_cast<std::size_t>(thread)];
     record.fault.raised = 0;
     plan::TileArg tile = tile_of(job, wave, item);
     const std::span<plan::QueryRow> of_item = job.workspace.rows_of(thread, job.kernel.layout.q_tile, item.q_count);
-    rows.fill(item.b, item.h, item.q_begin, of_item);
+    job.rows.fill(job.sequence(item.pair), item.h, item.q_begin, of_item);
     tile.rows = of_item.data();
-    tile.q_ahead = rows.q_bytes(job.kernel.layout.q_tile);
+    tile.q_ahead = job.rows.q_bytes(job.kernel.layout.q_tile);
     tile.scratch = job.workspace.scratch.data() + thread * job.thread_bytes;
     tile.fault = &record.fault;
     traced(job.workers.trace, [&] { job.kernel.attend(&tile); }, [&] { return event_of(tile, thread); });
@@ -171,34 +180,29 @@ void run_wave(Job& job, const Wave& wave) {
 
 }  // namespace
 
-LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const BlockMask* mask, const Workers& workers) {
-  const int threads = workers.threads;
-  const WorkShape shape = shape_of(operands, kernel.layout, mask);
-  if (shape.batch <= 0 || shape.q_heads <= 0 || shape.q_len <= 0) return {};
-  FLEXJIT_CHECK(threads > 0 && shape.kv_heads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 &&
-                shape.panel > 0);
-  FLEXJIT_CHECK(mask == nullptr || serves(mask->shape(), shape));
+LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, std::span<const SequenceWork> work,
+                     const Workers& workers) {
+  if (work.empty() || operands.num_heads <= 0) return {};
+  FLEXJIT_CHECK(workers.threads > 0 && operands.num_kv_heads > 0 && operands.num_heads % operands.num_kv_heads == 0 &&
+                kernel.layout.q_tile > 0 && kernel.layout.lanes > 0);
   const WorkspacePool::Lease lease(workspaces());
-  Job job{.kernel = kernel,
-          .operands = operands,
-          .launch = operands.launch(),
-          .shape = shape,
-          .workers = workers,
-          .workspace = *lease};
-  job.thread_bytes = round_up(kernel.layout.scratch_bytes, kAlignment);
-  job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * threads));
-  job.workspace.records.assign(static_cast<std::size_t>(threads), ThreadRecord{});
-  job.workspace.reserve_rows(threads, kernel.layout.q_tile);
-  job.workspace.schedule.start(shape, mask);
-  const std::int64_t pair_bytes = kernel.layout.k_bytes(shape.kv_len) + kernel.layout.v_bytes(shape.kv_len);
-  const std::int64_t wave_pairs = pairs_per_wave(shape, pair_bytes, threads);
-  // More than one pair a wave has all heads of each: together they are not more items than a wave may have.
-  const auto wave_heads =
-      static_cast<std::int32_t>(std::clamp<std::int64_t>(kPrefillWaveItems / shape.q_tiles(), 1, shape.group()));
-  for (std::int64_t begin = 0; begin < shape.pairs(); begin += wave_pairs) {
-    for (std::int32_t head = 0; head < shape.group(); head += wave_heads) {
-      run_wave(job, {begin, std::min(begin + wave_pairs, shape.pairs()), head, std::min(head + wave_heads, shape.group())});
+  Job job{.kernel = kernel, .operands = operands, .launch = operands.launch(), .workers = workers, .workspace = *lease};
+  job.thread_bytes = round_up(std::max(kernel.layout.scratch_bytes, job.packer.scratch_bytes()), kAlignment);
+  job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * workers.threads));
+  job.workspace.records.assign(static_cast<std::size_t>(workers.threads), ThreadRecord{});
+  job.workspace.reserve_rows(workers.threads, kernel.layout.q_tile);
+  job.workspace.schedule.start(sizes_of(operands, kernel.layout), work, operands.page_size);
+  for (std::int64_t begin = 0, end = 0; begin < job.workspace.schedule.pairs(); begin = end) {
+    end = end_of_wave(job, begin);
+    // A pair with very many query tiles is several waves. More than one pair has all heads of each.
+    const WorkShape shape = job.workspace.schedule.shape_of(begin);
+    std::int32_t wave_heads = shape.group();
+    if (end == begin + 1) {
+      const std::int64_t tiles = std::max<std::int64_t>(shape.q_tiles(), 1);
+      wave_heads = static_cast<std::int32_t>(std::clamp<std::int64_t>(kPrefillWaveItems / tiles, 1, wave_heads));
     }
+    for (std::int32_t head = 0; head < shape.group(); head += wave_heads)
+      run_wave(job, {begin, end, head, std::min(head + wave_heads, shape.group())});
   }
   return gather(job.workspace.records);
 }

@@ -3,10 +3,11 @@
 #pragma once
 
 #include <optional>
+#include <span>
 
-#include "flexjit/block_mask.h"
 #include "plan/kernel_key.h"
 #include "plan/operands.h"
+#include "runtime/sequences.h"
 #include "runtime/traced.h"
 
 namespace flexjit::runtime {
@@ -19,12 +20,13 @@ struct Kernel {
 };
 
 struct LaunchOutcome {
-  std::optional<plan::FaultArg> fault;  // of the first work item, in (b, h, q) order, that raised one
+  std::optional<plan::FaultArg> fault;  // of the first work item, in (sequence, h, q) order, that raised one
   std::int64_t scores_visited = 0;
 };
 
-// Runs the whole launch on the threads of `workers`. `mask` null: every pair is allowed. The mask's lengths must be
-// those of `operands`; its batch and heads 1 or those of `operands`. Deterministic for every thread count.
-LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, const BlockMask* mask, const Workers& workers);
+// Runs the whole launch on the threads of `workers`: all heads of the sequences of `work`, whose queries are not the same rows.
+// Deterministic for every thread count.
+LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, std::span<const SequenceWork> work,
+                     const Workers& workers);
 
 }  // namespace flexjit::runtime

@@ -2,8 +2,10 @@
 // batch strides nor heads, so that other ways to lay out queries and keys are other functions here.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 
 #include "plan/kernel_key.h"
@@ -17,23 +19,24 @@ inline std::byte* address_at(const void* address, std::int64_t bytes) {
   return reinterpret_cast<std::byte*>(number);  // NOLINT(performance-no-int-to-ptr)
 }
 
-// Of dense (batch, heads, length, dim) tensors with any strides.
+// The queries of a sequence, in tensors with any strides.
 class Rows {
  public:
   Rows(const plan::Operands& operands, const plan::KernelLayout& layout) : operands_(operands), layout_(layout) {}
 
-  plan::QueryRow at(std::int32_t b, std::int32_t h, std::int32_t q_idx) const {
+  plan::QueryRow at(const plan::Sequence& sequence, std::int32_t h, std::int32_t q_idx) const {
     const plan::TensorArg &q = operands_.q, &out = operands_.out;
-    return {.q = address_at(q.data, q.offset_of(b, h, q_idx) * layout_.q_bytes),
-            .out = address_at(out.data, out.offset_of(b, h, q_idx) * layout_.out_bytes),
-            .lse = operands_.lse.at(b, h, q_idx),
-            .max_scores = operands_.max_scores.at(b, h, q_idx),
+    const std::int64_t b = sequence.q_batch, row = sequence.q_row + q_idx;
+    return {.q = address_at(q.data, q.offset_of(b, h, row) * layout_.q_bytes),
+            .out = address_at(out.data, out.offset_of(b, h, row) * layout_.out_bytes),
+            .lse = operands_.lse.at(b, h, row),
+            .max_scores = operands_.max_scores.at(b, h, row),
             .h = h,
             .q_idx = q_idx};
   }
   // Of one head, from q_begin on.
-  void fill(std::int32_t b, std::int32_t h, std::int32_t q_begin, std::span<plan::QueryRow> rows) const {
-    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = at(b, h, q_begin + static_cast<std::int32_t>(i));
+  void fill(const plan::Sequence& sequence, std::int32_t h, std::int32_t q_begin, std::span<plan::QueryRow> rows) const {
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = at(sequence, h, q_begin + static_cast<std::int32_t>(i));
   }
   // Bytes from a row of q to the one `rows` on.
   std::int64_t q_bytes(std::int64_t rows) const { return rows * operands_.q.stride_row * layout_.q_bytes; }
@@ -43,24 +46,52 @@ class Rows {
   const plan::KernelLayout& layout_;
 };
 
-inline plan::ScaleRun scale_run(const plan::ScaleArg& scales, std::int32_t b, std::int32_t kv_head) {
-  return {.first = scales.at(b, kv_head, 0), .by_key = scales.stride_row, .by_group = scales.stride_group};
+inline plan::ScaleRun scale_run(const plan::ScaleArg& scales, std::int64_t batch, std::int64_t row, std::int32_t kv_head) {
+  // Row 0 may lie outside the memory: computed as a number.
+  const std::byte* first = address_at(scales.at(batch, kv_head, 0), row * scales.stride_row * std::int64_t{sizeof(float)});
+  return {.first = reinterpret_cast<const float*>(first), .by_key = scales.stride_row, .by_group = scales.stride_group};
 }
 
-// All keys of (b, kv_head) of such tensors.
-inline plan::KeyRun key_run(const plan::Operands& operands, const plan::KernelLayout& layout, std::int32_t b,
-                            std::int32_t kv_head) {
-  const plan::TensorArg &k = operands.k, &v = operands.v;
-  const std::byte* first_k = address_at(k.data, k.offset_of(b, kv_head, 0) * layout.kv_bytes);
-  const std::byte* first_v = address_at(v.data, v.offset_of(b, kv_head, 0) * layout.kv_bytes);
-  return {.k = first_k,
-          .v = first_v,
-          .k_stride = k.stride_row,
-          .v_stride = v.stride_row,
-          .k_ahead = address_at(first_k, layout.k_ahead * k.stride_row * layout.kv_bytes),
-          .v_ahead = address_at(first_v, layout.v_ahead * v.stride_row * layout.kv_bytes),
-          .k_scales = scale_run(operands.k_scales, b, kv_head),
-          .v_scales = scale_run(operands.v_scales, b, kv_head)};
-}
+// Keys and values of the heads of a sequence.
+class Keys {
+ public:
+  Keys(const plan::Operands& operands, const plan::KernelLayout& layout) : operands_(operands), layout_(layout) {}
+
+  // Of a sequence without pages: all its keys.
+  plan::KeyRun all(const plan::Sequence& sequence, std::int32_t kv_head) const {
+    return run(sequence.kv_batch, sequence.kv_row, kv_head);
+  }
+  // Of one with pages: those of the page that holds `key` and is no hole.
+  plan::KeyRun page(const plan::Sequence& sequence, std::int32_t kv_head, std::int32_t key) const {
+    const std::int32_t page = key / operands_.page_size;
+    return run(sequence.pages[page], -std::int64_t{page} * operands_.page_size, kv_head);
+  }
+
+  // Of one with pages: all its keys, whose rows are listed from key `begin` on.
+  struct Listed {
+    std::span<std::int32_t> k_rows, v_rows;  // as long as each other
+    std::int32_t begin = 0;
+  };
+  plan::KeyRun listed(const plan::Sequence& sequence, std::int32_t kv_head, const Listed& rows) const;
+  // Elements between two rows that numbers can tell apart: of a page, and of one page and the next.
+  static std::int64_t unit_of(const plan::TensorArg& pages) {
+    return std::max<std::int64_t>(std::gcd(pages.stride_batch, pages.stride_row), 1);
+  }
+
+ private:
+  plan::KeyRun run(std::int64_t batch, std::int64_t row, std::int32_t kv_head) const {
+    const plan::TensorArg &k = operands_.k, &v = operands_.v;
+    return {.k = address_at(k.data, k.offset_of(batch, kv_head, row) * layout_.kv_bytes),
+            .v = address_at(v.data, v.offset_of(batch, kv_head, row) * layout_.kv_bytes),
+            .k_stride = k.stride_row,
+            .v_stride = v.stride_row,
+            .k_scales = scale_run(operands_.k_scales, batch, row, kv_head),
+            .v_scales = scale_run(operands_.v_scales, batch, row, kv_head)};
+  }
+  void list(const plan::Sequence& sequence, const plan::TensorArg& of, std::int32_t begin, std::span<std::int32_t> rows) const;
+
+  const plan::Operands& operands_;
+  const plan::KernelLayout& layout_;
+};
 
 }  // namespace flexjit::runtime

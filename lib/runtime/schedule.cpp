@@ -30,15 +30,19 @@ std::size_t bytes_of(const std::vector<T>& values) {
 
 }  // namespace
 
-WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask) {
-  return {.batch = of.batch_size,
-          .q_heads = of.num_heads,
-          .kv_heads = of.num_kv_heads,
-          .q_len = of.q_len,
-          .kv_len = of.kv_len,
-          .q_tile = layout.q_tile,
-          .q_block = mask != nullptr ? mask->shape().q_block : layout.q_tile,
-          .panel = layout.lanes};
+WorkSizes sizes_of(const plan::Operands& of, const plan::KernelLayout& layout) {
+  return {.q_heads = of.num_heads, .kv_heads = of.num_kv_heads, .q_tile = layout.q_tile, .panel = layout.lanes};
+}
+
+WorkShape WorkSizes::shape_of(const SequenceWork& work, std::int32_t batch) const {
+  return {.batch = batch,
+          .q_heads = q_heads,
+          .kv_heads = kv_heads,
+          .q_len = work.sequence->q_len,
+          .kv_len = work.sequence->kv_len,
+          .q_tile = q_tile,
+          .q_block = work.mask != nullptr ? work.mask->shape().q_block : q_tile,
+          .panel = panel};
 }
 
 std::int64_t WorkShape::q_tiles() const {
@@ -53,12 +57,19 @@ QueryRows WorkShape::rows_of(std::int64_t tile) const {
   return {static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end - begin)};
 }
 
-void Schedule::start(const WorkShape& shape, const BlockMask* mask) {
-  shape_ = shape;
-  mask_ = mask;
-  maker_.start(mask, shape.kv_len, shape.panel);
+void Schedule::start(const WorkSizes& sizes, std::span<const SequenceWork> work, std::int32_t page_size) {
+  sizes_ = sizes;
+  work_ = work;
+  page_size_ = page_size;
   planes_.clear();
+  first_tile_.assign(1, 0);
   spans_.clear();
+  like_.clear();
+  first_item_.assign(1, 0);
+  for (std::size_t i = 0; i < work.size(); ++i) {
+    like_.push_back(i > 0 && work[i].same_plan(work[i - 1]) ? like_[i - 1] : i);
+    first_item_.push_back(first_item_[i] + sizes.q_heads * sizes.shape_of(work[i]).q_tiles());
+  }
 }
 
 void Schedule::plan(const Wave& wave) {
@@ -68,7 +79,7 @@ void Schedule::plan(const Wave& wave) {
   packs_.clear();
   reaches_.assign(static_cast<std::size_t>(wave.end - wave.begin), Reach{});
   pair_cost_.assign(reaches_.size(), 0);
-  visited_slots_ = {-1, -1};
+  visited_slots_ = {1, 0};
   for (std::int64_t pair = wave.begin; pair < wave.end; ++pair) {
     add_items(pair);
     find_visited(pair);
@@ -78,27 +89,28 @@ void Schedule::plan(const Wave& wave) {
 }
 
 std::int32_t Schedule::first_head(std::int64_t pair) const {
-  return static_cast<std::int32_t>(pair % shape_.kv_heads) * shape_.group() + wave_.head_begin;
+  return static_cast<std::int32_t>(pair % sizes_.kv_heads) * sizes_.group() + wave_.head_begin;
 }
 
-std::int32_t Schedule::heads() const { return wave_.head_end == 0 ? shape_.group() : wave_.head_end - wave_.head_begin; }
+std::int32_t Schedule::heads() const { return wave_.head_end == 0 ? sizes_.group() : wave_.head_end - wave_.head_begin; }
 
-std::int64_t Schedule::slot_of(std::int64_t plane) const { return std::ranges::lower_bound(planes_, plane) - planes_.begin(); }
+std::size_t Schedule::slot_of(std::int64_t plane) const {
+  return static_cast<std::size_t>(std::ranges::lower_bound(planes_, plane) - planes_.begin());
+}
 
-std::int64_t Schedule::plane_of(std::int32_t b, std::int32_t h) const {
-  if (mask_ == nullptr) return 0;
-  const BlockMaskShape& shape = mask_->shape();
-  return (shape.batch == 1 ? 0 : std::int64_t{b} * shape.heads) + (shape.heads == 1 ? 0 : h);
+std::int64_t Schedule::plane_of(std::int64_t pair, std::int32_t h) const {
+  const std::size_t like = like_[static_cast<std::size_t>(pair / sizes_.kv_heads)];
+  const BlockMask* mask = work_[like].mask;
+  const bool by_head = mask != nullptr && mask->shape().heads > 1;
+  return static_cast<std::int64_t>(like) * sizes_.q_heads + (by_head ? h : 0);
 }
 
 // The table of the wave before is kept when it holds the same planes, as it always does for a mask of one plane.
 void Schedule::make_spans() {
   wanted_planes_.clear();
   for (std::int64_t pair = wave_.begin; pair < wave_.end; ++pair) {
-    const auto b = static_cast<std::int32_t>(pair / shape_.kv_heads);
-    // Without planes by head, all heads are one.
-    const std::int32_t h = first_head(pair), count = mask_ == nullptr || mask_->shape().heads == 1 ? 1 : heads();
-    for (std::int32_t i = 0; i < count; ++i) wanted_planes_.push_back(plane_of(b, h + i));
+    const std::int32_t h = first_head(pair);
+    for (std::int32_t i = 0; i < heads(); ++i) wanted_planes_.push_back(plane_of(pair, h + i));
   }
   std::ranges::sort(wanted_planes_);
   wanted_planes_.erase(std::unique(wanted_planes_.begin(), wanted_planes_.end()), wanted_planes_.end());
@@ -107,36 +119,41 @@ void Schedule::make_spans() {
   spans_.clear();
   offsets_.assign(1, 0);
   costs_.clear();
+  first_tile_.assign(1, 0);
   for (std::int64_t plane : planes_) {
-    for (std::int64_t tile = 0; tile < shape_.q_tiles(); ++tile) make_tile(plane, tile);
+    make_plane(plane);
+    first_tile_.push_back(costs_.size());
   }
 }
 
-void Schedule::make_tile(std::int64_t plane, std::int64_t tile) {
-  TileRows rows;
-  if (mask_ != nullptr) {
-    rows.b = static_cast<std::int32_t>(plane / mask_->shape().heads);
-    rows.h = static_cast<std::int32_t>(plane % mask_->shape().heads);
+void Schedule::make_plane(std::int64_t plane) {
+  const SequenceWork& work = work_[static_cast<std::size_t>(plane / sizes_.q_heads)];
+  const WorkShape shape = sizes_.shape_of(work);
+  find_holes(*work.sequence, page_size_, holes_);
+  maker_.start(work.mask, shape.kv_len, shape.panel, holes_);
+  TileRows rows{.b = work.plane, .h = static_cast<std::int32_t>(plane % sizes_.q_heads)};
+  for (std::int64_t tile = 0; tile < shape.q_tiles(); ++tile) {
+    const QueryRows queries = shape.rows_of(tile);
+    rows.q_begin = queries.begin;
+    rows.q_count = queries.count;
+    maker_.append(rows, spans_);
+    const std::size_t first = offsets_.back();
+    offsets_.push_back(spans_.size());
+    costs_.push_back(rows.q_count * cost_of(std::span(spans_).subspan(first)));
   }
-  const QueryRows queries = shape_.rows_of(tile);
-  rows.q_begin = queries.begin;
-  rows.q_count = queries.count;
-  maker_.append(rows, spans_);
-  const std::size_t first = offsets_.back();
-  offsets_.push_back(spans_.size());
-  costs_.push_back(rows.q_count * cost_of(std::span(spans_).subspan(first)));
 }
 
 void Schedule::add_items(std::int64_t pair) {
-  const auto b = static_cast<std::int32_t>(pair / shape_.kv_heads);
+  const auto sequence = static_cast<std::size_t>(pair / sizes_.kv_heads);
   const auto local = static_cast<std::size_t>(pair - wave_.begin);
+  const WorkShape shape = shape_of(pair);
   for (std::int32_t h = first_head(pair); h < first_head(pair) + heads(); ++h) {
-    const std::int64_t slot = slot_of(plane_of(b, h));
-    for (std::int64_t tile = 0; tile < shape_.q_tiles(); ++tile) {
-      Item item{.index = (std::int64_t{b} * shape_.q_heads + h) * shape_.q_tiles() + tile, .pair = pair, .b = b, .h = h};
-      item.tile = static_cast<std::size_t>(slot * shape_.q_tiles() + tile);
+    const std::size_t first = first_tile_[slot_of(plane_of(pair, h))];
+    for (std::int64_t tile = 0; tile < shape.q_tiles(); ++tile) {
+      Item item{.index = first_item_[sequence] + h * shape.q_tiles() + tile, .pair = pair, .h = h};
+      item.tile = first + static_cast<std::size_t>(tile);
       item.cost = costs_[item.tile];
-      const QueryRows rows = shape_.rows_of(tile);
+      const QueryRows rows = shape.rows_of(tile);
       item.q_begin = rows.begin;
       item.q_count = rows.count;
       pair_cost_[local] = std::max(pair_cost_[local], item.cost);
@@ -147,15 +164,14 @@ void Schedule::add_items(std::int64_t pair) {
 
 // The spans of all planes of the pair, in order and joined. Neighbouring pairs mostly share their planes.
 void Schedule::find_visited(std::int64_t pair) {
-  const auto b = static_cast<std::int32_t>(pair / shape_.kv_heads);
-  const std::pair slots{slot_of(plane_of(b, first_head(pair))), slot_of(plane_of(b, first_head(pair) + heads() - 1)) + 1};
+  const std::pair slots{slot_of(plane_of(pair, first_head(pair))), slot_of(plane_of(pair, first_head(pair) + heads() - 1)) + 1};
   if (slots == visited_slots_) return;
   visited_slots_ = slots;
   visited_.clear();
-  const auto offset = [&](std::int64_t slot) { return offsets_[static_cast<std::size_t>(slot * shape_.q_tiles())]; };
+  const auto offset = [&](std::size_t slot) { return offsets_[first_tile_[slot]]; };
   for (std::size_t i = offset(slots.first); i < offset(slots.second); ++i) {
     const plan::SpanArg& span = spans_[i];
-    const Reach range{span.begin / shape_.panel * shape_.panel, span.end};
+    const Reach range{span.begin / sizes_.panel * sizes_.panel, span.end};
     // Tiles mostly visit what the tile before did, or what follows it.
     if (!visited_.empty() && range.begin >= visited_.back().begin && range.begin <= visited_.back().end) {
       visited_.back().end = std::max(visited_.back().end, range.end);
@@ -179,7 +195,7 @@ void Schedule::find_visited(std::int64_t pair) {
 void Schedule::add_packs(std::int64_t pair) {
   if (visited_.empty()) return;
   reaches_[static_cast<std::size_t>(pair - wave_.begin)] = {visited_.front().begin, visited_.back().end};
-  const std::int32_t columns = (kPackColumns + shape_.panel - 1) / shape_.panel * shape_.panel;
+  const std::int32_t columns = (kPackColumns + sizes_.panel - 1) / sizes_.panel * sizes_.panel;
   for (const Reach& range : visited_) {
     for (std::int32_t begin = range.begin; begin < range.end;) {
       const std::int32_t end = std::min(range.end, begin / columns * columns + columns);

@@ -11,6 +11,7 @@
 #include "flexjit/block_mask.h"
 #include "plan/kernel_key.h"
 #include "plan/operands.h"
+#include "runtime/sequences.h"
 #include "runtime/spans.h"
 
 namespace flexjit::runtime {
@@ -21,7 +22,7 @@ struct QueryRows {
   std::int32_t count = 0;
 };
 
-// What the order of work depends on; all counts at least 1 except kv_len. A query tile never crosses a row of mask blocks: a
+// Sequences of one length; all counts at least 1 except kv_len. A query tile never crosses a row of mask blocks: a
 // block that is empty for some of its rows and not for others could not be left out.
 struct WorkShape {
   std::int32_t batch = 0;
@@ -40,10 +41,20 @@ struct WorkShape {
   std::int64_t pairs() const { return std::int64_t{batch} * kv_heads; }
 };
 
-// Of a call and the kernel that runs it. `mask` may be null.
-WorkShape shape_of(const plan::Operands& of, const plan::KernelLayout& layout, const BlockMask* mask);
+// What the sequences of a launch share.
+struct WorkSizes {
+  std::int32_t q_heads = 0;
+  std::int32_t kv_heads = 0;
+  std::int32_t q_tile = 0;
+  std::int32_t panel = 0;
 
-// Pairs are numbered (batch, kv_heads), kv_heads fastest; [begin, end). A pair with very many query heads is several waves,
+  std::int32_t group() const { return q_heads / kv_heads; }
+  // Of `batch` sequences like this one.
+  WorkShape shape_of(const SequenceWork& work, std::int32_t batch = 1) const;
+};
+WorkSizes sizes_of(const plan::Operands& of, const plan::KernelLayout& layout);
+
+// Pairs are numbered (sequence, kv_heads), kv_heads fastest; [begin, end). A pair with very many query heads is several waves,
 // each of some heads of its group; head_end == 0: all of them.
 struct Wave {
   std::int64_t begin = 0;
@@ -54,11 +65,10 @@ struct Wave {
 
 // One query tile of one head.
 struct Item {
-  std::int64_t index = 0;  // in (b, h, q) order over the whole launch
+  std::int64_t index = 0;  // in (sequence, h, q) order over the whole launch
   std::int64_t cost = 0;
   std::int64_t pair = 0;
   std::size_t tile = 0;  // into the wave's span table
-  std::int32_t b = 0;
   std::int32_t h = 0;
   std::int32_t q_begin = 0;
   std::int32_t q_count = 0;
@@ -79,8 +89,11 @@ struct PackItem {
 // The plan of one wave after the other; reusable, so that a second launch allocates nothing.
 class Schedule {
  public:
-  // `mask` may be null; it must outlive the waves.
-  void start(const WorkShape& shape, const BlockMask* mask);
+  // `work` must outlive the waves. Sequences without queries have no items.
+  void start(const WorkSizes& sizes, std::span<const SequenceWork> work, std::int32_t page_size);
+  std::int64_t pairs() const { return static_cast<std::int64_t>(work_.size()) * sizes_.kv_heads; }
+  const SequenceWork& work_of(std::int64_t pair) const { return work_[static_cast<std::size_t>(pair / sizes_.kv_heads)]; }
+  WorkShape shape_of(std::int64_t pair) const { return sizes_.shape_of(work_of(pair)); }
   void plan(const Wave& wave);
 
   // In the order in which they are taken: by pair, so that its K and V stay in the cache; pairs and the tiles of a pair by
@@ -94,28 +107,35 @@ class Schedule {
   std::size_t bytes() const;
 
  private:
-  std::int64_t plane_of(std::int32_t b, std::int32_t h) const;
+  std::int64_t plane_of(std::int64_t pair, std::int32_t h) const;
   std::int32_t first_head(std::int64_t pair) const;
   std::int32_t heads() const;  // of each pair, in this wave
-  std::int64_t slot_of(std::int64_t plane) const;
+  std::size_t slot_of(std::int64_t plane) const;
   void make_spans();
-  void make_tile(std::int64_t plane, std::int64_t tile);
+  void make_plane(std::int64_t plane);
   void add_items(std::int64_t pair);
   void find_visited(std::int64_t pair);
   void add_packs(std::int64_t pair);
   void order_items();
 
-  WorkShape shape_;
-  const BlockMask* mask_ = nullptr;
+  WorkSizes sizes_;
+  std::span<const SequenceWork> work_;
+  std::int32_t page_size_ = 0;
+  std::vector<std::int64_t> first_item_;  // by sequence, and the end
+  std::vector<std::size_t> like_;         // by sequence: the first one before it, or itself, that visits the same keys
   SpanMaker maker_;
+  std::vector<KeyRange> holes_;
   Wave wave_;
-  std::vector<std::int64_t> planes_, wanted_planes_;  // ascending; those in the span table, those of the wave
+  // A plane is a sequence, as like_ has it, and a head where heads visit different keys: sequence * q_heads + head. Ascending;
+  // those in the span table, those of the wave.
+  std::vector<std::int64_t> planes_, wanted_planes_;
   std::vector<plan::SpanArg> spans_;
-  std::vector<std::size_t> offsets_;  // tile t of planes_[p] owns [offsets_[i], offsets_[i + 1]), i = p * q_tiles + t
-  std::vector<std::int64_t> costs_;   // the same index
+  std::vector<std::size_t> first_tile_;  // by plane of planes_, and the end
+  std::vector<std::size_t> offsets_;     // tile t of planes_[p] owns [offsets_[i], offsets_[i + 1]), i = first_tile_[p] + t
+  std::vector<std::int64_t> costs_;      // the same index
   std::vector<Item> items_;
   std::vector<Reach> visited_;  // of the planes in visited_slots_: whole panels, ascending and disjoint
-  std::pair<std::int64_t, std::int64_t> visited_slots_;
+  std::pair<std::size_t, std::size_t> visited_slots_;
   std::vector<PackItem> packs_;
   std::vector<Reach> reaches_;           // by pair - wave_.begin
   std::vector<std::int64_t> pair_cost_;  // of its costliest tile

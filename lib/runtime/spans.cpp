@@ -25,7 +25,8 @@ plan::SpanKind common_kind(plan::SpanKind a, plan::SpanKind b) {
 
 }  // namespace
 
-void SpanMaker::start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel) {
+void SpanMaker::start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel, std::span<const KeyRange> holes) {
+  holes_ = holes;
   mask_ = mask;
   kv_len_ = kv_len;
   panel_ = panel;
@@ -55,6 +56,17 @@ void SpanMaker::append(const TileRows& rows, std::vector<plan::SpanArg>& spans) 
 }
 
 void SpanMaker::append_run(std::int64_t begin, std::int64_t end, bool all_allowed) {
+  for (const KeyRange& hole : holes_) {
+    if (hole.end <= begin) continue;
+    if (hole.begin >= end) break;
+    append_part(begin, hole.begin, all_allowed);
+    begin = hole.end;
+  }
+  append_part(begin, end, all_allowed);
+}
+
+void SpanMaker::append_part(std::int64_t begin, std::int64_t end, bool all_allowed) {
+  if (begin >= end) return;
   const std::int64_t inner_begin = (begin + panel_ - 1) / panel_ * panel_, inner_end = end / panel_ * panel_;
   if (!all_allowed || inner_begin >= inner_end) {
     append_span(begin, end, all_allowed ? plan::SpanKind::kCut : plan::SpanKind::kMasked);

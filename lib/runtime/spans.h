@@ -8,6 +8,7 @@
 
 #include "flexjit/block_mask.h"
 #include "plan/kernel_abi.h"
+#include "runtime/sequences.h"
 
 namespace flexjit::runtime {
 
@@ -23,17 +24,20 @@ struct TileRows {
 // that are not empty are in them. Keeps no memory of its own.
 class SpanMaker {
  public:
-  // For the tiles to come. `mask` null: every pair is allowed. It must outlive them.
-  void start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel);
+  // For the tiles to come. `mask` null: every pair is allowed. It must outlive them, as `holes`, ascending: keys that nobody
+  // visits.
+  void start(const BlockMask* mask, std::int32_t kv_len, std::int32_t panel, std::span<const KeyRange> holes = {});
   void append(const TileRows& rows, std::vector<plan::SpanArg>& spans);
 
  private:
   void append_run(std::int64_t begin, std::int64_t end, bool all_allowed);
+  void append_part(std::int64_t begin, std::int64_t end, bool all_allowed);
   void append_span(std::int64_t begin, std::int64_t end, plan::SpanKind kind);
 
   const BlockMask* mask_ = nullptr;
   std::int32_t kv_len_ = 0;
   std::int32_t panel_ = 1;
+  std::span<const KeyRange> holes_;
   std::vector<plan::SpanArg>* spans_ = nullptr;  // of the tile in progress
   std::size_t first_span_ = 0;
 };

@@ -19,6 +19,8 @@ std::string_view name_of(TraceKind kind) noexcept {
     case TraceKind::kTile: return "tile";
     case TraceKind::kSplit: return "split";
     case TraceKind::kMerge: return "merge";
+    case TraceKind::kTake: return "take";
+    case TraceKind::kGive: return "give";
   }
   return {};
 }

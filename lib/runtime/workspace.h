@@ -72,6 +72,8 @@ struct Workspace {
   std::vector<ThreadRecord> records;
   std::vector<plan::QueryRow> rows;                   // of one item a thread
   std::vector<std::vector<plan::SpanArg>> cut_spans;  // of one item of the backward nest, by thread
+  std::vector<std::int64_t> pair_begins;              // in `panels`, by pair of the wave, and the end
+  std::vector<std::vector<std::int32_t>> key_rows;    // of one item of the decode nest, by thread
   Schedule schedule;
 
   // Items have at most `most` rows.

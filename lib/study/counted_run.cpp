@@ -72,7 +72,7 @@ Way decode_way(const SharedPattern& pattern, const RunArgs& args, const Call& ca
                 return HandleKernels{.prefill = kernel, .decode = std::make_shared<DecodeKernel>(pattern->key, kernel)};
               },
           .run = [&](const Attention::Impl& impl) -> Result<RunStats> {
-            if (auto decoded = attend_by_decode(impl, args, call)) return *std::move(decoded);
+            if (decodes(*impl.pattern, call)) return attend(impl, args, call);
             return single_finding(
                 "inspect", Finding::kInspectKernel,
                 "this call takes the other one, having many query rows, or heads that share keys but not their mask");

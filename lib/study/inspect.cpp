@@ -80,10 +80,10 @@ plan::Nest shown_nest(const engine::Pattern& pattern, const InspectRequest& requ
 }
 
 Result<plan::KernelKey> backward_key(const engine::Pattern& pattern, const InspectRequest& request) {
-  if (!request.gradients) return engine::gradient_key_of(pattern, ir::differentiable_buffers(pattern.program));
+  if (!request.gradients) return engine::gradient_key_of(pattern.key->key, ir::differentiable_buffers(pattern.program));
   const auto slots = engine::gradient_slots(pattern, *request.gradients);
   if (!slots) return slots.diagnostics();
-  return engine::gradient_key_of(pattern, *slots);
+  return engine::gradient_key_of(pattern.key->key, *slots);
 }
 
 // The key of the kernel that is shown.

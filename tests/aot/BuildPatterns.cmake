@@ -1,6 +1,6 @@
 # flexjit_build_test_patterns(<folder> <targets> <out>): tests/aot/*.flex built into <folder>, as a shared library for each target and
 # element type, lib<target>.<dtype>.so, and as an archive for all targets, libarchive.<dtype>.a, with the headers patterns.<dtype>.h; <out>
-# are the files.
+# are the files. Those of f32 have kernels of gradients.
 function(flexjit_build_test_patterns folder targets out)
   set(source ${PROJECT_SOURCE_DIR}/tests/aot)
   set(patterns ${source}/plain.flex ${source}/biased.flex ${source}/documents.flex)
@@ -12,14 +12,16 @@ function(flexjit_build_test_patterns folder targets out)
       DEPENDS ${patterns} flexjit_command flexjit-compiler VERBATIM)
     set(files ${files} ${library} ${header} PARENT_SCOPE)
   endfunction()
+  set(passes_f32 --backward)
+  set(passes_bf16 "")
   foreach(dtype f32 bf16)
     foreach(target ${targets})
-      build(${folder}/lib${target}.${dtype}.so ${folder}/${target}.${dtype}.h --dtype ${dtype} --target ${target})
+      build(${folder}/lib${target}.${dtype}.so ${folder}/${target}.${dtype}.h --dtype ${dtype} --target ${target} ${passes_${dtype}})
     endforeach()
   endforeach()
   string(REPLACE ";" "," all "${targets}")
   foreach(dtype f32 bf16)
-    build(${folder}/libarchive.${dtype}.a ${folder}/patterns.${dtype}.h --dtype ${dtype} --target ${all})
+    build(${folder}/libarchive.${dtype}.a ${folder}/patterns.${dtype}.h --dtype ${dtype} --target ${all} ${passes_${dtype}})
   endforeach()
   set(${out} ${files} PARENT_SCOPE)
 endfunction()

@@ -18,6 +18,7 @@ void append(std::vector<T>& all, std::vector<T> more) {
 std::vector<FindingCase> all_cases() {
   std::vector<FindingCase> cases = compile_cases();
   append(cases, tensor_cases());
+  append(cases, sequence_cases());
   append(cases, gradient_cases());
   append(cases, binding_cases());
   append(cases, mask_cases());

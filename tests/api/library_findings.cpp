@@ -1,6 +1,7 @@
 // What can be wrong with a library of built patterns: when it is made, and when it is called.
 #include "aot/bundle.h"
 #include "c/c_handles.h"
+#include "call/call.h"
 #include "finding_cases.h"
 #include "flexjit/build.h"
 #include "plan/target.h"
@@ -41,6 +42,19 @@ FindingCase loading(std::string kind, std::string expected, const char* made_by,
   return {std::move(kind), std::move(expected), [made_by, kernel] { return load(aot::to_bytes({{}, {kernel}}), made_by); }};
 }
 
+// On a handle as a library gives it that was built without kernels of gradients; its forward kernel is never called.
+Diagnostics backward_without_kernels() {
+  Sample sample;
+  sample.options.backend = Backend::kReference;
+  const Attention reference = Engine(sample.options).compile(sample.spec).value();
+  const auto built = std::make_shared<Attention::Impl>(reference.impl());
+  const plan::KernelKey key = engine::prefill_key_of(*built->pattern, plan::host_target());
+  plan::CodeImage image = kernel_for(key.target).image;
+  image.key_text = plan::canonical_text(key);
+  built->kernel = cache::load_image(key, image);
+  return run_backward(Attention(built), sample.args, {}).diagnostics();
+}
+
 }  // namespace
 
 std::vector<FindingCase> library_cases() {
@@ -71,6 +85,11 @@ std::vector<FindingCase> library_cases() {
               "attention: error: the library has code for " + foreign + ", but this machine executes " + here +
                   "; build it with a --target that this machine has\n",
               FLEXJIT_VERSION, kernel_for(plan::parse_target(foreign).value())),
+      {"built-backward",
+       "run_backward: error: the library was built without kernels of gradients; build it again with `flexjit build "
+       "--backward`, "
+       "in C++ with BuildPasses::kBoth\n",
+       backward_without_kernels},
       {"built-damaged", "attention: error: the library's data of this pattern are damaged; build it again\n",
        [] { return load(std::vector<std::uint8_t>(100), FLEXJIT_VERSION); }},
   };

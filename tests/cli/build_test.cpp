@@ -55,6 +55,25 @@ TEST_F(BuildCommand, SaysWhatItWrote) {
   }
 }
 
+TEST_F(BuildCommand, WithGradients) {
+  const std::string file = folder_.write("bias.flex",
+                                         "buffer slope : f32[num_heads]\nbuffer doc : i32[kv_len]\n"
+                                         "score = score + slope[h] * kv_idx\nmask = doc[kv_idx] == 0\n");
+  const auto build = [&](std::vector<std::string> more) {
+    std::vector<std::string> line = {"build", file, "-o", folder_.path("libbias.a"), "--json"};
+    line.insert(line.end(), more.begin(), more.end());
+    return run_flexjit(line).json()["kernels"].get<int>();
+  };
+  EXPECT_EQ(build({}), 2);
+  EXPECT_EQ(text_of("libbias.h").find("gradients"), std::string::npos);
+  EXPECT_EQ(build({"--backward"}), 4) << "with the gradient of the buffer, and with none";
+  const std::string header = text_of("libbias.h");
+  for (const char* part : {"void bias_gradients_init(bias_gradients* gradients);", "bias_run_backward(const bias_args* args",
+                           "/* optional; that of `buffer_slope`"}) {
+    EXPECT_NE(header.find(part), std::string::npos) << part << "\n" << header;
+  }
+}
+
 TEST_F(BuildCommand, IsTheSameEveryTime) {
   for (const char* ending : {"o", "a", "so"}) {
     const std::string first = folder_.path(std::string("lib.") + ending);

@@ -217,6 +217,21 @@ TEST(TraceFile, OfOneQueryAndOfTheReference) {
   EXPECT_TRUE(named(events, "split").empty());
 }
 
+TEST(TraceFile, OfABackwardPass) {
+  const TemporaryFolder folder;
+  const std::string file = folder.path("trace.json");
+  ASSERT_EQ(run_with({"-e", "score = score", "--q-len", "100", "--backward", "--trace", file}, {}).exit_code, 0);
+  const Json events = read_json(file)["traceEvents"];
+  EXPECT_EQ(named(events, "give").size(), 2U * 4 * 3) << "two passes; q, k and v of four heads";
+  for (const Json& give : named(events, "give")) {
+    const bool of_queries = give["args"].contains("h");
+    const std::set<std::string> queries{"b", "h", "q"}, keys{"b", "kv_head", "kv"};
+    EXPECT_EQ(keys_of(give["args"]), of_queries ? queries : keys);
+  }
+  for (const Json& take : named(events, "take")) EXPECT_EQ(keys_of(take["args"]), (std::set<std::string>{"b", "h", "q"}));
+  EXPECT_EQ(named(events, "backward").size(), 1U);
+}
+
 TEST(TraceFile, ThatCannotBeWritten) {
   const CommandResult result = run_with({"-e", "score = score", "--q-len", "8"}, {"--trace", "/nonexistent/trace.json"});
   EXPECT_EQ(result.exit_code, 1) << result.out;

@@ -55,6 +55,25 @@ TEST(ExplainCommand, JsonHasEveryField) {
   EXPECT_TRUE(mask["cost"].is_object());
 }
 
+TEST(ExplainCommand, BackwardIsOfEachPartAndEachGradient) {
+  const std::vector<std::string> pattern = {"-e",        "buffer slope : f32[num_heads]",
+                                            "-e",        "buffer doc : i32[kv_len]",
+                                            "-e",        "score = 30.0 * tanh(score / 30.0) + slope[h] * kv_idx",
+                                            "-e",        "mask = doc[kv_idx] == doc[0]",
+                                            "--backward"};
+  const Json json = json_of(pattern);
+  EXPECT_EQ(json["pass"], "backward");
+  EXPECT_EQ(json["limit_kind"], "fp32-fma");
+  EXPECT_GT(json["run_ms"], 0);
+  EXPECT_TRUE(json["parts"][0]["cost"].is_object());
+  ASSERT_EQ(json["gradients"].size(), 1U);
+  EXPECT_EQ(json["gradients"][0]["buffer"], "slope");
+  EXPECT_TRUE(json["gradients"][0]["cost"]["percent"].is_number());
+  const CommandResult text = explain(pattern);
+  EXPECT_NE(text.out.find("that of `slope`"), std::string::npos) << text.out << text.err;
+  EXPECT_TRUE(json_of({"-e", "score = score"})["gradients"].empty());
+}
+
 TEST(ExplainCommand, SentencesAreForPeople) {
   const CommandResult result = explain(
       {"-e", "buffer t : f32[q_len, kv_len]", "-e", "score = score + t[q_idx, kv_idx]", "-e", "mask = q_idx >= kv_idx"});

@@ -101,8 +101,10 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
     undecided = BlockMask::from_kinds(shape, std::vector<BlockKind>{BlockKind::kPartial}).value();
     mask = &*undecided;
   }
+  const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
   const runtime::LaunchOutcome outcome =
-      runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch, {mask}, {.threads = threads});
+      runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch, runtime::work_of(sequences, mask),
+                      runtime::MaskOrigin::kGiven, {.threads = threads});
   tensors.out.bytes = out.copy();
   return outcome;
 }

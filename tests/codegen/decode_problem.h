@@ -9,7 +9,7 @@
 #include "cache/kernel_cache.h"
 #include "conformance/guarded_memory.h"
 #include "plan/kernel_key.h"
-#include "runtime/decode.h"
+#include "runtime/decode/decode.h"
 #include "support/comparison.h"
 
 namespace flexjit::test {

@@ -52,9 +52,7 @@ plan::LaunchArg launch_arg() {
           .lse_f64 = 0};
 }
 
-plan::KeyRun run_of(const float* k, const float* v) {
-  return {.k = k, .v = v, .k_stride = kDim, .v_stride = kDim, .k_ahead = k, .v_ahead = v};
-}
+plan::KeyRun run_of(const float* k, const float* v) { return {.k = k, .v = v, .k_stride = kDim, .v_stride = kDim}; }
 
 // Zeros, 64-byte aligned.
 template <typename T>
@@ -140,6 +138,42 @@ TEST(Items, KeysOfPagesInAnyOrder) {
       const auto expected = decoded(kernel, queries, whole, {run_of(tensors.k.data(), tensors.v.data())});
       EXPECT_EQ(decoded(kernel, queries, spans, runs), expected) << rows << " rows";
       EXPECT_TRUE(std::ranges::all_of(expected, [](float x) { return std::isfinite(x); }));
+    }
+  }
+}
+
+// The rows of K and of V in orders of their own, whatever the pages: each key says where its rows are.
+TEST(Items, RowsOfKeysFromLists) {
+  const Tensors tensors;
+  constexpr int kToCome = 64 + 16;
+  std::vector<int> k_place(kKeys), v_place(kKeys);
+  std::iota(k_place.begin(), k_place.end(), 0);
+  v_place = k_place;
+  std::shuffle(k_place.begin(), k_place.end(), std::mt19937(7));
+  std::shuffle(v_place.begin(), v_place.end(), std::mt19937(8));
+  std::vector<float> k(tensors.k.size()), v(tensors.v.size());
+  std::vector<std::int32_t> k_rows(kKeys + kToCome, 0), v_rows(kKeys + kToCome, 0);
+  for (int key = 0; key < kKeys; ++key) {
+    const auto at = static_cast<std::size_t>(key);
+    k_rows[at] = k_place[at];
+    v_rows[at] = v_place[at];
+    std::copy_n(tensors.k.data() + std::ptrdiff_t{key} * kDim, kDim, k.data() + std::ptrdiff_t{k_place[at]} * kDim);
+    std::copy_n(tensors.v.data() + std::ptrdiff_t{key} * kDim, kDim, v.data() + std::ptrdiff_t{v_place[at]} * kDim);
+  }
+  plan::KeyRun run = run_of(k.data(), v.data());
+  run.k_rows = k_rows.data();
+  run.v_rows = v_rows.data();
+  const std::vector<plan::SpanArg> whole{{0, kKeys, plan::SpanKind::kCut}},
+      some{{3, 50, plan::SpanKind::kCut}, {67, 68, plan::SpanKind::kCut}, {80, 144, plan::SpanKind::kWhole}};
+  for (const plan::Target& target : executable_targets()) {
+    SCOPED_TRACE(plan::name_of(target));
+    const runtime::Kernel kernel = kernel_of(key_of(plan::Nest::kDecode, target))->kernel;
+    for (int rows : {1, 2, 5, 12}) {
+      const std::vector<plan::QueryRow> queries = query_rows(tensors, rows);
+      for (const auto& spans : {whole, some}) {
+        const auto expected = decoded(kernel, queries, spans, {run_of(tensors.k.data(), tensors.v.data())});
+        EXPECT_EQ(decoded(kernel, queries, spans, {run}), expected) << rows << " rows";
+      }
     }
   }
 }

@@ -172,6 +172,25 @@ TEST_P(Backward, A18_OneKey) {
   }
 }
 
+// One weight of 1 that nothing moves: dP and delta are the same sum, of whatever numbers and however many dims.
+TEST_P(Backward, A18_RowsThatSeeOneKeyMoveNoScore) {
+  AttentionSpec spec;
+  spec.mask_mod = "kv_idx == (q_idx * 7) % kv_len";
+  for (const Shape shape :
+       {kSmall, Shape{.q_heads = 2, .kv_heads = 1, .q_len = 67, .kv_len = 150, .head_dim = 24, .v_head_dim = 37},
+        Shape{.q_len = 3, .kv_len = 40, .head_dim = 16, .v_head_dim = 130}}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF64}) {
+      SCOPED_TRACE(testing::Message() << name_of(dtype) << " v_head_dim " << shape.value_dim());
+      BackwardProblem problem(shape, {dtype, dtype, dtype});
+      problem.d_lse.assign(problem.d_lse.size(), 0.0F);
+      run_both(compile_or_throw(engine(), spec_for(problem, spec)), problem);
+      for (const Tensor* gradient : {&problem.dq, &problem.dk}) {
+        for (std::size_t i = 0; i < gradient->size(); ++i) ASSERT_EQ((*gradient)[i], 0) << i;
+      }
+    }
+  }
+}
+
 // A pair that is masked is not looked at: NaN in its key and value is never seen.
 TEST_P(Backward, A14_RowsAndKeysThatAreMasked) {
   covers("D48");

@@ -160,7 +160,7 @@ mask  = q_idx >= kv_idx
 # PLAN-NEXT:   gradients           27648  gradients of weights, then of scores
 # PLAN-NEXT:   row_begin             256  the first row that visits each panel
 # PLAN-NEXT:   row_end               256  behind the last row that does
-# PLAN-NEXT:   sums                 8832  sums of lanes, for gradients of captured buffers
+# PLAN-NEXT:   sums                 8832  sums of lanes and diagonals, for gradients of captured buffers
 # PLAN-NEXT:   row_values            192  table of what varies with q_idx
 # PLAN-NEXT:   column_values        1536  table of what varies with kv_idx
 # PLAN-NEXT:   diagonal_values      1408  table of what varies with kv_idx - q_idx

@@ -23,7 +23,7 @@ const std::vector<OpCase> kCases = {
     {Op::kConst, {1.5F}, 1.5F}, {Op::kConst, {-3}, -3}, {Op::kConst, {true}, true}, {Op::kConst, {-0.0F}, -0.0F},
     {Op::kScore, {}, 0.25F}, {Op::kScoreGrad, {}, 0.75F}, {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
     {Op::kQLen, {}, 7}, {Op::kKvLen, {}, 9}, {Op::kNumHeads, {}, 6}, {Op::kNumKvHeads, {}, 3}, {Op::kKvHead, {}, 2},
-    {Op::kBatchSize, {}, 2},
+    {Op::kBatchSize, {}, 2}, {Op::kQOffset, {}, 11}, {Op::kKvOffset, {}, 13},
     {Op::kParam, {7}, 7}, {Op::kParam, {0.5F}, 0.5F}, {Op::kParam, {false}, false},
     {Op::kRead, {true, 2}, 30.0F}, {Op::kRead, {false, 2}, 0.0F}, {Op::kRead, {false, 99}, 0.0F},
     {Op::kDot, {true, 1, 2}, 39.0F}, {Op::kDot, {false, 1, 2}, 0.0F},
@@ -146,8 +146,15 @@ const Environment& case_environment() {
   static const std::array<float, 6> table = {1, 2, 3, 4, 5, 6};
   static const std::array<TensorView, 2> views = {TensorView(line.data(), DType::kF32, {3}),
                                                   TensorView(table.data(), DType::kF32, {3, 2})};
-  static const Environment environment{
-      .batch_size = 2, .num_heads = 6, .num_kv_heads = 3, .q_len = 7, .kv_len = 9, .buffers = views, .params = {}};
+  static const Environment environment{.batch_size = 2,
+                                       .num_heads = 6,
+                                       .num_kv_heads = 3,
+                                       .q_len = 7,
+                                       .kv_len = 9,
+                                       .q_offset = 11,
+                                       .kv_offset = 13,
+                                       .buffers = views,
+                                       .params = {}};
   return environment;
 }
 

@@ -265,6 +265,8 @@ RandomBinding::RandomBinding(const Interface& interface, std::uint64_t seed, std
   environment_.batch_size = length();
   environment_.q_len = length();
   environment_.kv_len = length();
+  environment_.q_offset = length();
+  environment_.kv_offset = length();
   environment_.num_kv_heads = static_cast<std::int32_t>(1 + random.below(2));
   environment_.num_heads = environment_.num_kv_heads * static_cast<std::int32_t>(1 + random.below(2));
   const auto extent_param = static_cast<std::int32_t>(1 + random.below(4));

@@ -105,7 +105,10 @@ void expect_decode(const KernelKey& key) {
   ASSERT_EQ(s.q_stride % (is_pairs ? 2 * lanes : lanes), 0) << "rows of Q end with whole vectors";
   expect_apart({{"q", s.q, rows * s.q_stride * (is_pairs ? 2 : 4)},
                 {"s", s.s, rows * keys * 4},
-                {"keys", s.keys, keys * 4},
+                {"k_rows", s.k_rows, keys * 4},
+                {"v_rows", s.v_rows, keys * 8},
+                {"k_to_come", s.k_to_come, keys * 4},
+                {"v_to_come", s.v_to_come, keys * 4},
                 {"sum_lanes", s.sum_lanes, rows * lanes * 4},
                 {"unsettled", s.unsettled, rows * 4},
                 {"row_values", s.row_values, hoisting.row_slots * rows * 4},

@@ -1,6 +1,6 @@
 // The items of decoding under masks of every kind, row by row against a look at the mask: what each row visits, that rows and
 // splits are covered once, and that no size makes a wave large.
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,7 @@
 #include <random>
 #include <vector>
 
+#include "batch.h"
 #include "support/brute_force.h"
 
 namespace flexjit::runtime {
@@ -20,18 +21,14 @@ using test::brute_force_mask;
 // 0: not visited, 1: masked, 2: all allowed; by column.
 using Columns = std::vector<int>;
 
-DecodeWork work_of(const BlockMask* mask, std::int32_t kv_len, MaskOrigin origin) {
-  return {.batch = 2,
-          .kv_heads = 2,
-          .group = 5,
-          .q_len = 3,
-          .kv_len = kv_len,
-          .q_tile = 8,
-          .strip = 16,
-          .row_floats = 10,
-          .mask = mask,
-          .origin = origin};
-}
+constexpr int kQueries = 3;
+
+struct Problem : Batch {
+  Problem(const BlockMask* mask, std::int32_t kv_len, MaskOrigin origin)
+      : Batch(2, kQueries, kv_len, mask),
+        decode{.sequences = work, .kv_heads = 2, .group = 5, .q_tile = 8, .strip = 16, .row_floats = 10, .origin = origin} {}
+  DecodeWork decode;
+};
 
 // What the row visits by the mask alone: its partial blocks, and of its full ones those steps that are whole.
 Columns visited_by(const BlockMask& mask, std::int32_t b, std::int32_t h, std::int32_t q) {
@@ -49,8 +46,10 @@ Columns visited_by(const BlockMask& mask, std::int32_t b, std::int32_t h, std::i
 std::map<std::tuple<int, int, int>, Columns> plan_rows(const DecodeWork& work, std::int64_t chunks) {
   std::map<std::tuple<int, int, int>, Columns> rows;
   DecodePlan plan(work);
-  for (std::int64_t begin = 0; begin < work.chunks(); begin += chunks) {
-    const Wave wave{begin, std::min(begin + chunks, work.chunks())};
+  const std::int32_t kv_len = work.sequences.front().sequence->kv_len;
+  const std::int64_t split = keys_per_split(kv_len);
+  for (std::int64_t begin = 0; begin < plan.chunks(); begin += chunks) {
+    const Wave wave{begin, std::min(begin + chunks, plan.chunks())};
     plan.plan(wave);
     std::int64_t state = 0;
     std::size_t items = 0;
@@ -64,12 +63,12 @@ std::map<std::tuple<int, int, int>, Columns> plan_rows(const DecodeWork& work, s
       state = item.state + item.rows.count * work.row_floats;
       EXPECT_LE(state, plan.state_floats());
       for (std::int64_t row = item.rows.begin; row < item.rows.begin + item.rows.count; ++row) {
-        const auto head = static_cast<int>(item.rows.kv_head * work.group + row / work.q_len);
-        Columns& columns = rows[{item.rows.b, head, static_cast<int>(row % work.q_len)}];
-        columns.resize(static_cast<std::size_t>(work.kv_len));
+        const auto head = static_cast<int>(item.rows.kv_head * work.group + row / kQueries);
+        Columns& columns = rows[{item.rows.sequence, head, static_cast<int>(row % kQueries)}];
+        columns.resize(static_cast<std::size_t>(kv_len));
         for (const plan::SpanArg& span : plan.spans(item)) {
-          EXPECT_EQ(span.begin / work.keys_per_split(), item.split);
-          EXPECT_EQ((span.end - 1) / work.keys_per_split(), item.split);
+          EXPECT_EQ(span.begin / split, item.split);
+          EXPECT_EQ((span.end - 1) / split, item.split);
           for (std::int32_t kv = span.begin; kv < span.end; ++kv) {
             int& column = columns[static_cast<std::size_t>(kv)];
             column = column != 0 ? -1 : span.kind != plan::SpanKind::kWhole ? 1 : 2;
@@ -97,7 +96,7 @@ TEST(DecodePlan, EveryRowVisitsItsOwnKeysUnderAGivenMask) {
       SCOPED_TRACE(::testing::Message() << "mask " << i << ", q_block " << q_block);
       const BlockMask mask = brute_force_mask({2, 10, 3, 1500, q_block, 50}, kMasks[i]);
       for (const std::int64_t chunks : {1, 3, 100}) {
-        auto rows = plan_rows(work_of(&mask, 1500, MaskOrigin::kGiven), chunks);
+        auto rows = plan_rows(Problem(&mask, 1500, MaskOrigin::kGiven).decode, chunks);
         for (int b = 0; b < 2; ++b) {
           for (int h = 0; h < 10; ++h) {
             for (int q = 0; q < 3; ++q) {
@@ -115,7 +114,7 @@ TEST(DecodePlan, EveryRowVisitsItsOwnKeysUnderAGivenMask) {
 TEST(DecodePlan, UnderADerivedMaskRowsMayShareWhatTheyRead) {
   for (std::size_t i = 0; i < kMasks.size(); ++i) {
     const BlockMask mask = brute_force_mask({2, 10, 3, 1500, 3, 50}, kMasks[i]);
-    auto rows = plan_rows(work_of(&mask, 1500, MaskOrigin::kDerived), 100);
+    auto rows = plan_rows(Problem(&mask, 1500, MaskOrigin::kDerived).decode, 100);
     for (int b = 0; b < 2; ++b) {
       for (int h = 0; h < 10; ++h) {
         for (int q = 0; q < 3; ++q) {
@@ -134,7 +133,8 @@ TEST(DecodePlan, UnderADerivedMaskRowsMayShareWhatTheyRead) {
 }
 
 std::int64_t columns_read(const BlockMask& mask, MaskOrigin origin) {
-  DecodePlan plan(work_of(&mask, 1500, origin));
+  const Problem problem(&mask, 1500, origin);
+  DecodePlan plan(problem.decode);
   plan.plan({0, 1});
   std::int64_t columns = 0;
   for (const DecodeItem& item : plan.items()) columns += columns_of(plan.spans(item));
@@ -150,7 +150,8 @@ TEST(DecodePlan, KeysAreReadOnceWhereThatIsCheaper) {
   // Heads with nothing in common stay apart.
   const BlockMask apart = brute_force_mask({2, 10, 3, 1500, 3, 50}, [](int, int h, int, int kv) { return kv / 500 == h; });
   EXPECT_EQ(columns_read(apart, MaskOrigin::kDerived), 1500);
-  DecodePlan plan(work_of(&apart, 1500, MaskOrigin::kDerived));
+  const Problem problem(&apart, 1500, MaskOrigin::kDerived);
+  DecodePlan plan(problem.decode);
   plan.plan({0, 1});
   for (const DecodeItem& item : plan.items()) EXPECT_LE(item.rows.count, 3);
 }
@@ -158,21 +159,17 @@ TEST(DecodePlan, KeysAreReadOnceWhereThatIsCheaper) {
 TEST(DecodePlan, NoSizeMakesAWaveLarge) {
   for (const std::int32_t group : {1, 1 << 12, 1 << 28}) {
     for (const std::int32_t kv_len : {1, 5000, 1 << 30}) {
-      const DecodeWork work{.batch = 1,
-                            .kv_heads = 1,
-                            .group = group,
-                            .q_len = 4,
-                            .kv_len = kv_len,
-                            .q_tile = 32,
-                            .strip = 16,
-                            .row_floats = 514};
+      const Batch one(1, 4, kv_len, nullptr);
+      const DecodeWork work{.sequences = one.work, .kv_heads = 1, .group = group, .q_tile = 32, .strip = 16, .row_floats = 514};
       DecodePlan plan(work);
       const std::int64_t chunks = plan.chunks_per_wave();
-      EXPECT_EQ(work.rows(), std::int64_t{4} * group);
-      plan.plan({work.chunks() - chunks, work.chunks()});
+      const std::int64_t rows = work.rows(one.work.front());
+      EXPECT_EQ(rows, std::int64_t{4} * group);
+      plan.plan({plan.chunks() - chunks, plan.chunks()});
       EXPECT_LE(plan.items().size(), std::size_t{1} << 14);
       EXPECT_LE(plan.state_floats() * 4, std::int64_t{32} << 20);
-      EXPECT_EQ(plan.rows_of(work.chunks() - 1).begin + plan.rows_of(work.chunks() - 1).count, work.rows());
+      const DecodeRows last = plan.rows_of(plan.chunks() - 1);
+      EXPECT_EQ(last.begin + last.count, rows);
     }
   }
 }

@@ -145,7 +145,9 @@ LaunchProblem::LaunchProblem(const test::Shape& s, bool packs_v) : test::Problem
 }
 
 runtime::LaunchOutcome LaunchProblem::run(const BlockMask* mask, int threads, Trace* trace) {
-  return runtime::launch({.attend = attend, .pack = pack, .layout = state.layout}, launch, mask, {threads, trace});
+  const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+  return runtime::launch({.attend = attend, .pack = pack, .layout = state.layout}, launch, runtime::work_of(sequences, mask),
+                         {threads, trace});
 }
 
 ::testing::AssertionResult LaunchProblem::is_exact(const test::Bound& bound) const {

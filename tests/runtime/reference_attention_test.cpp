@@ -33,7 +33,8 @@ struct TwoKeys {
     launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
     launch.kv_len = 2;
     launch.scale = 1;
-    return reference::reference_attention(launch, {.head_dim = 1, .v_head_dim = 2}, pattern);
+    const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+    return reference::reference_attention(launch, {.head_dim = 1, .v_head_dim = 2}, {sequences}, pattern);
   }
 };
 
@@ -108,10 +109,12 @@ TEST(ReferenceAttention, SumsOfFp64ValuesMayPassTheLargestNumber) {
   launch.scale = 1;
   const plan::ElementTypes types{.q = DType::kF64, .kv = DType::kF64, .out = DType::kF64};
   const reference::ReferenceKernel kernel{.types = types, .weights = plan::Weights::kSigmoid, .head_dim = 1, .v_head_dim = 2};
-  ASSERT_TRUE(reference::reference_attention(launch, kernel, [](const reference::ReferenceRow&, std::span<double> scores) {
-    std::ranges::fill(scores, 2.0);
-    return true;
-  }));
+  const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+  ASSERT_TRUE(
+      reference::reference_attention(launch, kernel, {sequences}, [](const reference::ReferenceRow&, std::span<double> scores) {
+        std::ranges::fill(scores, 2.0);
+        return true;
+      }));
   EXPECT_EQ(out[0], -kInf);
   EXPECT_NEAR(out[1] / kLargest, 1 / (1 + std::exp(-2.0)), 1e-15);
 }
@@ -133,10 +136,11 @@ TEST(ReferenceAttention, GroupsStridesAndPositions) {
   problem.launch.lse.stride_batch = 2 * 6 * 9;
   problem.launch.lse.stride_head = 2 * 9;
   problem.launch.lse.stride_row = 2;
-  ASSERT_TRUE(reference::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5},
+  const std::vector<plan::Sequence> sequences = plan::batch_of(problem.launch);
+  ASSERT_TRUE(reference::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5}, {sequences},
                                              [&](const reference::ReferenceRow& row, std::span<double> s) {
                                                for (int kv = 0; kv < 21; ++kv) {
-                                                 if (!problem.state.allowed(row.b, row.h, row.q_idx, kv))
+                                                 if (!problem.state.allowed(row.b(), row.h, row.q_idx, kv))
                                                    s[static_cast<std::size_t>(kv)] = -kInf;
                                                }
                                                return true;

@@ -9,6 +9,7 @@
 #include <set>
 #include <tuple>
 
+#include "batch.h"
 #include "support/brute_force.h"
 
 namespace flexjit::runtime {
@@ -16,6 +17,13 @@ namespace {
 
 constexpr WorkShape kShape{
     .batch = 2, .q_heads = 6, .kv_heads = 3, .q_len = 100, .kv_len = 90, .q_tile = 16, .q_block = 16, .panel = 8};
+
+// A schedule of sequences like the shape's.
+struct Planned : Batch, Schedule {
+  Planned(const WorkShape& shape, const BlockMask* mask) : Batch(shape.batch, shape.q_len, shape.kv_len, mask) {
+    start({shape.q_heads, shape.kv_heads, shape.q_tile, shape.panel}, work, 0);
+  }
+};
 
 std::vector<Item> all_items(Schedule& schedule, std::int64_t pairs_a_wave) {
   std::vector<Item> items;
@@ -61,8 +69,7 @@ TEST(Schedule, OnlyVisitedPanelsArePacked) {
       .batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 80, .kv_len = 2000, .q_tile = 16, .q_block = 40, .panel = 8};
   for (const int heads : {1, 4}) {
     const BlockMask mask = test::brute_force_mask({2, heads, 80, 2000, 40, 20}, scattered);
-    Schedule schedule;
-    schedule.start(shape, &mask);
+    Planned schedule(shape, &mask);
     for (const Wave& wave : {Wave{0, 4}, Wave{1, 2}, Wave{2, 3, 1, 2}}) {
       schedule.plan(wave);
       expect_packs_are_what_is_visited(schedule, shape.panel);
@@ -72,9 +79,7 @@ TEST(Schedule, OnlyVisitedPanelsArePacked) {
 
 TEST(Schedule, AWaveOfSomeHeadsOfAPair) {
   const BlockMask mask = mask_by_head();
-  Schedule whole, some;
-  whole.start(kMaskedShape, &mask);
-  some.start(kMaskedShape, &mask);
+  Planned whole(kMaskedShape, &mask), some(kMaskedShape, &mask);
   whole.plan({4, 5});
   std::vector<Item> expected(whole.items().begin(), whole.items().end()), found;
   for (std::int32_t head = 0; head < 2; ++head) {
@@ -94,8 +99,7 @@ TEST(Schedule, AWaveOfSomeHeadsOfAPair) {
 
 TEST(Schedule, EveryTileOfEveryHeadOnce) {
   for (std::int64_t pairs_a_wave : {1, 2, 4, 6}) {
-    Schedule schedule;
-    schedule.start(kShape, nullptr);
+    Planned schedule(kShape, nullptr);
     std::vector<Item> items = all_items(schedule, pairs_a_wave);
     std::ranges::sort(items, {}, &Item::index);
     ASSERT_EQ(items.size(), 2U * 6 * 7);
@@ -103,9 +107,9 @@ TEST(Schedule, EveryTileOfEveryHeadOnce) {
       const Item& item = items[i];
       const int tile = static_cast<int>(i % 7);
       EXPECT_EQ(item.index, static_cast<std::int64_t>(i));
-      EXPECT_EQ(item.b, static_cast<int>(i / 42));
+      EXPECT_EQ(item.pair / 3, static_cast<int>(i / 42));
       EXPECT_EQ(item.h, static_cast<int>(i / 7 % 6));
-      EXPECT_EQ(item.pair, item.b * 3 + item.h / 2);
+      EXPECT_EQ(item.pair % 3, item.h / 2);
       EXPECT_EQ(item.q_begin, tile * 16);
       EXPECT_EQ(item.q_count, tile == 6 ? 4 : 16);
     }
@@ -134,8 +138,7 @@ TEST(Schedule, TilesStopAtTheRowsOfMaskBlocks) {
 TEST(Schedule, PairAfterPairWithCostsFallingByHalves) {
   const BlockMask mask = test::brute_force_mask(
       {1, 6, 400, 900, 20, 15}, [](int, int h, int q, int kv) { return kv < (h < 2 ? 30 : 900) && kv < 2 * q + 15; });
-  Schedule schedule;
-  schedule.start(
+  Planned schedule(
       {.batch = 1, .q_heads = 6, .kv_heads = 3, .q_len = 400, .kv_len = 900, .q_tile = 20, .q_block = 20, .panel = 5}, &mask);
   schedule.plan({0, 3});
   const auto items = schedule.items();
@@ -161,15 +164,16 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
   const BlockMask mask = mask_by_head();
   SpanMaker maker;
   maker.start(&mask, kShape.kv_len, kShape.panel);
+  const Batch batch(kMaskedShape.batch, kMaskedShape.q_len, kMaskedShape.kv_len, &mask);
   Schedule schedule;
   for (int round = 0; round < 2; ++round) {
-    schedule.start(kMaskedShape, &mask);
+    schedule.start({kMaskedShape.q_heads, kMaskedShape.kv_heads, kMaskedShape.q_tile, kMaskedShape.panel}, batch.work, 0);
     for (std::int64_t pair = 0; pair < kShape.pairs(); ++pair) {
       schedule.plan({pair, pair + 1});
       int least = kShape.kv_len, most = 0;
       for (const Item& item : schedule.items()) {
         std::vector<plan::SpanArg> expected;
-        maker.append({item.b, item.h, item.q_begin, item.q_count}, expected);
+        maker.append({static_cast<std::int32_t>(item.pair / kShape.kv_heads), item.h, item.q_begin, item.q_count}, expected);
         const auto same = [](const plan::SpanArg& a, const plan::SpanArg& b) {
           return std::tuple(a.begin, a.end, a.kind) == std::tuple(b.begin, b.end, b.kind);
         };
@@ -188,11 +192,14 @@ TEST(Schedule, SpansAndReachAreThoseOfTheMask) {
 
 TEST(Schedule, AnotherMaskForgetsTheSpansOfTheLast) {
   const BlockMask mask = mask_by_head();
+  const WorkSizes sizes{kShape.q_heads, kShape.kv_heads, kShape.q_tile, kShape.panel};
+  const Batch without(kShape.batch, kShape.q_len, kShape.kv_len, nullptr),
+      with(kShape.batch, kShape.q_len, kShape.kv_len, &mask);
   Schedule schedule;
-  schedule.start(kShape, nullptr);
+  schedule.start(sizes, without.work, 0);
   schedule.plan({0, 1});
   const std::int64_t all = columns_of(schedule.spans(schedule.items().front()));
-  schedule.start(kShape, &mask);
+  schedule.start(sizes, with.work, 0);
   schedule.plan({0, 1});
   EXPECT_EQ(all, 90);
   EXPECT_LT(columns_of(schedule.spans(schedule.items().front())), 90);

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "command_line/options.h"
 #include "data/problem.h"
+#include "flexjit/spec.h"
 
 namespace flexjit::tools::bench {
 
@@ -23,7 +25,8 @@ struct Case {
   Pass pass = Pass::kForward;
   std::vector<std::string> gradients{};  // of kBackward: captured buffers whose gradients are wanted beside those of q, k and v
   Beside beside = Beside::kNothing;
-  std::string plain{};  // of kPlain: its text, whose buffers' gradients are not wanted
+  std::string plain{};  // of kPlain: its text, whose buffers' gradients are not wanted, and which drops nothing
+  std::optional<Dropout> dropout{};
   DTypeOptions dtypes{};
   Sizes sizes{};
   int threads = 1;
@@ -38,6 +41,9 @@ std::vector<std::string> suite_names();
 
 // The case with sequences of a sixteenth of the length.
 Case small_version(Case test);
+
+// What a case of kPlain alternates with.
+Case plain_version(Case test);
 
 // With small sizes for Effort::kQuick. `filter` is searched in "suite/name/dtype".
 std::vector<Case> select_cases(const BenchOptions& options);

@@ -126,6 +126,25 @@ class Table {
     scale(example_case("scaling", "decode 32/8 heads kv 16k", "full", of(kF32), step(1, 32, 8, 16384)), threads);
   }
 
+  // Beside the same without dropout.
+  void dropout() {
+    const auto add = [&](Pass pass, std::int64_t dim, const char* generator, DropoutGenerator which) {
+      const char* suffix = pass == Pass::kBackward ? ", backward" : "";
+      Case& test =
+          example_case("dropout", fmt::format("2k D={} {}{}", dim, generator, suffix), "full", of(kF32), square(4, 2048, dim));
+      test.pass = pass;
+      test.dropout = Dropout{.p = 0.1, .generator = which};
+      test.beside = Beside::kPlain;
+      test.plain = test.program;
+    };
+    for (Pass pass : {Pass::kForward, Pass::kBackward}) {
+      for (std::int64_t dim : {64, 128}) {
+        add(pass, dim, "word 0", DropoutGenerator::kPhilox);
+        add(pass, dim, "four keys", DropoutGenerator::kPhilox4);
+      }
+    }
+  }
+
   void backward(int threads) {
     for (DType dtype : {kF32, kBF16}) {
       for (std::int64_t dim : {64, 128}) {
@@ -203,6 +222,13 @@ Case small_version(Case test) {
   return test;
 }
 
+Case plain_version(Case test) {
+  test.program = test.plain;
+  test.gradients.clear();
+  test.dropout.reset();
+  return test;
+}
+
 std::string dtype_text(const Case& test) {
   const DTypeOptions& d = test.dtypes;
   const std::string groups = d.scale_dims == 0 ? "" : fmt::format(" by {}", d.scale_dims);
@@ -211,7 +237,7 @@ std::string dtype_text(const Case& test) {
 }
 
 std::vector<std::string> suite_names() {
-  return {"dense", "causal", "sparse", "mods", "decode", "shapes", "quantized", "scaling", "backward"};
+  return {"dense", "causal", "sparse", "mods", "decode", "shapes", "quantized", "scaling", "backward", "dropout"};
 }
 
 std::vector<Case> select_cases(const BenchOptions& options) {
@@ -225,6 +251,7 @@ std::vector<Case> select_cases(const BenchOptions& options) {
   table.quantized();
   table.scaling(std::max(2, options.threads));
   table.backward(std::max(2, options.threads));
+  table.dropout();
   std::vector<Case> selected;
   for (Case& test : table.take()) {
     const bool suite = options.suites.empty() || std::ranges::find(options.suites, test.suite) != options.suites.end();

@@ -72,7 +72,7 @@ void HeapProbe::serve(int socket) const {
 
 std::int64_t HeapProbe::probe(const Case& test) const try {
   const Problem problem = zeros(test);
-  const auto subject = make_subject({test, problem, test.program, test.gradients, options_.target, test.threads});
+  const auto subject = make_subject({test, problem, options_.target, test.threads});
   if (!subject) return kNone;
   const HeapMeter meter;
   return (*subject)->run(problem) ? meter.peak_bytes() : kNone;

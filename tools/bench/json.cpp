@@ -16,6 +16,7 @@ Json peers_json(const Row& row) {
                         {"percent_of_limit", row.percent_at(time.ms)},
                         {"difference", time.difference}};
     if (time.extra_bytes) peers[time.peer]["extra_bytes"] = *time.extra_bytes;
+    if (const auto ratio = memory_ratio_to(row, time)) peers[time.peer]["memory_ratio"] = *ratio;
   }
   return peers;
 }
@@ -79,6 +80,11 @@ Json row_json(const Row& row) {
 }  // namespace
 
 double ratio_to(const Row& row, const PeerTime& peer) { return row.run_ms > 0 ? peer.ms / row.run_ms : 0; }
+
+std::optional<double> memory_ratio_to(const Row& row, const PeerTime& peer) {
+  if (!peer.extra_bytes || !row.extra_bytes) return std::nullopt;
+  return static_cast<double>(*peer.extra_bytes) / static_cast<double>(*row.extra_bytes + row.result_bytes);
+}
 
 std::string to_json(const Report& report) {
   Json json = {

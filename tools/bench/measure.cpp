@@ -46,7 +46,7 @@ class Measurement {
 
   Diagnostics prepare() {
     show("compiling");
-    const SubjectRequest request{test_, problem_, test_.program, test_.gradients, options_.target, test_.threads};
+    const SubjectRequest request{test_, problem_, options_.target, test_.threads};
     auto subject = make_subject(request);
     if (!subject) return subject.diagnostics();
     subject_ = std::move(*subject);
@@ -58,17 +58,27 @@ class Measurement {
   }
 
   Diagnostics prepare_beside() {
-    static const std::vector<std::string> kNoGradients;
     if (test_.beside == Beside::kNothing) return {};
-    auto beside = test_.beside == Beside::kOneThread
-                      ? make_subject({test_, problem_, test_.program, test_.gradients, options_.target, 1})
-                      : make_subject({test_, problem_, test_.plain, kNoGradients, options_.target, test_.threads});
+    plain_ = plain_version(test_);
+    auto beside = test_.beside == Beside::kOneThread ? make_subject({test_, problem_, options_.target, 1})
+                                                     : make_subject({plain_, problem_, options_.target, test_.threads});
     if (!beside) return beside.diagnostics();
     beside_ = std::move(*beside);
     return {};
   }
 
+  void count_results() {
+    const auto add = [this](const Array& array) { row_.result_bytes += static_cast<std::int64_t>(array.bytes.size()); };
+    add(subject_->outputs.out);
+    add(subject_->outputs.lse);
+    if (test_.pass == Pass::kForward) return;
+    const GradientArrays& gradients = subject_->gradients;
+    for (const Array* array : {&gradients.q, &gradients.k, &gradients.v}) add(*array);
+    for (const auto& [name, array] : gradients.buffers) add(array);
+  }
+
   Diagnostics count_work() {
+    count_results();
     show("counting allowed pairs");
     const Result<std::int64_t> allowed =
         subject_->attention.count_allowed(mask_options_of(test_.sizes), &subject_->names.bindings);
@@ -126,7 +136,7 @@ class Measurement {
     const Case small = small_version(test_);
     const Result<Problem> problem = make_problem(run_options_of(small));
     if (!problem) return problem.diagnostics();
-    const auto subject = make_subject({small, *problem, test_.program, test_.gradients, options_.target, test_.threads});
+    const auto subject = make_subject({small, *problem, options_.target, test_.threads});
     if (!subject) return subject.diagnostics();
     Subject& own = **subject;
     const Result<RunStats> stats = own.run(*problem);
@@ -149,10 +159,12 @@ class Measurement {
 
   Diagnostics ask_peers() {
     if (peers_ == nullptr || test_.beside == Beside::kOneThread) return {};
+    // Peers drop nothing, by a path that could, so that what they compute can be compared.
+    Subject& compared = test_.dropout ? *beside_ : *subject_;
     PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .results = {}, .grad_out = nullptr, .buffers = {}};
-    GradientArrays& gradients = subject_->gradients;
+    GradientArrays& gradients = compared.gradients;
     switch (test_.pass) {
-      case Pass::kForward: tensors.results = {&subject_->outputs.out}; break;
+      case Pass::kForward: tensors.results = {&compared.outputs.out}; break;
       case Pass::kBackward:
         tensors.grad_out = &gradients.out;
         tensors.results = {&gradients.q, &gradients.k, &gradients.v};
@@ -167,6 +179,7 @@ class Measurement {
   }
 
   const Case& test_;
+  Case plain_;
   const BenchOptions& options_;
   Peers* peers_;
   const Progress& progress_;

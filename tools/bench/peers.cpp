@@ -51,6 +51,7 @@ struct Peers::Process {
                     {"suite", test.suite},
                     {"pass", test.pass == Pass::kBackward ? "backward" : "forward"},
                     {"gradients", test.gradients},
+                    {"dropout", test.dropout.has_value()},
                     {"results", Json::array()},
                     {"buffers", Json::object()}};
     const std::pair<const char*, const Array*> fixed[] = {

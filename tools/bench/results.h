@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,9 @@ struct Report {
 
 // "1.05": our useful throughput over the peer's, which did the same work.
 double ratio_to(const Row& row, const PeerTime& peer);
+
+// The peer's peak of memory over ours, both with the results.
+std::optional<double> memory_ratio_to(const Row& row, const PeerTime& peer);
 
 // One JSON object; numbers that were not reached are null.
 std::string to_json(const Report& report);

@@ -42,8 +42,9 @@ namespace {
 Result<Attention> compile_case(const SubjectRequest& request) {
   const Case& test = request.test;
   AttentionSpec spec;
-  spec.program = request.program;
+  spec.program = test.program;
   spec.program_name = test.pattern;
+  spec.dropout = test.dropout;
   apply_options(run_options_of(test), test.sizes, spec);
   EngineOptions engine;
   engine.cache_dir.clear();
@@ -64,7 +65,7 @@ Result<std::unique_ptr<Subject>> bind_case(const SubjectRequest& request, const 
   if (test.pass == Pass::kForward) return subject;
   Result<Array> out = generated_output_gradient(request.problem, 0);
   if (!out) return out.diagnostics();
-  subject->gradients = make_gradients(request.problem, subject->names.bindings, *std::move(out), request.gradients);
+  subject->gradients = make_gradients(request.problem, subject->names.bindings, *std::move(out), test.gradients);
   const Result<RunStats> forward = attention.run(subject->arguments(request.problem));
   if (!forward) return forward.diagnostics();
   return subject;
@@ -85,7 +86,7 @@ Result<double> compile_gradients(const SubjectRequest& request, const Attention&
   small.sizes.q_len = small.sizes.kv_len = kSmallLength;
   const Result<Problem> problem = make_problem(run_options_of(small));
   if (!problem) return problem.diagnostics();
-  auto subject = bind_case({small, *problem, request.program, request.gradients, request.target, request.threads}, attention);
+  auto subject = bind_case({small, *problem, request.target, request.threads}, attention);
   if (!subject) return subject.diagnostics();
   Trace trace;
   RunArgs args = (*subject)->arguments(*problem);

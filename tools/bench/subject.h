@@ -28,8 +28,6 @@ struct Subject {
 struct SubjectRequest {
   const Case& test;
   const Problem& problem;
-  const std::string& program;
-  const std::vector<std::string>& gradients;  // of kBackward: captured buffers
   const std::string& target;
   int threads;
 };

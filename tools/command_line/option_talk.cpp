@@ -15,6 +15,7 @@ Inputs that no file gives are generated as by `flexjit run`. Exit codes: 0 fine;
 
 Examples:
   flexjit explain softcap.flex
+  flexjit explain relative_bias.flex --backward
   flexjit explain strided.flex --q-len 4096 --param stride=48
   flexjit explain -e 'score = score + 0.1 * sin(float(q_idx) * kv_idx)' --json)";
 
@@ -42,6 +43,9 @@ void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code) {
   add_inputs(*command, explain.run.files);
   add_names(*command, explain.run.names);
   add_execution(*command, explain.run);
+  command->add_flag_callback(
+      "--backward", [&explain] { explain.pass = ExplainedPass::kBackward; },
+      "Of the backward pass: what each part, and the gradient of each captured buffer, costs in training");
   command->add_option("--seconds", explain.seconds, "For measuring, about; long runs take what three rounds need")
       ->check(CLI::Range(0.0, 3600.0))
       ->capture_default_str();

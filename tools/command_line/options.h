@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flexjit/attention.h"
+#include "flexjit/build.h"
 #include "flexjit/inspect.h"
 #include "flexjit/tensor.h"
 
@@ -127,9 +128,12 @@ struct RunOptions {
   Output output = Output::kTable;
 };
 
+enum class ExplainedPass : std::uint8_t { kForward, kBackward };
+
 struct ExplainOptions {
   RunOptions run;       // files to write, repeat, verification and reference are not used
   double seconds = 10;  // that measuring takes, where runs are short beside it
+  ExplainedPass pass = ExplainedPass::kForward;
 };
 
 struct ReplOptions {
@@ -190,6 +194,7 @@ struct BuildCommandOptions {
   std::int64_t v_head_dim = 0;
   std::optional<double> scale;
   std::vector<std::string> targets = {"host"};
+  BuildPasses passes = BuildPasses::kForward;
   std::string library;  // its kind follows from how it ends
   std::string header;   // empty: the library's name with .h
   Output output = Output::kTable;

@@ -148,6 +148,7 @@ int build_command(const BuildCommandOptions& options) {
   BuildOptions build;
   build.targets = options.targets;
   build.kind = *kind;
+  build.passes = options.passes;
   build.soname = path.filename().string();
   const Result<BuiltLibrary> library = build_library(*patterns, build);
   if (!library) return report_errors(with_hint(library.diagnostics()), options.output);

@@ -206,7 +206,8 @@ class Run {
                                   .outputs = outputs_,
                                   .allowed_pairs = report_.allowed_pairs,
                                   .repeat = report_.repeat,
-                                  .threads = report_.threads};
+                                  .threads = report_.threads,
+                                  .trace = trace()};
     const Result<BackwardReport> backward = measure_backward(request, progress_);
     if (!backward) return backward.diagnostics();
     report_.backward = *backward;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "command_line/failure.h"
 #include "data/generate.h"
 #include "data/npy.h"
@@ -43,18 +45,21 @@ Result<Array> output_gradient(const BackwardRequest& request) {
 }
 
 // Fills what is timed.
-Diagnostics time_passes(const BackwardRequest& request, const RunArgs& forward, const Gradients& gradients,
-                        const Progress& progress, BackwardReport& report) {
+Diagnostics time_passes(const BackwardRequest& request, RunArgs forward, const Gradients& gradients, const Progress& progress,
+                        BackwardReport& report) {
   const bool reference = request.attention.kernel_source() == KernelSource::kReference;
   const Work work = backward_work(request.problem, request.allowed_pairs);
   LimitMeter meter(request.problem, work, request.options.target, request.threads);
   std::vector<double> times;
-  for (int i = reference ? 1 : 0; i <= request.repeat; ++i) {  // the first warms up
-    progress.show(fmt::format("backward: {} of {}", i, request.repeat));
+  const int first = reference ? 1 : 0, last = request.repeat + (request.trace != nullptr && !reference ? 1 : 0);
+  for (int i = first; i <= last; ++i) {
+    const bool timed = i > 0 && i <= request.repeat;  // the first warms up
+    forward.trace = timed && !reference ? nullptr : request.trace;
+    progress.show(fmt::format("backward: {} of {}", std::min(i, request.repeat), request.repeat));
     const auto begin = Clock::now();
     const Result<RunStats> stats = run_backward(request.attention, forward, gradients);
     if (!stats) return stats.diagnostics();
-    if (i > 0) times.push_back(ms_since(begin));
+    if (timed) times.push_back(ms_since(begin));
   }
   report.ms = median(std::move(times));
   report.useful_gflops = report.ms > 0 ? work.operations / (report.ms * 1e6) : 0;

@@ -19,6 +19,7 @@ struct BackwardRequest {
   Outputs& outputs;
   std::int64_t allowed_pairs;
   int repeat, threads;
+  Trace* trace;  // null: none; else that of the first pass and of one more behind the timed ones
 };
 
 struct BackwardReport {

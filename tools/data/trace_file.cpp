@@ -32,7 +32,9 @@ std::string_view category_of(TraceKind kind) {
     case TraceKind::kPack:
     case TraceKind::kTile:
     case TraceKind::kSplit:
-    case TraceKind::kMerge: return "run";
+    case TraceKind::kMerge:
+    case TraceKind::kTake:
+    case TraceKind::kGive: return "run";
   }
   return {};
 }
@@ -42,9 +44,12 @@ Json arguments_of(const TraceEvent& event) {
   Json arguments = Json::object();
   if (event.b < 0) return arguments;
   arguments["b"] = event.b;
-  arguments[event.kind == TraceKind::kTile ? "h" : "kv_head"] = event.head;
+  const bool has_rows = event.q.begin < event.q.end;
+  const bool of_query_head =
+      event.kind == TraceKind::kTile || event.kind == TraceKind::kTake || (event.kind == TraceKind::kGive && has_rows);
+  arguments[of_query_head ? "h" : "kv_head"] = event.head;
   const auto range = [](PositionRange positions) { return Json::array({positions.begin, positions.end}); };
-  if (event.q.begin < event.q.end) arguments[event.kind == TraceKind::kTile ? "q" : "rows"] = range(event.q);
+  if (has_rows) arguments[of_query_head ? "q" : "rows"] = range(event.q);
   if (event.kv.begin < event.kv.end) arguments["kv"] = range(event.kv);
   if (event.kind == TraceKind::kTile || event.kind == TraceKind::kSplit) {
     arguments["full_spans"] = event.full_spans;

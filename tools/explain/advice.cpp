@@ -90,7 +90,8 @@ class Advisor {
                                lanes, (width + lanes - 1) / lanes * lanes)},
           (width + lanes - 1) / lanes * lanes);
     }
-    if (subject_.problem.sizes.q_len <= kDecodeRows && subject_.spec.kv_dtype.value_or(subject_.spec.dtype) == DType::kF32) {
+    if (subject_.pass == ExplainedPass::kForward && subject_.problem.sizes.q_len <= kDecodeRows &&
+        subject_.spec.kv_dtype.value_or(subject_.spec.dtype) == DType::kF32) {
       trials_.try_bf16_keys({.rule = Rule::kWideKeysAndValues,
                              .text = "with few queries the time goes into reading K and V: keep them in bf16, half the bytes"});
     }

@@ -1,5 +1,6 @@
 // `flexjit explain`: a pattern and sizes -> what is skipped, what is fused where, what each part costs, and what would be
 // faster.
+#include <algorithm>
 #include <utility>
 
 #include "command_line/progress.h"
@@ -12,6 +13,8 @@
 
 namespace flexjit::tools {
 namespace {
+
+constexpr std::int32_t kManyRows = 1024;  // of queries, for which no kernel decodes
 
 EngineOptions engine_options(const ExplainOptions& options) {
   EngineOptions engine;
@@ -26,9 +29,11 @@ class ExplainRun {
  public:
   explicit ExplainRun(const ExplainOptions& options)
       : options_(options.run),
-        subject_{
-            .options = options_, .progress = progress_, .seconds = options.seconds, .engine = Engine(engine_options(options))} {
-  }
+        subject_{.options = options_,
+                 .progress = progress_,
+                 .seconds = options.seconds,
+                 .pass = options.pass,
+                 .engine = Engine(engine_options(options))} {}
 
   int operator()() {
     using Step = Diagnostics (ExplainRun::*)();
@@ -59,6 +64,7 @@ class ExplainRun {
     options_.dtypes = subject_.problem.dtypes;
     apply_options(options_, subject_.problem.sizes, subject_.spec);
     explanation_.pattern = subject_.spec.program_name;
+    explanation_.pass = subject_.pass;
     explanation_.target = options_.target;
     explanation_.sizes = subject_.problem.sizes;
     explanation_.dtypes = options_.dtypes;
@@ -71,7 +77,10 @@ class ExplainRun {
     Result<Attention> attention = subject_.engine.compile(subject_.spec);
     if (!attention) return attention.diagnostics();
     subject_.attention = std::move(*attention);
-    Result<PatternAnatomy> anatomy = dissect(subject_.spec, subject_.engine.options(), mask_options_of(subject_.problem.sizes));
+    BlockMaskOptions call = mask_options_of(subject_.problem.sizes);
+    // A backward pass has no kernel of its own for few query rows.
+    if (subject_.pass == ExplainedPass::kBackward) call.q_len = std::max(call.q_len, kManyRows);
+    Result<PatternAnatomy> anatomy = dissect(subject_.spec, subject_.engine.options(), call);
     if (!anatomy) return anatomy.diagnostics();
     explanation_.anatomy = std::move(*anatomy);
     return {};
@@ -102,7 +111,8 @@ class ExplainRun {
   Diagnostics run_once() {
     progress_.show("warming up");
     subject_.outputs = {subject_.problem.make_output(), subject_.problem.make_lse()};
-    const Contender contender = subject_.contender(*subject_.attention);
+    Contender contender = subject_.contender(*subject_.attention);
+    if (Diagnostics errors = contender.prepare(); !errors.empty()) return errors;
     const Result<RunStats> stats = contender.run();
     if (!stats) return stats.diagnostics();
     const Sizes& s = subject_.problem.sizes;
@@ -111,7 +121,8 @@ class ExplainRun {
     const Result<std::int64_t> allowed = subject_.attention->count_allowed(mask_options_of(s), &subject_.names.bindings);
     if (!allowed) return allowed.diagnostics();
     explanation_.allowed_pairs = *allowed;
-    explanation_.work = work_of(subject_.problem, *allowed);
+    const bool backward = subject_.pass == ExplainedPass::kBackward;
+    explanation_.work = backward ? backward_work(subject_.problem, *allowed) : work_of(subject_.problem, *allowed);
     LimitMeter meter(subject_.problem, explanation_.work, options_.target, explanation_.threads);
     std::vector<double> times;
     const auto begin = Clock::now();
@@ -129,7 +140,8 @@ class ExplainRun {
 
   Diagnostics measure() {
     if (explanation_.scores_computed == 0) return {};
-    return measure_parts(subject_, explanation_);
+    if (Diagnostics errors = measure_parts(subject_, explanation_); !errors.empty()) return errors;
+    return measure_gradients(subject_, explanation_);
   }
 
   Diagnostics advise() {

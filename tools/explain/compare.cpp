@@ -29,15 +29,15 @@ struct Samples {
 
 class Race {
  public:
-  Race(const Contender& base, const std::vector<Contender>& rivals, const CompareOptions& options)
-      : base_(base), rivals_(rivals), options_(options), samples_(rivals.size()) {}
+  Race(Contender base, std::vector<Contender> rivals, const CompareOptions& options)
+      : base_(std::move(base)), rivals_(std::move(rivals)), options_(options), samples_(rivals_.size()) {}
 
   Diagnostics warm_up() {
-    const Result<RunStats> stats = base_.run();
+    const Result<RunStats> stats = warm(base_);
     if (!stats) return stats.diagnostics();
     base_scores_ = stats->scores_visited;
     for (std::size_t i = 0; i < rivals_.size(); ++i) {
-      const Result<RunStats> own = rivals_[i].run();
+      const Result<RunStats> own = warm(rivals_[i]);
       if (own)
         samples_[i].scores = own->scores_visited;
       else
@@ -67,6 +67,11 @@ class Race {
   }
 
  private:
+  static Result<RunStats> warm(Contender& contender) {
+    if (Diagnostics errors = contender.prepare(); !errors.empty()) return errors;
+    return contender.run();
+  }
+
   double timed(const Contender& contender) const {
     const double begin = clock_ms(options_.threads);
     (void)contender.run();  // has run before with the same arguments
@@ -98,8 +103,8 @@ class Race {
             .rival_scores = samples.scores};
   }
 
-  const Contender& base_;
-  const std::vector<Contender>& rivals_;
+  Contender base_;
+  std::vector<Contender> rivals_;
   const CompareOptions& options_;
   std::vector<Samples> samples_;
   std::int64_t base_scores_ = 0;
@@ -113,10 +118,28 @@ double clock_ms(int threads) {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) * 1e-6;
 }
 
-Result<RunStats> Contender::run() const {
-  RunArgs args = arguments_of(*problem, *outputs, own_bindings ? *own_bindings : *bindings);
+RunArgs Contender::arguments(Outputs& to) const {
+  RunArgs args = arguments_of(*problem, to, own_bindings ? *own_bindings : *bindings);
   args.block_mask = block_mask;
-  return attention.run(args);
+  return args;
+}
+
+Diagnostics Contender::prepare() {
+  if (training == nullptr) return {};
+  Result<std::vector<std::string>> buffers = gradient_buffers(attention);
+  if (!buffers) return buffers.diagnostics();
+  std::erase(*buffers, training->left_out);
+  Result<Array> out = generated_output_gradient(*problem, 0);
+  if (!out) return out.diagnostics();
+  training->outputs = {problem->make_output(), problem->make_lse()};
+  training->gradients = make_gradients(*problem, own_bindings ? *own_bindings : *bindings, *std::move(out), *buffers);
+  const Result<RunStats> stats = attention.run(arguments(training->outputs));
+  return stats ? Diagnostics{} : stats.diagnostics();
+}
+
+Result<RunStats> Contender::run() const {
+  if (training == nullptr) return attention.run(arguments(*outputs));
+  return run_backward(attention, arguments(training->outputs), gradients_of(training->gradients, *problem));
 }
 
 Result<std::vector<Result<Comparison>>> compare(const Contender& base, const std::vector<Contender>& rivals,

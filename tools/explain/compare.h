@@ -2,14 +2,24 @@
 // hits all alike, and each rival is compared with the runs of the base right before and after its own.
 #pragma once
 
+#include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "command_line/progress.h"
 #include "data/problem.h"
 #include "flexjit/attention.h"
+#include "measure/backward.h"
 
 namespace flexjit::tools {
+
+// What a forward pass left, and the gradients of its output and of all that its pattern reads.
+struct Training {
+  std::string left_out{};  // the captured buffer whose gradient is not wanted; empty: all are
+  Outputs outputs;
+  GradientArrays gradients;
+};
 
 // What it points to must outlive it.
 struct Contender {
@@ -19,8 +29,15 @@ struct Contender {
   const Bindings* bindings = nullptr;
   const BlockMask* block_mask = nullptr;   // null: derived in each run
   std::optional<Bindings> own_bindings{};  // that take the place of `bindings`
+  // Of a backward pass, whose forward pass prepare() runs; null: the forward pass is what runs.
+  std::shared_ptr<Training> training{};
 
+  // What the pass that is measured needs beforehand.
+  Diagnostics prepare();
   Result<RunStats> run() const;
+
+ private:
+  RunArgs arguments(Outputs& to) const;
 };
 
 struct Comparison {

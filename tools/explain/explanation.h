@@ -44,6 +44,12 @@ struct PartCost {
   std::string why_not;
 };
 
+// Of a captured buffer, in a backward pass that leaves its gradient out.
+struct GradientCost {
+  std::string buffer;
+  Cost cost;
+};
+
 enum class Rule : std::uint8_t {
   kConstantDivisor,    // a param that divides could be a const
   kGather,             // a read for every score that is not of neighbouring elements
@@ -74,6 +80,7 @@ struct Explanation {
   Sizes sizes;
   DTypeOptions dtypes;
   int threads = 1;
+  ExplainedPass pass = ExplainedPass::kForward;
   std::vector<std::string> generated;
   PatternAnatomy anatomy;
   bool has_mask = false;
@@ -87,6 +94,7 @@ struct Explanation {
   Work work;
   Limit limit;
   std::vector<PartCost> costs;                // by part of the anatomy
+  std::vector<GradientCost> gradients;        // of a backward pass
   std::optional<std::size_t> most_expensive;  // part
   std::vector<Advice> advice;                 // whatever was looked at; not all is worth saying
 };
@@ -96,6 +104,7 @@ struct Subject {
   const RunOptions& options;
   const Progress& progress;
   double seconds = 0;  // that measuring may take
+  ExplainedPass pass = ExplainedPass::kForward;
   Engine engine;
   AttentionSpec spec{};
   Problem problem{};
@@ -106,7 +115,11 @@ struct Subject {
   Outputs outputs{};
 
   Contender contender(Attention other) {
-    return {.attention = std::move(other), .problem = &problem, .outputs = &outputs, .bindings = &names.bindings};
+    return {.attention = std::move(other),
+            .problem = &problem,
+            .outputs = &outputs,
+            .bindings = &names.bindings,
+            .training = pass == ExplainedPass::kBackward ? std::make_shared<Training>() : nullptr};
   }
 };
 
@@ -114,6 +127,9 @@ Cost cost_of(const Comparison& comparison);
 
 // What each part costs, the costly ones in more detail. Errors: those of the pattern's own run.
 Diagnostics measure_parts(Subject& subject, Explanation& explanation);
+
+// Of a backward pass, what the gradient of each captured buffer costs.
+Diagnostics measure_gradients(Subject& subject, Explanation& explanation);
 
 // What would make it faster. Fills `advice`.
 Diagnostics find_advice(Subject& subject, Explanation& explanation);

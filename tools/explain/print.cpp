@@ -46,6 +46,7 @@ class Text {
     print_skipped();
     print_fused();
     print_costs();
+    print_gradients();
     print_most_expensive();
     print_advice();
   }
@@ -89,8 +90,8 @@ class Text {
   }
 
   void print_costs() const {
-    fmt::print("\nWhat it costs: {:.3f} ms{} a run, {:.0f} ns per 1000 computed scores\n", e_.run_ms,
-               e_.threads == 1 ? " of processor time" : "",
+    fmt::print("\nWhat it costs: {:.3f} ms{} a {}, {:.0f} ns per 1000 computed scores\n", e_.run_ms,
+               e_.threads == 1 ? " of processor time" : "", e_.pass == ExplainedPass::kBackward ? "backward pass" : "run",
                e_.scores_computed > 0 ? e_.run_ms * 1e9 / static_cast<double>(e_.scores_computed) : 0);
     fmt::print("  {}\n", e_.limit.text_of(e_.work, e_.run_ms));
     // By processor time the run of one thread does not suffer from others.
@@ -129,6 +130,16 @@ class Text {
         "                        {:{}}without it the run takes {:.2f} times as long and computes {:.2f} times the scores\n", "",
         2 * depth, cost.skipping->times_longer,
         static_cast<double>(cost.skipping->scores_without) / static_cast<double>(e_.scores_computed));
+  }
+
+  void print_gradients() const {
+    if (e_.gradients.empty()) return;
+    fmt::print("\nGradients of captured buffers\n");
+    for (const GradientCost& gradient : e_.gradients) {
+      const std::string cost = gradient.cost.is_measurable() ? fmt::format("{:5.1f} %", gradient.cost.percent)
+                                                             : fmt::format("<{:.1f} %", gradient.cost.least_percent());
+      fmt::print("   {:>7}   that of `{}`\n", cost, gradient.buffer);
+    }
   }
 
   void print_place(const TextPlace& place) const {
@@ -195,6 +206,7 @@ Json part_json(const PatternPart& part, const PartCost& cost) {
 Json explanation_json(const Explanation& e) {
   Json json = {{"pattern", e.pattern},
                {"target", e.target},
+               {"pass", e.pass == ExplainedPass::kBackward ? "backward" : "forward"},
                {"threads", e.threads},
                {"decodes", e.anatomy.decodes},
                {"sizes", sizes_json(e.sizes)},
@@ -218,11 +230,14 @@ Json explanation_json(const Explanation& e) {
                {"processor_share", e.limit.share},
                {"most_expensive", nullptr},
                {"parts", Json::array()},
+               {"gradients", Json::array()},
                {"reads", Json::array()},
                {"advice", Json::array()}};
   if (e.most_expensive) json["most_expensive"] = *e.most_expensive;
   for (std::size_t i = 0; i < e.anatomy.parts.size(); ++i)
     json["parts"].push_back(part_json(e.anatomy.parts[i], i < e.costs.size() ? e.costs[i] : PartCost{}));
+  for (const GradientCost& gradient : e.gradients)
+    json["gradients"].push_back({{"buffer", gradient.buffer}, {"cost", json_of(gradient.cost)}});
   for (const CapturedRead& read : e.anatomy.reads)
     json["reads"].push_back({{"buffer", read.buffer},
                              {"place", json_of(read.place)},

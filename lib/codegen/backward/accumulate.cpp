@@ -24,20 +24,6 @@ std::uint32_t slot_of(const ir::Program& program, Id id) {
   return program.node(id).op == Op::kAccumulate ? program.read(id).buffer : program.dot(id).buffer_a;
 }
 
-// By node: the same for all pairs of one kv_idx - q_idx, whatever they are, and found without reading memory.
-std::vector<bool> functions_of_diagonals(const ir::Program& program, const plan::Hoisting& hoisting) {
-  std::vector<bool> is(program.size(), false);
-  for (std::uint32_t i = 0; i < program.size(); ++i) {
-    const ir::TypeRule rule = ir::type_rule(program.nodes()[i].op);
-    const auto operands = program.operands(Id{i});
-    const plan::Slopes& slopes = hoisting.slopes[i];
-    is[i] = hoisting.level[i] == Level::kUniform || (slopes.known && slopes.q == -slopes.kv);
-    if (is[i] || operands.empty() || rule == ir::TypeRule::kVariadic) continue;
-    is[i] = std::ranges::all_of(operands, [&](Id operand) { return is[operand.index]; });
-  }
-  return is;
-}
-
 }  // namespace
 
 Accumulations::Accumulations(PairTile& tile, Ptr sums, std::int64_t section)
@@ -73,7 +59,7 @@ Accumulations::Sum Accumulations::sum_of(Id id) const {
     sum.first = by_row ? First::kLanesOfRow : First::kLanes;
     return sum;
   }
-  const std::vector<bool> of_diagonal = functions_of_diagonals(t_.tables.program, hoisting);
+  const std::vector<bool> of_diagonal = plan::functions_of_diagonals(t_.tables.program, hoisting);
   if (std::ranges::all_of(indices, [&](Id index) { return of_diagonal[index.index]; })) sum.first = First::kDiagonals;
   const plan::Slopes& last = hoisting.slopes[indices.back().index];
   if (!std::ranges::all_of(indices.first(indices.size() - 1), is_same) || !last.known) return sum;

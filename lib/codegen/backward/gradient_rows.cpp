@@ -92,6 +92,9 @@ Bool load_flag(Emitter& e, const ArgFields& fields, std::size_t offset) {
   return e.logical_not(e.equal(fields.long_index(offset), e.index(0)));
 }
 
+// Rows whose deltas are summed side by side, since each waits for its own multiply-adds.
+constexpr int kDeltaRows = 4;
+
 // What take_rows fills.
 struct TakenRows {
   const plan::KernelKey& key;
@@ -115,30 +118,41 @@ void take_grad_out(Emitter& e, const TakenRows& to, Ptr source, Index row) {
       [&] { of_either_type(e, to.key.types.out, to.grad_out_f32, take); }, [&] { to.grad_out.clear(row); });
 }
 
-// sum of grad_out[row] * out
-Float emit_delta(Emitter& e, const TakenRows& from, Ptr out, Index row) {
-  const int dims = from.key.v_head_dim, rest = dims % e.lanes();
-  const auto add = [&](Index d, int count, Float sum) {
-    const Float x = load_part(e, at_element(e, out, d, from.key.types.out), from.key.types.out, count);
-    return e.fma(x, from.grad_out.load_vector(row, d), sum);
-  };
-  const Values whole =
-      e.for_range("delta", e.index(0), e.index(dims - rest), e.index(e.lanes()), {e.broadcast(e.real(0.0)).value},
-                  [&](Index d, const Values& so_far) { return Values{add(d, e.lanes(), Float{so_far[0]}).value}; });
-  return e.reduce_add(rest == 0 ? Float{whole[0]} : add(e.index(dims - rest), rest, Float{whole[0]}));
+// lse[row] = lse, 0 where it is -inf
+void take_lse(Emitter& e, const TakenRows& to, const ArgFields& source, Index row) {
+  const Float lse = load_lse(e, source.pointer(offsetof(GradientRow, lse)), to.lse_f64);
+  const Float counted = e.select(e.compare(FloatOrder::kEq, lse, e.lowest()), e.real(0.0), lse);
+  e.store(counted.value, to.lse.at(row), static_cast<int>(e.real_bytes()));
 }
 
-// lse[row] = lse, 0 where it is -inf; delta[row] = sum of grad_out * out, less grad_lse
-void take_statistics(Emitter& e, const TakenRows& to, const ArgFields& source, Index row) {
-  if (!is_relative(to.key.weights)) return;
-  const Float lse = load_lse(e, source.pointer(offsetof(GradientRow, lse)), to.lse_f64);
-  const Float zero = e.real(0.0);
-  const auto store = [&](Float value, const RealRows& rows) {
-    e.store(value.value, rows.at(row), static_cast<int>(e.real_bytes()));
+// delta[row] = sum of grad_out[row] * out, less grad_lse, of some rows side by side. It is summed dim after dim, as the tiles
+// sum dO V: where one key has all the weight, so that its value is the output, the two are the same number.
+void take_delta(Emitter& e, const TakenRows& to, llvm::function_ref<ArgFields(Index)> source_of, Index first, int count) {
+  const DType dtype = to.key.types.out;
+  llvm::SmallVector<ArgFields, kDeltaRows> sources;
+  llvm::SmallVector<Ptr, kDeltaRows> outs;
+  Values zeros;
+  for (int r = 0; r < count; ++r) {
+    sources.push_back(source_of(e.add(first, e.index(r))));
+    outs.push_back(sources.back().pointer(offsetof(GradientRow, out)));
+    zeros.push_back(e.real(0.0).value);
+  }
+  const auto add = [&](Index d, const Values& sums) {
+    const Ptr grad_out = to.grad_out.at(first, d);
+    Values next;
+    for (int r = 0; r < count; ++r) {
+      const auto i = static_cast<std::size_t>(r);
+      const Float out = e.to_real(load_element(e, at_element(e, outs[i], d, dtype), dtype));
+      next.push_back(e.fma(e.load_real(e.at_real(grad_out, e.index(r * to.grad_out.stride))), out, Float{sums[i]}).value);
+    }
+    return next;
   };
-  store(e.select(e.compare(FloatOrder::kEq, lse, e.lowest()), zero, lse), to.lse);
-  const Float of_lse = load_or(e, "grad_lse", source.pointer(offsetof(GradientRow, grad_lse)), 0.0);
-  store(e.sub(emit_delta(e, to, source.pointer(offsetof(GradientRow, out)), row), of_lse), to.delta);
+  const Values sums = e.for_range("delta.dim", e.index(0), e.index(to.key.v_head_dim), e.index(1), zeros, add);
+  for (int r = 0; r < count; ++r) {
+    const auto i = static_cast<std::size_t>(r);
+    const Float of_lse = load_or(e, "grad_lse", sources[i].pointer(offsetof(GradientRow, grad_lse)), 0.0);
+    e.store(e.sub(Float{sums[i]}, of_lse).value, to.delta.at(e.add(first, e.index(r))), static_cast<int>(e.real_bytes()));
+  }
 }
 
 void emit_take_rows(Emitter& e, const plan::KernelKey& key) {
@@ -158,14 +172,19 @@ void emit_take_rows(Emitter& e, const plan::KernelKey& key) {
                      .lse_f64 = emit_lse_f64(e, launch),
                      .scale = load_scale(e, launch)};
   const Ptr not_finite = fields.pointer(offsetof(TakeRowsArg, not_finite));
-  e.for_range("take", e.index(0), fields.long_index(offsetof(TakeRowsArg, count)), e.index(1), [&](Index row) {
-    const ArgFields source{e, e.at(rows, e.mul(row, e.index(sizeof(GradientRow) / 4)))};
+  const Index count = fields.long_index(offsetof(TakeRowsArg, count));
+  const auto source_of = [&](Index row) { return ArgFields{e, e.at(rows, e.mul(row, e.index(sizeof(GradientRow) / 4)))}; };
+  e.for_range("take", e.index(0), count, e.index(1), [&](Index row) {
+    const ArgFields source = source_of(row);
     copy_row(e, "take.q", source.pointer(offsetof(GradientRow, q)), {key.types.q, key.head_dim}, to.q.at(row), to.scale);
     take_grad_out(e, to, source.pointer(offsetof(GradientRow, grad_out)), row);
     note_not_finite(e, to.q, row, not_finite);
     note_not_finite(e, to.grad_out, row, not_finite);
-    take_statistics(e, to, source, row);
+    if (is_relative(key.weights)) take_lse(e, to, source, row);
   });
+  if (is_relative(key.weights)) {
+    for_row_chunks(e, "delta", count, kDeltaRows, [&](Index row, int many) { take_delta(e, to, source_of, row, many); });
+  }
   e.end_function();
 }
 

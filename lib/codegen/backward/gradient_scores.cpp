@@ -111,9 +111,11 @@ void emit_whole_rows(Emitter& e, GradientTile& t, const MicroTile& micro) {
     row_scope.whole = true;
     t.tables.load(row_scope, Level::kRow, row, Stored::kValues);
     row_scope.outside = e.ir().GetInsertBlock();
+    ScopesOfPairs pairs;
     for (int j = 0; j < t.key.tiling.micro_vectors; ++j) {
       const Index column = e.add(micro.column, e.index(std::int64_t{j} * e.lanes()));
       Scope scope = row_scope;
+      pairs.open(scope, j, t.key.tiling.micro_vectors);
       t.tables.load(scope, Level::kColumn, column, Stored::kValues);
       t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(row, column), Stored::kValues);
       const Float score = t.scores.modified(scope, e.load_reals(t.weights.at(row, column), vector_bytes(e)));

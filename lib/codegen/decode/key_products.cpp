@@ -22,35 +22,27 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
   const std::int64_t line = kCacheLine / k.element_bytes();
   const std::int64_t whole = k.dims / line * line;
   const Ptr queries = b.q.at(chunk.row);
-  Ptr rows[kKeys];
-  for (int i = 0; i < at_once.count; ++i) {
-    const int key = at_once.first + i;
-    rows[i] = chunk.from == RowsFrom::kScratch ? k.row(keys.number[key]) : keys.row[key];
+  llvm::SmallVector<RowPart, kKeys> rows;
+  for (int i = at_once.first; i < at_once.first + at_once.count; ++i) {
+    const Index column = e.add(keys.column, e.index(i));
+    rows.push_back({chunk.from == RowsFrom::kScratch ? b.real_rows.at(column) : keys.row[i], column, keys.number[i], {}});
   }
-  // Of rows without gaps the lines that follow each other, else a line of each key.
-  const Ptr to_come = chunk.fetches() ? k.to_come(e.add(step.kv, e.add(keys.column, e.index(at_once.first)))) : Ptr{};
-  const Index between = e.select(k.dense(), e.index(kCacheLine), k.row_bytes());
-  const Index by_dim = e.index(k.element_bytes()), by_dim_dense = e.index(at_once.count * k.element_bytes());
-  const Index along = e.select(k.dense(), by_dim_dense, by_dim);
   const auto add_line = [&](Index dim, std::int64_t count, Values sums) {
-    if (chunk.fetches()) {
-      const Ptr lines = e.anywhere(to_come, e.mul(dim, along));
-      for (int i = 0; i < at_once.count; ++i) e.prefetch(e.anywhere(lines, e.mul(between, e.index(i))), CacheLevel::kSecond);
-    }
+    const Index lines = e.mul(dim, keys.between_lines);
+    for (int i = 0; i < at_once.count && chunk.fetches(); ++i)
+      e.prefetch(e.anywhere(keys.line[at_once.first + i], lines), CacheLevel::kSecond);
     for (std::int64_t offset = 0; offset < count; offset += k.at_once()) {
       const VectorPart part{k.at_once(), static_cast<int>(std::min<std::int64_t>(k.at_once(), count - offset))};
       llvm::SmallVector<CellVectors, kKeys> vectors;
-      for (int i = 0; i < at_once.count; ++i) {
-        const Ptr at_dim = at_element(e, rows[i], dim, k.dtype);
-        vectors.push_back(k.cells(at_dim, keys.number[at_once.first + i], dim, offset, part));
-      }
+      for (const RowPart& row : rows)
+        vectors.push_back(k.cells({at_element(e, row.at_dim, dim, k.dtype), row.column, row.number, dim}, offset, part));
       for (std::size_t j = 0; j < vectors.front().size(); ++j) {
         const Index at = e.add(dim, e.index(offset + static_cast<std::int64_t>(j) * operands.width));
         for (int r = 0; r < chunk.rows; ++r) {
           const Ptr address = at_element(e, queries, e.add(at, e.index(r * b.at.q_stride)), operands.stored_as);
-          const Cells query{e.ir().CreateAlignedLoad(operands.type, address.value, llvm::Align(4 * e.lanes()))};
           for (int i = 0; i < at_once.count; ++i) {
             llvm::Value*& sum = sums[static_cast<std::size_t>(r * at_once.count + i)];
+            const Cells query{e.ir().CreateAlignedLoad(operands.type, address.value, llvm::Align(4 * e.lanes()))};
             sum = multiply_add(e, query, vectors[static_cast<std::size_t>(i)][j], Float{sum}).value;
           }
         }
@@ -80,29 +72,24 @@ void store_scores(Emitter& e, RowBlock& b, const Values& acc, Index row, Index c
 
 }  // namespace
 
-// Where a neighbour lies outside the span, the nearest key inside it is read again: its score is masked later.
-void emit_key_numbers(Emitter& e, RowBlock& b, const KeyStep& step) {
-  const SourceScope part = e.part(plan::Part::kQueryKey);
-  auto& ir = e.ir();
-  const Int first = e.narrow(step.first), last = e.narrow(e.sub(step.last, e.index(1)));
-  for (int offset = 0; offset < b.key.tiling.kv_tile; offset += e.lanes()) {
-    const Int keys = e.add(e.narrow(e.add(step.kv, e.index(offset))), e.lane_numbers());
-    auto* below = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, keys.value, e.broadcast(last).value);
-    auto* inside = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, e.broadcast(first).value);
-    e.store(inside, b.numbers.at(e.index(offset)), 4 * e.lanes());
-  }
-}
-
 void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body) {
   const SourceScope part = e.part(plan::Part::kQueryKey);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-kKeys));
   e.for_range("keys", from, e.sub(step.last, step.kv), e.index(kKeys), [&](Index column) {
-    Keys keys{{}, {}, column};
+    Keys keys{{}, {}, {}, {}, column};
     const StreamedRows k = keys_of(e, b, step, RowsFrom::kMemory);
+    // Lines of rows without gaps are prefetched in the order of addresses, whatever the order of the loads: lines of several
+    // rows in turn come half as fast.
+    const Bool dense =
+        e.equal(k.bytes_to_come(column, e.add(column, e.index(kKeys - 1))), e.index((kKeys - 1) * k.dense_bytes()));
+    const Ptr first_line = k.row_to_come(column);
     for (int i = 0; i < kKeys; ++i) {
-      keys.number[i] = e.widen(b.numbers.load(e.add(column, e.index(i))));
+      const Index of_key = e.add(column, e.index(i));
+      keys.number[i] = b.k_rows.load(of_key);
       keys.row[i] = k.row(keys.number[i]);
+      keys.line[i] = e.select(dense, e.at_byte(first_line, i * kCacheLine), k.row_to_come(of_key));
     }
+    keys.between_lines = e.select(dense, e.index(kKeys * k.element_bytes()), e.index(k.element_bytes()));
     body(keys);
   });
 }

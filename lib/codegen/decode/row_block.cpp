@@ -20,17 +20,17 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
   });
 }
 
-CellVectors StreamedRows::cells(Ptr at_dim, Index key, Index dim, std::int64_t offset, VectorPart part) const {
+CellVectors StreamedRows::cells(const RowPart& row, std::int64_t offset, VectorPart part) const {
   auto& ir = e.ir();
-  llvm::Value* loaded = load(at_dim, e.index(offset), part);
+  llvm::Value* loaded = load(row.at_dim, e.index(offset), part);
   if (!support::is_quantised(dtype)) return {as_cells(e, loaded, dtype)};
   llvm::Value* reals = widen_in_units(e, loaded, dtype);
-  const Index first = e.add(dim, e.index(offset));
+  const Index first = e.add(row.dim, e.index(offset));
   if (scales) {
-    const Float scale = e.mul(scales->of(key, first), e.real(unit_of(dtype)));
+    const Float scale = e.mul(scales->of(e.widen(row.number), first), e.real(unit_of(dtype)));
     reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
   }
-  if (kept) e.store(reals, e.at_real(at(*kept, key, 4), first), vector_bytes(e));
+  if (kept) e.store(reals, kept->at(row.column, first), vector_bytes(e));
   CellVectors vectors;
   for (int from = 0; from < part.width; from += e.lanes()) {
     llvm::SmallVector<int, 16> lanes;
@@ -42,29 +42,22 @@ CellVectors StreamedRows::cells(Ptr at_dim, Index key, Index dim, std::int64_t o
 
 namespace {
 
-// Rows of a step in the scratch, as they would begin with key 0.
-Rows rows_in_scratch(Emitter& e, const RowBlock& b, const KeyStep& step) {
-  const Ptr rows = e.at_byte(b.item.scratch, b.at.real_rows);
-  return {e.anywhere(rows, e.mul(step.kv, e.index(-4 * b.at.real_stride))), e.index(b.at.real_stride)};
-}
-
-// Where plan::KeyRun has what belongs to K or to V.
+// Where plan::KeyRun has what belongs to K or to V, and the scratch the rows to come.
 struct RunFields {
-  std::size_t rows, stride, ahead, scales;
+  std::size_t rows, stride, scales;
+  std::int64_t to_come;
   std::int32_t dims;
 };
 
 StreamedRows streamed(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from, const RunFields& at) {
-  if (from == RowsFrom::kScratch) return {e, rows_in_scratch(e, b, step), Ptr{}, DType::kF32, at.dims};
+  const ScratchInts to_come{e, b.item.scratch, at.to_come};
+  if (from == RowsFrom::kScratch)
+    return {e, {b.real_rows.at(e.index(0)), e.index(b.at.real_stride)}, to_come, DType::kF32, at.dims};
   const ArgFields run{e, step.run};
-  StreamedRows result{e,
-                      {run.pointer(at.rows, "rows"), run.long_index(at.stride, "stride")},
-                      run.pointer(at.ahead, "ahead"),
-                      b.key.types.kv,
-                      at.dims};
+  StreamedRows result{e, {run.pointer(at.rows, "rows"), run.long_index(at.stride, "stride")}, to_come, b.key.types.kv, at.dims};
   if (b.key.types.scale_dims != 0)
     result.scales.emplace(GroupScales{load_scales(e, step.run, at.scales), b.key.types.scale_dims});
-  if (from == RowsFrom::kMemoryAndKeeps) result.kept = rows_in_scratch(e, b, step);
+  if (from == RowsFrom::kMemoryAndKeeps) result.kept.emplace(b.real_rows);
   return result;
 }
 
@@ -72,16 +65,61 @@ StreamedRows streamed(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom fro
 
 StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from) {
   using plan::KeyRun;
-  return streamed(e, b, step, from,
-                  {offsetof(KeyRun, k), offsetof(KeyRun, k_stride), offsetof(KeyRun, k_ahead), offsetof(KeyRun, k_scales),
-                   b.key.head_dim});
+  return streamed(
+      e, b, step, from,
+      {offsetof(KeyRun, k), offsetof(KeyRun, k_stride), offsetof(KeyRun, k_scales), b.at.k_to_come, b.key.head_dim});
 }
 
 StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from) {
   using plan::KeyRun;
-  return streamed(e, b, step, from,
-                  {offsetof(KeyRun, v), offsetof(KeyRun, v_stride), offsetof(KeyRun, v_ahead), offsetof(KeyRun, v_scales),
-                   b.key.v_head_dim});
+  return streamed(
+      e, b, step, from,
+      {offsetof(KeyRun, v), offsetof(KeyRun, v_stride), offsetof(KeyRun, v_scales), b.at.v_to_come, b.key.v_head_dim});
+}
+
+// for (i = 0; i < kv_tile; ++i) {
+//   key = clamp(kv + i, first, last - 1);  then = kv + i + keys ahead;
+//   k_rows[i] = lists ? list of k[key] : key;            k_to_come[i] = lists ? list of k[then] : then;
+//   v_rows[i] = v + row_bytes * (lists ? list of v[key] : key);  v_to_come[i] = lists ? list of v[then] : then;
+// }
+void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step) {
+  auto& ir = e.ir();
+  const ArgFields run{e, step.run};
+  const StreamedRows k = keys_of(e, b, step, RowsFrom::kMemory), v = values_of(e, b, step, RowsFrom::kMemory);
+  const std::int32_t k_ahead = plan::keys_ahead(b.key, b.key.head_dim), v_ahead = plan::keys_ahead(b.key, b.key.v_head_dim);
+  const Ptr k_list = run.pointer(offsetof(plan::KeyRun, k_rows), "k_rows");
+  const Ptr v_list = run.pointer(offsetof(plan::KeyRun, v_rows), "v_rows");
+  const Int kv = e.narrow(step.kv), first = e.narrow(step.first), last = e.narrow(e.sub(step.last, e.index(1)));
+  const auto inside = [&](Int keys, Int lowest, Int highest) {
+    auto* below = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, keys.value, highest.value);
+    return Int{ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, below, lowest.value)};
+  };
+  const auto even = [&] {
+    const int bytes = 4 * e.lanes();
+    for (int offset = 0; offset < b.key.tiling.kv_tile; offset += e.lanes()) {
+      const Int keys = e.add(e.broadcast(e.add(kv, e.constant_int(offset))), e.lane_numbers());
+      const Int read = inside(keys, e.broadcast(first), e.broadcast(last));
+      e.store(read.value, b.k_rows.at(e.index(offset)), bytes);
+      e.store(e.add(keys, e.broadcast(e.constant_int(k_ahead))).value, k.to_come.at(e.index(offset)), bytes);
+      e.store(e.add(keys, e.broadcast(e.constant_int(v_ahead))).value, v.to_come.at(e.index(offset)), bytes);
+      auto* longs = e.shaped(ir.getInt64Ty(), read.value);
+      const auto splat = [&](llvm::Value* x) { return ir.CreateVectorSplat(static_cast<unsigned>(e.lanes()), x); };
+      auto* apart = ir.CreateMul(ir.CreateSExt(read.value, longs), splat(v.row_bytes().value));
+      auto* places = ir.CreateAdd(splat(ir.CreatePtrToInt(v.rows.data.value, ir.getInt64Ty())), apart);
+      e.store(places, b.v_rows.at(e.index(offset)), bytes);
+    }
+  };
+  const auto listed = [&] {
+    e.for_range("listed", e.index(0), e.index(b.key.tiling.kv_tile), e.index(1), [&](Index column) {
+      const auto number = [&](Ptr list, Index key) { return e.load_int(e.anywhere(list, e.mul(key, e.index(4)))); };
+      const Index key = e.add(step.kv, column), read = e.widen(inside(e.narrow(key), first, last));
+      e.store(number(k_list, read).value, b.k_rows.at(column));
+      e.store(number(k_list, e.add(key, e.index(k_ahead))).value, k.to_come.at(column));
+      e.store(number(v_list, e.add(key, e.index(v_ahead))).value, v.to_come.at(column));
+      e.store(v.row(number(v_list, read)).value, b.v_rows.at(column));
+    });
+  };
+  e.if_else("rows", Bool{ir.CreateIsNull(k_list.value)}, even, listed);
 }
 
 // Quantised rows are converted by the first chunk of several, and again by each of the few rows that make no whole chunk.

@@ -17,37 +17,51 @@
 
 namespace flexjit::codegen {
 
+// A row as products read it, from one of its dims on.
+struct RowPart {
+  Ptr at_dim;    // where that dim lies
+  Index column;  // of the row's key in the step
+  Int number;    // of the row in the run, where that has scales by row
+  Index dim;
+};
+
 // Rows of K or V of one run as products read them: the caller's, or reals in the scratch that were made of quantised ones.
 struct StreamedRows {
   Emitter& e;
   Rows rows;
-  Ptr ahead;  // row 0 of those that are prefetched; empty: none
+  ScratchInts to_come;  // by column of a step: the rows that are prefetched meanwhile
   DType dtype;
   std::int64_t dims;
   std::optional<GroupScales> scales{};  // of quantised rows whose scales multiply elements
-  std::optional<Rows> kept{};           // where what is read of quantised rows is left as reals
+  std::optional<RealRows> kept{};       // where what is read of quantised rows is left as reals, by column
 
   // Row 0 may lie outside the tensor.
-  Ptr row(Index key) const { return at(rows, key, element_bytes()); }
-  Ptr to_come(Index key) const { return e.anywhere(ahead, e.mul(key, row_bytes())); }
+  Ptr row(Int number) const { return e.anywhere(rows.data, e.mul(e.widen(number), row_bytes())); }
+  Ptr row_to_come(Index column) const { return row(to_come.load(column)); }
   llvm::Value* load(Ptr row, Index element, VectorPart part) const {
     return load_first(e, at_element(e, row, element, dtype), dtype, part);
   }
   // How many elements cells() takes at best.
   int at_once() const { return support::is_quantised(dtype) ? widened_at_once(e, dtype) : operands_of(e).width; }
-  // The elements dim + offset .. of row `key`, whose dim `dim` lies at `at_dim`: a vector for each width of the operands.
-  CellVectors cells(Ptr at_dim, Index key, Index dim, std::int64_t offset, VectorPart part) const;
-
+  // Elements from `offset` behind the part's dim on: a vector for each width of the operands.
+  CellVectors cells(const RowPart& row, std::int64_t offset, VectorPart part) const;
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
+  std::int64_t dense_bytes() const { return dims * element_bytes(); }  // of a row
   Index row_bytes() const { return e.mul(rows.stride, e.index(element_bytes())); }
-  // Whether the rows follow each other without gaps. Their lines are then prefetched in the order of addresses, whatever the
-  // order of the loads: lines of several rows in turn come half as fast.
-  Bool dense() const { return e.equal(rows.stride, e.index(dims)); }
-
- private:
-  Ptr at(const Rows& place, Index key, std::int64_t bytes) const {
-    return e.anywhere(place.data, e.mul(key, e.mul(place.stride, e.index(bytes))));
+  // From the row to come of one column to that of another.
+  Index bytes_to_come(Index from, Index to) const {
+    return e.mul(e.widen(e.sub(to_come.load(to), to_come.load(from))), row_bytes());
   }
+};
+
+// Where rows of V lie, by column of a step.
+struct RowPlaces {
+  Emitter& e;
+  Ptr scratch;
+  std::int64_t section;
+
+  Ptr at(Index column) const { return e.at_byte_offset(e.at_byte(scratch, section), e.mul(column, e.index(8))); }
+  Ptr load(Index column) const { return e.load_pointer(at(column)); }
 };
 
 // The key columns [kv, kv + kv_tile), of which the span holds [first, last).
@@ -70,9 +84,11 @@ struct RowBlock {
   const RealRows q{e, item.scratch, at.q, at.q_stride * e.lanes() / operands_of(e).width};
   const RealRows s{e, item.scratch, at.s, key.tiling.kv_tile}, sum_lanes{e, item.scratch, at.sum_lanes, e.lanes()};
   const RealRows o{e, item.o, {}, plan::layout_of(key).v_padded};
-  const ScratchInts numbers{e, item.scratch, at.keys};  // by column of a step: the key whose rows it is computed from
+  const ScratchInts k_rows{e, item.scratch, at.k_rows};
+  const RowPlaces v_rows{e, item.scratch, at.v_rows};
   const bool is_quantised = support::is_quantised(key.types.kv);
   const bool has_row_scales = is_quantised && key.types.scale_dims == 0;  // else those of groups of dims are part of the reals
+  const RealRows real_rows{e, item.scratch, at.real_rows, at.real_stride};
   const RealRows k_scales{e, item.scratch, at.k_scales, key.tiling.kv_tile};
   const RealRows v_scales{e, item.scratch, at.v_scales, key.tiling.kv_tile};
   const UnsettledRows unsettled{{e, item.scratch, at.unsettled}};
@@ -88,7 +104,7 @@ struct RowBlock {
 
 // What a chunk of query rows reads. The first of several converts quantised rows for the others too.
 enum class RowsFrom : std::uint8_t {
-  kMemory,          // and prefetches
+  kMemory,  // and prefetches
   kMemoryAgain,
   kMemoryAndKeeps,  // of quantised rows, in the scratch
   kScratch,
@@ -106,6 +122,9 @@ struct RowChunk {
 // for (kv = span.begin rounded down to a step; kv < span.end; kv += kv_tile)
 //   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ...});
 void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref<void(const KeyStep&)> body);
+// The rows of the columns of a step. Where a column lies outside the span, the nearest key inside it is read again: its score
+// is masked, its weight 0.
+void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step);
 // Loaded where they are used: registers are scarce in the loops.
 StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from);
 StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from);
@@ -118,19 +137,18 @@ Bool emit_states(Emitter& e, RowBlock& b, Bool careful);
 // for (row = 0; row < rows; row += count) body({row, count, ...});   count is micro_rows, less at the end
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body);
 
-// row_scales.cpp: where a row has one scale, k_scales[i] and v_scales[i] of the keys numbers[i].
+// row_scales.cpp: where a row has one scale, k_scales[i] and v_scales[i] of the rows k_rows[i].
 void emit_row_scales(Emitter& e, RowBlock& b, const KeyStep& step);
 
 // key_products.cpp: S = Q K^T of one step, 4 keys x up to micro_rows rows at a time.
 inline constexpr int kKeys = 4;
-// Neighbouring keys of a step: their rows of K in memory, and the column of the first.
+// Neighbouring keys of a step: their rows of K, where the lines to be prefetched begin, and the column of the first.
 struct Keys {
-  Index number[kKeys];
-  Ptr row[kKeys];
+  Int number[kKeys];  // of their rows
+  Ptr row[kKeys], line[kKeys];
+  Index between_lines;  // from a line to the next of the same row, or of all rows where they follow each other
   Index column;
 };
-// for (i = 0; i < kv_tile; ++i) numbers[i] = clamp(kv + i, first, last - 1);
-void emit_key_numbers(Emitter& e, RowBlock& b, const KeyStep& step);
 // for (c = (first - kv) & -4; kv + c < last; c += 4) body(keys c .. c + 3);
 void for_keys(Emitter& e, RowBlock& b, const KeyStep& step, llvm::function_ref<void(const Keys&)> body);
 // for r: s[row + r][column .. column + 3] = q[row + r] K^T

@@ -1,5 +1,6 @@
-// Scales of the rows of quantised K and V in one key step -> two tables by column, which multiply scores and weights; the products
-// then read elements without their scales. Scales of groups of dims are not here: they multiply elements (StreamedRows::cells).
+// Scales of the rows of quantised K and V in one key step -> two tables by column, which multiply scores and weights; the
+// products then read elements without their scales. Scales of groups of dims are not here: they multiply elements
+// (StreamedRows::cells).
 #include <cstddef>
 
 #include "codegen/decode/row_block.h"
@@ -24,7 +25,7 @@ void emit_row_scales(Emitter& e, RowBlock& b, const KeyStep& step) {
         },
         [&] {
           e.for_range("scales.each", e.index(0), tile, e.index(1), [&](Index column) {
-            const Index key = e.widen(b.numbers.load(column));
+            const Index key = e.widen(b.k_rows.load(column));
             e.store(e.mul(scales.of(key, e.index(0)), unit).value, table.at(e.index(0), column));
           });
         });

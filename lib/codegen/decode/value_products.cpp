@@ -19,36 +19,37 @@ struct Target {
 };
 
 // The lines that a micro-tile prefetches with each key: as many of all tiles as a row has. Of rows without gaps they are those
-// that follow each other, else a part of the row.
+// that follow each other, else a part of the row. Rows to come are taken to lie evenly from the first of the step on.
 struct LinesToCome {
-  LinesToCome(Emitter& emitter, RowBlock& b, const KeyStep& step, const Target& target)
-      : e(emitter), fetches(target.rows.fetches()) {
+  LinesToCome(Emitter& emitter, RowBlock& b, const Target& target) : e(emitter), fetches(target.rows.fetches()) {
+    if (!fetches) return;
     const StreamedRows& v = target.v;
-    lines = (v.dims * v.element_bytes() + kCacheLine - 1) / kCacheLine;
+    lines = (v.dense_bytes() + kCacheLine - 1) / kCacheLine;
     lines = (lines + target.chunks - 1) / target.chunks;
-    row_bytes = by_key = v.row_bytes();
-    if (!fetches) return;
-    first = v.to_come(step.kv);
+    first = v.row_to_come(e.index(0));
+    by_key = v.bytes_to_come(e.index(0), e.index(1));
     if (target.chunks == 1) return;
-    const Index bytes = e.index(lines * kCacheLine), bytes_of_step = e.index(lines * kCacheLine * b.key.tiling.kv_tile);
+    const std::int64_t bytes = lines * kCacheLine;
+    const Bool dense = e.equal(by_key, e.index(v.dense_bytes()));
     const Index chunk{e.ir().CreateUDiv(target.chunk.dim.value, e.index(target.width).value)};
-    by_key = e.select(v.dense(), bytes, row_bytes);
-    first = e.anywhere(first, e.mul(chunk, e.select(v.dense(), bytes_of_step, bytes)));
+    first = e.anywhere(first, e.mul(chunk, e.select(dense, e.index(bytes * b.key.tiling.kv_tile), e.index(bytes))));
+    by_key = e.select(dense, e.index(bytes), by_key);
   }
-  void prefetch(Index column, int keys) const {
-    if (!fetches) return;
-    Ptr line = e.anywhere(first, e.mul(column, by_key));
-    for (int key = 0; key < keys; ++key) {
-      for (std::int64_t i = 0; i < lines; ++i) e.prefetch(e.anywhere(line, e.index(i * kCacheLine)), CacheLevel::kSecond);
-      line = e.anywhere(line, by_key);
-    }
+  // Of a column of the step; null where nothing is fetched.
+  Ptr at(Index column) const {
+    if (!fetches) return {llvm::ConstantPointerNull::get(e.ir().getPtrTy())};
+    return e.anywhere(first, e.mul(column, by_key));
+  }
+  Ptr next(Ptr line) const { return fetches ? e.anywhere(line, by_key) : line; }
+  void prefetch(Ptr line) const {
+    for (std::int64_t i = 0; i < lines; ++i) e.prefetch(e.anywhere(line, e.index(i * kCacheLine)), CacheLevel::kSecond);
   }
 
   Emitter& e;
   bool fetches;
   std::int64_t lines = 0;
-  Ptr first;
-  Index by_key, row_bytes;
+  Ptr first{};
+  Index by_key{};
 };
 
 // acc[r][j] = o[row + r][dim + j];
@@ -57,19 +58,21 @@ struct LinesToCome {
 void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& target) {
   const StreamedRows& v = target.v;
   const Values acc = target.o.load();
-  const Ptr vectors = at_element(e, v.row(step.first), target.chunk.dim, v.dtype);
   const Ptr weights = b.s.at(target.rows.row);
   const Index begin = e.sub(step.first, step.kv), end = e.sub(step.last, step.kv);
-  const LinesToCome to_come(e, b, step, target);
-  const auto load = [&](Ptr row, Index column) {
-    to_come.prefetch(column, 1);
-    const Index key = e.add(step.kv, column);
+  const LinesToCome to_come(e, b, target);
+  const auto load = [&](Ptr line, Index column) {
+    to_come.prefetch(line);
+    const bool in_scratch = target.rows.from == RowsFrom::kScratch;
+    const Ptr place = in_scratch ? b.real_rows.at(column) : b.v_rows.load(column);
+    const Int number = v.scales ? b.k_rows.load(column) : Int{};
+    const RowPart row{at_element(e, place, target.chunk.dim, v.dtype), column, number, target.chunk.dim};
     CellVectors cells;
     for (int j = 0; j < target.o.vectors;) {
       const int count = std::min(v.at_once() / e.lanes(), target.o.vectors - j);
       const int last = target.chunk.elements(j + count - 1, e.lanes());
       const VectorPart part{count * e.lanes(), (count - 1) * e.lanes() + last};
-      cells.append(v.cells(row, key, target.chunk.dim, std::int64_t{j} * e.lanes(), part));
+      cells.append(v.cells(row, std::int64_t{j} * e.lanes(), part));
       j += count;
     }
     return cells;
@@ -80,8 +83,8 @@ void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
                         .rows = target.o.rows,
                         .factors = weights,
                         .factor_stride = b.s.stride,
-                        .vectors = vectors};
-  const auto next = [&](Ptr row) { return at_element(e, row, v.rows.stride, v.dtype); };
+                        .vectors = to_come.at(begin)};
+  const auto next = [&](Ptr line) { return to_come.next(line); };
   target.o.store(emit_product(e, product, acc, load, next));
 }
 
@@ -106,18 +109,18 @@ Values add_pairs(Emitter& e, RowBlock& b, const Values& acc, Ptr weights, llvm::
 void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& target) {
   const StreamedRows& v = target.v;
   const int width = 2 * e.lanes();
-  const Values old = target.o.load();
-  const LinesToCome to_come(e, b, step, target);
-  const Ptr dims = e.anywhere(v.rows.data, e.mul(target.chunk.dim, e.index(v.element_bytes())));
+  const LinesToCome to_come(e, b, target);
   const Ptr weights = b.s.at(target.rows.row);
   const Index from = e.bit_and(e.sub(step.first, step.kv), e.index(-2));
-  target.o.store(e.for_range("pv", from, e.sub(step.last, step.kv), e.index(2), old, [&](Index k, const Values& acc) {
-    to_come.prefetch(k, 2);
-    Ptr rows[2];
-    for (int i = 0; i < 2; ++i) {
-      const Index key = e.widen(b.numbers.load(e.add(k, e.index(i))));
-      rows[i] = e.anywhere(dims, e.mul(key, to_come.row_bytes));
-    }
+  Values carried = target.o.load();
+  carried.push_back(to_come.at(from).value);
+  carried = e.for_range("pv", from, e.sub(step.last, step.kv), e.index(2), carried, [&](Index k, const Values& so_far) {
+    const Ptr line{so_far.back()}, second = to_come.next(line);
+    to_come.prefetch(line);
+    to_come.prefetch(second);
+    const Ptr places = b.v_rows.at(k);
+    const Ptr rows[2] = {at_element(e, e.load_pointer(places), target.chunk.dim, v.dtype),
+                         at_element(e, e.load_pointer(e.at_byte(places, 8)), target.chunk.dim, v.dtype)};
     llvm::SmallVector<llvm::Value*, 8> pairs;
     for (int j = 0; j < target.chunk.vectors; ++j) {
       const Index dim = e.index(std::int64_t{j} * width);
@@ -126,8 +129,13 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
       for (int i = 0; i < 2; ++i) both[i] = v.load(rows[i], dim, part);
       for (int half : {0, 1}) pairs.push_back(interleave(e, both[0], both[1], half));
     }
-    return add_pairs(e, b, acc, e.at(weights, e.lshr(k, e.index(1))), pairs);
-  }));
+    const Values acc(so_far.begin(), so_far.end() - 1);
+    Values next = add_pairs(e, b, acc, e.at(weights, e.lshr(k, e.index(1))), pairs);
+    next.push_back(to_come.next(second).value);
+    return next;
+  });
+  carried.pop_back();
+  target.o.store(carried);
 }
 
 // The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector of V.
@@ -168,8 +176,11 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
     for_chunks(e, "careful_dims", sizes, [&](const Chunk& chunk) {
       const auto values = [&](Index key, int j, Index dim) {
         const VectorPart part_of_row{e.lanes(), chunk.elements(j, e.lanes())};
-        if (b.is_quantised) return Float{v.cells(at_element(e, v.row(key), dim, v.dtype), key, dim, 0, part_of_row)[0].value};
-        return Float{widen(e, v.load(v.row(key), dim, part_of_row), v.dtype)};
+        const Index column = e.sub(key, step.kv);
+        const Ptr place = b.v_rows.load(column);
+        if (!b.is_quantised) return Float{widen(e, v.load(place, dim, part_of_row), v.dtype)};
+        const Int number = v.scales ? b.k_rows.load(column) : Int{};
+        return Float{v.cells({at_element(e, place, dim, v.dtype), column, number, dim}, 0, part_of_row)[0].value};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };
       emit_careful_product(e, {b.o, row, chunk, step.first, step.last, weight, values});

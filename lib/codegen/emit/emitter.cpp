@@ -204,6 +204,7 @@ Index Emitter::sub(Index a, Index b) { return {builder_.CreateNSWSub(a.value, b.
 Index Emitter::mul(Index a, Index b) { return {builder_.CreateNSWMul(a.value, b.value)}; }
 Index Emitter::min(Index a, Index b) { return {builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, a.value, b.value)}; }
 Index Emitter::max(Index a, Index b) { return {builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, a.value, b.value)}; }
+Ptr Emitter::select(Bool c, Ptr a, Ptr b) { return {builder_.CreateSelect(c.value, a.value, b.value)}; }
 Index Emitter::select(Bool c, Index a, Index b) { return {builder_.CreateSelect(c.value, a.value, b.value)}; }
 Bool Emitter::equal(Index a, Index b) { return {builder_.CreateICmpEQ(a.value, b.value)}; }
 Index Emitter::bit_and(Index a, Index b) { return {builder_.CreateAnd(a.value, b.value)}; }

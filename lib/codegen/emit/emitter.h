@@ -164,6 +164,7 @@ class Emitter {
 
   // Memory. Offsets count 4-byte elements unless they say bytes.
   Ptr at(Ptr base, Index elements);
+  Ptr select(Bool c, Ptr a, Ptr b);
   Ptr at_byte(Ptr base, std::int64_t bytes);
   Ptr at_byte_offset(Ptr base, Index bytes);
   // The same address, of which loop analyses know nothing: what lies at constant distances from it is addressed from one

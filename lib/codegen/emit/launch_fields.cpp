@@ -36,14 +36,18 @@ Bool emit_lse_f64(Emitter& e, Ptr launch) {
   return e.compare(llvm::CmpInst::ICMP_NE, flag, e.constant_int(0));
 }
 
-LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len) {
+LaunchFields load_launch(Emitter& e, Ptr arg, SequenceFields of) {
+  const ArgFields item{e, arg};
+  const Ptr launch = item.pointer(0, "launch");
   const ArgFields fields{e, launch};
   return {.launch = launch,
           .batch_size = fields.integer(offsetof(LaunchArg, batch_size), "batch_size"),
           .num_heads = fields.integer(offsetof(LaunchArg, num_heads), "num_heads"),
           .num_kv_heads = fields.integer(offsetof(LaunchArg, num_kv_heads), "num_kv_heads"),
-          .q_len = q_len,
-          .kv_len = kv_len,
+          .q_len = item.integer(of.q_len, "q_len"),
+          .kv_len = item.integer(of.kv_len, "kv_len"),
+          .q_offset = item.integer(of.q_offset, "q_offset"),
+          .kv_offset = item.integer(of.kv_offset, "kv_offset"),
           .scale = load_scale(e, launch)};
 }
 

@@ -54,8 +54,9 @@ KeyRows load_key_run(Emitter& e, Ptr run);
 // The values that a program's uniform leaves stand for.
 struct LaunchFields {
   Ptr launch;
-  Int batch_size, num_heads, num_kv_heads, q_len, kv_len;
-  Float scale;  // a real
+  Int batch_size, num_heads, num_kv_heads;
+  Int q_len, kv_len, q_offset, kv_offset;  // of the item's sequence
+  Float scale;                             // a real
 };
 
 // Of quantised rows, of which every `dims` dims share one.
@@ -81,8 +82,12 @@ Float load_f64(Emitter& e, Ptr address, const char* name = "");  // as a real
 Float load_scale(Emitter& e, Ptr launch);
 // Whether lse of rows are doubles; empty: never.
 Bool emit_lse_f64(Emitter& e, Ptr launch);
-// The lengths are those of an item's sequence.
-LaunchFields load_launch(Emitter& e, Ptr launch, Int q_len, Int kv_len);
+// Offsets of the fields of an item that say which sequence it belongs to.
+struct SequenceFields {
+  std::size_t q_len, kv_len, q_offset, kv_offset;
+};
+// Of an item that begins with its launch.
+LaunchFields load_launch(Emitter& e, Ptr item, SequenceFields of);
 std::vector<BufferFields> load_buffers(Emitter& e, Ptr launch, const ir::Program& program);
 // The runtime scalar in `slot` as a real, Int or Bool.
 llvm::Value* load_param(Emitter& e, Ptr launch, std::uint32_t slot, ir::Type type);

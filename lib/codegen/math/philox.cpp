@@ -18,13 +18,14 @@ using Words = std::array<llvm::Value*, 4>;
 // The arithmetic of one call.
 class Rounds {
  public:
-  Rounds(Emitter& e, const PhiloxOperands& x) : e_(e), ir_(e.ir()), x_(x) {}
+  Rounds(Emitter& e, const PhiloxOperands& x) : e_(e), ir_(e.ir()), x_(x), uniform_(x.uniform) {}
 
   llvm::Value* counter(std::size_t word) { return widened(x_.counter[word].value); }
 
-  llvm::Value* key(std::size_t which, std::uint32_t round) {
+  llvm::Value* key(std::size_t which, std::uint32_t round) { return widened(narrow_key(which, round)); }
+  llvm::Value* narrow_key(std::size_t which, std::uint32_t round) {
     const Int growth = e_.constant_int(static_cast<std::int32_t>(round * Philox::kKeyStep[which]));
-    return widened(outside({x_.key[which].value}, [&] { return e_.add(x_.key[which], growth).value; }));
+    return outside({x_.key[which].value}, [&] { return e_.add(x_.key[which], growth).value; });
   }
 
   // As an `and`: LLVM makes poor code of a multiplication that it takes for one of 32-bit lanes.
@@ -49,23 +50,27 @@ class Rounds {
     return exclusive_or(exclusive_or(all[0], all[1]), all[2]);
   }
   llvm::Value* exclusive_or(llvm::Value* a, llvm::Value* b) {
+    if (!Emitter::is_vector(b)) std::swap(a, b);
     if (Emitter::is_vector(b) && !Emitter::is_vector(a)) a = outside({a}, [&] { return splat(a, b); });
     return outside({a, b}, [&] { return ir_.CreateXor(a, b); });
   }
 
-  // emit() where the scalars are, if `operands` are scalars; else here.
+  // emit() as far outside as `operands` allow: where uniform values are, where scalars are, or here.
   template <typename Emit>
   llvm::Value* outside(llvm::ArrayRef<llvm::Value*> operands, Emit emit) {
-    if (x_.outside == nullptr || llvm::any_of(operands, [](llvm::Value* value) { return Emitter::is_vector(value); })) {
-      return emit();
-    }
+    const bool uniform = llvm::all_of(operands, [&](llvm::Value* value) { return uniform_.contains(value); });
+    const bool varies = llvm::any_of(operands, [](llvm::Value* value) { return Emitter::is_vector(value); });
+    llvm::BasicBlock* block = uniform ? x_.outermost : (varies ? nullptr : x_.outside);
+    if (block == nullptr) return emit();
     const llvm::IRBuilderBase::InsertPointGuard guard(ir_);
-    if (auto* end = x_.outside->getTerminator()) {
+    if (auto* end = block->getTerminator()) {
       ir_.SetInsertPoint(end);
     } else {
-      ir_.SetInsertPoint(x_.outside);
+      ir_.SetInsertPoint(block);
     }
-    return emit();
+    llvm::Value* result = emit();
+    if (uniform) uniform_.insert(result);
+    return result;
   }
 
  private:
@@ -79,15 +84,19 @@ class Rounds {
   Emitter& e_;
   llvm::IRBuilder<>& ir_;
   const PhiloxOperands& x_;
+  llvm::SmallPtrSet<llvm::Value*, 32> uniform_;
 };
+
+// One round.
+Words after_round(Rounds& r, const Words& c, std::uint32_t round) {
+  llvm::Value *a = r.multiplied(c[0], 0), *b = r.multiplied(c[2], 1);
+  return {r.exclusive_or(r.upper_half(b), c[1], r.key(0, round)), b, r.exclusive_or(r.upper_half(a), c[3], r.key(1, round)), a};
+}
 
 Words words_of(Emitter& e, const PhiloxOperands& x) {
   Rounds r(e, x);
   Words c = {r.counter(0), r.counter(1), r.counter(2), r.counter(3)};
-  for (std::uint32_t round = 0; round < Philox::kRounds; ++round) {
-    llvm::Value *a = r.multiplied(c[0], 0), *b = r.multiplied(c[2], 1);
-    c = {r.exclusive_or(r.upper_half(b), c[1], r.key(0, round)), b, r.exclusive_or(r.upper_half(a), c[3], r.key(1, round)), a};
-  }
+  for (std::uint32_t round = 0; round < Philox::kRounds; ++round) c = after_round(r, c, round);
   return c;
 }
 
@@ -100,51 +109,89 @@ llvm::Value* lower_halves(Emitter& e, llvm::Value* x) {
   return e.ir().CreateShuffleVector(e.ir().CreateBitCast(x, llvm::FixedVectorType::get(e.ir().getInt32Ty(), 2 * lanes)), mask);
 }
 
-Float unit_float(Emitter& e, llvm::Value* word) {
-  auto* number = e.ir().CreateUIToFP(word, e.shaped(e.ir().getFloatTy(), word));
-  return {e.ir().CreateFMul(number, llvm::ConstantFP::get(number->getType(), 0x1p-32))};
+// Which lane of the result the 64-bit lane `from` belongs to, and back, where whole vectors of both are packed at once: a lane
+// of 128 bits takes two from the first half of the 64-bit lanes and two from the second.
+unsigned packed_lane(unsigned from, unsigned lanes) {
+  const unsigned half = from / (lanes / 2), in_half = from % (lanes / 2);
+  return 4 * (in_half / 2) + 2 * half + in_half % 2;
 }
 
-// [a, b, a, b, ...]
-llvm::Value* pairs(Emitter& e, llvm::Value* a, llvm::Value* b, unsigned lanes) {
-  auto& ir = e.ir();
-  llvm::Value* pair = llvm::PoisonValue::get(llvm::FixedVectorType::get(ir.getInt64Ty(), 2));
-  pair = ir.CreateInsertElement(ir.CreateInsertElement(pair, a, std::uint64_t{0}), b, std::uint64_t{1});
-  llvm::SmallVector<int, 16> mask;
-  for (unsigned i = 0; i < lanes; ++i) mask.push_back(static_cast<int>(i % 2));
-  return ir.CreateShuffleVector(pair, mask);
+enum class Half : std::uint8_t { kLower, kUpper };
+
+llvm::Value* packed_halves(Emitter& e, llvm::Value* x, Half half) {
+  const auto lanes = static_cast<unsigned>(e.lanes());
+  llvm::SmallVector<int, 16> mask(lanes);
+  for (unsigned i = 0; i < lanes; ++i) mask[packed_lane(i, lanes)] = static_cast<int>(2 * i + (half == Half::kUpper ? 1 : 0));
+  return e.ir().CreateShuffleVector(e.ir().CreateBitCast(x, llvm::FixedVectorType::get(e.ir().getInt32Ty(), 2 * lanes)), mask);
 }
 
-// [0, 0, 1, 0, 2, 0, ...]
-llvm::Value* numbers_of_pairs(Emitter& e, unsigned lanes) {
+llvm::Constant* packed_numbers(Emitter& e) {
+  const auto lanes = static_cast<unsigned>(e.lanes());
   llvm::SmallVector<llvm::Constant*, 16> numbers;
-  for (unsigned i = 0; i < lanes; ++i) numbers.push_back(e.ir().getInt64(i % 2 == 0 ? i / 2 : 0));
+  for (unsigned i = 0; i < lanes; ++i) numbers.push_back(e.ir().getInt64(packed_lane(i, lanes)));
   return llvm::ConstantVector::get(numbers);
 }
 
-llvm::Value* with_pairs_swapped(Emitter& e, llvm::Value* x, unsigned lanes) {
-  llvm::SmallVector<int, 16> mask;
-  for (unsigned i = 0; i < lanes; ++i) mask.push_back(static_cast<int>(i ^ 1U));
-  return e.ir().CreateShuffleVector(x, mask);
+// Lane 0 in the lower half of each of `lanes` 64-bit lanes; upper halves do not matter.
+llvm::Value* first_in_all(Emitter& e, llvm::Value* x, unsigned lanes) {
+  auto& ir = e.ir();
+  const llvm::SmallVector<int, 32> mask(2 * lanes, 0);
+  return ir.CreateBitCast(ir.CreateShuffleVector(x, mask), llvm::FixedVectorType::get(ir.getInt64Ty(), lanes));
 }
 
-// The lower halves of both in turn.
-llvm::Value* interleaved(Emitter& e, llvm::Value* even, llvm::Value* odd, unsigned lanes) {
+// The words after the first round where counter[1] is `varying` ^ `numbers`, vectors, and all else is scalar.
+Words after_first_round(Emitter& e, Rounds& r, llvm::Value* varying, llvm::Constant* numbers) {
+  llvm::Value *a = r.multiplied(r.counter(0), 0), *b = r.multiplied(r.counter(2), 1);
+  auto* c0 = r.exclusive_or(r.upper_half(b), r.key(0, 0));
+  auto* of_row = r.outside({c0}, [&] {
+    const auto lanes = llvm::cast<llvm::FixedVectorType>(varying->getType())->getNumElements();
+    return e.ir().CreateXor(e.ir().CreateVectorSplat(lanes, c0), numbers);
+  });
+  return {e.ir().CreateXor(varying, of_row), b, r.exclusive_or(r.upper_half(a), r.counter(3), r.key(1, 0)), a};
+}
+
+// Of each 64-bit lane the upper half of `product` in the lower one, xor the lower half of `word` and `key`; above it the lower
+// half of `product`: the two words that come of it.
+llvm::Value* two_words(Emitter& e, Rounds& r, llvm::Value* product, llvm::Value* word, llvm::Value* key) {
   auto& ir = e.ir();
-  auto* words = llvm::FixedVectorType::get(ir.getInt32Ty(), 2 * lanes);
+  const auto lanes = llvm::cast<llvm::FixedVectorType>(product->getType())->getNumElements();
   llvm::SmallVector<int, 16> mask;
-  for (unsigned i = 0; i < lanes; ++i) {
-    mask.push_back(static_cast<int>(2 * i));
-    mask.push_back(static_cast<int>(2 * (lanes + i)));
+  for (unsigned i = 0; i < 2 * lanes; ++i) mask.push_back(static_cast<int>(i ^ 1U));
+  auto* halves = ir.CreateBitCast(product, llvm::FixedVectorType::get(ir.getInt32Ty(), 2 * lanes));
+  auto* swapped = ir.CreateBitCast(ir.CreateShuffleVector(halves, mask), product->getType());
+  auto* lower = ir.CreateAnd(word, llvm::ConstantInt::get(word->getType(), 0xffffffff));
+  return r.exclusive_or(r.exclusive_or(swapped, lower), key);
+}
+
+// [a[from], b[from], a[from + 2], b[from + 2], ...] as words.
+llvm::Value* in_turn(Emitter& e, llvm::Value* a, llvm::Value* b, unsigned from) {
+  const auto lanes = llvm::cast<llvm::FixedVectorType>(a->getType())->getNumElements();
+  llvm::SmallVector<int, 16> mask;
+  for (unsigned i = from; i < lanes; i += 2) {
+    mask.push_back(static_cast<int>(i));
+    mask.push_back(static_cast<int>(lanes + i));
   }
-  return ir.CreateShuffleVector(ir.CreateBitCast(even, words), ir.CreateBitCast(odd, words), mask);
+  return e.ir().CreateBitCast(e.ir().CreateShuffleVector(a, b, mask),
+                              llvm::FixedVectorType::get(e.ir().getInt32Ty(), 2 * lanes));
 }
 
 }  // namespace
 
-Float emit_philox(Emitter& e, const PhiloxOperands& x) { return unit_float(e, lower_halves(e, words_of(e, x)[0])); }
+Int emit_philox(Emitter& e, const PhiloxOperands& x) { return {lower_halves(e, words_of(e, x)[0])}; }
 
-Float emit_philox_of_four(Emitter& e, const PhiloxOperands& x) {
+// Word 0 of the last round is put together where words lie side by side.
+Int emit_philox_of_neighbours(Emitter& e, const PhiloxOperands& x) {
+  auto& ir = e.ir();
+  Rounds r(e, x);
+  auto* first = first_in_all(e, x.counter[1].value, static_cast<unsigned>(e.lanes()));
+  Words c = after_first_round(e, r, first, packed_numbers(e));
+  constexpr std::uint32_t kLast = Philox::kRounds - 1;
+  for (std::uint32_t round = 1; round < kLast; ++round) c = after_round(r, c, round);
+  auto* halves = ir.CreateXor(packed_halves(e, r.multiplied(c[2], 1), Half::kUpper), packed_halves(e, c[1], Half::kLower));
+  return {r.exclusive_or(halves, r.narrow_key(0, kLast))};
+}
+
+Int emit_philox_of_four(Emitter& e, const PhiloxOperands& x) {
   PhiloxOperands of_block = x;
   of_block.counter[1] = {e.ir().CreateLShr(x.counter[1].value, 2)};
   if (!Emitter::is_vector(x.counter[1].value)) of_block.outside = nullptr;  // the block number is known here alone
@@ -155,30 +202,26 @@ Float emit_philox_of_four(Emitter& e, const PhiloxOperands& x) {
     const Int word{lower_halves(e, words[static_cast<std::size_t>(i)])};
     chosen = e.select(e.compare(llvm::CmpInst::ICMP_EQ, which, e.constant_int(i)), word, chosen);
   }
-  return unit_float(e, chosen.value);
+  return chosen;
 }
 
-// The first round, of which only word 0 varies over the lanes, by scalars; then both products of a round are one, of a vector
-// that holds words 0 and 2 of a block, and of the next; words 1 and 3 are in another.
-Float emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x, Int first) {
+// A block in each 64-bit lane, in the order in which both vectors take them.
+std::array<Int, 2> emit_philox_of_four_neighbours(Emitter& e, const PhiloxOperands& x) {
   auto& ir = e.ir();
   Rounds r(e, x);
-  const auto lanes = static_cast<unsigned>(e.lanes()) / 2;
-  const auto of_row = [&](llvm::Value* a, llvm::Value* b) { return r.outside({a, b}, [&] { return pairs(e, a, b, lanes); }); };
-  llvm::Value *a = r.multiplied(r.counter(0), 0), *b = r.multiplied(r.counter(2), 1);
-  llvm::Value* c0 = r.exclusive_or(r.upper_half(b), r.key(0, 0));
-  llvm::Value* c2 = r.exclusive_or(r.upper_half(a), r.counter(3), r.key(1, 0));
-  llvm::Value *numbers = numbers_of_pairs(e, lanes), *odd = of_row(b, a);
-  llvm::Value* even = r.outside({c0, c2}, [&] { return ir.CreateXor(pairs(e, c0, c2, lanes), numbers); });
-  auto* block = ir.CreateZExt(ir.CreateLShr(first.value, 2), ir.getInt64Ty());
-  even = ir.CreateXor(even, pairs(e, block, ir.getInt64(0), lanes));
-  auto* multipliers = pairs(e, ir.getInt64(Philox::kMultiplier[0]), ir.getInt64(Philox::kMultiplier[1]), lanes);
-  for (std::uint32_t round = 1; round < Philox::kRounds; ++round) {
-    auto* products = with_pairs_swapped(e, r.product(even, multipliers), lanes);
-    even = ir.CreateXor(ir.CreateXor(r.upper_half(products), odd), of_row(r.key(0, round), r.key(1, round)));
-    odd = products;
-  }
-  return unit_float(e, interleaved(e, even, odd, lanes));
+  const auto blocks = static_cast<unsigned>(e.lanes()) / 2;
+  llvm::SmallVector<llvm::Constant*, 16> numbers;
+  for (unsigned i = 0; i < blocks; ++i) numbers.push_back(ir.getInt64(i / 2 + i % 2 * (blocks / 2)));
+  auto* halves = llvm::FixedVectorType::get(ir.getInt32Ty(), 2 * blocks);
+  auto* keys = ir.CreateBitCast(first_in_all(e, x.counter[1].value, blocks), halves);
+  auto* first = ir.CreateBitCast(ir.CreateLShr(keys, 2), llvm::FixedVectorType::get(ir.getInt64Ty(), blocks));
+  auto* block = ir.CreateAdd(first, llvm::ConstantVector::get(numbers));
+  Words c = after_first_round(e, r, block, llvm::Constant::getNullValue(block->getType()));
+  constexpr std::uint32_t kLast = Philox::kRounds - 1;
+  for (std::uint32_t round = 1; round < kLast; ++round) c = after_round(r, c, round);
+  llvm::Value* low = two_words(e, r, r.multiplied(c[2], 1), c[1], r.key(0, kLast));
+  llvm::Value* high = two_words(e, r, r.multiplied(c[0], 0), c[3], r.key(1, kLast));
+  return {Int{in_turn(e, low, high, 0)}, Int{in_turn(e, low, high, 1)}};
 }
 
 }  // namespace flexjit::codegen

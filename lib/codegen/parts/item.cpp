@@ -10,10 +10,9 @@ using plan::TileArg;
 
 TileItem load_tile_item(Emitter& e, const plan::KernelKey& key, Ptr arg, TileFields fields) {
   const ArgFields tile{e, arg};
-  const Ptr launch = tile.pointer(offsetof(TileArg, launch), "launch");
-  const Int q_len = tile.integer(offsetof(TileArg, q_len), "q_len"), kv_len = tile.integer(offsetof(TileArg, kv_len), "kv_len");
   TileItem item;
-  item.launch = load_launch(e, launch, q_len, kv_len);
+  item.launch = load_launch(
+      e, arg, {offsetof(TileArg, q_len), offsetof(TileArg, kv_len), offsetof(TileArg, q_offset), offsetof(TileArg, kv_offset)});
   item.indices = {tile.integer(offsetof(TileArg, b), "b"), tile.integer(offsetof(TileArg, h), "h"),
                   tile.integer(offsetof(TileArg, kv_head), "kv_head")};
   item.h = e.widen(item.indices.h);
@@ -39,12 +38,11 @@ PrefillItem load_prefill_item(Emitter& e, const plan::KernelKey& key, Ptr arg) {
 
 DecodeItem load_decode_item(Emitter& e, Ptr arg) {
   const ArgFields fields{e, arg};
-  const Ptr launch = fields.pointer(offsetof(DecodeArg, launch), "launch");
-  const Int q_len = fields.integer(offsetof(DecodeArg, q_len), "q_len");
-  const Int kv_len = fields.integer(offsetof(DecodeArg, kv_len), "kv_len");
   DecodeItem item;
   item.queries.rows = fields.pointer(offsetof(DecodeArg, rows), "rows");
-  item.launch = load_launch(e, launch, q_len, kv_len);
+  item.launch = load_launch(
+      e, arg,
+      {offsetof(DecodeArg, q_len), offsetof(DecodeArg, kv_len), offsetof(DecodeArg, q_offset), offsetof(DecodeArg, kv_offset)});
   item.indices = {fields.integer(offsetof(DecodeArg, b), "b"), Int{}, fields.integer(offsetof(DecodeArg, kv_head), "kv_head")};
   item.rows = fields.index(offsetof(DecodeArg, row_count), "row_count");
   item.runs = fields.pointer(offsetof(DecodeArg, runs), "runs");

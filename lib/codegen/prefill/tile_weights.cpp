@@ -35,16 +35,24 @@ Float relative(Emitter& e, Float score, Float base) { return base ? e.add(score,
 
 // for (c = begin; c < end; c += lanes) factors[c..] = what the weights of the row's pairs are multiplied with
 // In a loop of its own: random numbers are long chains of dependent instructions, and the processor must see several at once.
+// By twos where the tile has room for one too many.
 void emit_factors_of_row(Emitter& e, QueryTile& t, Index row, Index begin, Index end) {
   if (!t.key.program.weight_factor().valid()) return;
   Scope of_row = t.tables.without_flags();
   t.tables.load(of_row, Level::kRow, row, Stored::kValues);
   of_row.outside = e.ir().GetInsertBlock();
-  e.for_range("factors", begin, end, e.index(e.lanes()), [&](Index column) {
-    Scope scope = of_row;
-    t.tables.load(scope, Level::kColumn, column, Stored::kValues);
-    t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(row, column), Stored::kValues);
-    e.store(t.scores.weight_factor(scope).value, t.factors.at(e.index(0), column), vector_bytes(e));
+  const int vectors = t.key.tiling.kv_tile % (2 * e.lanes()) == 0 ? 2 : 1;
+  const Index first = e.bit_and(begin, e.index(-vectors * e.lanes()));
+  e.for_range("factors", first, end, e.index(vectors * e.lanes()), [&](Index at) {
+    ScopesOfPairs pairs;
+    for (int j = 0; j < vectors; ++j) {
+      const Index column = e.add(at, e.index(j * e.lanes()));
+      Scope scope = of_row;
+      pairs.open(scope, j, vectors);
+      t.tables.load(scope, Level::kColumn, column, Stored::kValues);
+      t.tables.load(scope, Level::kDiagonal, t.tables.diagonal_of(row, column), Stored::kValues);
+      e.store(t.scores.weight_factor(scope).value, t.factors.at(e.index(0), column), vector_bytes(e));
+    }
   });
 }
 

@@ -1,6 +1,7 @@
 // The forward loop over nodes and the switch that sends each op to its family, the type rule; leaves and captured reads.
 #include "codegen/program/expression.h"
 
+#include "codegen/math/unit_float.h"
 #include "codegen/math/vector_math.h"
 #include "support/check.h"
 
@@ -8,6 +9,28 @@ namespace flexjit::codegen {
 
 using ir::Id;
 using ir::Op;
+
+namespace {
+
+// By node: random numbers that are computed per score and of which is only asked whether they are less than something uniform.
+std::vector<bool> only_compared_randoms(const ir::Program& program, const plan::Hoisting& hoisting) {
+  const auto is_random = [&](Id id) { return ir::type_rule(program.node(id).op) == ir::TypeRule::kRandom; };
+  std::vector<bool> result(program.size(), false);
+  for (std::uint32_t i = 0; i < program.size(); ++i) result[i] = is_random(Id{i}) && hoisting.level[i] == plan::Level::kElement;
+  for (const ir::RootFacts& facts : ir::kRoots)
+    if (const Id id = program.roots()[facts.root]; id.valid()) result[id.index] = false;
+  for (std::uint32_t i = 0; i < program.size(); ++i) {
+    const auto operands = program.operands(Id{i});
+    for (std::size_t j = 0; j < operands.size(); ++j) {
+      const bool below =
+          program.nodes()[i].op == Op::kLt && j == 0 && hoisting.level[operands[1].index] == plan::Level::kUniform;
+      if (!below) result[operands[j].index] = false;
+    }
+  }
+  return result;
+}
+
+}  // namespace
 
 ExpressionEmitter::ExpressionEmitter(Emitter& e, const ir::Program& program, const plan::Hoisting& hoisting,
                                      const LaunchFields& fields)
@@ -17,7 +40,9 @@ ExpressionEmitter::ExpressionEmitter(Emitter& e, const ir::Program& program, con
       fields_(fields),
       buffers_(load_buffers(e, fields.launch, program)),
       reads_(e),
-      from_score_(program.size(), false) {
+      from_score_(program.size(), false),
+      only_compared_(only_compared_randoms(program, hoisting)),
+      threshold_(program.size()) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     from_score_[i] = ir::is_of_pair(program.nodes()[i].op);
     for (Id operand : program.operands(Id{i})) from_score_[i] = from_score_[i] || from_score_[operand.index];
@@ -35,6 +60,12 @@ Scope ExpressionEmitter::uniform_scope(const ItemIndices& item) {
     if (op == Op::kKvHead) scope.value[i] = item.kv_head.value;
   }
   evaluate(scope, plan::Level::kUniform, std::vector<bool>(program_.size(), true));
+  for (std::uint32_t i = 0; i < program_.size(); ++i) {
+    if (program_.nodes()[i].op != Op::kLt || !only_compared_[program_.operand(Id{i}, 0).index]) continue;
+    const Id bound = program_.operand(Id{i}, 1);
+    threshold_[bound.index] = unit_threshold(e_, Float{scope.value[bound.index]});
+  }
+  uniform_block_ = e_.ir().GetInsertBlock();
   return scope;
 }
 
@@ -103,6 +134,8 @@ llvm::Value* ExpressionEmitter::leaf(Id id) {
   if (node.op == Op::kParam) return load_param(e_, fields_.launch, node.payload, node.type);
   if (node.op == Op::kQLen) return fields_.q_len.value;
   if (node.op == Op::kKvLen) return fields_.kv_len.value;
+  if (node.op == Op::kQOffset) return fields_.q_offset.value;
+  if (node.op == Op::kKvOffset) return fields_.kv_offset.value;
   if (node.op == Op::kNumHeads) return fields_.num_heads.value;
   if (node.op == Op::kNumKvHeads) return fields_.num_kv_heads.value;
   if (node.op == Op::kBatchSize) return fields_.batch_size.value;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "codegen/emit/launch_fields.h"
+#include "codegen/math/philox.h"
 #include "codegen/program/captured_read.h"
 #include "ir/program/program.h"
 #include "plan/hoisting.h"
@@ -16,7 +17,25 @@ struct Scope {
   std::vector<llvm::Value*> flag;       // by node: a checked read was in range (i1, scalar or vector)
   Bool active;                          // lanes that count; empty: all
   llvm::BasicBlock* outside = nullptr;  // all scalars above are known at its end, and it ends before lanes vary; null: no such
+  std::vector<llvm::Value*>* following = nullptr;  // by node: takes random numbers of the next vector of keys that come with
+                                                   // those of this; null: nobody wants them
   bool whole = false;  // every lane exists, and contiguous reads have unit strides: nothing needs to be checked
+};
+
+// Of vectors of keys that follow one another, two at a time.
+struct ScopesOfPairs {
+  std::vector<llvm::Value*> following{};
+
+  // The scope of vector `number` of `count`, before anything is evaluated in it, and after that of the vector before.
+  void open(Scope& scope, int number, int count) {
+    if (number % 2 == 0) {
+      following.assign(scope.value.size(), nullptr);
+      scope.following = number + 1 < count ? &following : nullptr;
+      return;
+    }
+    for (std::size_t i = 0; i < following.size(); ++i)
+      if (following[i] != nullptr) scope.value[i] = following[i];
+  }
 };
 
 // The (batch, head) of the work item.
@@ -52,6 +71,9 @@ class ExpressionEmitter {
   llvm::Value* function(const Scope& scope, ir::Id id);
   llvm::Value* conversion(const Scope& scope, ir::Id id);
   llvm::Value* random(const Scope& scope, ir::Id id);
+  PhiloxOperands philox_operands(const Scope& scope, ir::Id id) const;
+  Int random_word(const Scope& scope, ir::Id id);
+  llvm::Value* as_random(ir::Id id, Int word);
   llvm::Value* read(Scope& scope, ir::Id id);
   llvm::Value* read_lanes(const Scope& scope, ir::Id id, llvm::ArrayRef<Int> index, Bool allowed);
   llvm::Value* dot(Scope& scope, ir::Id id);
@@ -72,6 +94,10 @@ class ExpressionEmitter {
   std::vector<BufferFields> buffers_;
   CapturedReads reads_;
   std::vector<bool> from_score_;
+  std::vector<bool>
+      only_compared_;  // by node: a random number of which is only asked whether it is less than something uniform
+  llvm::BasicBlock* uniform_block_ = nullptr;  // where uniform values are known
+  std::vector<Int> threshold_;                 // by node: of uniform floats with which such numbers are compared
 };
 
 }  // namespace flexjit::codegen

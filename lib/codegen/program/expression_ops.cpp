@@ -2,7 +2,7 @@
 #include <array>
 #include <limits>
 
-#include "codegen/math/philox.h"
+#include "codegen/math/unit_float.h"
 #include "codegen/math/vector_math.h"
 #include "codegen/program/expression.h"
 #include "support/check.h"
@@ -110,6 +110,7 @@ llvm::Value* ExpressionEmitter::comparison(const Scope& scope, Id id) {
   const auto [order, predicate] = comparison_of(program_.node(id).op);
   llvm::Value* a = scope.value[operands[0].index];
   llvm::Value* b = scope.value[operands[1].index];
+  if (only_compared_[operands[0].index]) return is_unit_below(e_, Int{a}, threshold_[operands[1].index]).value;
   switch (program_.node(operands[0]).type) {
     case ir::Type::kFloat: return e_.compare(order, Float{a}, Float{b}).value;
     case ir::Type::kInt:
@@ -133,21 +134,38 @@ llvm::Value* ExpressionEmitter::conversion(const Scope& scope, Id id) {
   return e_.to_int(Bool{a}).value;
 }
 
-// kv_idx is what lanes run along, from a multiple of their number on.
-llvm::Value* ExpressionEmitter::random(const Scope& scope, Id id) {
+PhiloxOperands ExpressionEmitter::philox_operands(const Scope& scope, Id id) const {
   const auto operands = program_.operands(id);
   const auto x = [&](std::size_t i) { return Int{scope.value[operands[i].index]}; };
-  const PhiloxOperands all{{x(0), x(1), x(2), x(3)}, {x(4), x(5)}, scope.outside};
-  const Op op = program_.node(id).op;
-  if (op == Op::kPhilox) return e_.to_real(emit_philox(e_, all)).value;
-  FLEXJIT_CHECK(op == Op::kPhiloxOfFour, not_emitted(op));
-  const bool varies =
-      llvm::any_of(std::array<std::size_t, 5>{0, 2, 3, 4, 5}, [&](std::size_t i) { return Emitter::is_vector(x(i).value); });
-  if (program_.node(operands[1]).op == Op::kKvIdx && Emitter::is_vector(x(1).value) && !varies && e_.lanes() % 4 == 0) {
-    return e_.to_real(emit_philox_of_four_neighbours(e_, all, e_.first_lane(x(1)))).value;
-  }
-  return e_.to_real(emit_philox_of_four(e_, all)).value;
+  PhiloxOperands all{{x(0), x(1), x(2), x(3)}, {x(4), x(5)}, scope.outside};
+  all.outermost = uniform_block_;
+  for (Id operand : operands)
+    if (hoisting_.level[operand.index] == plan::Level::kUniform) all.uniform.insert(scope.value[operand.index]);
+  return all;
 }
+
+// kv_idx is what lanes run along, from a multiple of their number on.
+Int ExpressionEmitter::random_word(const Scope& scope, Id id) {
+  const auto operands = program_.operands(id);
+  const auto is_vector = [&](std::size_t i) { return Emitter::is_vector(scope.value[operands[i].index]); };
+  const bool varies = llvm::any_of(std::array<std::size_t, 5>{0, 2, 3, 4, 5}, is_vector);
+  const bool neighbours = program_.node(operands[1]).op == Op::kKvIdx && is_vector(1) && !varies && e_.lanes() % 4 == 0;
+  const PhiloxOperands all = philox_operands(scope, id);
+  const Op op = program_.node(id).op;
+  if (op == Op::kPhilox) return neighbours ? emit_philox_of_neighbours(e_, all) : emit_philox(e_, all);
+  FLEXJIT_CHECK(op == Op::kPhiloxOfFour, not_emitted(op));
+  if (!neighbours) return emit_philox_of_four(e_, all);
+  const auto [word, following] = emit_philox_of_four_neighbours(e_, all);
+  if (scope.following != nullptr) (*scope.following)[id.index] = as_random(id, following);
+  return word;
+}
+
+// One that is only compared stays a word.
+llvm::Value* ExpressionEmitter::as_random(Id id, Int word) {
+  return only_compared_[id.index] ? word.value : e_.to_real(unit_float(e_, word)).value;
+}
+
+llvm::Value* ExpressionEmitter::random(const Scope& scope, Id id) { return as_random(id, random_word(scope, id)); }
 
 llvm::Value* ExpressionEmitter::function(const Scope& scope, Id id) {
   const auto operands = program_.operands(id);

@@ -15,10 +15,10 @@ constexpr std::array kDTypeNames = {
 };
 
 // By Builtin; the two aliases and the four constants follow.
-constexpr std::array<std::string_view, 17> kValueNames = {
-    "score",   "b",          "h", "q_idx", "kv_idx", "q_len", "kv_len", "num_heads", "num_kv_heads",
-    "kv_head", "batch_size", "q", "kv",    "inf",    "pi",    "true",   "false"};
-constexpr std::size_t kBuiltinCount = 11;
+constexpr std::array<std::string_view, 19> kValueNames = {
+    "score",      "b",        "h",         "q_idx", "kv_idx", "q_len", "kv_len", "num_heads", "num_kv_heads", "kv_head",
+    "batch_size", "q_global", "kv_global", "q",     "kv",     "inf",   "pi",     "true",      "false"};
+constexpr std::size_t kBuiltinCount = 13;
 
 // The first five are keywords; `score` and `mask` are builtin names elsewhere.
 constexpr std::array<std::string_view, 7> kStatementWords = {"param", "const", "buffer", "let", "def", "score", "mask"};
@@ -85,7 +85,9 @@ bool is_extent(Builtin builtin) {
     case Builtin::kHead:
     case Builtin::kQIdx:
     case Builtin::kKvIdx:
-    case Builtin::kKvHead: return false;
+    case Builtin::kKvHead:
+    case Builtin::kQGlobal:
+    case Builtin::kKvGlobal: return false;
   }
   return false;
 }
@@ -109,7 +111,9 @@ bool is_keyword(std::string_view name) {
 std::string_view why_reserved(std::string_view name) {
   if (is_keyword(name)) return "a keyword";
   if (find_function(name)) return "a builtin function";
-  if (find_builtin(name)) return "a builtin value";
+  // Texts older than packed positions may call buffers so; theirs is then what the name means.
+  const auto builtin = find_builtin(name);
+  if (builtin && *builtin != Builtin::kQGlobal && *builtin != Builtin::kKvGlobal) return "a builtin value";
   if (name == "inf" || name == "pi" || name == "true" || name == "false") return "a constant";
   return "";
 }

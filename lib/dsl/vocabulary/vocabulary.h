@@ -32,7 +32,9 @@ enum class Builtin : std::uint8_t {
   kNumHeads,
   kNumKvHeads,
   kKvHead,
-  kBatchSize
+  kBatchSize,
+  kQGlobal,
+  kKvGlobal
 };
 // Accepts the aliases `q` and `kv`.
 std::optional<Builtin> find_builtin(std::string_view name);

@@ -182,6 +182,8 @@ Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
   if (node.op == Op::kKvHead) return between(box.h_lo / group, box.h_hi / group);
   if (node.op == Op::kQLen) return point_of(environment_.q_len);
   if (node.op == Op::kKvLen) return point_of(environment_.kv_len);
+  if (node.op == Op::kQOffset) return point_of(environment_.q_offset);
+  if (node.op == Op::kKvOffset) return point_of(environment_.kv_offset);
   if (node.op == Op::kNumHeads) return point_of(environment_.num_heads);
   if (node.op == Op::kNumKvHeads) return point_of(environment_.num_kv_heads);
   FLEXJIT_CHECK(node.op == Op::kBatchSize, std::string(mnemonic(node.op)));

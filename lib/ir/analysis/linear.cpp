@@ -98,6 +98,7 @@ std::int64_t Linear::least(const std::vector<bool>& nonnegative_params) const {
   for (Op length : {Op::kQLen, Op::kKvLen, Op::kNumHeads, Op::kNumKvHeads, Op::kBatchSize}) {
     bound += of(length) * (of(length) > 0 ? 1 : kMaxLength);
   }
+  for (Op offset : {Op::kQOffset, Op::kKvOffset}) bound += std::min<std::int64_t>(of(offset), 0) * kMaxLength;
   return bound;
 }
 

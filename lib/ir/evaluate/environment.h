@@ -16,8 +16,9 @@ struct Environment {
   std::int32_t num_kv_heads = 1;
   std::int32_t q_len = 0;
   std::int32_t kv_len = 0;
-  std::span<const TensorView> buffers;  // by slot; dtype and rank as in Program::buffers()
-  std::span<const Scalar> params;       // by slot; alternative as in Program::params()
+  std::int32_t q_offset = 0, kv_offset = 0;  // packed positions of query 0 and key 0
+  std::span<const TensorView> buffers;       // by slot; dtype and rank as in Program::buffers()
+  std::span<const Scalar> params;            // by slot; alternative as in Program::params()
 };
 
 }  // namespace flexjit::ir

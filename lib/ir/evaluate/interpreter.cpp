@@ -108,7 +108,7 @@ std::vector<Interpreter::Varies> Interpreter::variations() const {
 
 bool Interpreter::constant_over_call(Op op) const {
   return op == Op::kConst || op == Op::kParam || op == Op::kQLen || op == Op::kKvLen || op == Op::kNumHeads ||
-         op == Op::kNumKvHeads || op == Op::kBatchSize;
+         op == Op::kNumKvHeads || op == Op::kBatchSize || op == Op::kQOffset || op == Op::kKvOffset;
 }
 
 void Interpreter::fill_constants() {
@@ -124,6 +124,8 @@ void Interpreter::fill_constants() {
     if (node.op == Op::kParam) value = environment_.params[node.payload];
     if (node.op == Op::kQLen) value = environment_.q_len;
     if (node.op == Op::kKvLen) value = environment_.kv_len;
+    if (node.op == Op::kQOffset) value = environment_.q_offset;
+    if (node.op == Op::kKvOffset) value = environment_.kv_offset;
     if (node.op == Op::kNumHeads) value = environment_.num_heads;
     if (node.op == Op::kNumKvHeads) value = environment_.num_kv_heads;
     fill(values_[i], value, program_.precision());

@@ -87,6 +87,8 @@ class Evaluator {
       case Op::kNumKvHeads:
       case Op::kKvHead:
       case Op::kBatchSize:
+      case Op::kQOffset:
+      case Op::kKvOffset:
       case Op::kParam:
       case Op::kRead:
       case Op::kDot:

@@ -44,7 +44,7 @@ Id ExpressionLowering::lower_node(dsl::TypedId id, GuardId guard) {
   const dsl::TypedNode& node = checked_.node(id);
   switch (node.kind) {
     case dsl::TypedKind::kConst: return lower_const(*node.constant);
-    case dsl::TypedKind::kBuiltin: return builder_.variable(op_of(static_cast<dsl::Builtin>(node.payload)));
+    case dsl::TypedKind::kBuiltin: return lower_builtin(builder_, static_cast<dsl::Builtin>(node.payload));
     case dsl::TypedKind::kParam: return builder_.param(node.payload);
     case dsl::TypedKind::kRead: return lower_read(id, guard);
     case dsl::TypedKind::kDot: return lower_dot(id, guard);

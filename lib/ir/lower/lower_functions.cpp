@@ -75,6 +75,15 @@ Op op_of(dsl::Builtin builtin) {
   return *op;
 }
 
+Id lower_builtin(ProgramBuilder& builder, dsl::Builtin builtin) {
+  const auto sum = [&](Op index, Op offset) {
+    return builder.make(Op::kAdd, {builder.variable(index), builder.variable(offset)});
+  };
+  if (builtin == dsl::Builtin::kQGlobal) return sum(Op::kQIdx, Op::kQOffset);
+  if (builtin == dsl::Builtin::kKvGlobal) return sum(Op::kKvIdx, Op::kKvOffset);
+  return builder.variable(op_of(builtin));
+}
+
 Type type_of(dsl::Type type) {
   switch (type) {
     case dsl::Type::kInt: return Type::kInt;

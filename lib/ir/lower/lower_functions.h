@@ -10,6 +10,8 @@
 namespace flexjit::ir {
 
 Op op_of(dsl::Builtin builtin);
+// Packed positions are sums; the others are leaves.
+Id lower_builtin(ProgramBuilder& builder, dsl::Builtin builtin);
 Type type_of(dsl::Type type);
 
 // Operands have the types that the checker gave them. `&&` and `||` become And and Or: their guards are the caller's.

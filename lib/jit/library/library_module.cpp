@@ -1,4 +1,5 @@
-// Three functions a pattern, each a copy or a tail call, so that all which could change is in libflexjit.
+// Three functions a pattern, five with a backward pass, each a copy or a tail call, so that all which could change is in
+// libflexjit.
 #include "jit/library/library_module.h"
 
 #include <llvm/IR/Constants.h>
@@ -12,6 +13,7 @@ namespace flexjit::jit {
 namespace {
 
 constexpr const char* kRun = "flexjit_built_run";
+constexpr const char* kRunBackward = "flexjit_built_run_backward";
 constexpr const char* kAttention = "flexjit_built_attention";
 constexpr unsigned kBundleAlignment = 16;
 
@@ -26,10 +28,15 @@ class LibraryModule {
 
   void add(const plan::LibraryPattern& pattern) {
     llvm::GlobalVariable* built = built_of(pattern);
-    emit_init(pattern);
+    emit_init(pattern.name + "_args_init", pattern.initial_arguments);
     const auto argument = [](llvm::Function* function, unsigned i) { return function->getArg(i); };
     llvm::Function* run = define(pattern.name + "_run", int32_, 2);
     emit_call(run, kRun, {built, argument(run, 0), argument(run, 1)});
+    if (!pattern.initial_gradients.empty()) {
+      emit_init(pattern.name + "_gradients_init", pattern.initial_gradients);
+      llvm::Function* backward = define(pattern.name + "_run_backward", int32_, 3);
+      emit_call(backward, kRunBackward, {built, argument(backward, 0), argument(backward, 1), argument(backward, 2)});
+    }
     llvm::Function* attention = define(pattern.name + "_attention", int32_, 2);
     emit_call(attention, kAttention, {built, argument(attention, 0), argument(attention, 1)});
   }
@@ -59,13 +66,13 @@ class LibraryModule {
     return new llvm::GlobalVariable(module_, type, false, llvm::GlobalValue::InternalLinkage, value, pattern.name + ".built");
   }
 
-  void emit_init(const plan::LibraryPattern& pattern) {
-    auto* initial = constant(llvm::ConstantDataArray::get(context_, pattern.initial_arguments), pattern.name + ".initial", 8);
-    llvm::Function* init = define(pattern.name + "_args_init", llvm::Type::getVoidTy(context_), 1);
+  // What is written to the one argument.
+  void emit_init(const std::string& name, const std::vector<std::uint8_t>& bytes) {
+    auto* initial = constant(llvm::ConstantDataArray::get(context_, bytes), name + ".initial", 8);
+    llvm::Function* init = define(name, llvm::Type::getVoidTy(context_), 1);
     llvm::IRBuilder<> builder(entry_of(init));
     // Inline: an object needs nothing but libflexjit, not even the C library's memcpy.
-    builder.CreateMemCpyInline(init->getArg(0), llvm::Align(8), initial, llvm::Align(8),
-                               builder.getInt64(pattern.initial_arguments.size()));
+    builder.CreateMemCpyInline(init->getArg(0), llvm::Align(8), initial, llvm::Align(8), builder.getInt64(bytes.size()));
     builder.CreateRetVoid();
   }
 
@@ -106,7 +113,7 @@ std::unique_ptr<llvm::Module> emit_library_module(llvm::LLVMContext& context, st
 std::unique_ptr<llvm::Module> emit_engine_stub(llvm::LLVMContext& context) {
   auto module = std::make_unique<llvm::Module>("libflexjit", context);
   LibraryModule library(*module);
-  for (const char* name : {kRun, kAttention}) library.add_stub(name);
+  for (const char* name : {kRun, kRunBackward, kAttention}) library.add_stub(name);
   return module;
 }
 

@@ -48,7 +48,7 @@ class Classifier {
 
   // None: a table could not be filled.
   std::optional<Classified> run() && {
-    for (b_ = 0; b_ < shape_.batch; ++b_) {
+    for (b_ = request_.first_b; b_ < request_.first_b + shape_.batch; ++b_) {
       for (h_ = 0; h_ < shape_.heads; ++h_) {
         if (request_.budget != kNoBudget) budget_end_ = prover_.work() + request_.budget / shape_.heads;
         if (tables_ != nullptr && !fill_tables()) return std::nullopt;

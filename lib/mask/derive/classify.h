@@ -30,7 +30,8 @@ struct Known {
 inline constexpr std::int64_t kNoBudget = std::int64_t{1} << 62;
 
 struct ClassifyRequest {
-  BlockMaskShape shape;  // batch and heads as wanted; reduced to 1 where the mask does not read them
+  BlockMaskShape shape;      // batch and heads as wanted; reduced to 1 where the mask does not read them
+  std::int32_t first_b = 0;  // the batch entry of the first plane
   Undecided undecided = Undecided::kEvaluate;
   Known known{};
   bool list_evaluated = false;  // fill Classified::evaluated_blocks

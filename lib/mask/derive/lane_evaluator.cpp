@@ -123,6 +123,8 @@ void LaneEvaluator::compute_leaf(ir::Id id, std::int32_t count) {
   if (node.op == ir::Op::kKvHead) value = line_.h / group;
   if (node.op == ir::Op::kQLen) value = environment_.q_len;
   if (node.op == ir::Op::kKvLen) value = environment_.kv_len;
+  if (node.op == ir::Op::kQOffset) value = environment_.q_offset;
+  if (node.op == ir::Op::kKvOffset) value = environment_.kv_offset;
   if (node.op == ir::Op::kNumHeads) value = environment_.num_heads;
   if (node.op == ir::Op::kNumKvHeads) value = environment_.num_kv_heads;
   if (node.op == ir::Op::kBatchSize) value = environment_.batch_size;

@@ -19,13 +19,13 @@ constexpr std::int32_t kMaxRows = 32;
 constexpr std::int32_t kKeyStep = 16;
 constexpr std::int64_t kBytesAhead = 8192;  // by which prefetching runs ahead of the reads
 
+}  // namespace
+
 // About as many bytes whatever the row, and at least a step.
 std::int32_t keys_ahead(const KernelKey& key, std::int32_t dims) {
   const auto row_bytes = dims * static_cast<std::int64_t>(size_of(key.types.kv));
   return static_cast<std::int32_t>(std::clamp<std::int64_t>(kBytesAhead / row_bytes, kKeyStep, 4 * kKeyStep));
 }
-
-}  // namespace
 
 bool can_decode(const ElementTypes& types) {
   return types.q != DType::kF64 && types.kv != DType::kF64 && types.out != DType::kF64;
@@ -63,7 +63,9 @@ DecodeScratch decode_scratch_of(const KernelKey& key) {
   scratch.q_stride = round_up(key.head_dim, facts.elements_of_cell * lanes);
   scratch.q = sections.place(rows * scratch.q_stride * facts.cell_bytes / facts.elements_of_cell);
   scratch.s = sections.place(rows * key.tiling.kv_tile * 4);
-  scratch.keys = sections.place(key.tiling.kv_tile * 4);
+  for (std::int64_t* numbers : {&scratch.k_rows, &scratch.k_to_come, &scratch.v_to_come})
+    *numbers = sections.place(key.tiling.kv_tile * 4);
+  scratch.v_rows = sections.place(key.tiling.kv_tile * 8);
   scratch.sum_lanes = sections.place(rows * lanes * 4);
   const std::int64_t quantised_tile = support::is_quantised(key.types.kv) ? key.tiling.kv_tile : 0;
   scratch.real_stride = round_up(std::max(key.head_dim, key.v_head_dim), 2 * lanes);
@@ -83,8 +85,7 @@ KernelLayout decode_layout_of(const KernelKey& key) {
   layout.strip = key.tiling.kv_tile;
   layout.q_tile = key.tiling.q_tile;
   layout.kv_tile = key.tiling.kv_tile;
-  layout.k_ahead = keys_ahead(key, key.head_dim);
-  layout.v_ahead = keys_ahead(key, key.v_head_dim);
+  layout.keys_to_come = std::max(keys_ahead(key, key.head_dim), keys_ahead(key, key.v_head_dim));
   const std::int32_t pair = facts_of(arithmetic_of(key)).elements_of_cell;
   layout.v_padded = static_cast<std::int32_t>(round_up(key.v_head_dim, pair * layout.lanes));
   layout.scratch_bytes = decode_scratch_of(key).bytes;

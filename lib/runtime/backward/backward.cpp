@@ -38,10 +38,10 @@ void plan_sums(GradientJob& job, const Wave& wave) {
 }
 
 // The spans of every step, over all keys.
-void plan_wave(GradientJob& job, const Wave& wave, const BlockMask* mask) {
+void plan_wave(GradientJob& job, const Wave& wave) {
   job.not_finite.assign(static_cast<std::size_t>(wave.end - wave.begin), 0);
   SpanMaker maker;
-  maker.start(mask, job.shape.kv_len, job.shape.panel);
+  maker.start(job.work.front().mask, job.shape.kv_len, job.shape.panel);
   job.spans.clear();
   job.offsets.assign(1, 0);
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
@@ -49,7 +49,7 @@ void plan_wave(GradientJob& job, const Wave& wave, const BlockMask* mask) {
     for (std::int32_t head = 0; head < job.shape.group(); ++head) {
       for (std::int64_t tile = 0; tile < job.shape.q_tiles(); ++tile) {
         const QueryRows rows = job.shape.rows_of(tile);
-        maker.append({pair.b, pair.head(head), rows.begin, rows.count}, job.spans);
+        maker.append({pair.of.plane, pair.head(head), rows.begin, rows.count}, job.spans);
         job.offsets.push_back(job.spans.size());
       }
     }
@@ -83,11 +83,13 @@ plan::GradientsArg arg_of(const Pair& pair, std::int32_t in_group, QueryRows row
   const auto wanted = [](const plan::TensorArg& of, std::byte* sums) { return of.data != nullptr ? sums : nullptr; };
   plan::GradientsArg arg{};
   arg.launch = &job.launch;
-  arg.b = pair.b;
+  arg.b = pair.of.sequence->b;
   arg.h = pair.head(in_group);
   arg.kv_head = pair.kv_head;
   arg.q_len = job.shape.q_len;
   arg.kv_len = job.shape.kv_len;
+  arg.q_offset = pair.of.sequence->q_offset;
+  arg.kv_offset = pair.of.sequence->kv_offset;
   arg.q_begin = rows.begin;
   arg.q_count = rows.count;
   arg.span_count = static_cast<std::int32_t>(spans.size());
@@ -171,6 +173,7 @@ void add_reals(std::span<Real> to, const std::byte* from) {
 // The copies of a wave, pair by pair and copy by copy.
 void add_copies(GradientJob& job, const Wave& wave) {
   if (job.sums.copy_bytes == 0) return;
+  const TracedPhase phase(job.workers.trace, TraceKind::kMerge);
   for (std::int64_t p = wave.begin; p < wave.end; ++p) {
     for (std::int64_t copy = 0; copy < std::min(job.sums.copies, job.columns.count()); ++copy) {
       std::byte* from = pair_of(job, wave, p).memory + job.pair.copies + copy * job.sums.copy_bytes;
@@ -188,12 +191,10 @@ void add_copies(GradientJob& job, const Wave& wave) {
   }
 }
 
-}  // namespace
-
-LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operands, const plan::GradientOperands& gradients,
-                              const BlockMask* mask, const Workers& workers) {
-  const WorkShape shape = shape_of(operands, kernel.layout, mask);
-  if (shape.batch <= 0 || shape.kv_heads <= 0 || shape.q_heads <= 0) return {};
+// Sequences of one length that visit the same blocks of one mask.
+LaunchOutcome launch_some(const Kernel& kernel, const plan::Operands& operands, const plan::GradientOperands& gradients,
+                          std::span<const SequenceWork> work, const Workers& workers, std::vector<double>& sinks) {
+  const WorkShape shape = sizes_of(operands, kernel.layout).shape_of(work.front(), static_cast<std::int32_t>(work.size()));
   FLEXJIT_CHECK(workers.threads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 && shape.panel > 0);
   const WorkspacePool::Lease lease(workspaces());
   const BufferSums sums = sums_of(gradients.buffers, kernel.layout.cell_bytes);
@@ -201,6 +202,7 @@ LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operan
                   .operands = operands,
                   .gradients = gradients,
                   .launch = operands.launch(),
+                  .work = work,
                   .shape = shape,
                   .workers = workers,
                   .workspace = *lease,
@@ -215,20 +217,45 @@ LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operan
   for (auto& spans : job.workspace.cut_spans) spans.reserve(static_cast<std::size_t>(kernel.layout.kv_tile));
   const std::int64_t most = sums.one_pair ? 1 : workers.threads;
   const std::int64_t pairs = std::clamp<std::int64_t>(kWaveBytes / job.pair.sums_end, 1, most);
-  std::vector<double> sinks(static_cast<std::size_t>(shape.q_heads), 0.0);
   for (std::int64_t begin = 0; begin < shape.pairs(); begin += pairs) {
     const Wave wave{.begin = begin, .end = std::min(begin + pairs, shape.pairs())};
     job.workspace.panels.reserve(static_cast<std::size_t>(job.pair.sums_end * (wave.end - wave.begin)));
-    plan_wave(job, wave, mask);
+    {
+      const TracedPhase phase(workers.trace, TraceKind::kPlan);
+      plan_wave(job, wave);
+    }
     take_wave(job, wave);
     add_sinks(job, wave, sinks);
     run_columns(job, wave);
     add_copies(job, wave);
     give_wave(job, wave);
   }
+  return gather(job.workspace.records);
+}
+
+}  // namespace
+
+LaunchOutcome launch_backward(const Kernel& kernel, const plan::Operands& operands, const plan::GradientOperands& gradients,
+                              std::span<const SequenceWork> work, const Workers& workers) {
+  for (const plan::BufferGradient& buffer : gradients.buffers)
+    std::memset(buffer.sums, 0, static_cast<std::size_t>(buffer.elements * kernel.layout.cell_bytes));
+  LaunchOutcome outcome;
+  std::vector<double> sinks(static_cast<std::size_t>(operands.num_heads), 0.0);
+  while (!work.empty() && operands.num_heads > 0) {
+    const auto together = [&](const SequenceWork& one) {
+      return one.mask == work.front().mask && one.sequence->q_len == work.front().sequence->q_len &&
+             one.sequence->kv_len == work.front().sequence->kv_len;
+    };
+    const auto end = std::ranges::find_if_not(work, together);
+    const auto count = static_cast<std::size_t>(end - work.begin());
+    const LaunchOutcome some = launch_some(kernel, operands, gradients, work.first(count), workers, sinks);
+    outcome.scores_visited += some.scores_visited;
+    if (!outcome.fault) outcome.fault = some.fault;
+    work = work.subspan(count);
+  }
   if (gradients.grad_sinks != nullptr)
     std::ranges::transform(sinks, gradients.grad_sinks, [](double x) { return static_cast<float>(x); });
-  return gather(job.workspace.records);
+  return outcome;
 }
 
 }  // namespace flexjit::runtime

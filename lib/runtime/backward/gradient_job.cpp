@@ -24,7 +24,6 @@ BufferSums sums_of(std::span<const plan::BufferGradient> buffers, std::int64_t r
     sums.copy_bytes += sums.bytes_of(i);
     sums.one_pair = sums.one_pair || (buffers[i].pairs_apart && !buffers[i].heads_apart);
     sums.slots = std::max<std::size_t>(sums.slots, buffers[i].slot + 1);
-    std::memset(buffers[i].sums, 0, static_cast<std::size_t>(buffers[i].elements * real));
   }
   if (sums.copy_bytes > 0) sums.copies = std::clamp<std::int64_t>(kCopiesBytes / sums.copy_bytes, 1, kMostCopies);
   return sums;
@@ -52,7 +51,7 @@ PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, c
 }
 
 Pair pair_of(GradientJob& job, const Wave& wave, std::int64_t index) {
-  return {job, job.memory(wave, index), static_cast<std::int32_t>(index / job.shape.kv_heads),
+  return {job, job.memory(wave, index), job.work[static_cast<std::size_t>(index / job.shape.kv_heads)],
           static_cast<std::int32_t>(index % job.shape.kv_heads), &job.not_finite[static_cast<std::size_t>(index - wave.begin)]};
 }
 

@@ -88,7 +88,8 @@ struct GradientJob {
   const plan::Operands& operands;
   const plan::GradientOperands& gradients;
   const plan::LaunchArg launch;
-  const WorkShape shape;
+  const std::span<const SequenceWork> work;  // sequences of one length
+  const WorkShape shape;                     // theirs
   const Workers workers;
   Workspace& workspace;
   const KeyColumns columns;
@@ -108,11 +109,12 @@ struct GradientJob {
   }
 };
 
-// One (batch entry, kv head) in its memory.
+// One (sequence, kv head) in its memory.
 struct Pair {
   const GradientJob& job;
   std::byte* memory;
-  std::int32_t b, kv_head;
+  const SequenceWork& of;
+  std::int32_t kv_head;
   std::int64_t* not_finite;
 
   std::int32_t head(std::int32_t in_group) const { return kv_head * job.shape.group() + in_group; }

@@ -19,16 +19,18 @@ constexpr std::int32_t kTakenRows = 64;  // of one item
 
 std::int64_t bytes_of(const plan::GradientOperands::Tensor& tensor) { return static_cast<std::int64_t>(size_of(tensor.dtype)); }
 
-plan::GradientRow row_at(const GradientJob& job, std::int32_t b, std::int32_t h, std::int32_t q_idx) {
+plan::GradientRow row_at(const GradientJob& job, const plan::Sequence& sequence, std::int32_t h, std::int32_t q_idx) {
+  const std::int64_t b = sequence.q_batch, row_of_q = sequence.q_row + q_idx;
   const plan::Operands& of = job.operands;
   const plan::KernelLayout& layout = job.layout();
   const plan::GradientOperands::Tensor& grad_out = job.gradients.grad_out;
-  plan::GradientRow row{.q = address_at(of.q.data, of.q.offset_of(b, h, q_idx) * layout.q_bytes),
-                        .out = address_at(of.out.data, of.out.offset_of(b, h, q_idx) * layout.out_bytes),
+  plan::GradientRow row{.q = address_at(of.q.data, of.q.offset_of(b, h, row_of_q) * layout.q_bytes),
+                        .out = address_at(of.out.data, of.out.offset_of(b, h, row_of_q) * layout.out_bytes),
                         .grad_out = nullptr,
-                        .lse = of.lse.at(b, h, q_idx),
-                        .grad_lse = job.gradients.grad_lse.at(b, h, q_idx)};
-  if (grad_out.data != nullptr) row.grad_out = address_at(grad_out.data, grad_out.offset_of(b, h, q_idx) * bytes_of(grad_out));
+                        .lse = of.lse.at(b, h, row_of_q),
+                        .grad_lse = job.gradients.grad_lse.at(b, h, row_of_q)};
+  if (grad_out.data != nullptr)
+    row.grad_out = address_at(grad_out.data, grad_out.offset_of(b, h, row_of_q) * bytes_of(grad_out));
   return row;
 }
 
@@ -38,13 +40,13 @@ void note(const Pair& pair, std::int64_t not_finite) {
 }
 
 // Rows [begin, begin + kTakenRows) of one head.
-void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
+void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
   std::array<plan::GradientRow, kTakenRows> rows;
   const std::int32_t count = std::min(kTakenRows, job.shape.q_len - begin);
   for (std::int32_t i = 0; i < count; ++i)
-    rows[static_cast<std::size_t>(i)] = row_at(job, pair.b, pair.head(in_group), begin + i);
+    rows[static_cast<std::size_t>(i)] = row_at(job, *pair.of.sequence, pair.head(in_group), begin + i);
   const plan::TakeRowsArg arg{.launch = &job.launch,
                               .rows = rows.data(),
                               .count = count,
@@ -55,14 +57,22 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin) {
                               .lse = pair.row(job.pair.lse, in_group, begin, 1),
                               .not_finite = &not_finite,
                               .delta = pair.row(job.pair.delta, in_group, begin, 1)};
-  job.kernel.take_rows(&arg);
+  traced(
+      job.workers.trace, [&] { job.kernel.take_rows(&arg); },
+      [&] {
+        return TraceEvent{.kind = TraceKind::kTake,
+                          .thread = thread,
+                          .b = pair.of.sequence->b,
+                          .head = pair.head(in_group),
+                          .q = {begin, begin + count}};
+      });
   note(pair, not_finite);
 }
 
-void take_keys(const Pair& pair, Reach keys) {
+void take_keys(const Pair& pair, Reach keys, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
-  const plan::KeyRun run = key_run(job.operands, job.layout(), pair.b, pair.kv_head);
+  const plan::KeyRun run = Keys(job.operands, job.layout()).all(*pair.of.sequence, pair.kv_head);
   const plan::TakeKeysArg arg{.launch = &job.launch,
                               .run = &run,
                               .kv_begin = keys.begin,
@@ -72,7 +82,15 @@ void take_keys(const Pair& pair, Reach keys) {
                               .v_panels = pair.memory + job.pair.v_panels,
                               .k_rows = job.gradients.grad_q.data != nullptr ? pair.memory + job.pair.k_rows : nullptr,
                               .not_finite = &not_finite};
-  job.kernel.take_keys(&arg);
+  traced(
+      job.workers.trace, [&] { job.kernel.take_keys(&arg); },
+      [&] {
+        return TraceEvent{.kind = TraceKind::kPack,
+                          .thread = thread,
+                          .b = pair.of.sequence->b,
+                          .head = pair.kv_head,
+                          .kv = {keys.begin, std::min(keys.end, job.shape.kv_len)}};
+      });
   note(pair, not_finite);
 }
 
@@ -82,13 +100,13 @@ void take_keys(const Pair& pair, Reach keys) {
 void take_wave(GradientJob& job, const Wave& wave) {
   const std::int64_t blocks = divide_up(job.shape.q_len, kTakenRows), of_rows = job.shape.group() * blocks;
   const std::int64_t items = of_rows + job.columns.count();
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int thread) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
     const std::int64_t item = i % items;
     if (item < of_rows) {
-      take_rows(pair, static_cast<std::int32_t>(item / blocks), static_cast<std::int32_t>(item % blocks * kTakenRows));
+      take_rows(pair, static_cast<std::int32_t>(item / blocks), static_cast<std::int32_t>(item % blocks * kTakenRows), thread);
     } else {
-      take_keys(pair, job.columns[item - of_rows]);
+      take_keys(pair, job.columns[item - of_rows], thread);
     }
     if (item == 0) {
       std::memset(pair.memory + job.pair.grad_q, 0, static_cast<std::size_t>(job.pair.sums_end - job.pair.grad_q));
@@ -103,15 +121,19 @@ struct Given {
   const plan::LaunchArg& launch;
   plan::GiveRowsFn give;
   const plan::GradientOperands::Tensor& target;
-  std::int64_t rows;
+  std::int32_t rows;
   double factor;
 };
-void give_rows(const Given& given, const std::byte* sums, std::int32_t b, std::int32_t h) {
-  if (given.target.data == nullptr) return;
+// Where the first row of a sequence goes.
+struct Place {
+  std::int64_t batch, head, row;
+};
+void give_rows(const Given& given, const std::byte* sums, const Place& place) {
+  const std::int64_t offset = given.target.offset_of(place.batch, place.head, place.row);
   const plan::GiveRowsArg arg{.launch = &given.launch,
                               .rows = sums,
                               .count = given.rows,
-                              .target = address_at(given.target.data, given.target.offset_of(b, h, 0) * bytes_of(given.target)),
+                              .target = address_at(given.target.data, offset * bytes_of(given.target)),
                               .stride = given.target.stride_row,
                               .factor = given.factor,
                               .as_f32 = std::int64_t{given.target.dtype == DType::kF32}};
@@ -125,12 +147,20 @@ void give_wave(GradientJob& job, const Wave& wave) {
   const Given k{job.launch, job.kernel.give_k, job.gradients.grad_k, job.shape.kv_len, 1};
   const Given v{job.launch, job.kernel.give_v, job.gradients.grad_v, job.shape.kv_len, 1};
   const std::int64_t items = job.shape.group() + 2;
-  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int) noexcept {
+  parallel_for(job.workers.threads, (wave.end - wave.begin) * items, [&](std::int64_t i, int thread) noexcept {
     const Pair pair = pair_of(job, wave, wave.begin + i / items);
     const auto item = static_cast<std::int32_t>(i % items);
-    if (item < job.shape.group()) return give_rows(q, pair.grad_q(item), pair.b, pair.head(item));
+    const plan::Sequence& of = *pair.of.sequence;
+    const auto give = [&](const Given& given, const std::byte* sums, const Place& place, PositionRange TraceEvent::* rows) {
+      if (given.target.data == nullptr) return;
+      TraceEvent event{.kind = TraceKind::kGive, .thread = thread, .b = of.b, .head = static_cast<std::int32_t>(place.head)};
+      event.*rows = {0, given.rows};
+      traced(job.workers.trace, [&] { give_rows(given, sums, place); }, [&] { return event; });
+    };
+    if (item < job.shape.group()) return give(q, pair.grad_q(item), {of.q_batch, pair.head(item), of.q_row}, &TraceEvent::q);
     const bool keys = item == job.shape.group();
-    give_rows(keys ? k : v, pair.memory + (keys ? job.pair.grad_k : job.pair.grad_v), pair.b, pair.kv_head);
+    give(keys ? k : v, pair.memory + (keys ? job.pair.grad_k : job.pair.grad_v), {of.kv_batch, pair.kv_head, of.kv_row},
+         &TraceEvent::kv);
   });
 }
 

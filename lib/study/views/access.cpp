@@ -66,6 +66,7 @@ class AccessView {
       : subject_(subject),
         program_(subject.program),
         hoisting_(plan::hoist(subject.program, subject.key.nest)),
+        of_diagonals_(plan::functions_of_diagonals(program_, hoisting_)),
         texts_(program_, subject.interface) {}
 
   ViewResult run() {
@@ -141,6 +142,9 @@ class AccessView {
 
   std::string_view sum_of(const Read& read) const {
     if (read.is_row) return "lanes";
+    const auto of_diagonal = [&](Id index) { return of_diagonals_[index.index]; };
+    const bool varies = pattern_of(read) != Pattern::kBroadcast;
+    if (varies && std::ranges::all_of(read.indices, of_diagonal)) return "diagonals";
     switch (pattern_of(read)) {
       case Pattern::kBroadcast: return "scalar";
       case Pattern::kContiguous:
@@ -153,6 +157,7 @@ class AccessView {
 
   static std::string_view words_of_sum(std::string_view load) {
     if (load == "scalar") return "lanes are added up on their own, and once a row or work item to the element";
+    if (load == "diagonals") return "added up by diagonal of a key tile first, then to the elements";
     if (load == "vector")
       return "one vector where every lane counts and the gradient's innermost stride is 1, else lane by lane";
     return "lane by lane";
@@ -209,6 +214,7 @@ class AccessView {
   const Subject& subject_;
   const ir::Program& program_;
   const plan::Hoisting hoisting_;
+  const std::vector<bool> of_diagonals_;  // by node
   const ir::ExpressionTexts texts_;
 };
 

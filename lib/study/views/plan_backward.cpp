@@ -21,11 +21,12 @@ void add_backward_plan(const plan::KernelKey& key, PlanText& text) {
                                  layout.v_padded, layout.lanes));
   text.json["q_tile"] = t.q_tile;
   text.json["kv_tile"] = t.kv_tile;
-  std::vector<ScratchSection> sections{{"weights", "scores, then weights", scratch.weights},
-                                       {"gradients", "gradients of weights, then of scores", scratch.gradients},
-                                       {"row_begin", "the first row that visits each panel", scratch.row_begin},
-                                       {"row_end", "behind the last row that does", scratch.row_end},
-                                       {"sums", "sums of lanes, for gradients of captured buffers", scratch.sums}};
+  std::vector<ScratchSection> sections{
+      {"weights", "scores, then weights", scratch.weights},
+      {"gradients", "gradients of weights, then of scores", scratch.gradients},
+      {"row_begin", "the first row that visits each panel", scratch.row_begin},
+      {"row_end", "behind the last row that does", scratch.row_end},
+      {"sums", "sums of lanes and diagonals, for gradients of captured buffers", scratch.sums}};
   std::ranges::copy(sections_of(static_cast<const plan::TileSections&>(scratch)), std::back_inserter(sections));
   text.add_scratch(key, sections);
 }

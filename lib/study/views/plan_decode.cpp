@@ -11,7 +11,10 @@ namespace {
 std::vector<ScratchSection> sections_of(const plan::DecodeScratch& s) {
   return {{"q", "queries, as the products read them", s.q},
           {"s", "scores, then weights", s.s},
-          {"keys", "which key each column is computed from", s.keys},
+          {"k_rows", "which row of K each column is computed from", s.k_rows},
+          {"k_to_come", "which row of K is prefetched meanwhile", s.k_to_come},
+          {"v_to_come", "which row of V", s.v_to_come},
+          {"v_rows", "where the row of V of each column lies", s.v_rows},
           {"sum_lanes", "running sum of each lane", s.sum_lanes},
           {"unsettled", "rows whose output is not finite", s.unsettled},
           {"row_values", "table of what varies with h and q_idx", s.row_values},

@@ -10,6 +10,7 @@
 #include "flexjit/block_mask.h"
 #include "plan/kernel_abi.h"
 #include "runtime/schedule.h"
+#include "runtime/sequences.h"
 #include "runtime/spans.h"
 
 namespace flexjit::runtime {
@@ -20,28 +21,28 @@ enum class MaskOrigin : std::uint8_t {
   kDerived,  // from the mask that the kernel applies itself, so that a row may visit what another one needs
 };
 
-// What the plan depends on; all counts at least 1 except kv_len. Row r of those that share a kv head is
-// query r % q_len of head kv_head * group + r / q_len.
+// What the plan depends on; all counts at least 1. Row r of those of a sequence that share a kv head is query r % q_len of head
+// kv_head * group + r / q_len.
 struct DecodeWork {
-  std::int32_t batch = 0, kv_heads = 0, group = 0, q_len = 0, kv_len = 0;
+  std::span<const SequenceWork> sequences;
+  std::int32_t kv_heads = 0, group = 0;
   std::int32_t q_tile = 0, strip = 0;  // of the kernel
   std::int64_t row_floats = 0;         // of the state of one row
-  const BlockMask* mask = nullptr;     // null: every pair is allowed
+  std::int32_t page_size = 0;
   MaskOrigin origin = MaskOrigin::kGiven;
 
-  std::int64_t rows() const { return std::int64_t{group} * q_len; }
-  std::int64_t chunks_per_pair() const { return (rows() + q_tile - 1) / q_tile; }
-  // Pieces of at most q_tile rows, by pair, then by row.
-  std::int64_t chunks() const { return std::int64_t{batch} * kv_heads * chunks_per_pair(); }
-  // Depends on kv_len alone, so that a sequence gets the same bits in every batch.
-  std::int64_t keys_per_split() const;
-  std::int64_t most_splits() const;
-  // Whether all rows of one b visit the same keys.
-  bool one_plane() const;
+  std::int64_t rows(const SequenceWork& of) const { return std::int64_t{group} * of.sequence->q_len; }
+  std::int64_t chunks_per_pair(const SequenceWork& of) const { return (rows(of) + q_tile - 1) / q_tile; }
+  std::int64_t most_splits() const;  // of any sequence
 };
 
+// Depends on the length alone, so that a sequence gets the same bits in every batch.
+std::int64_t keys_per_split(std::int32_t kv_len);
+std::int64_t splits_of(std::int32_t kv_len);  // at least 1
+
 struct DecodeRows {
-  std::int32_t b = 0, kv_head = 0;
+  std::int32_t sequence = 0;  // of the work
+  std::int32_t kv_head = 0;
   std::int64_t begin = 0;
   std::int32_t count = 0;
 };
@@ -58,6 +59,8 @@ class DecodePlan {
  public:
   explicit DecodePlan(const DecodeWork& work);
 
+  // Pieces of at most q_tile rows, by sequence, then by kv head, then by row.
+  std::int64_t chunks() const { return first_chunk_.back(); }
   // Chunks [wave.begin, wave.end).
   void plan(const Wave& wave);
   // How many chunks a wave may have so that neither states nor plan grow large; at least 1.
@@ -83,20 +86,21 @@ class DecodePlan {
     std::size_t begin = 0, end = 0;
   };
 
-  std::int64_t plane_of(const DecodeRows& rows) const;
+  const SequenceWork& work_of(const DecodeRows& rows) const { return work_.sequences[static_cast<std::size_t>(rows.sequence)]; }
+  bool one_plane(const SequenceWork& of) const;
   std::int64_t state_of(std::int32_t rows) const;
   void add_chunk(const DecodeRows& rows);
   void find_parts(const DecodeRows& rows);
   void unite_parts();
-  void cut(const Part& part);
+  void cut(const Part& part, std::int64_t keys);
   void add_items(const DecodeRows& rows, const Part& part);
 
   const DecodeWork work_;
-  const std::int64_t keys_;
-  const bool one_plane_;
+  std::vector<std::int64_t> first_chunk_;  // by sequence, and the end
   SpanMaker maker_;
+  std::vector<KeyRange> holes_;
   Wave wave_;
-  std::int64_t cut_plane_ = -1;                  // of splits_, where rows of one plane share them
+  std::int32_t cut_sequence_ = -1;               // whose splits are in splits_, where all its rows share them
   std::vector<plan::SpanArg> visited_, united_;  // of the chunk in progress
   std::vector<Part> parts_;                      // likewise
   std::vector<Split> splits_;                    // of the part that was cut last

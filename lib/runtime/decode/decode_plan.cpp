@@ -1,5 +1,5 @@
 // For each chunk of rows: which of them visit the same keys, then those keys cut at the splits.
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 #include "support/rounding.h"
 
 #include <algorithm>
@@ -36,35 +36,55 @@ bool same_spans(std::span<const plan::SpanArg> a, std::span<const plan::SpanArg>
 
 }  // namespace
 
-std::int64_t DecodeWork::keys_per_split() const {
+std::int64_t keys_per_split(std::int32_t kv_len) {
   const std::int64_t wanted = std::clamp(divide_up(kv_len, kSplits), kMinSplit, kMaxSplit);
   return round_up(std::max(wanted, divide_up(kv_len, kMaxSplits)), kSplitMultiple);
 }
 
-std::int64_t DecodeWork::most_splits() const { return std::max<std::int64_t>(divide_up(kv_len, keys_per_split()), 1); }
+std::int64_t splits_of(std::int32_t kv_len) { return std::max<std::int64_t>(divide_up(kv_len, keys_per_split(kv_len)), 1); }
 
-bool DecodeWork::one_plane() const { return mask == nullptr || (mask->shape().heads == 1 && q_len <= mask->shape().q_block); }
+std::int64_t DecodeWork::most_splits() const {
+  std::int64_t most = 1;
+  for (const SequenceWork& work : sequences) most = std::max(most, splits_of(work.sequence->kv_len));
+  return most;
+}
 
-DecodePlan::DecodePlan(const DecodeWork& work) : work_(work), keys_(work.keys_per_split()), one_plane_(work.one_plane()) {
-  maker_.start(work.mask, work.kv_len, work.strip);
+DecodePlan::DecodePlan(const DecodeWork& work) : work_(work), first_chunk_{0} {
+  for (const SequenceWork& sequence : work.sequences)
+    first_chunk_.push_back(first_chunk_.back() + work.kv_heads * work.chunks_per_pair(sequence));
+}
+
+// Whether all rows of the sequence visit the same keys.
+bool DecodePlan::one_plane(const SequenceWork& of) const {
+  return of.mask == nullptr || (of.mask->shape().heads == 1 && of.sequence->q_len <= of.mask->shape().q_block);
 }
 
 std::int64_t DecodePlan::state_of(std::int32_t rows) const { return round_up(rows * work_.row_floats, kStateMultiple); }
 
 std::int64_t DecodePlan::chunks_per_wave() const {
-  const std::int64_t rows = std::min<std::int64_t>(work_.rows(), work_.q_tile);
-  const std::int64_t parts = one_plane_ ? 1 : rows, splits = work_.most_splits();
-  const std::int64_t bytes =
-      splits * parts * state_of(static_cast<std::int32_t>(divide_up(rows, parts))) * static_cast<std::int64_t>(sizeof(float));
-  return std::clamp<std::int64_t>(std::min(kStateBudget / bytes, kDecodeWaveItems / (splits * parts)), 1, work_.chunks());
+  std::int64_t most_bytes = 1, most_items = 1;
+  for (const SequenceWork& of : work_.sequences) {
+    const std::int64_t rows = std::min<std::int64_t>(work_.rows(of), work_.q_tile);
+    if (rows == 0) continue;
+    const std::int64_t parts = one_plane(of) ? 1 : rows, items = splits_of(of.sequence->kv_len) * parts;
+    const std::int64_t floats = items * state_of(static_cast<std::int32_t>(divide_up(rows, parts)));
+    most_bytes = std::max(most_bytes, floats * static_cast<std::int64_t>(sizeof(float)));
+    most_items = std::max(most_items, items);
+  }
+  const std::int64_t chunks = std::max<std::int64_t>(first_chunk_.back(), 1);
+  return std::clamp<std::int64_t>(std::min(kStateBudget / most_bytes, kDecodeWaveItems / most_items), 1, chunks);
 }
 
 DecodeRows DecodePlan::rows_of(std::int64_t chunk) const {
-  const std::int64_t pair = chunk / work_.chunks_per_pair(), begin = chunk % work_.chunks_per_pair() * work_.q_tile;
-  return {.b = static_cast<std::int32_t>(pair / work_.kv_heads),
-          .kv_head = static_cast<std::int32_t>(pair % work_.kv_heads),
+  const auto after = std::ranges::upper_bound(first_chunk_, chunk);
+  const auto sequence = static_cast<std::size_t>(after - first_chunk_.begin() - 1);
+  const SequenceWork& of = work_.sequences[sequence];
+  const std::int64_t local = chunk - first_chunk_[sequence], per_pair = work_.chunks_per_pair(of);
+  const std::int64_t begin = local % per_pair * work_.q_tile;
+  return {.sequence = static_cast<std::int32_t>(sequence),
+          .kv_head = static_cast<std::int32_t>(local / per_pair),
           .begin = begin,
-          .count = static_cast<std::int32_t>(std::min<std::int64_t>(work_.rows() - begin, work_.q_tile))};
+          .count = static_cast<std::int32_t>(std::min<std::int64_t>(work_.rows(of) - begin, work_.q_tile))};
 }
 
 std::span<const DecodeItem> DecodePlan::items_of(std::int64_t chunk) const {
@@ -78,7 +98,7 @@ std::span<const plan::SpanArg> DecodePlan::spans(const DecodeItem& item) const {
 
 void DecodePlan::plan(const Wave& wave) {
   wave_ = wave;
-  cut_plane_ = -1;
+  cut_sequence_ = -1;
   spans_.clear();
   items_.clear();
   first_item_.clear();
@@ -90,17 +110,16 @@ void DecodePlan::plan(const Wave& wave) {
   first_item_.push_back(items_.size());
 }
 
-std::int64_t DecodePlan::plane_of(const DecodeRows& rows) const {
-  return work_.mask == nullptr || work_.mask->shape().batch == 1 ? 0 : rows.b;
-}
-
 void DecodePlan::add_chunk(const DecodeRows& rows) {
-  if (one_plane_) {
-    // Neighbours share the spans of the plane that was cut last.
-    if (cut_plane_ != plane_of(rows)) {
+  const SequenceWork& work = work_of(rows);
+  if (one_plane(work)) {
+    // Neighbours share the spans that were cut last.
+    const bool cut_already = cut_sequence_ >= 0 && (cut_sequence_ == rows.sequence ||
+                                                    work.same_plan(work_.sequences[static_cast<std::size_t>(cut_sequence_)]));
+    if (!cut_already) {
       find_parts(rows);
-      cut(parts_.front());
-      cut_plane_ = plane_of(rows);
+      cut(parts_.front(), keys_per_split(work.sequence->kv_len));
+      cut_sequence_ = rows.sequence;
     }
     return add_items(rows, {.row = rows.begin, .count = rows.count});
   }
@@ -108,7 +127,7 @@ void DecodePlan::add_chunk(const DecodeRows& rows) {
   if (work_.origin == MaskOrigin::kDerived && parts_.size() > 1) unite_parts();
   const std::size_t first = items_.size();
   for (const Part& part : parts_) {
-    cut(part);
+    cut(part, keys_per_split(work.sequence->kv_len));
     add_items(rows, part);
   }
   if (parts_.size() == 1) return;
@@ -119,18 +138,23 @@ void DecodePlan::add_chunk(const DecodeRows& rows) {
 void DecodePlan::find_parts(const DecodeRows& rows) {
   visited_.clear();
   parts_.clear();
+  cut_sequence_ = -1;
+  const SequenceWork& work = work_of(rows);
+  const std::int32_t q_len = work.sequence->q_len;
+  find_holes(*work.sequence, work_.page_size, holes_);
+  maker_.start(work.mask, work.sequence->kv_len, work_.strip, holes_);
   const std::int64_t end = rows.begin + rows.count;
   for (std::int64_t row = rows.begin; row < end;) {
-    const auto h = static_cast<std::int32_t>(std::int64_t{rows.kv_head} * work_.group + row / work_.q_len);
-    const auto q = static_cast<std::int32_t>(row % work_.q_len);
+    const auto h = static_cast<std::int32_t>(std::int64_t{rows.kv_head} * work_.group + row / q_len);
+    const auto q = static_cast<std::int32_t>(row % q_len);
     std::int64_t next = end;
-    if (!one_plane_) {
-      const std::int64_t q_block = work_.mask->shape().q_block;
-      next = std::min(end, row - q + std::min<std::int64_t>(work_.q_len, (q / q_block + 1) * q_block));
+    if (!one_plane(work)) {
+      const std::int64_t q_block = work.mask->shape().q_block;
+      next = std::min(end, row - q + std::min<std::int64_t>(q_len, (q / q_block + 1) * q_block));
     }
     const auto count = static_cast<std::int32_t>(next - row);
     const std::size_t begin = visited_.size();
-    maker_.append({.b = rows.b, .h = h, .q_begin = q, .q_count = count}, visited_);
+    maker_.append({.b = work.plane, .h = h, .q_begin = q, .q_count = count}, visited_);
     Part* last = parts_.empty() ? nullptr : &parts_.back();
     const std::span<const plan::SpanArg> all = visited_;
     if (last != nullptr && same_spans(all.subspan(last->begin, last->end - last->begin), all.subspan(begin))) {
@@ -165,14 +189,14 @@ void DecodePlan::unite_parts() {
   parts_ = {{parts_.front().row, static_cast<std::int32_t>(rows), 0, visited_.size()}};
 }
 
-// At multiples of keys_.
-void DecodePlan::cut(const Part& part) {
+// At multiples of `keys`.
+void DecodePlan::cut(const Part& part, std::int64_t keys) {
   splits_.clear();
   for (std::size_t i = part.begin; i < part.end; ++i) {
     const plan::SpanArg& span = visited_[i];
     for (std::int64_t begin = span.begin; begin < span.end;) {
-      const std::int64_t index = begin / keys_;
-      const std::int64_t end = std::min<std::int64_t>(span.end, (index + 1) * keys_);
+      const std::int64_t index = begin / keys;
+      const std::int64_t end = std::min<std::int64_t>(span.end, (index + 1) * keys);
       if (splits_.empty() || splits_.back().index != index) splits_.push_back({index, spans_.size(), spans_.size()});
       spans_.push_back({static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end), span.kind});
       splits_.back().end = spans_.size();
@@ -183,7 +207,7 @@ void DecodePlan::cut(const Part& part) {
 
 void DecodePlan::add_items(const DecodeRows& rows, const Part& part) {
   for (const Split& split : splits_) {
-    items_.push_back({.rows = {rows.b, rows.kv_head, part.row, part.count},
+    items_.push_back({.rows = {rows.sequence, rows.kv_head, part.row, part.count},
                       .split = split.index,
                       .spans_begin = split.begin,
                       .spans_end = split.end,

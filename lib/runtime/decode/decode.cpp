@@ -1,6 +1,6 @@
 // One decode launch: for each wave of rows, spans and items, then the threads take items, then the states of each row are
 // merged. A wave bounds the memory of states: nothing grows with batch x heads x rows.
-#include "runtime/decode.h"
+#include "runtime/decode/decode.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "runtime/decode_plan.h"
+#include "runtime/decode/decode_plan.h"
 #include "runtime/merge_states.h"
 #include "runtime/parallel.h"
 #include "runtime/rows.h"
@@ -37,9 +37,9 @@ TraceEvent event_of(const plan::DecodeArg& arg, std::int64_t row_begin, int thre
   return event;
 }
 
-TraceEvent merge_event(const DecodeRows& rows, int thread) {
+TraceEvent merge_event(std::int32_t b, const DecodeRows& rows, int thread) {
   const auto begin = static_cast<std::int32_t>(rows.begin);
-  return {.kind = TraceKind::kMerge, .thread = thread, .b = rows.b, .head = rows.kv_head, .q = {begin, begin + rows.count}};
+  return {.kind = TraceKind::kMerge, .thread = thread, .b = b, .head = rows.kv_head, .q = {begin, begin + rows.count}};
 }
 
 class Decode {
@@ -51,6 +51,7 @@ class Decode {
         operands_(operands),
         launch_(operands.launch()),
         rows_(operands, kernel.layout),
+        keys_(operands, kernel.layout),
         work_(work),
         workers_(workers),
         plan_(work) {}
@@ -64,11 +65,16 @@ class Decode {
   void run_wave(Workspace& workspace, const Wave& wave);
   void attend(Workspace& workspace, std::int64_t item, int thread) const;
   void merge_rows(const Workspace& workspace, std::int64_t chunk, Merging& merging) const;
+  const plan::Sequence& sequence_of(const DecodeRows& rows) const {
+    return *work_.sequences[static_cast<std::size_t>(rows.sequence)].sequence;
+  }
   // Row r of those that share a kv head is query r % q_len of head kv_head * group + r / q_len.
   plan::QueryRow row_at(const DecodeRows& rows, std::int64_t row) const {
-    const std::int64_t head = std::int64_t{rows.kv_head} * work_.group + row / work_.q_len;
-    return rows_.at(rows.b, static_cast<std::int32_t>(head), static_cast<std::int32_t>(row % work_.q_len));
+    const plan::Sequence& sequence = sequence_of(rows);
+    const std::int64_t head = std::int64_t{rows.kv_head} * work_.group + row / sequence.q_len;
+    return rows_.at(sequence, static_cast<std::int32_t>(head), static_cast<std::int32_t>(row % sequence.q_len));
   }
+  plan::KeyRun run_of(Workspace& workspace, const DecodeRows& rows, std::span<const plan::SpanArg> spans, int thread) const;
   void write_row(const plan::QueryRow& row, Merging& merging) const;
 
   const Kernel& kernel_;
@@ -76,12 +82,25 @@ class Decode {
   const plan::Operands& operands_;
   const plan::LaunchArg launch_;
   const Rows rows_;
+  const Keys keys_;
   const DecodeWork work_;
   const Workers workers_;
   DecodePlan plan_;
   std::int64_t items_before_ = 0;  // of the waves before, for the order of faults
   std::vector<Merging> merging_;   // by thread
 };
+
+// The keys of a sequence with pages are listed for each item, from the first step that it visits to the last.
+plan::KeyRun Decode::run_of(Workspace& workspace, const DecodeRows& rows, std::span<const plan::SpanArg> spans,
+                            int thread) const {
+  const plan::Sequence& sequence = sequence_of(rows);
+  if (sequence.pages == nullptr || spans.empty()) return keys_.all(sequence, rows.kv_head);
+  const std::int32_t begin = spans.front().begin / work_.strip * work_.strip;
+  const auto end = static_cast<std::size_t>(round_up(spans.back().end, work_.strip) + kernel_.layout.keys_to_come);
+  const std::span<std::int32_t> numbers = workspace.key_rows[static_cast<std::size_t>(thread)];
+  const std::size_t count = end - static_cast<std::size_t>(begin);
+  return keys_.listed(sequence, rows.kv_head, {numbers.first(count), numbers.subspan(numbers.size() / 2, count), begin});
+}
 
 void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const {
   const DecodeItem& item = plan_.items()[static_cast<std::size_t>(index)];
@@ -90,15 +109,18 @@ void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const 
   record.fault.raised = 0;
   plan::DecodeArg arg{};
   arg.launch = &launch_;
-  arg.b = item.rows.b;
+  const plan::Sequence& sequence = sequence_of(item.rows);
+  arg.b = sequence.b;
   arg.kv_head = item.rows.kv_head;
-  arg.q_len = work_.q_len;
-  arg.kv_len = work_.kv_len;
+  arg.q_len = sequence.q_len;
+  arg.kv_len = sequence.kv_len;
+  arg.q_offset = sequence.q_offset;
+  arg.kv_offset = sequence.kv_offset;
   arg.row_count = item.rows.count;
   const std::span<plan::QueryRow> rows = workspace.rows_of(thread, work_.q_tile, arg.row_count);
   for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = row_at(item.rows, item.rows.begin + static_cast<std::int64_t>(i));
   arg.rows = rows.data();
-  const plan::KeyRun run = key_run(operands_, kernel_.layout, arg.b, arg.kv_head);
+  const plan::KeyRun run = run_of(workspace, item.rows, spans, thread);
   arg.runs = &run;
   arg.span_count = static_cast<std::int32_t>(spans.size());
   arg.spans = spans.data();
@@ -163,7 +185,10 @@ void Decode::run_wave(Workspace& workspace, const Wave& wave) {
     const std::int64_t chunk = wave.begin + i;
     traced(
         workers_.trace, [&] { merge_rows(workspace, chunk, merging_[static_cast<std::size_t>(thread)]); },
-        [&] { return merge_event(plan_.rows_of(chunk), thread); });
+        [&] {
+          const DecodeRows rows = plan_.rows_of(chunk);
+          return merge_event(sequence_of(rows).b, rows, thread);
+        });
   });
   items_before_ += items;
 }
@@ -176,16 +201,18 @@ LaunchOutcome Decode::run(Workspace& workspace) {
   const auto most_states = static_cast<std::size_t>(work_.most_splits() + 1);
   merging_.clear();
   for (int thread = 0; thread < workers_.threads; ++thread) merging_.emplace_back(most_states);
-  const std::int64_t chunks = work_.chunks(), wave_chunks = plan_.chunks_per_wave();
+  if (work_.page_size > 0) {
+    std::int64_t longest = 0;  // split
+    for (const SequenceWork& of : work_.sequences) longest = std::max(longest, keys_per_split(of.sequence->kv_len));
+    const std::int64_t rows = round_up(longest, work_.strip) + work_.strip + kernel_.layout.keys_to_come;
+    workspace.key_rows.resize(static_cast<std::size_t>(workers_.threads));
+    for (auto& numbers : workspace.key_rows) numbers.resize(static_cast<std::size_t>(2 * rows));
+  }
+  const std::int64_t chunks = plan_.chunks(), wave_chunks = plan_.chunks_per_wave();
   for (std::int64_t begin = 0; begin < chunks; begin += wave_chunks) {
     run_wave(workspace, {begin, std::min(begin + wave_chunks, chunks)});
   }
   return gather(workspace.records);
-}
-
-bool serves(const BlockMaskShape& mask, const plan::Operands& launch) {
-  return mask.q_len == launch.q_len && mask.kv_len == launch.kv_len && (mask.batch == 1 || mask.batch == launch.batch_size) &&
-         (mask.heads == 1 || mask.heads == launch.num_heads);
 }
 
 WorkspacePool& decode_workspaces() {
@@ -195,25 +222,22 @@ WorkspacePool& decode_workspaces() {
 
 }  // namespace
 
-LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands, const DecodeMask& mask,
-                     const Workers& workers) {
-  if (operands.batch_size <= 0 || operands.num_heads <= 0 || operands.q_len <= 0) return {};
+LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands,
+                     std::span<const SequenceWork> work, MaskOrigin origin, const Workers& workers) {
+  if (work.empty() || operands.num_heads <= 0) return {};
   FLEXJIT_CHECK(workers.threads > 0 && kernel.decode != nullptr && operands.num_kv_heads > 0 &&
                 operands.num_heads % operands.num_kv_heads == 0);
-  FLEXJIT_CHECK(mask.blocks == nullptr || serves(mask.blocks->shape(), operands));
-  const DecodeWork work{.batch = operands.batch_size,
-                        .kv_heads = operands.num_kv_heads,
-                        .group = operands.num_heads / operands.num_kv_heads,
-                        .q_len = operands.q_len,
-                        .kv_len = operands.kv_len,
-                        .q_tile = kernel.layout.q_tile,
-                        .strip = kernel.layout.strip,
-                        .row_floats = std::int64_t{kernel.layout.v_padded} + 3,  // o, then max, sum and scale
-                        .mask = mask.blocks,
-                        .origin = mask.origin};
-  FLEXJIT_CHECK(work.rows() <= std::numeric_limits<std::int32_t>::max());
+  const DecodeWork of{.sequences = work,
+                      .kv_heads = operands.num_kv_heads,
+                      .group = operands.num_heads / operands.num_kv_heads,
+                      .q_tile = kernel.layout.q_tile,
+                      .strip = kernel.layout.strip,
+                      .row_floats = std::int64_t{kernel.layout.v_padded} + 3,  // o, then max, sum and scale
+                      .page_size = operands.page_size,
+                      .origin = origin};
+  for (const SequenceWork& sequence : work) FLEXJIT_CHECK(of.rows(sequence) <= std::numeric_limits<std::int32_t>::max());
   const WorkspacePool::Lease lease(decode_workspaces());
-  return Decode(kernel, output, operands, work, workers).run(*lease);
+  return Decode(kernel, output, operands, of, workers).run(*lease);
 }
 
 }  // namespace flexjit::runtime

@@ -1,0 +1,27 @@
+// A decode kernel + the caller's tensors -> the output: the keys of every (batch, kv head) cut into splits that threads take
+// one by one, and the states of the splits merged in their order. Knows no IR and no LLVM.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "plan/kernel_key.h"
+#include "plan/operands.h"
+#include "runtime/decode/decode_plan.h"
+#include "runtime/launch.h"
+
+namespace flexjit::runtime {
+
+// What the merged rows are written as; the rest of the key does not matter here.
+struct DecodeOutput {
+  DType dtype = DType::kF32;
+  plan::Weights weights = plan::Weights::kSoftmax;
+};
+
+// As launch(), with kernel.decode; at most 2^31 - 1 query rows of a sequence share a kv head. Block masks, whose word they all
+// are, may differ by head and by row: rows that visit other keys are then items of their own. Splits depend on kv_len alone: a
+// sequence gets the same bits for every thread count and in every batch.
+LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands,
+                     std::span<const SequenceWork> work, MaskOrigin origin, const Workers& workers);
+
+}  // namespace flexjit::runtime
