@@ -21,6 +21,7 @@
 #include "flexjit/kernel_files.h"
 #include "flexjit/merge_states.h"
 #include "flexjit/presets.h"
+#include "flexjit/quantize.h"
 #include "flexjit/result.h"
 #include "flexjit/sequences.h"
 #include "flexjit/tensor.h"

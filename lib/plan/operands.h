@@ -55,6 +55,21 @@ struct LseArg : RowStrides {
   }
 };
 
+// Scales of quantised keys or values, (batch, kv_heads, kv_len, groups of dims); strides in elements, 0 where one repeats.
+struct ScaleArg {
+  const float* data = nullptr;  // null: 1
+  std::int64_t stride_batch = 0;
+  std::int64_t stride_head = 0;
+  std::int64_t stride_row = 0;
+  std::int64_t stride_group = 0;
+
+  // Of group 0.
+  const float* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    static constexpr float kOne = 1;
+    return data == nullptr ? &kOne : data + b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
 // One sequence of a call: which one it is, its lengths, and where it lies in the tensors.
 struct Sequence {
   std::int32_t b = 0;  // as a pattern sees it
@@ -91,7 +106,8 @@ struct Operands {
   std::int32_t kv_len;
   double scale;
   std::int64_t* block_counts = nullptr;
-  std::int32_t page_size = 0;  // keys of a page, where sequences have pages
+  std::int32_t page_size = 0;       // keys of a page, where sequences have pages
+  ScaleArg k_scales{}, v_scales{};  // of quantised keys and values, by the entries and rows of k and v
 
   LaunchArg launch() const {
     return {.sinks = sinks,
