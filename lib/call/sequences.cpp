@@ -158,7 +158,7 @@ bool take_pages(const Numbers& n, std::int64_t b, const TensorView& k, plan::Seq
 
 // Rows of pages are numbered in 32 bits.
 void check_page_strides(const char* name, const TensorView& view, Report& report) {
-  const std::int64_t unit = std::max<std::int64_t>(std::gcd(view.strides[0], view.strides[2]), 1);
+  const std::int64_t unit = std::max<std::int64_t>(std::gcd(std::gcd(view.strides[0], view.strides[1]), view.strides[2]), 1);
   const std::int64_t last =
       (view.shape[0] - 1) * (std::abs(view.strides[0]) / unit) + (view.shape[2] - 1) * (std::abs(view.strides[2]) / unit);
   if (last > std::numeric_limits<std::int32_t>::max())
