@@ -20,17 +20,19 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
   });
 }
 
-CellVectors StreamedRows::cells(const RowPart& row, std::int64_t offset, VectorPart part) const {
+Float StreamedRows::scale_of(const RowPart& row, std::int64_t offset) const {
+  if (!scales) return {};
+  const Float scale = scales->of(e.widen(row.number), row.dim, offset / scales->dims);
+  return unit_of(dtype) == 1 ? scale : e.mul(scale, e.real(unit_of(dtype)));
+}
+
+CellVectors StreamedRows::cells(const RowPart& row, std::int64_t offset, VectorPart part, Float scale) const {
   auto& ir = e.ir();
   llvm::Value* loaded = load(row.at_dim, e.index(offset), part);
   if (!support::is_quantised(dtype)) return {as_cells(e, loaded, dtype)};
   llvm::Value* reals = widen_in_units(e, loaded, dtype);
-  const Index first = e.add(row.dim, e.index(offset));
-  if (scales) {
-    const Float scale = e.mul(scales->of(e.widen(row.number), first), e.real(unit_of(dtype)));
-    reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
-  }
-  if (kept) e.store(reals, kept->at(row.column, first), vector_bytes(e));
+  if (scale) reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
+  if (kept) e.store(reals, kept->at(row.column, e.add(row.dim, e.index(offset))), vector_bytes(e));
   CellVectors vectors;
   for (int from = 0; from < part.width; from += e.lanes()) {
     llvm::SmallVector<int, 16> lanes;
