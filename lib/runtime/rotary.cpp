@@ -76,11 +76,11 @@ RotatedQueries rotate_queries(const plan::Operands& operands, const RowType& typ
   const std::int64_t heads = operands.num_heads, size = static_cast<std::int64_t>(size_of(type.dtype));
   rotated.rows.reserve(static_cast<std::size_t>(q_batch * heads * q_rows * type.bytes()));
   rotated.tensor = {rotated.rows.data(), heads * q_rows * type.dim, q_rows * type.dim, type.dim};
-  struct Item {
+  struct Share {
     const plan::Sequence* sequence;
     std::int32_t h, begin;
   };
-  std::vector<Item> items;
+  std::vector<Share> items;
   std::int64_t rows = 0;
   for (const plan::Sequence& sequence : sequences) {
     if (sequence.kv_len == 0) continue;

@@ -94,7 +94,7 @@ bool check_cache_places(const KeyPlaces& places, std::int64_t batch, const char*
 std::optional<runtime::NewKeyRun> place_keys(const KeyPlaces& places, const NewRange& range, const TensorView& k_cache,
                                              Report& report) {
   const std::int64_t rows = k_cache.shape[2], b = range.b, end = range.key + range.count;
-  runtime::NewKeyRun run{.first = range.first};
+  runtime::NewKeyRun run{.sequence = {}, .first = range.first};
   run.sequence.b = static_cast<std::int32_t>(b);
   std::int64_t room = rows;
   std::string who = "its entry of cache.k holds";

@@ -11,6 +11,13 @@
 
 namespace flexjit::engine {
 
+// One that passed all checks.
+struct AppendCall {
+  runtime::AppendOperands operands;
+  std::vector<runtime::NewKeyRun> runs;
+  AppendStats stats;
+};
+
 // The tensors of keys and values, against each other. `batch` of new rows is compared with `owner`'s.
 struct AppendTensors {
   TensorView k_cache, v_cache, k, v;

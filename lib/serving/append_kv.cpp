@@ -25,12 +25,6 @@ std::vector<NewRange> ranges_of(const Ints& past_len, const Ints& begins, std::i
   return ranges;
 }
 
-struct Append {
-  runtime::AppendOperands operands;
-  std::vector<runtime::NewKeyRun> runs;
-  AppendStats stats;
-};
-
 // `past_len` and cu_seqlens_k_new as tensors, which tells how many sequences there are.
 bool check_append_numbers(const KeyPlaces& places, const Ints& begins, Report& report) {
   check_place_tensors(places, report);
@@ -47,7 +41,7 @@ bool check_lengths(const KeyPlaces& places, const Ints& begins, std::int64_t row
          check_begins(begins, rows, report);
 }
 
-std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, Report& report) {
+std::optional<AppendCall> check_append(const KvCache& cache, const NewKeys& fresh, Report& report) {
   const KeyPlaces places = KeyPlaces::of("past_len", cache.past_len, cache);
   const Ints begins{"cu_seqlens_k_new", &fresh.cu_seqlens_k_new};
   check_threads("fresh.threads", fresh.threads, report);
@@ -59,7 +53,7 @@ std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, R
   if (!operands || !check_cache_places(places, batch, "past_len", tensors, report)) return std::nullopt;
   if (!check_lengths(places, begins, fresh.k.shape[2], report)) return std::nullopt;
 
-  Append append{.operands = *operands, .runs = {}, .stats = {}};
+  AppendCall append{.operands = *operands, .runs = {}, .stats = {}};
   std::int64_t positions = 0;
   for (const NewRange& range : ranges_of(places.length, begins, fresh.k.shape[2])) {
     const auto run = place_keys(places, range, tensors.k_cache, report);
@@ -81,7 +75,7 @@ std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, R
 Result<AppendStats> append_kv(const KvCache& cache, const NewKeys& fresh) {
   return engine::guarded("append_kv", [&]() -> Result<AppendStats> {
     engine::Report report("append_kv");
-    std::optional<engine::Append> append = engine::check_append(cache, fresh, report);
+    std::optional<engine::AppendCall> append = engine::check_append(cache, fresh, report);
     if (!append) return report.take();
     runtime::append(append->operands, append->runs, runtime::threads_of(fresh.threads));
     return std::move(append->stats);

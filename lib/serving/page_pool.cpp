@@ -24,24 +24,6 @@ using engine::Report;
 
 constexpr std::int64_t kAlignment = 64;
 
-// Zeros that take no memory until they are written.
-class Zeros {
- public:
-  explicit Zeros(std::int64_t bytes) : memory_(std::calloc(static_cast<std::size_t>(bytes + kAlignment), 1)) {
-    if (memory_ == nullptr) throw std::bad_alloc();
-  }
-  ~Zeros() { std::free(memory_); }
-  Zeros(const Zeros&) = delete;
-  Zeros& operator=(const Zeros&) = delete;
-  std::byte* data() const {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_);
-    return static_cast<std::byte*>(memory_) + (kAlignment - static_cast<std::int64_t>(address % kAlignment)) % kAlignment;
-  }
-
- private:
-  void* memory_;
-};
-
 Diagnostics check(const PagePoolOptions& options) {
   Report report("PagePool::create");
   const auto at_least_1 = [&](const char* name, std::int64_t value, std::int64_t most) {
@@ -65,6 +47,24 @@ Diagnostics check(const PagePoolOptions& options) {
 }  // namespace
 
 struct PagePool::Impl {
+  // Zeros that take no memory until they are written.
+  class Zeros {
+   public:
+    explicit Zeros(std::int64_t bytes) : memory_(std::calloc(static_cast<std::size_t>(bytes + kAlignment), 1)) {
+      if (memory_ == nullptr) throw std::bad_alloc();
+    }
+    ~Zeros() { std::free(memory_); }
+    Zeros(const Zeros&) = delete;
+    Zeros& operator=(const Zeros&) = delete;
+    std::byte* data() const {
+      const auto address = reinterpret_cast<std::uintptr_t>(memory_);
+      return static_cast<std::byte*>(memory_) + (kAlignment - static_cast<std::int64_t>(address % kAlignment)) % kAlignment;
+    }
+
+   private:
+    void* memory_;
+  };
+
   explicit Impl(const PagePoolOptions& of)
       : options(of), k(of.pages * page_bytes(of.head_dim)), v(of.pages * page_bytes(of.v_head_dim)) {
     owners.assign(static_cast<std::size_t>(of.pages), 0);
