@@ -279,7 +279,7 @@ TEST(AppendKv, ThreadsDoNotChangeBytes) {
 TEST(AppendKv, RandomCases) {
   for (std::uint64_t seed = 1; seed <= 200; ++seed) {
     Random random(seed);
-    CacheShape shape{.seed = seed};
+    CacheShape shape{.sequences = {}, .seed = seed};
     for (int i = random.integer(1, 5); i > 0; --i) shape.sequences.push_back({random.integer(0, 40), random.integer(0, 40)});
     shape.packed = true;
     shape.keys = kCaches[random.integer(0, 4)];
@@ -385,10 +385,10 @@ TEST(AppendKv, TouchesNothingOutside) {
           fresh_v(3 * 8 * 5 * size, edge);
       const RotaryTables tables(8, 6, RotaryPairing::kInterleaved, dtype == DType::kF64 ? DType::kF32 : dtype);
       const Rotary rotary = tables.arg();
-      const GuardedArray<std::int32_t> past({0}, edge), table({1, 0}, edge);
+      GuardedArray<std::int32_t> past(std::vector{0}, edge), table(std::vector{1, 0}, edge);
       KvCache cache{.k = {k.data(), dtype, {2, 3, 4, 6}}, .v = {v.data(), dtype, {2, 3, 4, 5}}};
-      cache.past_len = {const_cast<GuardedArray<std::int32_t>&>(past).data(), DType::kI32, {1}};
-      cache.block_table = {const_cast<GuardedArray<std::int32_t>&>(table).data(), DType::kI32, {1, 2}};
+      cache.past_len = {past.data(), DType::kI32, {1}};
+      cache.block_table = {table.data(), DType::kI32, {1, 2}};
       EXPECT_TRUE(append_kv(
           cache, {.k = {fresh_k.data(), dtype, {1, 3, 8, 6}}, .v = {fresh_v.data(), dtype, {1, 3, 8, 5}}, .rotary = &rotary}));
     }
