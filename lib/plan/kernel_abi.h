@@ -48,6 +48,13 @@ struct QueryRow {
   std::int32_t q_idx;
 };
 
+// Scales of the rows of a KeyRun, of quantised keys alone; strides in elements.
+struct ScaleRun {
+  const float* first;     // where those of key 0 would lie
+  std::int64_t by_key;    // between two keys, 0 where they share one; of listed rows always
+  std::int64_t by_group;  // between two groups of dims
+};
+
 // Keys of one sequence and kv head, whose rows of K and V lie evenly or where lists say; strides in elements. Row n is n
 // strides behind the pointer, which may lie outside the tensor.
 struct KeyRun {
@@ -59,6 +66,8 @@ struct KeyRun {
   // spans, up to KernelLayout::keys_to_come on from the last step, rows are prefetched.
   const std::int32_t* k_rows = nullptr;
   const std::int32_t* v_rows = nullptr;
+  ScaleRun k_scales{};
+  ScaleRun v_scales{};
 };
 
 // Which pairs of a span are allowed.
@@ -214,7 +223,8 @@ using TakeKeysFn = void (*)(const TakeKeysArg*);
 using GiveRowsFn = void (*)(const GiveRowsArg*);
 
 static_assert(offsetof(LaunchArg, scale) == 32 && offsetof(LaunchArg, batch_size) == 40 && sizeof(LaunchArg) == 56);
-static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && offsetof(KeyRun, k_rows) == 32 && sizeof(KeyRun) == 48);
+static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && offsetof(KeyRun, k_rows) == 32 && sizeof(KeyRun) == 96);
+static_assert(sizeof(ScaleRun) == 24 && offsetof(KeyRun, k_scales) == 48);
 static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
 static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 16);

@@ -44,7 +44,8 @@ void rotate_pairs(const typename E::Stored* from, typename E::Stored* to, const 
 template <typename Body>
 void with_float(DType dtype, const Body& body) {
   support::with_element(dtype, [&](auto element) {
-    if constexpr (decltype(element)::kKind == support::ElementKind::kFloat) body(element);
+    using E = decltype(element);
+    if constexpr (E::kKind == support::ElementKind::kFloat && sizeof(typename E::Stored) > 1) body(element);
   });
 }
 

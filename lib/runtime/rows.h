@@ -46,6 +46,12 @@ class Rows {
   const plan::KernelLayout& layout_;
 };
 
+inline plan::ScaleRun scale_run(const plan::ScaleArg& scales, std::int64_t batch, std::int64_t row, std::int32_t kv_head) {
+  // Row 0 may lie outside the memory: computed as a number.
+  const std::byte* first = address_at(scales.at(batch, kv_head, 0), row * scales.stride_row * std::int64_t{sizeof(float)});
+  return {.first = reinterpret_cast<const float*>(first), .by_key = scales.stride_row, .by_group = scales.stride_group};
+}
+
 // Keys and values of the heads of a sequence.
 class Keys {
  public:
@@ -78,7 +84,9 @@ class Keys {
     return {.k = address_at(k.data, k.offset_of(batch, kv_head, row) * layout_.kv_bytes),
             .v = address_at(v.data, v.offset_of(batch, kv_head, row) * layout_.kv_bytes),
             .k_stride = k.stride_row,
-            .v_stride = v.stride_row};
+            .v_stride = v.stride_row,
+            .k_scales = scale_run(operands_.k_scales, batch, row, kv_head),
+            .v_scales = scale_run(operands_.v_scales, batch, row, kv_head)};
   }
   void list(const plan::Sequence& sequence, const plan::TensorArg& of, std::int32_t begin, std::span<std::int32_t> rows) const;
 

@@ -1,7 +1,6 @@
 // append_kv: new keys behind those that each sequence has.
 #include <utility>
 
-#include "call/rotary.h"
 #include "diagnostics/guard.h"
 #include "flexjit/kv_cache.h"
 #include "runtime/parallel.h"
@@ -64,7 +63,7 @@ std::optional<AppendCall> check_append(const KvCache& cache, const NewKeys& fres
     positions = std::max<std::int64_t>(positions, append.stats.total_len.back());
   }
   append.operands.page_size = places.paged() ? static_cast<std::int32_t>(cache.k.shape[2]) : 0;
-  if (fresh.rotary != nullptr) append.operands.rotary = check_rotary(*fresh.rotary, cache.k.shape[3], positions, report);
+  append.operands.rotary = check_key_rotary(fresh.rotary, tensors.k_cache, positions, report);
   if (!report.empty() || !check_slots(append.runs, append.operands.page_size, report)) return std::nullopt;
   return append;
 }

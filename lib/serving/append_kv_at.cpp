@@ -1,7 +1,6 @@
 // append_kv_at: tokens that say themselves which key of which sequence they are. Neighbours that follow each other are one run.
 #include <utility>
 
-#include "call/rotary.h"
 #include "diagnostics/guard.h"
 #include "flexjit/kv_cache.h"
 #include "runtime/parallel.h"
@@ -104,7 +103,7 @@ std::optional<AppendCall> check_positioned(const KvCache& cache, const Positione
   for (std::int64_t b = 0; b < p.batch(); ++b)
     append.stats.total_len.push_back(static_cast<std::int32_t>(p.end_of(b, page_size)));
   append.operands.page_size = static_cast<std::int32_t>(page_size);
-  if (fresh.rotary != nullptr) append.operands.rotary = check_rotary(*fresh.rotary, cache.k.shape[3], positions, report);
+  append.operands.rotary = check_key_rotary(fresh.rotary, tensors.k_cache, positions, report);
   if (!report.empty() || !check_slots(append.runs, append.operands.page_size, report)) return std::nullopt;
   return append;
 }

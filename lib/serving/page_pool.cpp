@@ -13,7 +13,7 @@
 #include "call/validate.h"
 #include "diagnostics/guard.h"
 #include "pattern/pattern.h"
-#include "support/dtype.h"
+#include "serving/append_call.h"
 
 namespace flexjit {
 
@@ -34,8 +34,7 @@ Diagnostics check(const PagePoolOptions& options) {
   at_least_1("head_dim", options.head_dim, engine::kMaxHeadDim);
   at_least_1("v_head_dim", options.v_head_dim, engine::kMaxHeadDim);
   at_least_1("page_size", options.page_size, engine::kMaxLength);
-  if (!support::is_float(options.dtype))
-    report.add(Finding::kUnsupportedDType, "dtype", name_of(options.dtype), "f32, f64, f16 or bf16");
+  engine::check_cache_dtype("dtype", options.dtype, report);
   if (!report.empty()) return report.take();
   const TensorView k(&report, options.dtype, {options.pages, options.kv_heads, options.page_size, options.head_dim});
   const TensorView v(&report, options.dtype, {options.pages, options.kv_heads, options.page_size, options.v_head_dim});

@@ -83,7 +83,7 @@ TEST(PagePool, RefusalsChangeNothing) {
   std::int32_t row[1];
   EXPECT_TRUE(refused(pool.write_row(one, row), "the sequence has 2 pages"));
   EXPECT_TRUE(refused(PagePool::create({.pages = 0, .kv_heads = 1, .head_dim = 1}), "pages is 0"));
-  EXPECT_TRUE(refused(PagePool::create({.pages = 1, .kv_heads = 1, .head_dim = 1, .dtype = DType::kI8}), "dtype is i8"));
+  EXPECT_TRUE(refused(PagePool::create({.pages = 1, .kv_heads = 1, .head_dim = 1, .dtype = DType::kI32}), "dtype is i32"));
   EXPECT_EQ(one, before);
   EXPECT_EQ(two, before);
   EXPECT_EQ(pool.free_pages(), 1);

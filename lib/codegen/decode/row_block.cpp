@@ -20,16 +20,61 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
   });
 }
 
-StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step) {
-  const ArgFields run{e, step.run};
-  const Rows rows{run.pointer(offsetof(plan::KeyRun, k), "k"), run.long_index(offsetof(plan::KeyRun, k_stride), "k_stride")};
-  return {e, rows, {e, b.item.scratch, b.at.k_to_come}, b.key.types.kv, b.key.head_dim};
+CellVectors StreamedRows::cells(const RowPart& row, std::int64_t offset, VectorPart part) const {
+  auto& ir = e.ir();
+  llvm::Value* loaded = load(row.at_dim, e.index(offset), part);
+  if (!support::is_quantised(dtype)) return {as_cells(e, loaded, dtype)};
+  llvm::Value* reals = widen_in_units(e, loaded, dtype);
+  const Index first = e.add(row.dim, e.index(offset));
+  if (scales) {
+    const Float scale = e.mul(scales->of(e.widen(row.number), first), e.real(unit_of(dtype)));
+    reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
+  }
+  if (kept) e.store(reals, kept->at(row.column, first), vector_bytes(e));
+  CellVectors vectors;
+  for (int from = 0; from < part.width; from += e.lanes()) {
+    llvm::SmallVector<int, 16> lanes;
+    for (int lane = 0; lane < e.lanes(); ++lane) lanes.push_back(from + lane);
+    vectors.push_back({part.width == e.lanes() ? reals : ir.CreateShuffleVector(reals, lanes)});
+  }
+  return vectors;
 }
 
-StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
+namespace {
+
+// Where plan::KeyRun has what belongs to K or to V, and the scratch the rows to come.
+struct RunFields {
+  std::size_t rows, stride, scales;
+  std::int64_t to_come;
+  std::int32_t dims;
+};
+
+StreamedRows streamed(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from, const RunFields& at) {
+  const ScratchInts to_come{e, b.item.scratch, at.to_come};
+  if (from == RowsFrom::kScratch)
+    return {e, {b.real_rows.at(e.index(0)), e.index(b.at.real_stride)}, to_come, DType::kF32, at.dims};
   const ArgFields run{e, step.run};
-  const Rows rows{run.pointer(offsetof(plan::KeyRun, v), "v"), run.long_index(offsetof(plan::KeyRun, v_stride), "v_stride")};
-  return {e, rows, {e, b.item.scratch, b.at.v_to_come}, b.key.types.kv, b.key.v_head_dim};
+  StreamedRows result{e, {run.pointer(at.rows, "rows"), run.long_index(at.stride, "stride")}, to_come, b.key.types.kv, at.dims};
+  if (b.key.types.scale_dims != 0)
+    result.scales.emplace(GroupScales{load_scales(e, step.run, at.scales), b.key.types.scale_dims});
+  if (from == RowsFrom::kMemoryAndKeeps) result.kept.emplace(b.real_rows);
+  return result;
+}
+
+}  // namespace
+
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from) {
+  using plan::KeyRun;
+  return streamed(
+      e, b, step, from,
+      {offsetof(KeyRun, k), offsetof(KeyRun, k_stride), offsetof(KeyRun, k_scales), b.at.k_to_come, b.key.head_dim});
+}
+
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from) {
+  using plan::KeyRun;
+  return streamed(
+      e, b, step, from,
+      {offsetof(KeyRun, v), offsetof(KeyRun, v_stride), offsetof(KeyRun, v_scales), b.at.v_to_come, b.key.v_head_dim});
 }
 
 // for (i = 0; i < kv_tile; ++i) {
@@ -40,7 +85,7 @@ StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step) {
 void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step) {
   auto& ir = e.ir();
   const ArgFields run{e, step.run};
-  const StreamedRows k = keys_of(e, b, step), v = values_of(e, b, step);
+  const StreamedRows k = keys_of(e, b, step, RowsFrom::kMemory), v = values_of(e, b, step, RowsFrom::kMemory);
   const std::int32_t k_ahead = plan::keys_ahead(b.key, b.key.head_dim), v_ahead = plan::keys_ahead(b.key, b.key.v_head_dim);
   const Ptr k_list = run.pointer(offsetof(plan::KeyRun, k_rows), "k_rows");
   const Ptr v_list = run.pointer(offsetof(plan::KeyRun, v_rows), "v_rows");
@@ -77,9 +122,21 @@ void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step) {
   e.if_else("rows", Bool{ir.CreateIsNull(k_list.value)}, even, listed);
 }
 
+// Quantised rows are converted by the first chunk of several, and again by each of the few rows that make no whole chunk.
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body) {
-  for_row_chunks(e, name, b.item.rows, b.key.tiling.micro_rows, [&](Index row, int rows) {
-    e.if_else("first_rows", e.equal(row, e.index(0)), [&] { body({row, rows, true}); }, [&] { body({row, rows, false}); });
+  const int most = b.key.tiling.micro_rows;
+  for_row_chunks(e, name, b.item.rows, most, [&](Index row, int rows) {
+    const auto with = [&](RowsFrom from) { body({row, rows, from}); };
+    const Bool is_first = e.equal(row, e.index(0));
+    if (!b.is_quantised) {
+      e.if_else("first_rows", is_first, [&] { with(RowsFrom::kMemory); }, [&] { with(RowsFrom::kMemoryAgain); });
+      return;
+    }
+    const auto of_several = [&] {
+      if (rows < most) return with(RowsFrom::kScratch);
+      e.if_else("first_rows", is_first, [&] { with(RowsFrom::kMemoryAndKeeps); }, [&] { with(RowsFrom::kScratch); });
+    };
+    e.if_else("several", e.less(e.index(most), b.item.rows), of_several, [&] { with(RowsFrom::kMemory); });
   });
 }
 

@@ -30,6 +30,8 @@ void emit_decode(Emitter& e, const plan::KernelKey& key) {
     for_spans(e, arg, {offsetof(DecodeArg, span_count), offsetof(DecodeArg, spans)}, [&](const Span& span) {
       for_key_steps(e, b, span, [&](const KeyStep& step) {
         b.tables.fill_columns(step.kv, e.index(key.tiling.kv_tile), Bool{});
+        emit_rows_of_step(e, b, step);
+        if (b.has_row_scales) emit_row_scales(e, b, step);
         for_keys(e, b, step, [&](const Keys& keys) { emit_key_products(e, b, step, keys); });
         emit_weights(e, b, step, careful);
         e.if_else("careful", careful, [&] { emit_careful_values(e, b, step); }, [&] { emit_values(e, b, step); });

@@ -59,11 +59,17 @@ class Decode {
   LaunchOutcome run(Workspace& workspace);
 
  private:
-  float* state_of(const Workspace& workspace, const DecodeItem& item) const {
-    return reinterpret_cast<float*>(workspace.panels.data()) + item.state;
+  // State of the rows of an item, in the block that has it.
+  struct States {
+    float *o, *max, *sum, *scale;
+  };
+  States states_of(const Workspace& workspace, const DecodeItem& item) const {
+    float* o = reinterpret_cast<float*>(workspace.panels.data()) + item.state;
+    float* max = o + std::int64_t{item.block_rows} * kernel_.layout.v_padded + item.first_row;
+    return {o + std::int64_t{item.first_row} * kernel_.layout.v_padded, max, max + item.block_rows, max + 2 * item.block_rows};
   }
   void run_wave(Workspace& workspace, const Wave& wave);
-  void attend(Workspace& workspace, std::int64_t item, int thread) const;
+  void attend(Workspace& workspace, std::int64_t reading, int thread) const;
   void merge_rows(const Workspace& workspace, std::int64_t chunk, Merging& merging) const;
   const plan::Sequence& sequence_of(const DecodeRows& rows) const {
     return *work_.sequences[static_cast<std::size_t>(rows.sequence)].sequence;
@@ -102,8 +108,9 @@ plan::KeyRun Decode::run_of(Workspace& workspace, const DecodeRows& rows, std::s
   return keys_.listed(sequence, rows.kv_head, {numbers.first(count), numbers.subspan(numbers.size() / 2, count), begin});
 }
 
-void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const {
-  const DecodeItem& item = plan_.items()[static_cast<std::size_t>(index)];
+void Decode::attend(Workspace& workspace, std::int64_t reading, int thread) const {
+  const std::span<const std::size_t> indices = plan_.reading(reading);
+  const DecodeItem& item = plan_.items()[indices.front()];
   const std::span<const plan::SpanArg> spans = plan_.spans(item);
   ThreadRecord& record = workspace.records[static_cast<std::size_t>(thread)];
   record.fault.raised = 0;
@@ -116,23 +123,28 @@ void Decode::attend(Workspace& workspace, std::int64_t index, int thread) const 
   arg.kv_len = sequence.kv_len;
   arg.q_offset = sequence.q_offset;
   arg.kv_offset = sequence.kv_offset;
-  arg.row_count = item.rows.count;
+  arg.row_count = item.block_rows;
   const std::span<plan::QueryRow> rows = workspace.rows_of(thread, work_.q_tile, arg.row_count);
-  for (std::size_t i = 0; i < rows.size(); ++i) rows[i] = row_at(item.rows, item.rows.begin + static_cast<std::int64_t>(i));
+  for (std::size_t index : indices) {
+    const DecodeItem& one = plan_.items()[index];
+    for (std::int32_t i = 0; i < one.rows.count; ++i)
+      rows[static_cast<std::size_t>(one.first_row + i)] = row_at(one.rows, one.rows.begin + i);
+  }
   arg.rows = rows.data();
   const plan::KeyRun run = run_of(workspace, item.rows, spans, thread);
   arg.runs = &run;
   arg.span_count = static_cast<std::int32_t>(spans.size());
   arg.spans = spans.data();
-  arg.o = state_of(workspace, item);
-  arg.max = arg.o + std::int64_t{arg.row_count} * kernel_.layout.v_padded;
-  arg.sum = arg.max + arg.row_count;
-  arg.scale = arg.sum + arg.row_count;
+  const States states = states_of(workspace, item);
+  arg.o = states.o;
+  arg.max = states.max;
+  arg.sum = states.sum;
+  arg.scale = states.scale;
   arg.scratch = workspace.scratch.data() + thread * round_up(kernel_.layout.scratch_bytes, kAlignment);
   arg.fault = &record.fault;
   traced(workers_.trace, [&] { kernel_.decode(&arg); }, [&] { return event_of(arg, item.rows.begin, thread); });
   record.scores_visited += arg.row_count * columns_of(spans);
-  record.note_fault(items_before_ + index);
+  record.note_fault(items_before_ + reading);
 }
 
 void Decode::merge_rows(const Workspace& workspace, std::int64_t chunk, Merging& merging) const {
@@ -142,10 +154,9 @@ void Decode::merge_rows(const Workspace& workspace, std::int64_t chunk, Merging&
     for (const DecodeItem& item : plan_.items_of(chunk)) {
       const std::int64_t local = row - item.rows.begin;
       if (local < 0 || local >= item.rows.count) continue;
-      const float* o = state_of(workspace, item);
-      const float* max = o + std::int64_t{item.rows.count} * kernel_.layout.v_padded;
-      const float *sum = max + item.rows.count, *scale = sum + item.rows.count;
-      merging.states.push_back({o + local * kernel_.layout.v_padded, DType::kF32, max[local], sum[local], scale[local]});
+      const States of = states_of(workspace, item);
+      const float* o = of.o + local * kernel_.layout.v_padded;
+      merging.states.push_back({o, DType::kF32, of.max[local], of.sum[local], of.scale[local]});
     }
     write_row(row_at(rows, row), merging);
   }
@@ -179,7 +190,7 @@ void Decode::run_wave(Workspace& workspace, const Wave& wave) {
     plan_.plan(wave);
   }
   workspace.panels.reserve(static_cast<std::size_t>(plan_.state_floats()) * sizeof(float));
-  const auto items = static_cast<std::int64_t>(plan_.items().size());
+  const std::int64_t items = plan_.readings();
   parallel_for(workers_.threads, items, [&](std::int64_t item, int thread) noexcept { attend(workspace, item, thread); });
   parallel_for(workers_.threads, wave.end - wave.begin, [&](std::int64_t i, int thread) noexcept {
     const std::int64_t chunk = wave.begin + i;
@@ -223,7 +234,7 @@ WorkspacePool& decode_workspaces() {
 }  // namespace
 
 LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands,
-                     std::span<const SequenceWork> work, MaskOrigin origin, const Workers& workers) {
+                     std::span<const SequenceWork> work, const DecodeRules& rules, const Workers& workers) {
   if (work.empty() || operands.num_heads <= 0) return {};
   FLEXJIT_CHECK(workers.threads > 0 && kernel.decode != nullptr && operands.num_kv_heads > 0 &&
                 operands.num_heads % operands.num_kv_heads == 0);
@@ -234,7 +245,8 @@ LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const pla
                       .strip = kernel.layout.strip,
                       .row_floats = std::int64_t{kernel.layout.v_padded} + 3,  // o, then max, sum and scale
                       .page_size = operands.page_size,
-                      .origin = origin};
+                      .origin = rules.origin,
+                      .rows_mix = rules.rows_mix};
   for (const SequenceWork& sequence : work) FLEXJIT_CHECK(of.rows(sequence) <= std::numeric_limits<std::int32_t>::max());
   const WorkspacePool::Lease lease(decode_workspaces());
   return Decode(kernel, output, operands, of, workers).run(*lease);

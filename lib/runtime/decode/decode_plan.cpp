@@ -3,6 +3,9 @@
 #include "support/rounding.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace flexjit::runtime {
@@ -108,6 +111,74 @@ void DecodePlan::plan(const Wave& wave) {
     add_chunk(rows_of(chunk));
   }
   first_item_.push_back(items_.size());
+  reading_order_.resize(items_.size());
+  std::iota(reading_order_.begin(), reading_order_.end(), std::size_t{0});
+  first_of_reading_.resize(items_.size() + 1);
+  std::iota(first_of_reading_.begin(), first_of_reading_.end(), std::size_t{0});
+  if (work_.rows_mix && work_.page_size > 0 && work_.sequences.size() > 1) join_items();
+}
+
+std::span<const std::size_t> DecodePlan::reading(std::int64_t index) const {
+  const auto i = static_cast<std::size_t>(index);
+  return std::span(reading_order_).subspan(first_of_reading_[i], first_of_reading_[i + 1] - first_of_reading_[i]);
+}
+
+// Of items of one kv head.
+bool DecodePlan::reads_the_same(const DecodeItem& a, const DecodeItem& b) const {
+  if (!same_spans(spans(a), spans(b))) return false;
+  const std::int32_t *pages_a = work_of(a.rows).sequence->pages, *pages_b = work_of(b.rows).sequence->pages;
+  const std::int32_t first = spans(a).front().begin / work_.page_size, last = (spans(a).back().end - 1) / work_.page_size;
+  return std::equal(pages_a + first, pages_a + last + 1, pages_b + first);
+}
+
+// Items whose pairs are all allowed, each with the first one before it that reads the same pages, as long as their rows fit one
+// item. What a row sees of them stays as it was, and so do its bits.
+void DecodePlan::join_items() {
+  struct Reading {
+    std::vector<std::size_t> items;
+    std::int32_t rows = 0;
+  };
+  std::vector<Reading> readings;
+  std::map<std::tuple<std::int32_t, std::int64_t, std::int32_t>, std::size_t> open;  // kv head, split and first page -> reading
+  bool joined = false;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const DecodeItem& item = items_[i];
+    const auto asks = [](const plan::SpanArg& span) { return span.kind == plan::SpanKind::kMasked; };
+    const plan::Sequence& sequence = *work_of(item.rows).sequence;
+    if (sequence.pages == nullptr || std::ranges::any_of(spans(item), asks)) {
+      readings.push_back({{i}, item.rows.count});
+      continue;
+    }
+    const std::int32_t first_page = sequence.pages[spans(item).front().begin / work_.page_size];
+    const auto [found, is_new] = open.try_emplace({item.rows.kv_head, item.split, first_page}, readings.size());
+    if (!is_new) {
+      Reading& reading = readings[found->second];
+      if (reading.rows + item.rows.count <= work_.q_tile && reads_the_same(items_[reading.items.front()], item)) {
+        reading.items.push_back(i);
+        reading.rows += item.rows.count;
+        joined = true;
+        continue;
+      }
+      found->second = readings.size();
+    }
+    readings.push_back({{i}, item.rows.count});
+  }
+  if (!joined) return;
+  state_floats_ = 0;
+  reading_order_.clear();
+  first_of_reading_.assign(1, 0);
+  for (const Reading& reading : readings) {
+    std::int32_t row = 0;
+    for (std::size_t i : reading.items) {
+      items_[i].state = state_floats_;
+      items_[i].first_row = row;
+      items_[i].block_rows = reading.rows;
+      row += items_[i].rows.count;
+      reading_order_.push_back(i);
+    }
+    first_of_reading_.push_back(reading_order_.size());
+    state_floats_ += state_of(reading.rows);
+  }
 }
 
 void DecodePlan::add_chunk(const DecodeRows& rows) {
@@ -211,7 +282,9 @@ void DecodePlan::add_items(const DecodeRows& rows, const Part& part) {
                       .split = split.index,
                       .spans_begin = split.begin,
                       .spans_end = split.end,
-                      .state = state_floats_});
+                      .state = state_floats_,
+                      .first_row = 0,
+                      .block_rows = part.count});
     state_floats_ += state_of(part.count);
   }
 }
