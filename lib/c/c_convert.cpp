@@ -135,6 +135,10 @@ Bindings to_bindings(const flexjit_bindings& bindings, Report& report) {
   return result;
 }
 
+TensorView to_input_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
+  return to_view<TensorView>(tensor, what, report);
+}
+
 RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   RunArgs result{.q = to_view<TensorView>(args.q, "q", report),
                  .k = to_view<TensorView>(args.k, "k", report),
