@@ -7,22 +7,12 @@
 #include <string>
 #include <utility>
 
+#include "call/numbers.h"
 #include "runtime/rows.h"
 
 namespace flexjit::engine {
 
 namespace {
-
-// An i32 tensor of the call, by index.
-struct Ints {
-  const char* name = "";
-  const TensorView* view = nullptr;
-
-  bool given() const { return view->data != nullptr || view->rank != 0; }
-  std::int64_t size() const { return view->shape[0]; }
-  std::int32_t operator[](std::int64_t i) const { return static_cast<const std::int32_t*>(view->data)[i * view->strides[0]]; }
-  const std::int32_t* row(std::int64_t i) const { return static_cast<const std::int32_t*>(view->data) + i * view->strides[0]; }
-};
 
 struct Numbers {
   explicit Numbers(const Sequences& of)
@@ -39,20 +29,6 @@ struct Numbers {
 
   bool paged() const { return block_table.given() || page_indptr.given() || page_indices.given(); }
 };
-
-void check_ints(const Ints& ints, int rank, const char* layout, Report& report) {
-  if (!ints.given()) return;
-  const TensorView& view = *ints.view;
-  if (view.dtype != DType::kI32) report.add(Finding::kUnsupportedDType, ints.name, name_of(view.dtype), "i32");
-  if (view.rank != rank)
-    report.add(Finding::kTensorRank, ints.name, view.rank, rank, layout);
-  else
-    check_view(ints.name, view, report);
-}
-
-void check_size(const Ints& ints, std::int64_t size, const char* dimension, const char* owner, Report& report) {
-  if (ints.given() && ints.size() != size) report.add(Finding::kTensorShape, ints.name, dimension, ints.size(), owner, size);
-}
 
 void check_together(const Numbers& n, Report& report) {
   const auto refuse = [&](const Ints& one, const Ints& other) {
@@ -76,30 +52,6 @@ void check_together(const Numbers& n, Report& report) {
 std::pair<std::int64_t, const char*> batch_of(const Numbers& n, const CallShape& shape) {
   if (n.cu_seqlens_q.given()) return {n.cu_seqlens_q.size() - 1, "cu_seqlens_q (less 1)"};
   return {shape.batch, "q"};
-}
-
-// Whether every number of `ints` is within [lowest, highest(i)]. The first that is not is found.
-template <typename Highest>
-bool check_range(const Ints& ints, std::int64_t count, std::int64_t lowest, const Highest& highest, Report& report) {
-  for (std::int64_t i = 0; i < count && ints.given(); ++i) {
-    const std::int64_t most = highest(i);
-    if (ints[i] >= lowest && ints[i] <= most) continue;
-    report.add(Finding::kSequenceIndex, ints.name, i, ints[i], fmt::format("{} to {}", lowest, most));
-    return false;
-  }
-  return true;
-}
-
-// Cumulated lengths over `rows` rows.
-bool check_begins(const Ints& ints, std::int64_t rows, Report& report) {
-  for (std::int64_t i = 0; i < ints.size() && ints.given(); ++i) {
-    const std::int64_t least = i == 0 ? 0 : ints[i - 1];
-    if (ints[i] >= least && ints[i] <= rows) continue;
-    const char* meaning = i == 0 || ints[i] > rows ? "" : ": no less than the one before";
-    report.add(Finding::kSequenceIndex, ints.name, i, ints[i], fmt::format("{} to {}{}", least, rows, meaning));
-    return false;
-  }
-  return true;
 }
 
 bool check_numbers(const Numbers& n, std::int64_t batch, const RunArgs& args, Report& report) {
