@@ -13,6 +13,7 @@
 #include "flexjit/engine_options.h"
 #include "flexjit/export.h"
 #include "flexjit/result.h"
+#include "flexjit/rotary.h"
 #include "flexjit/sequences.h"
 #include "flexjit/spec.h"
 #include "flexjit/tensor.h"
@@ -38,6 +39,11 @@ struct RunArgs {
   // Lengths of their own for each sequence: packed tensors, caches, pages. Null: every batch entry is a sequence of q_len
   // queries and kv_len keys.
   const Sequences* sequences = nullptr;
+  // Queries are rotated before they meet keys, which were rotated as they were appended (flexjit/kv_cache.h), by a copy that
+  // lives as long as the call: q is not written. Null: they are taken as they are. A sequence that has keys has no more queries
+  // than keys. Not with run_backward.
+  const Rotary* rotary = nullptr;
+  RotaryPositions rotary_positions = RotaryPositions::kOfEachQuery;
   // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
   Trace* trace = nullptr;
 };

@@ -207,6 +207,9 @@ Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forwa
   RunArgs saved = forward;
   saved.max_scores = {};  // nothing depends on what it holds
   std::optional<Call> call = check_call(pattern, saved, report);
+  if (forward.rotary != nullptr)
+    report.add(Finding::kBadOption, "forward.rotary", "given",
+               "rotate q itself before the forward call, and the gradient of that back");
   check_saved_lse(pattern, forward, report);
   check_given(pattern, forward, gradients, report);
   check_tensors_wanted(pattern, forward, gradients, report);

@@ -8,6 +8,8 @@
 #include "engine/launch_outcome.h"
 #include "runtime/decode/decode.h"
 #include "runtime/launch.h"
+#include "runtime/parallel.h"
+#include "runtime/rotary.h"
 
 namespace flexjit {
 
@@ -49,12 +51,26 @@ void add(runtime::LaunchOutcome& to, const runtime::LaunchOutcome& outcome) {
   if (!to.fault) to.fault = outcome.fault;
 }
 
+// Kernels read queries as they are to be.
+runtime::RotatedQueries rotated(const Attention::Impl& impl, const RunArgs& args, const Call& call, Launch& launch) {
+  if (call.rotary.cos == nullptr) return {};
+  runtime::RotatedQueries queries =
+      runtime::rotate_queries(launch.arg, {impl.pattern->types.q, impl.pattern->head_dim}, args.q.shape[0], args.q.shape[2],
+                              call.sequences, runtime::threads_of(impl.threads));
+  launch.arg.q = queries.tensor;
+  return queries;
+}
+
 // One call on its kernels.
 struct Attended {
+  Attended(const Attention::Impl& of, const RunArgs& with, const Call& checked) : impl(of), args(with), call(checked) {
+    launch.arg.block_counts = impl.block_counts;
+  }
   const Attention::Impl& impl;
   const RunArgs& args;
   const Call& call;
-  Launch launch;
+  Launch launch = make_launch(*impl.pattern, args, call);
+  const runtime::RotatedQueries queries = rotated(impl, args, call, launch);
   runtime::LaunchOutcome outcome{};
   BlockCounts blocks{};
 
@@ -74,12 +90,6 @@ struct Attended {
   }
 };
 
-Launch launch_of(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  Launch launch = make_launch(*impl.pattern, args, call);
-  launch.arg.block_counts = impl.block_counts;
-  return launch;
-}
-
 }  // namespace
 
 bool decodes(const Pattern& pattern, const Call& call) {
@@ -90,7 +100,7 @@ bool decodes(const Pattern& pattern, const Call& call) {
 }
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  Attended attended{impl, args, call, launch_of(impl, args, call)};
+  Attended attended(impl, args, call);
   attended.by_prefill(call.sequences);
   return finish(impl, call, attended.outcome, attended.blocks);
 }
@@ -113,7 +123,7 @@ Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const 
       std::erase_if(shares.prefill, [](const plan::Sequence& one) { return one.q_len == 0 || one.kv_len == 0; });
     }
   }
-  Attended attended{impl, args, call, launch_of(impl, args, call)};
+  Attended attended(impl, args, call);
   if (!shares.prefill.empty()) attended.by_prefill(shares.prefill);
   if (decode) attended.by_decode(*decode, shares.decode);
   return finish(impl, call, attended.outcome, attended.blocks);

@@ -136,10 +136,29 @@ double in_range(double score, const plan::ElementTypes& types) {
 ReferenceScores::ReferenceScores(const plan::Operands& launch, const ReferenceKernel& kernel)
     : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}
 
+// As a query tensor that holds rotated rows would be read.
+void ReferenceScores::rotate(const plan::RotaryArg& rotary, std::int64_t position) {
+  const auto pairs = static_cast<std::size_t>(rotary.dim / 2);
+  std::vector<double> cos(pairs), sin(pairs);
+  support::read_elements(rotary.dtype, rotary.cos, position * rotary.cos_stride, cos);
+  support::read_elements(rotary.dtype, rotary.sin, position * rotary.sin_stride, sin);
+  const bool interleaved = rotary.pairing == plan::RotaryArg::Pairing::kInterleaved;
+  for (std::size_t j = 0; j < pairs; ++j) {
+    double &x = q_[interleaved ? 2 * j : j], &y = q_[interleaved ? 2 * j + 1 : j + pairs];
+    const double turned = x * cos[j] - y * sin[j];
+    y = y * cos[j] + x * sin[j];
+    x = turned;
+  }
+  std::vector<std::uint64_t> rounded(q_.size());  // room for any element type
+  support::write_elements(kernel_.types.q, rounded.data(), 0, q_);
+  support::read_elements(kernel_.types.q, rounded.data(), 0, q_);
+}
+
 void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores) {
   const plan::Sequence& of = *row.sequence;
   if (of.kv_len == 0) return;
   support::read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, of.query(row.q_idx), row.h), q_);
+  if (launch_.rotary.cos != nullptr) rotate(launch_.rotary, of.rotary_position(row.q_idx, launch_.rotary));
   for (std::int32_t kv = 0; kv < of.kv_len; ++kv) {
     if (of.is_hole(kv, launch_.page_size)) {
       scores[static_cast<std::size_t>(kv)] = 0;

@@ -24,6 +24,7 @@ inline bool is_float(DType dtype) noexcept { return facts_of(dtype).kind == Elem
 template <DType kDType, typename StoredType, ElementKind kElementKind>
 struct Element {
   using Stored = StoredType;
+  static constexpr DType kType = kDType;
   static constexpr ElementKind kKind = kElementKind;
 
   // A float, a double, an int64, or an int that is 0 or 1 for a bool.

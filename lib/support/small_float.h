@@ -22,6 +22,26 @@ inline float half_to_float(std::uint16_t bits) {
 
 inline float bfloat_to_float(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }
 
+// The nearest bf16 or fp16, ties to even, by integer arithmetic that runs in vectors; NaN stays a quiet NaN.
+inline std::uint16_t float_to_bfloat(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = bits + 0x7fffU + (bits >> 16 & 1U);
+  const std::uint32_t quiet = bits | 0x400000U;
+  return static_cast<std::uint16_t>(((bits & 0x7fffffffU) > 0x7f800000U ? quiet : rounded) >> 16);
+}
+
+inline std::uint16_t float_to_half(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t sign = bits >> 16 & 0x8000U, magnitude = bits & 0x7fffffffU;
+  // Below 2^-14 the unit in the last place is 2^-24, which is that of a float from 0.5 on.
+  const std::uint32_t subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5F) - 0x3f000000U;
+  const std::uint32_t normal = (magnitude - 0x38000000U + 0xfffU + (magnitude >> 13 & 1U)) >> 13;
+  std::uint32_t half = magnitude < 0x38800000U ? subnormal : normal;
+  half = magnitude >= 0x477ff000U ? 0x7c00U : half;
+  half = magnitude > 0x7f800000U ? 0x7e00U : half;
+  return static_cast<std::uint16_t>(sign | half);
+}
+
 // A 16-bit binary format.
 struct SmallFormat {
   int fraction_bits;

@@ -17,13 +17,15 @@
 #include "flexjit/kernel_files.h"
 #include "support/comparison.h"
 #include "support/gradients.h"
+#include "support/sample.h"
 
 namespace flexjit::test {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kThreads = 8, kSteps = 60, kPatterns = 6;
+constexpr int kThreads = 8, kPatterns = 6;
+const int kSteps = is_sampled() ? 20 : 60;
 // Both nests, and lengths that make another derived mask each.
 constexpr Shape kShapes[] = {{.q_len = 40, .kv_len = 33, .head_dim = 16, .v_head_dim = 16},
                              {.q_len = 70, .kv_len = 90, .head_dim = 16, .v_head_dim = 16},

@@ -92,6 +92,12 @@ std::vector<FindingCase> length_cases() {
       wrong("tensor-shape", "k has batch 2, but a call with cu_seqlens_k has 1",
             [](S& s) { s.sequences.cu_seqlens_k = s.ints({0, 1, 3}); }),
       wrong("tensor-shape", "k has batch 1, but the call has 2", [](S& s) { s.args.k.shape[0] = s.args.v.shape[0] = 1; }),
+  };
+}
+
+std::vector<FindingCase> cache_cases() {
+  using S = SequenceSample;
+  return {
       wrong("sequence-index", "seqused_q[1] is 4; it must be 0 to 3", [](S& s) { s.sequences.seqused_q = s.ints({3, 4}); }),
       wrong("sequence-index", "total_len[0] is -1; it must be 0 to 5", [](S& s) { s.sequences.total_len = s.ints({-1, 5}); }),
       wrong("sequence-index", "total_len[1] is 4; it must be 0 to 3",
@@ -130,6 +136,7 @@ std::vector<FindingCase> length_cases() {
 std::vector<FindingCase> sequence_cases() {
   std::vector<FindingCase> cases = page_cases();
   for (FindingCase& one : length_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : cache_cases()) cases.push_back(std::move(one));
   return cases;
 }
 

@@ -8,6 +8,7 @@
 #include "data/bind.h"
 #include "data/embedded.h"
 #include "flexjit/inspect.h"
+#include "support/sample.h"
 
 namespace flexjit::tools {
 namespace {
@@ -151,7 +152,9 @@ void expect_code(const Json& assembly, const Json& mca, const Json& spills) {
 class EveryView : public testing::TestWithParam<std::string> {};
 
 TEST_P(EveryView, OfEveryExampleHangsTogether) {
+  test::Sample sample;
   for (const EmbeddedFile& example : embedded_examples()) {
+    if (!sample.next()) continue;
     SCOPED_TRACE(example.name);
     const auto views = shown(example, GetParam(), kLength);
     for (const char* program : {"ir", "simplified", "gradient", "intervals"}) expect_program(views.at(program));
@@ -168,7 +171,9 @@ TEST_P(EveryView, OfEveryExampleHangsTogether) {
 }
 
 TEST_P(EveryView, OfEveryDecodeKernelHangsTogether) {
+  test::Sample sample;
   for (const EmbeddedFile& example : embedded_examples()) {
+    if (!sample.next()) continue;
     SCOPED_TRACE(example.name);
     const auto views = shown(example, GetParam(), 1);
     expect_accesses(views.at("access"), views.at("simplified"));
@@ -181,7 +186,9 @@ TEST_P(EveryView, OfEveryDecodeKernelHangsTogether) {
 
 // What is compiled is the program and its derivative.
 TEST_P(EveryView, OfEveryBackwardKernelHangsTogether) {
+  test::Sample sample;
   for (const EmbeddedFile& example : embedded_examples()) {
+    if (!sample.next()) continue;
     SCOPED_TRACE(example.name);
     const auto views = shown(example, GetParam(), kLength, InspectKernel::kBackward);
     for (const char* program : {"simplified", "gradient", "intervals"}) expect_program(views.at(program));

@@ -11,6 +11,7 @@
 #include "listing_checks.h"
 #include "plan/kernel_key.h"
 #include "support/checklist.h"
+#include "support/sample.h"
 
 namespace flexjit::test {
 namespace {
@@ -88,19 +89,23 @@ class Assembly : public ::testing::TestWithParam<plan::Target> {};
 
 TEST_P(Assembly, CallsNothing) {
   covers("X17");
+  test::Sample sample;
   for (const Form& form : kForms) {
     for (const ir::Program& program : {dense(), flagship(), functions()}) {
+      if (!sample.next()) continue;
       expect_no_calls(listing(GetParam(), program, form));
     }
   }
 }
 
 TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {
+  test::Sample sample;
   for (const Form& form : kForms) {
     SCOPED_TRACE(std::string(plan::name_of(form.nest)) + " " + std::string(name_of(form.dtype)));
     const bool decodes = form.nest == plan::Nest::kDecode;
     const std::vector<std::string_view> wanted = decodes ? std::vector<std::string_view>{"qk", "pv"} : inner_loops(GetParam());
     for (const ir::Program& program : {dense(), flagship()}) {
+      if (!sample.next()) continue;
       expect_loops_in_registers(listing(GetParam(), program, form), wanted, decodes ? 2 : 0);
     }
   }
@@ -108,9 +113,11 @@ TEST_P(Assembly, InnerLoopsKeepTheirValuesInRegisters) {
 
 // Of the instructions of loops; spills are the allocator's own. Most must say it themselves.
 TEST_P(Assembly, SaysWhatInstructionsOfLoopsAreFor) {
+  test::Sample sample;
   for (const Form& form : kForms) {
     SCOPED_TRACE(std::string(plan::name_of(form.nest)) + " " + std::string(name_of(form.dtype)));
     for (const ir::Program& program : {dense(), flagship(), functions()}) {
+      if (!sample.next()) continue;
       std::size_t all = 0, known = 0, inferred = 0;
       for (const plan::CodeFunction& function : listing(GetParam(), program, form).functions) {
         for (const plan::CodeBlock& block : function.blocks) {

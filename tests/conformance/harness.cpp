@@ -1,7 +1,10 @@
 // See harness.h.
 #include "harness.h"
 
+#include <cstdlib>
 #include <map>
+
+#include "support/sample.h"
 
 namespace flexjit::conformance {
 
@@ -13,6 +16,8 @@ Engine& engine_for(std::string_view target) {
     options.backend = Backend::kCompiled;
     options.target = std::string(target);
     options.threads = 2;
+    const char* kernels = std::getenv("FLEXJIT_TEST_KERNELS");
+    options.cache_dir = kernels == nullptr ? "" : kernels;
     found = engines.emplace(std::string(target), Engine(options)).first;
   }
   return found->second;
@@ -25,6 +30,12 @@ std::vector<std::string> targets_here() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx2")) targets.emplace_back("x86-64-v3");
   if (__builtin_cpu_supports("avx2")) targets.emplace_back("x86-64");
 #endif
+  return targets;
+}
+
+std::vector<std::string> sampled_targets(std::string_view name) {
+  std::vector<std::string> targets = targets_here();
+  if (is_sampled()) targets = {targets[sampled_place(name, targets.size())]};
   return targets;
 }
 
@@ -45,7 +56,7 @@ Attention compile_or_throw(Engine& engine, const AttentionSpec& spec) {
 void expect_matches_reference(const AttentionSpec& spec, const Shape& shape, const Bindings* bindings, Tolerance tolerance) {
   Problem expected(shape, {}, 7), actual(shape, {}, 7);
   bool have_reference = false;
-  for (const std::string& target : targets_here()) {
+  for (const std::string& target : sampled_targets(spec.program + spec.score_mod + spec.mask_mod)) {
     SCOPED_TRACE(target + ", " + to_string(shape));
     Attention attention = compile_or_throw(engine_for(target), spec);
     if (!have_reference) attention.run_reference(expected.args(bindings)).value();

@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include "patterns.h"
+#include "support/sample.h"
 
 namespace flexjit::conformance {
 
@@ -21,6 +22,7 @@ std::vector<Pattern> all_patterns() {
 
 TEST_P(Patterns, MatchTheReference) {
   const Pattern& pattern = GetParam();
+  if (!in_sample(pattern.name)) GTEST_SKIP() << "not in this sample";
   const Shape shape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 53, .kv_len = 69, .head_dim = 20};
   Captures captures;
   if (pattern.bind != nullptr) pattern.bind(shape, captures);
