@@ -9,7 +9,7 @@
 #include "runtime/decode/decode.h"
 #include "runtime/launch.h"
 #include "runtime/parallel.h"
-#include "runtime/rotary.h"
+#include "runtime/rows/rotary.h"
 
 namespace flexjit {
 
