@@ -42,6 +42,14 @@ typedef struct flexjit_block_mask flexjit_block_mask;
 typedef struct flexjit_error flexjit_error;
 typedef struct flexjit_trace flexjit_trace; /* see c_tools.h */
 
+typedef struct flexjit_rotary flexjit_rotary; /* see c_kv_cache.h */
+
+/* Where queries rotate, as flexjit/rotary.h says. */
+typedef enum flexjit_rotary_positions {
+  FLEXJIT_ROTARY_OF_EACH_QUERY = 0,
+  FLEXJIT_ROTARY_PAST_LEN = 1
+} flexjit_rotary_positions;
+
 /* A text or bytes that the caller owns. */
 typedef struct flexjit_blob flexjit_blob;
 
@@ -190,6 +198,8 @@ typedef struct flexjit_run_args {
   flexjit_tensor sinks;                 /* (q_heads); data == NULL: none */
   flexjit_trace* trace;                 /* is told what each thread did; NULL: nobody is */
   flexjit_tensor k_scales, v_scales;    /* of i8, e4m3 and e5m2 keys, f32 (batch, kv_heads, kv_len, groups); data == NULL: 1 */
+  const flexjit_rotary* rotary;         /* of the queries; NULL: they are taken as they are */
+  flexjit_rotary_positions rotary_positions;
 } flexjit_run_args;
 
 typedef struct flexjit_run_stats {
@@ -378,6 +388,7 @@ FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, 
 #include "flexjit/c_backward.h"
 #include "flexjit/c_block_mask.h"
 #include "flexjit/c_built.h"
+#include "flexjit/c_kv_cache.h"
 #include "flexjit/c_tools.h"
 
 #endif /* FLEXJIT_C_API_H */

@@ -51,8 +51,10 @@ Status run_with(const RunFunction& run, const flexjit_run_args* given, flexjit_r
   if (!args) return report.take();
   RunArgs run_args = to_run_args(*args, report);
   const Bindings bindings = to_bindings(args->bindings, report);
+  const std::optional<Rotary> rotary = to_rotary(args->rotary, report);
   if (!report.empty()) return report.take();
   run_args.bindings = &bindings;
+  if (rotary) run_args.rotary = &*rotary;
   if (args->block_mask != nullptr) run_args.block_mask = &args->block_mask->mask;
   if (args->trace != nullptr) run_args.trace = &args->trace->trace;
   const Result<RunStats> result = run(run_args);
