@@ -18,6 +18,7 @@
 #include "flexjit/block_mask.h"
 #include "flexjit/diagnostic.h"
 #include "flexjit/engine.h"
+#include "flexjit/flash_attention.h"
 #include "flexjit/kernel_files.h"
 #include "flexjit/kv_cache.h"
 #include "flexjit/merge_states.h"

@@ -57,8 +57,20 @@ std::optional<Struct> complete(const Struct* given, std::string_view name, void 
 EngineOptions to_options(const flexjit_engine_options& options, Report& report);
 AttentionSpec to_spec(const flexjit_spec& spec, Report& report);
 Bindings to_bindings(const flexjit_bindings& bindings, Report& report);
-// `bindings` and `block_mask` are left null.
+// `bindings`, `block_mask`, `sequences` and `rotary` are left null.
 RunArgs to_run_args(const flexjit_run_args& args, Report& report);
+// The tensors, and copies of the block masks, which RunArgs::sequences are to refer to (see view).
+struct OwnedSequences {
+  Sequences sequences;
+  std::vector<BlockMask> masks;
+
+  // Points into this.
+  const Sequences* view() {
+    sequences.block_masks = masks;
+    return &sequences;
+  }
+};
+std::optional<OwnedSequences> to_sequences(const flexjit_sequences* given, Report& report);
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options);
 Gradients to_gradients(const flexjit_gradients& gradients, Report& report);
 QuantizeArgs to_quantize_args(const flexjit_quantize_args& args, Report& report);

@@ -251,6 +251,47 @@ TEST_P(QuantisedOn, ViewsOfACache) {
   }
 }
 
+// Sequences of lengths of their own in a cache have the scales of their rows; keys in pages those of their head.
+TEST_P(QuantisedOn, SequencesAndPages) {
+  for (std::int32_t q_len : {1, 40}) {
+    const Shape shape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = q_len, .kv_len = 64, .head_dim = 32};
+    const std::int32_t total[] = {50, 33};
+    const OraclePattern naive{.mask = [&](const Position& p) { return p.kv_idx < total[p.b]; }};
+    Sequences sequences;
+    sequences.total_len = TensorView(total, DType::kI32, {2});
+    QuantisedProblem cached(shape, kF32, DType::kI8, kGranularities[3]);
+    RunArgs args = cached.args();
+    args.sequences = &sequences;
+    compile_or_throw(engine(), cached.spec).run(args).value();
+    EXPECT_TRUE(is_attention(cached.floats, naive, cached.bounds())) << q_len;
+
+    // Page p of sequence b is page 3 - (2 b + p) of 32 keys.
+    QuantisedProblem paged(shape, kF32, DType::kE4M3, kGranularities[1]);
+    args = paged.args();
+    std::vector<unsigned char> k(paged.k.codes.size()), v(k.size());
+    const std::int32_t table[] = {3, 2, 1, 0};
+    for (std::int64_t i = 0; i < 2 * 2 * 64 * 32; ++i) {
+      const std::int64_t b = i / (2 * 64 * 32), h = i / (64 * 32) % 2, key = i / 32 % 64, d = i % 32;
+      const std::int64_t page = table[b * 2 + key / 32], to = ((page * 2 + h) * 32 + key % 32) * 32 + d;
+      k[at(to)] = paged.k.codes[at(i)];
+      v[at(to)] = paged.v.codes[at(i)];
+    }
+    args.k = {k.data(), DType::kE4M3, {4, 2, 32, 32}};
+    args.v = {v.data(), DType::kE4M3, {4, 2, 32, 32}};
+    sequences.block_table = TensorView(table, DType::kI32, {2, 2});
+    args.sequences = &sequences;
+    const Attention attention = compile_or_throw(engine(), paged.spec);
+    attention.run(args).value();
+    EXPECT_TRUE(is_attention(paged.floats, naive, paged.bounds())) << q_len;
+    const std::vector<float> by_token(4 * 2 * 32, 1);
+    args.k_scales = {by_token.data(), kF32, {4, 2, 32, 1}};
+    const Result<RunStats> refused = attention.run(args);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.diagnostics()[0].message,
+              "k_scales is one scale or more a page; keys in pages have one a tensor or a head");
+  }
+}
+
 // Scales are those of the batch entry and head that read them: leaving one out shows.
 TEST_P(QuantisedOn, EachScaleCounts) {
   const Shape shape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 1, .kv_len = 33, .head_dim = 64};

@@ -11,7 +11,7 @@
 namespace flexjit::conformance {
 namespace {
 
-constexpr KeysIn kKeys[] = {KeysIn::kPacked, KeysIn::kCache,       KeysIn::kPaddedCache,
+constexpr KeysIn kKeys[] = {KeysIn::kPacked, KeysIn::kOwnCache,    KeysIn::kCache,   KeysIn::kPaddedCache,
                             KeysIn::kPages,  KeysIn::kPagesByHead, KeysIn::kPageList};
 
 std::int64_t setting(const char* name, std::int64_t otherwise) {
@@ -159,7 +159,7 @@ TEST_P(OnSequences, RandomCases) {
     const DType type = kTypes[random.integer(0, 3)];
     shape.types = {type, type, type};
     shape.queries = random.chance(0.5) ? QueriesIn::kBatch : QueriesIn::kPacked;
-    shape.keys = kKeys[random.integer(0, 5)];
+    shape.keys = kKeys[random.integer(0, 6)];
     constexpr std::int32_t kPages[] = {1, 3, 8, 16, 17, 48, 64};
     shape.page_size = kPages[random.integer(0, 6)];
     const Meaning& meaning = meanings()[at(random.integer(0, static_cast<std::int32_t>(meanings().size()) - 1))];

@@ -19,7 +19,7 @@ struct Lengths {
 };
 
 enum class QueriesIn : std::uint8_t { kBatch, kPacked };
-enum class KeysIn : std::uint8_t { kPacked, kCache, kPaddedCache, kPages, kPagesByHead, kPageList };
+enum class KeysIn : std::uint8_t { kPacked, kOwnCache, kCache, kPaddedCache, kPages, kPagesByHead, kPageList };
 std::string to_string(QueriesIn queries);
 std::string to_string(KeysIn keys);
 
@@ -51,6 +51,12 @@ class Ragged {
   // Packed position of query 0 and of key 0.
   std::int32_t q_offset(std::size_t sequence) const { return shape_.queries == QueriesIn::kPacked ? cu_q_[sequence] : 0; }
   std::int32_t kv_offset(std::size_t sequence) const { return shape_.keys == KeysIn::kPacked ? cu_k_[sequence] : 0; }
+  // An entry and a row of q or of k.
+  struct Place {
+    std::int64_t batch = 0, row = 0;
+  };
+  Place query(std::size_t sequence, std::int64_t i) const;
+  Place key(std::size_t sequence, std::int64_t i) const;
   const std::vector<Problem>& problems() const { return problems_; }
   Problem& problem(std::size_t sequence) { return problems_[sequence]; }
   const RaggedShape& shape() const { return shape_; }
@@ -64,11 +70,6 @@ class Ragged {
   Sequences sequences;
 
  private:
-  struct Place {
-    std::int64_t batch = 0, row = 0;
-  };
-  Place query(std::size_t sequence, std::int64_t i) const;
-  Place key(std::size_t sequence, std::int64_t i) const;
   void lay_out_queries();
   void lay_out_keys();
   std::int32_t shuffle_pages(std::int32_t longest, std::mt19937& random);

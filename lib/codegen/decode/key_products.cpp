@@ -31,11 +31,15 @@ Values key_products(Emitter& e, RowBlock& b, const KeyStep& step, const Keys& ke
     const Index lines = e.mul(dim, keys.between_lines);
     for (int i = 0; i < at_once.count && chunk.fetches(); ++i)
       e.prefetch(e.anywhere(keys.line[at_once.first + i], lines), CacheLevel::kSecond);
+    Float scales[kKeys];
     for (std::int64_t offset = 0; offset < count; offset += k.at_once()) {
       const VectorPart part{k.at_once(), static_cast<int>(std::min<std::int64_t>(k.at_once(), count - offset))};
       llvm::SmallVector<CellVectors, kKeys> vectors;
-      for (const RowPart& row : rows)
-        vectors.push_back(k.cells({at_element(e, row.at_dim, dim, k.dtype), row.column, row.number, dim}, offset, part));
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const RowPart row{at_element(e, rows[i].at_dim, dim, k.dtype), rows[i].column, rows[i].number, dim};
+        if (k.is_next_group(offset)) scales[i] = k.scale_of(row, offset);
+        vectors.push_back(k.cells(row, offset, part, scales[i]));
+      }
       for (std::size_t j = 0; j < vectors.front().size(); ++j) {
         const Index at = e.add(dim, e.index(offset + static_cast<std::int64_t>(j) * operands.width));
         for (int r = 0; r < chunk.rows; ++r) {

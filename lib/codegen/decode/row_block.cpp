@@ -20,17 +20,19 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
   });
 }
 
-CellVectors StreamedRows::cells(const RowPart& row, std::int64_t offset, VectorPart part) const {
+Float StreamedRows::scale_of(const RowPart& row, std::int64_t offset) const {
+  if (!scales) return {};
+  const Float scale = scales->of(e.widen(row.number), row.dim, offset / scales->dims);
+  return unit_of(dtype) == 1 ? scale : e.mul(scale, e.real(unit_of(dtype)));
+}
+
+CellVectors StreamedRows::cells(const RowPart& row, std::int64_t offset, VectorPart part, Float scale) const {
   auto& ir = e.ir();
   llvm::Value* loaded = load(row.at_dim, e.index(offset), part);
   if (!support::is_quantised(dtype)) return {as_cells(e, loaded, dtype)};
   llvm::Value* reals = widen_in_units(e, loaded, dtype);
-  const Index first = e.add(row.dim, e.index(offset));
-  if (scales) {
-    const Float scale = e.mul(scales->of(e.widen(row.number), first), e.real(unit_of(dtype)));
-    reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
-  }
-  if (kept) e.store(reals, kept->at(row.column, first), vector_bytes(e));
+  if (scale) reals = ir.CreateFMul(reals, ir.CreateVectorSplat(static_cast<unsigned>(part.width), scale.value));
+  if (kept) e.store(reals, kept->at(row.column, e.add(row.dim, e.index(offset))), vector_bytes(e));
   CellVectors vectors;
   for (int from = 0; from < part.width; from += e.lanes()) {
     llvm::SmallVector<int, 16> lanes;
@@ -112,10 +114,15 @@ void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step) {
   const auto listed = [&] {
     e.for_range("listed", e.index(0), e.index(b.key.tiling.kv_tile), e.index(1), [&](Index column) {
       const auto number = [&](Ptr list, Index key) { return e.load_int(e.anywhere(list, e.mul(key, e.index(4)))); };
+      const auto to_come = [&](std::size_t field, Ptr list, Index key, std::int32_t ahead) {
+        const Ptr own = run.pointer(field);
+        const Bool is_own{ir.CreateIsNotNull(own.value)};
+        return number(e.select(is_own, own, list), e.select(is_own, key, e.add(key, e.index(ahead))));
+      };
       const Index key = e.add(step.kv, column), read = e.widen(inside(e.narrow(key), first, last));
       e.store(number(k_list, read).value, b.k_rows.at(column));
-      e.store(number(k_list, e.add(key, e.index(k_ahead))).value, k.to_come.at(column));
-      e.store(number(v_list, e.add(key, e.index(v_ahead))).value, v.to_come.at(column));
+      e.store(to_come(offsetof(plan::KeyRun, k_to_come), k_list, key, k_ahead).value, k.to_come.at(column));
+      e.store(to_come(offsetof(plan::KeyRun, v_to_come), v_list, key, v_ahead).value, v.to_come.at(column));
       e.store(v.row(number(v_list, read)).value, b.v_rows.at(column));
     });
   };
@@ -163,25 +170,27 @@ void fill_row_table(Emitter& e, RowBlock& b) {
   });
 }
 
-// if (!careful) for (r = 0; r < rows; ++r) {
+// if (ends && !careful) for (r = 0; r < rows; ++r) {
 //   sum[r] = reduce(sum_lanes[r]); unsettled[r] = o[r] is not finite; if (unsettled[r]) { o[r] = 0; scale[r] = kHeadroom; }
 // }
 Bool emit_states(Emitter& e, RowBlock& b, Bool careful) {
   const SourceScope part = e.part(plan::Part::kOutput);
-  return b.unsettled.for_rows("state", e.select(careful, e.index(0), b.item.rows), [&](Index row) {
-    const Float lanes = b.sum_lanes.load_vector(row, e.index(0));
-    e.store(e.reduce_add(lanes).value, e.at_real(b.item.sum, row));
-    emit_dims_in_order(e, b, row);
-    // 0 * o is 0 where o is finite, else NaN.
-    const Float zeros = e.broadcast(e.real(0.0));
-    const Values seen = e.for_range(
-        "state.o", e.index(0), e.index(b.o.stride), e.index(e.lanes()), {zeros.value},
-        [&](Index d, const Values& so_far) { return Values{e.fma(b.o.load_vector(row, d), zeros, Float{so_far[0]}).value}; });
-    b.unsettled.set(row, e.any(e.compare(FloatOrder::kNe, Float{seen[0]}, zeros)), [&] {
-      b.o.clear(row);
-      e.store(e.real(kHeadroom).value, e.at_real(b.item.scale, row));
-    });
-  });
+  return b.unsettled.for_rows(
+      "state", e.select(careful, e.index(0), e.select(b.item.ends, b.item.rows, e.index(0))), [&](Index row) {
+        const Float lanes = b.sum_lanes.load_vector(row, e.index(0));
+        e.store(e.reduce_add(lanes).value, e.at_real(b.item.sum, row));
+        emit_dims_in_order(e, b, row);
+        // 0 * o is 0 where o is finite, else NaN.
+        const Float zeros = e.broadcast(e.real(0.0));
+        const Values seen = e.for_range("state.o", e.index(0), e.index(b.o.stride), e.index(e.lanes()), {zeros.value},
+                                        [&](Index d, const Values& so_far) {
+                                          return Values{e.fma(b.o.load_vector(row, d), zeros, Float{so_far[0]}).value};
+                                        });
+        b.unsettled.set(row, e.any(e.compare(FloatOrder::kNe, Float{seen[0]}, zeros)), [&] {
+          b.o.clear(row);
+          e.store(e.real(kHeadroom).value, e.at_real(b.item.scale, row));
+        });
+      });
 }
 
 }  // namespace flexjit::codegen

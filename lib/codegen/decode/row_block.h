@@ -43,8 +43,13 @@ struct StreamedRows {
   }
   // How many elements cells() takes at best.
   int at_once() const { return support::is_quantised(dtype) ? widened_at_once(e, dtype) : operands_of(e).width; }
-  // Elements from `offset` behind the part's dim on: a vector for each width of the operands.
-  CellVectors cells(const RowPart& row, std::int64_t offset, VectorPart part) const;
+  // Elements from `offset` behind the part's dim on, times `scale` (empty: 1): a vector for each width of the operands.
+  CellVectors cells(const RowPart& row, std::int64_t offset, VectorPart part, Float scale) const;
+  // What the elements from there on are multiplied with, as many as share it; empty: 1. The part's dim is a multiple of the
+  // dims that share one, or it and what is read of the part lie in one group.
+  Float scale_of(const RowPart& row, std::int64_t offset) const;
+  // Whether those from `offset` on have another than those before.
+  bool is_next_group(std::int64_t offset) const { return offset == 0 || (scales && offset % scales->dims == 0); }
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
   std::int64_t dense_bytes() const { return dims * element_bytes(); }  // of a row
   Index row_bytes() const { return e.mul(rows.stride, e.index(element_bytes())); }

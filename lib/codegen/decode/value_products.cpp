@@ -68,11 +68,14 @@ void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
     const Int number = v.scales ? b.k_rows.load(column) : Int{};
     const RowPart row{at_element(e, place, target.chunk.dim, v.dtype), column, number, target.chunk.dim};
     CellVectors cells;
+    Float scale;
     for (int j = 0; j < target.o.vectors;) {
       const int count = std::min(v.at_once() / e.lanes(), target.o.vectors - j);
       const int last = target.chunk.elements(j + count - 1, e.lanes());
       const VectorPart part{count * e.lanes(), (count - 1) * e.lanes() + last};
-      cells.append(v.cells(row, std::int64_t{j} * e.lanes(), part));
+      const std::int64_t offset = std::int64_t{j} * e.lanes();
+      if (v.is_next_group(offset)) scale = v.scale_of(row, offset);
+      cells.append(v.cells(row, offset, part, scale));
       j += count;
     }
     return cells;
@@ -180,7 +183,8 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
         const Ptr place = b.v_rows.load(column);
         if (!b.is_quantised) return Float{widen(e, v.load(place, dim, part_of_row), v.dtype)};
         const Int number = v.scales ? b.k_rows.load(column) : Int{};
-        return Float{v.cells({at_element(e, place, dim, v.dtype), column, number, dim}, 0, part_of_row)[0].value};
+        const RowPart at{at_element(e, place, dim, v.dtype), column, number, dim};
+        return Float{v.cells(at, 0, part_of_row, v.scale_of(at, 0))[0].value};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };
       emit_careful_product(e, {b.o, row, chunk, step.first, step.last, weight, values});

@@ -64,10 +64,10 @@ struct GroupScales {
   RowScales scales;
   std::int64_t dims;
 
-  // Of the dims from `d` on that share one with it, of a row of the run.
-  Float of(Index row, Index d) const {
+  // Of the dims from `d` on that share one with it, of a row of the run; `further`: of that many groups on.
+  Float of(Index row, Index d, std::int64_t further = 0) const {
     Emitter& e = scales.e;
-    return scales.of(row, Index{e.ir().CreateUDiv(d.value, e.index(dims).value)});
+    return scales.of(row, e.add(Index{e.ir().CreateUDiv(d.value, e.index(dims).value)}, e.index(further)));
   }
 };
 

@@ -116,6 +116,48 @@ void DecodePlan::plan(const Wave& wave) {
   first_of_reading_.resize(items_.size() + 1);
   std::iota(first_of_reading_.begin(), first_of_reading_.end(), std::size_t{0});
   if (work_.rows_mix && work_.page_size > 0 && work_.sequences.size() > 1) join_items();
+  join_heads();
+}
+
+std::span<const std::int64_t> DecodePlan::turn(std::int64_t index) const {
+  const auto i = static_cast<std::size_t>(index);
+  return std::span(turn_order_).subspan(first_of_turn_[i], first_of_turn_[i + 1] - first_of_turn_[i]);
+}
+
+// Each reading with those of the heads after it.
+void DecodePlan::join_heads() {
+  const auto count = static_cast<std::size_t>(readings());
+  turn_order_.resize(count);
+  std::iota(turn_order_.begin(), turn_order_.end(), std::int64_t{0});
+  first_of_turn_.resize(count + 1);
+  std::iota(first_of_turn_.begin(), first_of_turn_.end(), std::size_t{0});
+  if (work_.heads_together == 1) return;
+  const auto first_of = [&](std::size_t reading) -> const DecodeItem& {
+    return items_[reading_order_[first_of_reading_[reading]]];
+  };
+  std::map<std::tuple<std::int32_t, std::int64_t, std::int64_t>, std::size_t> open;  // sequence, row and split -> turn
+  std::vector<std::vector<std::int64_t>> turns;
+  for (std::size_t reading = 0; reading < count; ++reading) {
+    const DecodeItem& item = first_of(reading);
+    const auto [found, is_new] = open.try_emplace({item.rows.sequence, item.rows.begin, item.split}, turns.size());
+    if (!is_new) {
+      std::vector<std::int64_t>& turn = turns[found->second];
+      const DecodeItem& before = first_of(static_cast<std::size_t>(turn.back()));
+      if (static_cast<std::int32_t>(turn.size()) < work_.heads_together && item.rows.kv_head == before.rows.kv_head + 1 &&
+          same_spans(spans(before), spans(item))) {
+        turn.push_back(static_cast<std::int64_t>(reading));
+        continue;
+      }
+      found->second = turns.size();
+    }
+    turns.push_back({static_cast<std::int64_t>(reading)});
+  }
+  turn_order_.clear();
+  first_of_turn_.assign(1, 0);
+  for (const std::vector<std::int64_t>& turn : turns) {
+    turn_order_.insert(turn_order_.end(), turn.begin(), turn.end());
+    first_of_turn_.push_back(turn_order_.size());
+  }
 }
 
 std::span<const std::size_t> DecodePlan::reading(std::int64_t index) const {

@@ -33,6 +33,8 @@ struct DecodeWork {
   // Where every pair of a span is allowed, the kernel asks nothing of a sequence but its rows: those of several sequences may
   // then read the pages that they share together.
   bool rows_mix = false;
+  // So many heads of a key are read together, piece of keys after piece, where they lie beside each other; 1: each alone.
+  std::int32_t heads_together = 1;
 
   std::int64_t rows(const SequenceWork& of) const { return std::int64_t{group} * of.sequence->q_len; }
   std::int64_t chunks_per_pair(const SequenceWork& of) const { return (rows(of) + q_tile - 1) / q_tile; }
@@ -79,6 +81,9 @@ class DecodePlan {
   // What threads take: items that read the same pages, whose states are one block, in the order of their rows; mostly one.
   std::int64_t readings() const { return static_cast<std::int64_t>(first_of_reading_.size()) - 1; }
   std::span<const std::size_t> reading(std::int64_t index) const;
+  // Readings of the same keys of several heads, by head; mostly one.
+  std::int64_t turns() const { return static_cast<std::int64_t>(first_of_turn_.size()) - 1; }
+  std::span<const std::int64_t> turn(std::int64_t index) const;
 
  private:
   // Rows that visit the same keys, visited_[begin, end).
@@ -102,6 +107,7 @@ class DecodePlan {
   void cut(const Part& part, std::int64_t keys);
   void add_items(const DecodeRows& rows, const Part& part);
   void join_items();
+  void join_heads();
   bool reads_the_same(const DecodeItem& a, const DecodeItem& b) const;
 
   const DecodeWork work_;
@@ -117,6 +123,8 @@ class DecodePlan {
   std::vector<DecodeItem> items_;
   std::vector<std::size_t> first_item_;                        // by chunk of the wave, and the end
   std::vector<std::size_t> reading_order_, first_of_reading_;  // items by reading; by reading and the end
+  std::vector<std::int64_t> turn_order_;                       // readings by turn
+  std::vector<std::size_t> first_of_turn_;                     // by turn and the end
   std::int64_t state_floats_ = 0;
 };
 
