@@ -7,7 +7,7 @@
 
 #include "call/key_places.h"
 #include "flexjit/kv_cache.h"
-#include "runtime/append.h"
+#include "runtime/kv_cache/append.h"
 
 namespace flexjit::engine {
 

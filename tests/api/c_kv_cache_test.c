@@ -18,7 +18,8 @@ static flexjit_page_pool* make_pool(void) {
   return pool;
 }
 
-/* Every key is 0 and every value its number: the last query sees their mean. */
+/* Every key is 0 and every value its number. Longer than 40 lines: steps of one decode, each resting on what the one before
+ * left. */
 static void test_decoding(flexjit_page_pool* pool) {
   float key[DIM] = {0}, value[DIM], cos[KEYS], sin[KEYS];
   const int64_t row[4] = {1, 1, 1, DIM}, table_shape[2] = {KEYS, 1};
@@ -118,6 +119,10 @@ static void test_nulls(flexjit_page_pool* pool) {
   size_t count = 0;
   flexjit_kv_cache cache;
   flexjit_new_keys fresh;
+  flexjit_kv_cache_init(NULL);
+  flexjit_new_keys_init(NULL);
+  flexjit_positioned_keys_init(NULL);
+  flexjit_page_pool_options_init(NULL);
   flexjit_kv_cache_init(&cache);
   flexjit_new_keys_init(&fresh);
   IS_NULL(flexjit_append_kv(NULL, &fresh, NULL, &error));

@@ -42,14 +42,6 @@ static void test_inits(void) {
   ;
   flexjit_build_options_init(NULL);
   ;
-  flexjit_kv_cache_init(NULL);
-  ;
-  flexjit_new_keys_init(NULL);
-  ;
-  flexjit_positioned_keys_init(NULL);
-  ;
-  flexjit_page_pool_options_init(NULL);
-  ;
 }
 
 /* Those without a status. */

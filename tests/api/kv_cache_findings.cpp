@@ -43,9 +43,7 @@ FindingCase rotates(std::string kind, std::string expected, std::function<void(R
   });
 }
 
-}  // namespace
-
-std::vector<FindingCase> kv_cache_cases() {
+std::vector<FindingCase> append_cases() {
   using S = AppendSample;
   return {
       wrong("cache-capacity", "sequence 0 would have 5 keys, 1 of them new, but its entry of cache.k holds 4",
@@ -68,6 +66,11 @@ std::vector<FindingCase> kv_cache_cases() {
               s.fresh.k.dtype = s.fresh.v.dtype = DType::kI8;
               s.fresh.rotary = &s.rotary;
             }),
+  };
+}
+
+std::vector<FindingCase> rotary_cases() {
+  return {
       rotates("bad-option",
               "rotary.pairing is 0; say kInterleaved for dims (0, 1), (2, 3) or kHalves for (j, j + rotary_dim / 2)",
               [](Rotary& r) { r.pairing = {}; }),
@@ -79,6 +82,12 @@ std::vector<FindingCase> kv_cache_cases() {
               [](Rotary& r) { r.sin.dtype = DType::kBF16; }),
       rotates("tensor-rank", "rotary.cos has 1 dimensions; it must have 2: (positions, rotary_dim / 2)",
               [](Rotary& r) { r.cos.rank = 1; }),
+  };
+}
+
+// Of calls that look at a cache or a pool otherwise.
+std::vector<FindingCase> beside_cases() {
+  return {
       {"no-pages",
        "PagePool::make_room: error: 3 pages are needed and 2 of 2 are free; release sequences or make a larger pool\n",
        [] {
@@ -108,6 +117,16 @@ std::vector<FindingCase> kv_cache_cases() {
          return run_backward(attention, s.args, {}).diagnostics();
        }},
   };
+}
+
+}  // namespace
+
+std::vector<FindingCase> kv_cache_cases() {
+  std::vector<FindingCase> cases = append_cases();
+  for (auto* more : {&rotary_cases, &beside_cases}) {
+    for (FindingCase& one : more()) cases.push_back(std::move(one));
+  }
+  return cases;
 }
 
 }  // namespace flexjit::test

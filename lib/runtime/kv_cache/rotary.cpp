@@ -1,5 +1,5 @@
 // One loop over the pairs of a row for each pairing and each combination of element types, without a call in it.
-#include "runtime/rotary.h"
+#include "runtime/kv_cache/rotary.h"
 
 #include <algorithm>
 #include <cstring>

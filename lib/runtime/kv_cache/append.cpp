@@ -1,5 +1,5 @@
 // A few keys are written by the caller itself: waking a thread takes longer than copying what lies in the first-level cache.
-#include "runtime/append.h"
+#include "runtime/kv_cache/append.h"
 
 #include <algorithm>
 #include <cstring>
