@@ -7,9 +7,9 @@
 #include "diagnostics/guard.h"
 #include "engine/launch_outcome.h"
 #include "runtime/decode/decode.h"
-#include "runtime/kv_cache/rotary.h"
 #include "runtime/launch.h"
 #include "runtime/parallel.h"
+#include "runtime/rows/rotary.h"
 
 namespace flexjit {
 

@@ -11,7 +11,9 @@ bool is_quantised(DType dtype) { return dtype == DType::kI8 || dtype == DType::k
 Result<Array> as_quantised(const Array& array, Layout layout, const DTypeOptions& dtypes, const std::string& name,
                            Array& scales) {
   const DType dtype = dtypes.kv_dtype();
-  if (array.dtype == (dtype == DType::kI8 ? DType::kI8 : DType::kU8)) {
+  DType stored = DType::kU8;
+  if (dtype == DType::kI8) stored = dtype;
+  if (array.dtype == stored) {
     Array codes = array;
     codes.dtype = dtype;
     return codes;

@@ -11,7 +11,7 @@
 #include "runtime/decode/decode_plan.h"
 #include "runtime/merge_states.h"
 #include "runtime/parallel.h"
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
 #include "support/rounding.h"

@@ -1,5 +1,5 @@
 // One loop over the pairs of a row for each pairing and each combination of element types, without a call in it.
-#include "runtime/kv_cache/rotary.h"
+#include "runtime/rows/rotary.h"
 
 #include <algorithm>
 #include <cstring>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "runtime/parallel.h"
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 #include "support/dtype.h"
 
 namespace flexjit::runtime {
