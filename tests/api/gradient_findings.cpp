@@ -149,6 +149,7 @@ std::vector<FindingCase> shared_key_cases() {
             sequences.page_indptr = TensorView(numbers, DType::kI32, {3});
             sequences.page_indices = TensorView(numbers, DType::kI32, {1});
             sequences.total_len = TensorView(numbers, DType::kI32, {2});
+            sequences.total_len.strides[0] = 0;  // the second has no page
           })};
 }
 

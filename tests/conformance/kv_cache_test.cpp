@@ -376,6 +376,52 @@ TEST(AppendKv, HolesInThePastStay) {
   EXPECT_TRUE(append_kv(one.cache(), one.fresh()));
 }
 
+// Entries and pages that lie 2^30 elements apart, so that an offset in 32 bits would end in another one.
+TEST(AppendKv, FarEntriesAreFar) {
+  constexpr std::int64_t kApart = std::int64_t{1} << 30, kRow = 2 * 4;
+  const std::size_t bytes = at(4 * kApart + kRow) * sizeof(std::uint16_t);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (memory == MAP_FAILED) GTEST_SKIP() << "no address space";
+  auto* elements = static_cast<std::uint16_t*>(memory);
+  const std::vector<std::uint16_t> fresh{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  MutableTensorView cache(elements, DType::kBF16, {5, 1, 2, 4});
+  cache.strides[0] = kApart;
+  std::vector<std::uint16_t> values(5 * kRow);
+  const std::vector<std::int32_t> past{1, 1, 1, 1}, entries{1, 2, 3, 4};
+  const TensorView rows(fresh.data(), DType::kBF16, {4, 1, 1, 4}), places = Cache::ints(entries);
+  KvCache to{.k = cache, .v = {values.data(), DType::kBF16, {5, 1, 2, 4}}, .past_len = Cache::ints(past)};
+  for (const bool paged : {false, true}) {
+    to.cache_batch_idx = paged ? TensorView{} : places;
+    to.block_table = paged ? TensorView(entries.data(), DType::kI32, {4, 1}) : TensorView{};
+    const Result<AppendStats> appended = append_kv(to, {.k = rows, .v = rows});
+    ASSERT_TRUE(appended) << render(appended.diagnostics());
+    for (std::int64_t i = 0; i < 5; ++i) {
+      for (std::int64_t d = 0; d < kRow; ++d) {
+        const bool is_new = i > 0 && d >= 4;
+        std::uint16_t& seen = elements[i * kApart + d];
+        ASSERT_EQ(seen, is_new ? fresh[at((i - 1) * 4 + d - 4)] : 0) << i << ", " << d;
+        seen = 0;
+      }
+    }
+  }
+  munmap(memory, bytes);
+}
+
+// What was appended and is no longer counted is written over.
+TEST(AppendKv, RejectedKeysAreWrittenOver) {
+  Cache one({.sequences = {{10, 3}, {10, 3}}});
+  ASSERT_TRUE(append_kv(one.cache(), one.fresh()));
+  one.past = {13, 11};
+  Tensor k = one.k, v = one.v;
+  one.fresh_k = Tensor(DType::kF32, {2, 2, 1, 16});
+  one.fresh_v = Tensor(DType::kF32, {2, 2, 1, 8});
+  one.fresh_k.fill([](std::size_t i) { return static_cast<double>(i); });
+  one.append_to(k, v, nullptr);
+  ASSERT_TRUE(append_kv(one.cache(), one.fresh()));
+  EXPECT_EQ(one.k.bytes, k.bytes);
+  EXPECT_EQ(one.v.bytes, v.bytes);
+}
+
 // The first and the last slot of a cache, the first and the last new row, between pages that nobody may touch.
 TEST(AppendKv, TouchesNothingOutside) {
   for (const Edge edge : {Edge::kBegin, Edge::kEnd}) {
