@@ -46,9 +46,9 @@ Json row_json(const Row& row) {
                  {"kv_len", s.kv_len},
                  {"head_dim", s.head_dim},
                  {"v_head_dim", s.v_head_dim}}}};
-  for (const char* field :
-       {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "processors", "processor_share",
-        "compile_ms", "extra_bytes", "ratio_to_plain", "speedup", "max_abs_error", "correct"})
+  for (const char* field : {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "processors",
+                            "processor_share", "compile_ms", "extra_bytes", "ratio_to_plain", "speedup", "ratio_to_contiguous",
+                            "ratio_to_best_contiguous", "ratio_to_one_by_one", "max_abs_error", "correct"})
     json[field] = nullptr;
   json["ratio_to"] = ratios_json(row);
   json["peers"] = peers_json(row);
@@ -68,6 +68,9 @@ Json row_json(const Row& row) {
   if (row.extra_bytes) json["extra_bytes"] = *row.extra_bytes;
   json["ratio_to_plain"] = number_or_null(row.ratio_to_plain);
   json["speedup"] = number_or_null(row.speedup);
+  json["ratio_to_contiguous"] = number_or_null(row.ratio_to_contiguous);
+  json["ratio_to_best_contiguous"] = number_or_null(row.ratio_to_best_contiguous);
+  json["ratio_to_one_by_one"] = number_or_null(row.ratio_to_one_by_one);
   if (row.verification) {
     json["max_abs_error"] = row.verification->max_abs_error;
     json["correct"] = row.verification->correct;
