@@ -61,7 +61,9 @@ typedef enum flexjit_dtype {
   FLEXJIT_I32 = 5,
   FLEXJIT_I8 = 6,
   FLEXJIT_U8 = 7,
-  FLEXJIT_BOOL = 8
+  FLEXJIT_BOOL = 8,
+  FLEXJIT_E4M3 = 9,
+  FLEXJIT_E5M2 = 10
 } flexjit_dtype;
 
 typedef enum flexjit_scalar_type { FLEXJIT_INT = 0, FLEXJIT_FLOAT = 1, FLEXJIT_TRUTH = 2 } flexjit_scalar_type;
@@ -175,6 +177,7 @@ typedef struct flexjit_spec {
   int32_t has_dropout;
   double dropout_p; /* 0..1; a call may bind the params dropout_p, dropout_seed and dropout_offset */
   flexjit_dropout_generator dropout_generator;
+  int32_t kv_scale_dims; /* of i8, e4m3 and e5m2 keys: dims that share a scale, 32, 64 or 128; 0: all of a row */
 } flexjit_spec;
 
 /* Shapes as in flexjit/attention.h: q (batch, q_heads, q_len, head_dim), k, v, out likewise, lse (batch, q_heads, q_len). */
@@ -187,6 +190,7 @@ typedef struct flexjit_run_args {
   flexjit_tensor max_scores;            /* as lse; data == NULL: not wanted */
   flexjit_tensor sinks;                 /* (q_heads); data == NULL: none */
   flexjit_trace* trace;                 /* is told what each thread did; NULL: nobody is */
+  flexjit_tensor k_scales, v_scales;    /* of i8, e4m3 and e5m2 keys, f32 (batch, kv_heads, kv_len, groups); data == NULL: 1 */
   const flexjit_sequences* sequences;   /* NULL: every batch entry is a sequence of q_len queries and kv_len keys */
 } flexjit_run_args;
 
@@ -229,6 +233,13 @@ typedef struct flexjit_merge_args {
   flexjit_tensor lse; /* data == NULL: not wanted */
   int32_t threads;    /* 0: all cores */
 } flexjit_merge_args;
+
+/* Floats into i8, e4m3 or e5m2 and their scales, see flexjit/quantize.h. */
+typedef struct flexjit_quantize_args {
+  size_t struct_size;
+  flexjit_tensor source, target, scales;
+  int32_t scales_given; /* 0: computed and written */
+} flexjit_quantize_args;
 
 /* One finding of an error, as flexjit/diagnostic.h describes it. */
 typedef struct flexjit_diagnostic {
@@ -275,6 +286,7 @@ FLEXJIT_API void flexjit_run_args_init(flexjit_run_args* args);
 FLEXJIT_API void flexjit_reference_rows_init(flexjit_reference_rows* rows);
 FLEXJIT_API void flexjit_score_rows_init(flexjit_score_rows* rows);
 FLEXJIT_API void flexjit_merge_args_init(flexjit_merge_args* args);
+FLEXJIT_API void flexjit_quantize_args_init(flexjit_quantize_args* args);
 FLEXJIT_API void flexjit_run_stats_init(flexjit_run_stats* stats);
 FLEXJIT_API void flexjit_engine_stats_init(flexjit_engine_stats* stats);
 FLEXJIT_API void flexjit_diagnostic_init(flexjit_diagnostic* diagnostic);
@@ -354,6 +366,9 @@ FLEXJIT_API size_t flexjit_attention_param_count(const flexjit_attention* attent
 FLEXJIT_API flexjit_status flexjit_attention_param(const flexjit_attention* attention, size_t index, flexjit_param* param,
                                                    flexjit_error** error);
 FLEXJIT_API void flexjit_attention_destroy(flexjit_attention* attention);
+
+/* Keys or values as a call with quantised keys takes them; see flexjit/quantize.h. */
+FLEXJIT_API flexjit_status flexjit_quantize_kv(const flexjit_quantize_args* args, flexjit_error** error);
 
 /* What run() gives over all keys at once, from what it gave over parts of them; see flexjit/merge_states.h. */
 FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, flexjit_error** error);

@@ -120,6 +120,7 @@ void flexjit_run_args_init(flexjit_run_args* args) { init_struct(args); }
 void flexjit_reference_rows_init(flexjit_reference_rows* rows) { init_struct(rows, {0, 0, flexjit::ReferenceRows{}.q_count}); }
 void flexjit_score_rows_init(flexjit_score_rows* rows) { init_struct(rows, {0, 0, 0, -1, -1}); }
 void flexjit_merge_args_init(flexjit_merge_args* args) { init_struct(args); }
+void flexjit_quantize_args_init(flexjit_quantize_args* args) { init_struct(args); }
 void flexjit_gradients_init(flexjit_gradients* gradients) { init_struct(gradients); }
 void flexjit_run_stats_init(flexjit_run_stats* stats) { init_struct(stats); }
 void flexjit_engine_stats_init(flexjit_engine_stats* stats) { init_struct(stats); }

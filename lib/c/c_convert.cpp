@@ -22,7 +22,7 @@ std::string name_or_report(const char* name, std::string_view what, Report& repo
 }
 
 DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
-  if (const auto known = enum_of<DType>(dtype, FLEXJIT_BOOL)) return *known;
+  if (const auto known = enum_of<DType>(dtype, FLEXJIT_E5M2)) return *known;
   report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
   return DType::kF32;
 }
@@ -118,6 +118,7 @@ AttentionSpec to_spec(const flexjit_spec& spec, Report& report) {
   if (spec.has_scale != 0) result.scale = spec.scale;
   if (spec.has_kv_dtype != 0) result.kv_dtype = to_dtype(spec.kv_dtype, "k and v", report);
   if (spec.has_out_dtype != 0) result.out_dtype = to_dtype(spec.out_dtype, "out", report);
+  result.kv_scale_dims = spec.kv_scale_dims;
   set_flags(spec, result, report);
   return result;
 }
@@ -146,6 +147,8 @@ RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   if (args.lse.data != nullptr) result.lse = to_view<MutableTensorView>(args.lse, "lse", report);
   if (args.max_scores.data != nullptr) result.max_scores = to_view<MutableTensorView>(args.max_scores, "max_scores", report);
   if (args.sinks.data != nullptr) result.sinks = to_view<TensorView>(args.sinks, "sinks", report);
+  if (args.k_scales.data != nullptr) result.k_scales = to_view<TensorView>(args.k_scales, "k_scales", report);
+  if (args.v_scales.data != nullptr) result.v_scales = to_view<TensorView>(args.v_scales, "v_scales", report);
   return result;
 }
 
@@ -165,6 +168,13 @@ Gradients to_gradients(const flexjit_gradients& gradients, Report& report) {
     set(buffer.tensor, result.buffers[name], fmt::format("the gradient of buffer `{}`", name));
   }
   return result;
+}
+
+QuantizeArgs to_quantize_args(const flexjit_quantize_args& args, Report& report) {
+  return {.source = to_view<TensorView>(args.source, "source", report),
+          .target = to_view<MutableTensorView>(args.target, "target", report),
+          .scales = to_view<MutableTensorView>(args.scales, "scales", report),
+          .scales_are = args.scales_given != 0 ? Scales::kGiven : Scales::kComputed};
 }
 
 MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report) {

@@ -15,6 +15,7 @@
 #include "flexjit/c_api.h"
 #include "flexjit/engine.h"
 #include "flexjit/merge_states.h"
+#include "flexjit/quantize.h"
 
 namespace flexjit::engine {
 
@@ -64,6 +65,7 @@ struct OwnedSequences {
 std::optional<OwnedSequences> to_sequences(const flexjit_sequences* given, Report& report);
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options);
 Gradients to_gradients(const flexjit_gradients& gradients, Report& report);
+QuantizeArgs to_quantize_args(const flexjit_quantize_args& args, Report& report);
 MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report);
 flexjit_scalar from_scalar(const Scalar& value);
 

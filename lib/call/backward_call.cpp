@@ -220,7 +220,16 @@ Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forwa
   Report report("run_backward");
   RunArgs saved = forward;
   saved.max_scores = {};  // nothing depends on what it holds
+  if (support::is_quantised(pattern.types.kv)) {
+    report.add(Finding::kNoGradient, "a gradient",
+               fmt::format("k and v are quantised to {}; take it of a pattern whose kv_dtype is a float of 16 bits or more",
+                           name_of(pattern.types.kv)));
+    return report.take();
+  }
   std::optional<Call> call = check_call(pattern, saved, report);
+  if (forward.rotary != nullptr)
+    report.add(Finding::kBadOption, "forward.rotary", "given",
+               "rotate q itself before the forward call, and the gradient of that back");
   if (forward.sequences != nullptr) check_layout(*forward.sequences, report);
   check_saved_lse(pattern, forward, report);
   check_given(pattern, forward, gradients, report);

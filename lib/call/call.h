@@ -55,6 +55,7 @@ struct Call {
   std::vector<plan::Sequence> sequences{};
   std::int32_t page_size = 0;                // 0: no pages
   std::span<const BlockMask> block_masks{};  // by sequence, or none
+  plan::RotaryArg rotary{};
 
   // True when the output has no row, so that there is nothing to compute or to write.
   bool has_no_rows() const { return shape.batch == 0 || shape.q_heads == 0 || shape.q_len == 0; }

@@ -8,6 +8,8 @@
 #include "engine/launch_outcome.h"
 #include "runtime/decode/decode.h"
 #include "runtime/launch.h"
+#include "runtime/parallel.h"
+#include "runtime/rows/rotary.h"
 
 namespace flexjit {
 
@@ -38,6 +40,18 @@ Shares share_out(const Attention::Impl& impl, const Call& call) {
   return shares;
 }
 
+// Whether what becomes of an allowed pair is the same in every sequence, but for its head and positions.
+bool rows_mix(const ir::Program& program) {
+  for (const ir::Id root : {program.score(), program.weight_factor()}) {
+    const std::vector<bool> in_root = ir::reachable(program, root);
+    for (std::uint32_t i = 0; i < program.size(); ++i) {
+      constexpr ir::Op kOfSequence[] = {ir::Op::kBatch, ir::Op::kQLen, ir::Op::kKvLen, ir::Op::kQOffset, ir::Op::kKvOffset};
+      if (in_root[i] && std::ranges::find(kOfSequence, program.nodes()[i].op) != std::end(kOfSequence)) return false;
+    }
+  }
+  return true;
+}
+
 void add(BlockCounts& to, const BlockCounts& counts) {
   to.full += counts.full;
   to.partial += counts.partial;
@@ -49,12 +63,26 @@ void add(runtime::LaunchOutcome& to, const runtime::LaunchOutcome& outcome) {
   if (!to.fault) to.fault = outcome.fault;
 }
 
+// Kernels read queries as they are to be.
+runtime::RotatedQueries rotated(const Attention::Impl& impl, const RunArgs& args, const Call& call, Launch& launch) {
+  if (call.rotary.cos == nullptr) return {};
+  runtime::RotatedQueries queries =
+      runtime::rotate_queries(launch.arg, {impl.pattern->types.q, impl.pattern->head_dim}, args.q.shape[0], args.q.shape[2],
+                              call.sequences, runtime::threads_of(impl.threads));
+  launch.arg.q = queries.tensor;
+  return queries;
+}
+
 // One call on its kernels.
 struct Attended {
+  Attended(const Attention::Impl& of, const RunArgs& with, const Call& checked) : impl(of), args(with), call(checked) {
+    launch.arg.block_counts = impl.block_counts;
+  }
   const Attention::Impl& impl;
   const RunArgs& args;
   const Call& call;
-  Launch launch;
+  Launch launch = make_launch(*impl.pattern, args, call);
+  const runtime::RotatedQueries queries = rotated(impl, args, call, launch);
   runtime::LaunchOutcome outcome{};
   BlockCounts blocks{};
 
@@ -67,18 +95,13 @@ struct Attended {
     WantedBlocks wanted = blocks_of(impl.kernel->kernel.layout);
     wanted.q_block = 0;
     const Work work = make_work(impl, args, call, sequences, wanted);
-    const auto origin = work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven;
+    const runtime::DecodeRules rules{work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven,
+                                     rows_mix(impl.pattern->program)};
     const runtime::DecodeOutput output{ready.types.out, ready.weights};
-    add(outcome, runtime::decode(ready.kernel->kernel, output, launch.arg, work.sequences, origin, workers_of(impl, args)));
+    add(outcome, runtime::decode(ready.kernel->kernel, output, launch.arg, work.sequences, rules, workers_of(impl, args)));
     add(blocks, work.counts());
   }
 };
-
-Launch launch_of(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  Launch launch = make_launch(*impl.pattern, args, call);
-  launch.arg.block_counts = impl.block_counts;
-  return launch;
-}
 
 }  // namespace
 
@@ -90,7 +113,7 @@ bool decodes(const Pattern& pattern, const Call& call) {
 }
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  Attended attended{impl, args, call, launch_of(impl, args, call)};
+  Attended attended(impl, args, call);
   attended.by_prefill(call.sequences);
   return finish(impl, call, attended.outcome, attended.blocks);
 }
@@ -113,7 +136,7 @@ Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const 
       std::erase_if(shares.prefill, [](const plan::Sequence& one) { return one.q_len == 0 || one.kv_len == 0; });
     }
   }
-  Attended attended{impl, args, call, launch_of(impl, args, call)};
+  Attended attended(impl, args, call);
   if (!shares.prefill.empty()) attended.by_prefill(shares.prefill);
   if (decode) attended.by_decode(*decode, shares.decode);
   return finish(impl, call, attended.outcome, attended.blocks);

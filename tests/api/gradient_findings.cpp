@@ -101,6 +101,11 @@ std::vector<FindingCase> wanted_cases() {
           "the elements of gradients.q overlap in memory (an expanded or too small stride); results need a place of "
           "their own",
           [](BackwardSample& s) { s.gradients.q.strides[0] = 0; }),
+      broken_backward(
+          "no-gradient",
+          "a gradient is wanted, but k and v are quantised to i8; take it of a pattern whose kv_dtype is a float of "
+          "16 bits or more",
+          [](BackwardSample& s) { s.spec.kv_dtype = s.args.k.dtype = s.args.v.dtype = DType::kI8; }),
       broken_backward("no-gradient", "gradients.sinks is wanted, but the call has no sinks",
                       [](BackwardSample& s) { s.gradients.sinks = MutableTensorView(s.d_sinks.data(), DType::kF32, {4}); }),
       broken_backward("tensor-shape", "gradients.sinks has q_heads 3, but sinks has 4",

@@ -229,6 +229,44 @@ TEST_P(OnSequences, BitsDoNotDependOnNeighboursOrPlaces) {
   }
 }
 
+// Sequences that begin with the same pages read them together; each has the bits that it has alone.
+TEST_P(OnSequences, SharedPrefixesAreReadOnce) {
+  covers("P27 I14");
+  for (const std::int32_t page_size : {1, 16, 24}) {
+    const std::vector<Lengths> lengths{{1, 1300}, {1, 1177}, {2, 1300}, {1, 1090}, {1, 600}, {1, 1300}, {9, 1250}};
+    RaggedShape shape{.lengths = lengths,
+                      .each = {.q_heads = 8, .kv_heads = 2, .head_dim = 32},
+                      .keys = KeysIn::kPages,
+                      .page_size = page_size};
+    Ragged ragged(shape);
+    // All but the fifth begin with the pages of the first.
+    const std::int32_t shared = 1080 / page_size;
+    for (std::size_t i = 1; i < lengths.size(); ++i) {
+      for (std::int32_t page = 0; page < shared && i != 4; ++page)
+        ragged.block_table()[i * at(ragged.max_pages()) + at(page)] = ragged.block_table()[at(page)];
+    }
+    for (std::size_t i = 1; i < lengths.size(); ++i) {
+      if (i != 4) ragged.share_keys(0, i, shared * page_size);
+    }
+    for (const Meaning& meaning : {meanings()[0], meanings()[1], meanings()[3], meanings()[4]}) {
+      SCOPED_TRACE(meaning.name);
+      const Attention attention = compile_or_throw(engine(), spec_of(meaning, shape));
+      ragged.poison_outputs();
+      const Result<RunStats> together = attention.run(ragged.args());
+      ASSERT_TRUE(together) << render(together.diagnostics());
+      ASSERT_TRUE(ragged.is_attention(meaning.pattern(ragged), bounds_of(shape)));
+      for (std::size_t i = 0; i < lengths.size(); ++i) {
+        if (std::string(meaning.name) == "text") break;  // reads b, which a problem alone has as 0
+        Problem& alone = ragged.problem(i);
+        ASSERT_TRUE(attention.run(alone.args()));
+        std::vector<double> bits = alone.out.values();
+        bits.insert(bits.end(), alone.lse.begin(), alone.lse.end());
+        EXPECT_EQ(ragged.outputs_of(i), bits) << i;
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, OnSequences, ::testing::ValuesIn(backends_here()), name_of_backend);
 
 }  // namespace

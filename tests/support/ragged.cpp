@@ -191,6 +191,21 @@ void Ragged::copy_in() {
   }
 }
 
+void Ragged::share_keys(std::size_t from, std::size_t to, std::int32_t keys) {
+  const auto share = [&](const Tensor& source, Tensor& target) {
+    const TensorView a = source.view(), b = std::as_const(target).view();
+    const Extents of_a{1, a.shape[1], a.shape[2], a.shape[3]}, of_b{1, b.shape[1], b.shape[2], b.shape[3]};
+    for (std::int64_t h = 0; h < a.shape[1]; ++h) {
+      for (std::int64_t row = 0; row < keys; ++row) {
+        for (std::int64_t d = 0; d < a.shape[3]; ++d)
+          target.set(element(of_b, 0, h, row, d), source[element(of_a, 0, h, row, d)]);
+      }
+    }
+  };
+  share(problems_[from].k, problems_[to].k);
+  share(problems_[from].v, problems_[to].v);
+}
+
 void Ragged::poison_outputs() {
   out.fill([](std::size_t) { return kOfNoSequence; });
   std::ranges::fill(lse, std::numeric_limits<float>::quiet_NaN());

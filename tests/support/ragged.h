@@ -62,6 +62,8 @@ class Ragged {
   const RaggedShape& shape() const { return shape_; }
   // Of the pages of a sequence, to be changed before a call.
   std::vector<std::int32_t>& block_table() { return table_; }
+  // The first keys of one sequence become those of another, where they are compared.
+  void share_keys(std::size_t from, std::size_t to, std::int32_t keys);
   std::int32_t max_pages() const { return max_pages_; }
   Tensor q{DType::kF32, {}}, k{DType::kF32, {}}, v{DType::kF32, {}}, out{DType::kF32, {}};
   std::vector<float> lse;  // (batch, q_heads, q_len) of out
