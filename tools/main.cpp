@@ -2,6 +2,7 @@
 // are mapped, and with --json even a misspelt option is reported as JSON.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -270,10 +271,7 @@ Examples:
 void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure the suites beside the machine's limits and other engines");
   command
-      ->add_option(
-          "--suite", bench.suites,
-          "dense, causal, sparse, mods, decode, shapes, scaling, backward, dropout, varlen, kvcache, paged (all); several with "
-          "commas")
+      ->add_option("--suite", bench.suites, fmt::format("{} (all); several with commas", fmt::join(bench::suite_names(), ", ")))
       ->delimiter(',')
       ->check(CLI::IsMember(bench::suite_names()));
   command->add_option("--filter", bench.filter, "Only cases whose suite/case/dtype contains this");

@@ -164,7 +164,7 @@ class Table {
     };
     for (const Layout layout : {Layout::kBhsd, Layout::kBshd}) {
       for (std::int64_t page_size : {1, 16, 64, 128, 256}) {
-        for (DType dtype : {kF32, kBF16}) add("8 decodes of 4k", dtype, layout, page_size, {8, {1, 4096}});
+        for (DType dtype : {kF32, kBF16}) add("4 decodes of 4k", dtype, layout, page_size, {4, {1, 4096}});
         add("2 prefills of 256 at 2k", kF32, layout, page_size, {2, {256, 2048}});
       }
     }
