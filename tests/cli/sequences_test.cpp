@@ -178,7 +178,7 @@ TEST(SequencesOfCommand, SuitesOfCaches) {
 }
 
 TEST(SequencesOfCommand, TableOfCaches) {
-  test::covers("P38 P39 P41");
+  covers("P38 P39 P41");
   const std::vector<std::string> line{"bench",
                                       "--kv-bench",
                                       "--kv-batch-sizes",
