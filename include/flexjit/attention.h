@@ -36,6 +36,12 @@ struct RunArgs {
   // A logit for each query head that takes part in the softmax of all its rows and has no value: f32, bf16 or f16. It enters
   // lse; a row without an allowed key has output 0 and this logit as its lse. -inf is as none.
   TensorView sinks{};  // data == nullptr: none
+  // Of quantised k and v, what their elements are multiplied with: f32 (batch, kv_heads, kv_len, groups), groups = head_dim (of
+  // v_scales v_head_dim) / AttentionSpec::kv_scale_dims, or 1; positive and finite, of which the first 1024 are looked at. Any
+  // strides. An extent of 1 repeats: (1, 1, 1, 1) is a scale a tensor, (1, kv_heads, 1, 1) one a head, (batch, kv_heads,
+  // kv_len, 1) one a token and head.
+  // Beside sequences, batch and kv_len are those of k, and keys in pages have a scale a tensor or a head.
+  TensorView k_scales{}, v_scales{};  // data == nullptr: 1
   // Lengths of their own for each sequence: packed tensors, caches, pages. Null: every batch entry is a sequence of q_len
   // queries and kv_len keys.
   const Sequences* sequences = nullptr;
@@ -96,7 +102,8 @@ class FLEXJIT_API Attention {
   // out = softmax(mask(score_mod(scale * q k^T))) v and, when wanted, lse = ln sum exp of the modified scores. A row
   // with no allowed key has output 0 and lse -inf (or its sink). Deterministic: the same inputs give the same bits for every
   // thread count. Errors (all that apply, nothing is written unless noted): shape, dtype, stride, null or misaligned data,
-  // missing or mistyped bindings, a block mask of other lengths, lse, max_scores or sinks with sigmoid weights; `buffer-read`
+  // missing or mistyped bindings, a block mask of other lengths, lse, max_scores or sinks with sigmoid weights, scales of keys
+  // that are not quantised; `buffer-read`
   // when an unmasked lane reads a buffer out of range (out and lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
 

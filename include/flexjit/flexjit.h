@@ -24,6 +24,7 @@
 #include "flexjit/merge_states.h"
 #include "flexjit/page_pool.h"
 #include "flexjit/presets.h"
+#include "flexjit/quantize.h"
 #include "flexjit/result.h"
 #include "flexjit/rotary.h"
 #include "flexjit/sequences.h"

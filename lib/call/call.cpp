@@ -20,6 +20,12 @@ plan::TensorArg tensor_arg(const View& view) {
   return {const_cast<void*>(static_cast<const void*>(view.data)), view.strides[0], view.strides[1], view.strides[2]};
 }
 
+plan::ScaleArg scale_arg(const TensorView& view) {
+  if (view.data == nullptr) return {};
+  const auto stride = [&](std::size_t d) { return view.shape[d] == 1 ? 0 : view.strides[d]; };
+  return {static_cast<const float*>(view.data), stride(0), stride(1), stride(2), stride(3)};
+}
+
 plan::RowStrides row_strides(const MutableTensorView& view) { return {view.strides[0], view.strides[1], view.strides[2]}; }
 
 plan::RowArg row_arg(const MutableTensorView& view) { return {row_strides(view), static_cast<float*>(view.data)}; }
@@ -148,7 +154,9 @@ Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call
                 .kv_len = call.shape.kv_len,
                 .scale = pattern.scale,
                 .page_size = call.page_size,
-                .rotary = call.rotary};
+                .rotary = call.rotary,
+                .k_scales = scale_arg(args.k_scales),
+                .v_scales = scale_arg(args.v_scales)};
   return launch;
 }
 

@@ -58,7 +58,7 @@ void check_page_tensor(const char* name, const TensorView& view, Report& report)
                                                      view.shape[0], view.shape[2]));
     return;
   }
-  const std::int64_t unit = std::max<std::int64_t>(std::gcd(view.strides[0], view.strides[2]), 1);
+  const std::int64_t unit = std::max<std::int64_t>(std::gcd(std::gcd(view.strides[0], view.strides[1]), view.strides[2]), 1);
   const std::int64_t last =
       (view.shape[0] - 1) * (std::abs(view.strides[0]) / unit) + (view.shape[2] - 1) * (std::abs(view.strides[2]) / unit);
   if (last > std::numeric_limits<std::int32_t>::max())

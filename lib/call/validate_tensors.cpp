@@ -1,11 +1,13 @@
 // q, k, v, out, lse, max_scores and sinks of one call -> CallShape. Each dimension has one owner (batch, q_heads and q_len
 // belong to q, kv_heads and kv_len to k, the head dims to the pattern); every other tensor is compared with the owner.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "call/expected_tensor.h"
 #include "call/validate.h"
 #include "runtime/parallel.h"
+#include "support/dtype.h"
 
 namespace flexjit::engine {
 
@@ -34,6 +36,61 @@ void check_softmax_only(const Pattern& pattern, std::initializer_list<const Expe
   for (const Expected* tensor : expected) {
     if ((*view++)->data != nullptr) report.add(Finding::kNoSoftmax, tensor->name);
   }
+}
+
+// Scales of `of`, "k" or "v".
+struct ExpectedScales {
+  const char* name;
+  std::int32_t head_dim;
+};
+
+// Whether an extent is that of the call, or repeats.
+void check_scale_extents(const ExpectedScales& expected, const TensorView& view, const Pattern& pattern, const RunArgs& args,
+                         Report& report) {
+  static constexpr const char* kNames[] = {"batch", "kv_heads", "kv_len", "groups of dims"};
+  const std::int32_t dims = pattern.types.scale_dims;
+  const std::int64_t wanted[] = {args.k.shape[0], args.k.shape[1], args.k.shape[2], dims == 0 ? 1 : expected.head_dim / dims};
+  for (std::size_t d = 0; d < 4; ++d) {
+    if (view.shape[d] == 1 || view.shape[d] == wanted[d] || view.shape[d] < 0) continue;
+    const std::string or_all = wanted[d] == 1 ? "" : fmt::format(" or {}", wanted[d]);
+    report.add(Finding::kScaleShape, expected.name, view.shape[d], kNames[d], or_all);
+  }
+}
+
+// The first in memory order of their indices: a check of all would cost as much as a step of decoding.
+void check_scale_values(const char* name, const TensorView& view, Report& report) {
+  int left = 1024;
+  for (std::int64_t b = 0; b < view.shape[0]; ++b)
+    for (std::int64_t h = 0; h < view.shape[1]; ++h)
+      for (std::int64_t row = 0; row < view.shape[2]; ++row)
+        for (std::int64_t group = 0; group < view.shape[3]; ++group) {
+          if (left-- == 0) return;
+          const std::int64_t at = b * view.strides[0] + h * view.strides[1] + row * view.strides[2] + group * view.strides[3];
+          const float scale = static_cast<const float*>(view.data)[at];
+          if (scale > 0 && std::isfinite(scale)) continue;
+          report.add(Finding::kBadScale, name, scale, b, h, row, group);
+          return;
+        }
+}
+
+void check_scales(const ExpectedScales& expected, const TensorView& view, const Pattern& pattern, const RunArgs& args,
+                  Report& report) {
+  if (view.data == nullptr) return;
+  if (!support::is_quantised(pattern.types.kv)) {
+    report.add(Finding::kNoScales, expected.name, name_of(pattern.types.kv));
+    return;
+  }
+  const Expected of_rank{expected.name, DType::kF32, "(batch, kv_heads, kv_len, groups)", {{}, {}, {}, {}}};
+  if (!check_rank(of_rank, view, report)) return;
+  if (view.dtype != DType::kF32) report.add(Finding::kTensorDType, expected.name, name_of(view.dtype), name_of(DType::kF32));
+  check_view(expected.name, view, report);
+  check_scale_extents(expected, view, pattern, args, report);
+  const bool has_pages =
+      args.sequences != nullptr && (args.sequences->block_table.data != nullptr || args.sequences->page_indptr.data != nullptr);
+  const auto varies = [&](std::size_t d) { return view.shape[d] > 1 && view.strides[d] != 0; };
+  if (has_pages && (varies(0) || varies(2)))
+    report.add(Finding::kBadOption, expected.name, "one scale or more a page", "keys in pages have one a tensor or a head");
+  if (report.empty()) check_scale_values(expected.name, view, report);
 }
 
 }  // namespace
@@ -86,6 +143,8 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   if (lse.data != nullptr) check_output(l, lse, report);
   if (max_scores.data != nullptr) check_output(m, max_scores, report);
   if (args.sinks.data != nullptr) check_sinks(s, args.sinks, report);
+  check_scales({"k_scales", pattern.head_dim}, args.k_scales, pattern, args, report);
+  check_scales({"v_scales", pattern.v_head_dim}, args.v_scales, pattern, args, report);
 
   if (!usable_extents(args.q) || !usable_extents(args.k)) return std::nullopt;
   const auto size = [](std::int64_t extent) { return static_cast<std::int32_t>(extent); };

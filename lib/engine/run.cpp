@@ -7,9 +7,9 @@
 #include "diagnostics/guard.h"
 #include "engine/launch_outcome.h"
 #include "runtime/decode/decode.h"
+#include "runtime/kv_cache/rotary.h"
 #include "runtime/launch.h"
 #include "runtime/parallel.h"
-#include "runtime/rotary.h"
 
 namespace flexjit {
 
@@ -38,6 +38,18 @@ Shares share_out(const Attention::Impl& impl, const Call& call) {
       shares.prefill.push_back(sequence);
   }
   return shares;
+}
+
+// Whether what becomes of an allowed pair is the same in every sequence, but for its head and positions.
+bool rows_mix(const ir::Program& program) {
+  for (const ir::Id root : {program.score(), program.weight_factor()}) {
+    const std::vector<bool> in_root = ir::reachable(program, root);
+    for (std::uint32_t i = 0; i < program.size(); ++i) {
+      constexpr ir::Op kOfSequence[] = {ir::Op::kBatch, ir::Op::kQLen, ir::Op::kKvLen, ir::Op::kQOffset, ir::Op::kKvOffset};
+      if (in_root[i] && std::ranges::find(kOfSequence, program.nodes()[i].op) != std::end(kOfSequence)) return false;
+    }
+  }
+  return true;
 }
 
 void add(BlockCounts& to, const BlockCounts& counts) {
@@ -83,9 +95,10 @@ struct Attended {
     WantedBlocks wanted = blocks_of(impl.kernel->kernel.layout);
     wanted.q_block = 0;
     const Work work = make_work(impl, args, call, sequences, wanted);
-    const auto origin = work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven;
+    const runtime::DecodeRules rules{work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven,
+                                     rows_mix(impl.pattern->program)};
     const runtime::DecodeOutput output{ready.types.out, ready.weights};
-    add(outcome, runtime::decode(ready.kernel->kernel, output, launch.arg, work.sequences, origin, workers_of(impl, args)));
+    add(outcome, runtime::decode(ready.kernel->kernel, output, launch.arg, work.sequences, rules, workers_of(impl, args)));
     add(blocks, work.counts());
   }
 };

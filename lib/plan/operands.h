@@ -67,6 +67,21 @@ struct RotaryArg {
   bool by_query = true;  // queries rotate at positions of their own, else all at that of the first
 };
 
+// Scales of quantised keys or values, (batch, kv_heads, kv_len, groups of dims); strides in elements, 0 where one repeats.
+struct ScaleArg {
+  const float* data = nullptr;  // null: 1
+  std::int64_t stride_batch = 0;
+  std::int64_t stride_head = 0;
+  std::int64_t stride_row = 0;
+  std::int64_t stride_group = 0;
+
+  // Of group 0.
+  const float* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    static constexpr float kOne = 1;
+    return data == nullptr ? &kOne : data + b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
 // One sequence of a call: which one it is, its lengths, and where it lies in the tensors.
 struct Sequence {
   std::int32_t b = 0;  // as a pattern sees it
@@ -107,8 +122,9 @@ struct Operands {
   std::int32_t kv_len;
   double scale;
   std::int64_t* block_counts = nullptr;
-  std::int32_t page_size = 0;  // keys of a page, where sequences have pages
-  RotaryArg rotary{};          // of queries that are yet to be rotated
+  std::int32_t page_size = 0;       // keys of a page, where sequences have pages
+  RotaryArg rotary{};               // of queries that are yet to be rotated
+  ScaleArg k_scales{}, v_scales{};  // of quantised keys and values, by the entries and rows of k and v
 
   LaunchArg launch() const {
     return {.sinks = sinks,

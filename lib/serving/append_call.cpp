@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "call/expected_tensor.h"
+#include "call/rotary.h"
 #include "support/dtype.h"
 
 namespace flexjit::engine {
@@ -39,6 +40,18 @@ void add_slots(const runtime::NewKeyRun& run, std::int32_t page_size, std::vecto
 
 }  // namespace
 
+void check_cache_dtype(const char* name, DType dtype, Report& report) {
+  if (!support::is_float(dtype) && dtype != DType::kI8)
+    report.add(Finding::kUnsupportedDType, name, name_of(dtype), "f32, f64, f16, bf16, i8, e4m3 or e5m2");
+}
+
+plan::RotaryArg check_key_rotary(const Rotary* rotary, const TensorView& k_cache, std::int64_t positions, Report& report) {
+  if (rotary == nullptr) return {};
+  if (size_of(k_cache.dtype) == 1)
+    report.add(Finding::kUnsupportedDType, "cache.k", name_of(k_cache.dtype), "f32, f64, f16 or bf16 where keys rotate");
+  return check_rotary(*rotary, k_cache.shape[3], positions, report);
+}
+
 // Longer than 40 lines with its table, whose rows must be seen together.
 std::optional<runtime::AppendOperands> check_append_tensors(const AppendTensors& t, Report& report) {
   constexpr const char *kCached = "(cache_batch or num_pages, kv_heads, capacity or page_size, dim)",
@@ -54,7 +67,7 @@ std::optional<runtime::AppendOperands> check_append_tensors(const AppendTensors&
   const Expected v{"fresh.v", dtype, kNew, {batch, heads, rows, v_dim}};
   const std::pair<const Expected*, const TensorView*> all[] = {
       {&k_cache, &t.k_cache}, {&v_cache, &t.v_cache}, {&k, &t.k}, {&v, &t.v}};
-  if (!support::is_float(dtype)) report.add(Finding::kUnsupportedDType, "cache.k", name_of(dtype), "f32, f64, f16 or bf16");
+  check_cache_dtype("cache.k", dtype, report);
   bool ranks_fit = true;
   for (const auto& [expected, view] : all) ranks_fit = check_rank(*expected, *view, report) && ranks_fit;
   if (!ranks_fit) return std::nullopt;
@@ -94,7 +107,7 @@ bool check_cache_places(const KeyPlaces& places, std::int64_t batch, const char*
 std::optional<runtime::NewKeyRun> place_keys(const KeyPlaces& places, const NewRange& range, const TensorView& k_cache,
                                              Report& report) {
   const std::int64_t rows = k_cache.shape[2], b = range.b, end = range.key + range.count;
-  runtime::NewKeyRun run{.first = range.first};
+  runtime::NewKeyRun run{.sequence = {}, .first = range.first};
   run.sequence.b = static_cast<std::int32_t>(b);
   std::int64_t room = rows;
   std::string who = "its entry of cache.k holds";

@@ -7,9 +7,16 @@
 
 #include "call/key_places.h"
 #include "flexjit/kv_cache.h"
-#include "runtime/append.h"
+#include "runtime/kv_cache/append.h"
 
 namespace flexjit::engine {
+
+// One that passed all checks.
+struct AppendCall {
+  runtime::AppendOperands operands;
+  std::vector<runtime::NewKeyRun> runs;
+  AppendStats stats;
+};
 
 // The tensors of keys and values, against each other. `batch` of new rows is compared with `owner`'s.
 struct AppendTensors {
@@ -17,6 +24,10 @@ struct AppendTensors {
   std::int64_t batch = 0;
   const char* owner = "";
 };
+// What can be kept: floats, and what quantize_kv makes of them.
+void check_cache_dtype(const char* name, DType dtype, Report& report);
+// Of keys at `positions` positions at most; null: they are not rotated.
+plan::RotaryArg check_key_rotary(const Rotary* rotary, const TensorView& k_cache, std::int64_t positions, Report& report);
 // No value where the report has findings; sequences, pages and rotary are left out.
 std::optional<runtime::AppendOperands> check_append_tensors(const AppendTensors& tensors, Report& report);
 

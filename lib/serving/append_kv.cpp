@@ -1,7 +1,6 @@
 // append_kv: new keys behind those that each sequence has.
 #include <utility>
 
-#include "call/rotary.h"
 #include "diagnostics/guard.h"
 #include "flexjit/kv_cache.h"
 #include "runtime/parallel.h"
@@ -25,12 +24,6 @@ std::vector<NewRange> ranges_of(const Ints& past_len, const Ints& begins, std::i
   return ranges;
 }
 
-struct Append {
-  runtime::AppendOperands operands;
-  std::vector<runtime::NewKeyRun> runs;
-  AppendStats stats;
-};
-
 // `past_len` and cu_seqlens_k_new as tensors, which tells how many sequences there are.
 bool check_append_numbers(const KeyPlaces& places, const Ints& begins, Report& report) {
   check_place_tensors(places, report);
@@ -47,7 +40,7 @@ bool check_lengths(const KeyPlaces& places, const Ints& begins, std::int64_t row
          check_begins(begins, rows, report);
 }
 
-std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, Report& report) {
+std::optional<AppendCall> check_append(const KvCache& cache, const NewKeys& fresh, Report& report) {
   const KeyPlaces places = KeyPlaces::of("past_len", cache.past_len, cache);
   const Ints begins{"cu_seqlens_k_new", &fresh.cu_seqlens_k_new};
   check_threads("fresh.threads", fresh.threads, report);
@@ -59,7 +52,7 @@ std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, R
   if (!operands || !check_cache_places(places, batch, "past_len", tensors, report)) return std::nullopt;
   if (!check_lengths(places, begins, fresh.k.shape[2], report)) return std::nullopt;
 
-  Append append{.operands = *operands, .runs = {}, .stats = {}};
+  AppendCall append{.operands = *operands, .runs = {}, .stats = {}};
   std::int64_t positions = 0;
   for (const NewRange& range : ranges_of(places.length, begins, fresh.k.shape[2])) {
     const auto run = place_keys(places, range, tensors.k_cache, report);
@@ -70,7 +63,7 @@ std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, R
     positions = std::max<std::int64_t>(positions, append.stats.total_len.back());
   }
   append.operands.page_size = places.paged() ? static_cast<std::int32_t>(cache.k.shape[2]) : 0;
-  if (fresh.rotary != nullptr) append.operands.rotary = check_rotary(*fresh.rotary, cache.k.shape[3], positions, report);
+  append.operands.rotary = check_key_rotary(fresh.rotary, tensors.k_cache, positions, report);
   if (!report.empty() || !check_slots(append.runs, append.operands.page_size, report)) return std::nullopt;
   return append;
 }
@@ -81,7 +74,7 @@ std::optional<Append> check_append(const KvCache& cache, const NewKeys& fresh, R
 Result<AppendStats> append_kv(const KvCache& cache, const NewKeys& fresh) {
   return engine::guarded("append_kv", [&]() -> Result<AppendStats> {
     engine::Report report("append_kv");
-    std::optional<engine::Append> append = engine::check_append(cache, fresh, report);
+    std::optional<engine::AppendCall> append = engine::check_append(cache, fresh, report);
     if (!append) return report.take();
     runtime::append(append->operands, append->runs, runtime::threads_of(fresh.threads));
     return std::move(append->stats);

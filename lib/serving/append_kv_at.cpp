@@ -1,7 +1,6 @@
 // append_kv_at: tokens that say themselves which key of which sequence they are. Neighbours that follow each other are one run.
 #include <utility>
 
-#include "call/rotary.h"
 #include "diagnostics/guard.h"
 #include "flexjit/kv_cache.h"
 #include "runtime/parallel.h"
@@ -53,7 +52,7 @@ bool check_last_pages(const Positioned& p, std::int64_t page_size, Report& repor
 }
 
 // Tokens without a sequence are in none.
-std::optional<std::vector<NewRange>> ranges_of(const Positioned& p, std::int64_t page_size, Report& report) {
+std::optional<std::vector<NewRange>> ranges_of_tokens(const Positioned& p, std::int64_t page_size, Report& report) {
   std::vector<NewRange> ranges;
   for (std::int64_t i = 0; i < p.batch_indices.size(); ++i) {
     const std::int64_t b = p.batch_indices[i], key = p.positions[i];
@@ -78,13 +77,7 @@ std::optional<std::vector<NewRange>> ranges_of(const Positioned& p, std::int64_t
   return ranges;
 }
 
-struct Append {
-  runtime::AppendOperands operands;
-  std::vector<runtime::NewKeyRun> runs;
-  AppendStats stats;
-};
-
-std::optional<Append> check_append(const KvCache& cache, const PositionedKeys& fresh, Report& report) {
+std::optional<AppendCall> check_positioned(const KvCache& cache, const PositionedKeys& fresh, Report& report) {
   const Positioned p{KeyPlaces::of("past_len", cache.past_len, cache),
                      {"batch_indices", &fresh.batch_indices},
                      {"positions", &fresh.positions},
@@ -96,10 +89,10 @@ std::optional<Append> check_append(const KvCache& cache, const PositionedKeys& f
   if (!operands || !check_cache_places(p.places, p.batch(), "page_indptr (less 1)", tensors, report)) return std::nullopt;
   const std::int64_t page_size = cache.k.shape[2];
   if (!check_last_pages(p, page_size, report)) return std::nullopt;
-  const auto ranges = ranges_of(p, page_size, report);
+  const auto ranges = ranges_of_tokens(p, page_size, report);
   if (!ranges) return std::nullopt;
 
-  Append append{.operands = *operands, .runs = {}, .stats = {}};
+  AppendCall append{.operands = *operands, .runs = {}, .stats = {}};
   std::int64_t positions = 0;
   for (const NewRange& range : *ranges) {
     const auto run = place_keys(p.places, range, tensors.k_cache, report);
@@ -110,7 +103,7 @@ std::optional<Append> check_append(const KvCache& cache, const PositionedKeys& f
   for (std::int64_t b = 0; b < p.batch(); ++b)
     append.stats.total_len.push_back(static_cast<std::int32_t>(p.end_of(b, page_size)));
   append.operands.page_size = static_cast<std::int32_t>(page_size);
-  if (fresh.rotary != nullptr) append.operands.rotary = check_rotary(*fresh.rotary, cache.k.shape[3], positions, report);
+  append.operands.rotary = check_key_rotary(fresh.rotary, tensors.k_cache, positions, report);
   if (!report.empty() || !check_slots(append.runs, append.operands.page_size, report)) return std::nullopt;
   return append;
 }
@@ -121,7 +114,7 @@ std::optional<Append> check_append(const KvCache& cache, const PositionedKeys& f
 Result<AppendStats> append_kv_at(const KvCache& cache, const PositionedKeys& fresh) {
   return engine::guarded("append_kv_at", [&]() -> Result<AppendStats> {
     engine::Report report("append_kv_at");
-    std::optional<engine::Append> append = engine::check_append(cache, fresh, report);
+    std::optional<engine::AppendCall> append = engine::check_positioned(cache, fresh, report);
     if (!append) return report.take();
     runtime::append(append->operands, append->runs, runtime::threads_of(fresh.threads));
     return std::move(append->stats);

@@ -13,7 +13,7 @@
 #include "call/validate.h"
 #include "diagnostics/guard.h"
 #include "pattern/pattern.h"
-#include "support/dtype.h"
+#include "serving/append_call.h"
 
 namespace flexjit {
 
@@ -23,24 +23,6 @@ using engine::Finding;
 using engine::Report;
 
 constexpr std::int64_t kAlignment = 64;
-
-// Zeros that take no memory until they are written.
-class Zeros {
- public:
-  explicit Zeros(std::int64_t bytes) : memory_(std::calloc(static_cast<std::size_t>(bytes + kAlignment), 1)) {
-    if (memory_ == nullptr) throw std::bad_alloc();
-  }
-  ~Zeros() { std::free(memory_); }
-  Zeros(const Zeros&) = delete;
-  Zeros& operator=(const Zeros&) = delete;
-  std::byte* data() const {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_);
-    return static_cast<std::byte*>(memory_) + (kAlignment - static_cast<std::int64_t>(address % kAlignment)) % kAlignment;
-  }
-
- private:
-  void* memory_;
-};
 
 Diagnostics check(const PagePoolOptions& options) {
   Report report("PagePool::create");
@@ -52,8 +34,7 @@ Diagnostics check(const PagePoolOptions& options) {
   at_least_1("head_dim", options.head_dim, engine::kMaxHeadDim);
   at_least_1("v_head_dim", options.v_head_dim, engine::kMaxHeadDim);
   at_least_1("page_size", options.page_size, engine::kMaxLength);
-  if (!support::is_float(options.dtype))
-    report.add(Finding::kUnsupportedDType, "dtype", name_of(options.dtype), "f32, f64, f16 or bf16");
+  engine::check_cache_dtype("dtype", options.dtype, report);
   if (!report.empty()) return report.take();
   const TensorView k(&report, options.dtype, {options.pages, options.kv_heads, options.page_size, options.head_dim});
   const TensorView v(&report, options.dtype, {options.pages, options.kv_heads, options.page_size, options.v_head_dim});
@@ -65,6 +46,24 @@ Diagnostics check(const PagePoolOptions& options) {
 }  // namespace
 
 struct PagePool::Impl {
+  // Zeros that take no memory until they are written.
+  class Zeros {
+   public:
+    explicit Zeros(std::int64_t bytes) : memory_(std::calloc(static_cast<std::size_t>(bytes + kAlignment), 1)) {
+      if (memory_ == nullptr) throw std::bad_alloc();
+    }
+    ~Zeros() { std::free(memory_); }
+    Zeros(const Zeros&) = delete;
+    Zeros& operator=(const Zeros&) = delete;
+    std::byte* data() const {
+      const auto address = reinterpret_cast<std::uintptr_t>(memory_);
+      return static_cast<std::byte*>(memory_) + (kAlignment - static_cast<std::int64_t>(address % kAlignment)) % kAlignment;
+    }
+
+   private:
+    void* memory_;
+  };
+
   explicit Impl(const PagePoolOptions& of)
       : options(of), k(of.pages * page_bytes(of.head_dim)), v(of.pages * page_bytes(of.v_head_dim)) {
     owners.assign(static_cast<std::size_t>(of.pages), 0);

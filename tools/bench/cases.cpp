@@ -89,6 +89,24 @@ class Table {
     drafted.sizes.q_len = 4;
   }
 
+  // The same keys in every type, of which the first two are what the others are compared with.
+  void quantized() {
+    const auto add = [&](const char* name, DType q, DType kv, const Sizes& sizes) -> DTypeOptions& {
+      return example_case("quantized", name, "full", {.q = q, .kv = kv, .out = {}}, sizes).dtypes;
+    };
+    Sizes narrow = step(1, 32, 8, 16384);
+    narrow.head_dim = narrow.v_head_dim = 64;
+    for (const auto& [name, sizes] :
+         {std::pair{"32/8 heads kv 16k", step(1, 32, 8, 16384)}, {"32/8 heads kv 16k D=64", narrow}}) {
+      add(name, kF32, kF32, sizes);
+      for (DType kv : {kBF16, DType::kI8, DType::kE4M3, DType::kE5M2}) add(name, kBF16, kv, sizes);
+    }
+    const char* prefill = "2k D=128";
+    add(prefill, kF32, kF32, square(4, 2048, 128));
+    for (DType kv : {kBF16, DType::kI8, DType::kE4M3}) add(prefill, kBF16, kv, square(4, 2048, 128));
+    add("32/8 heads kv 16k", kBF16, DType::kI8, step(1, 32, 8, 16384)).scale_dims = 32;
+  }
+
   void shapes() {
     for (std::int64_t dim : {32, 40, 80, 96, 160, 192, 256})
       example_case("shapes", fmt::format("2k D={}", dim), "full", of(kF32), square(dim < 160 ? 4 : 2, 2048, dim));
@@ -213,11 +231,13 @@ Case plain_version(Case test) {
 
 std::string dtype_text(const Case& test) {
   const DTypeOptions& d = test.dtypes;
-  return d.kv_dtype() == d.q ? std::string(name_of(d.q)) : fmt::format("{}, kv {}", name_of(d.q), name_of(d.kv_dtype()));
+  const std::string groups = d.scale_dims == 0 ? "" : fmt::format(" by {}", d.scale_dims);
+  return d.kv_dtype() == d.q ? std::string(name_of(d.q))
+                             : fmt::format("{}, kv {}{}", name_of(d.q), name_of(d.kv_dtype()), groups);
 }
 
 std::vector<std::string> suite_names() {
-  return {"dense", "causal", "sparse", "mods", "decode", "shapes", "scaling", "backward", "dropout"};
+  return {"dense", "causal", "sparse", "mods", "decode", "shapes", "quantized", "scaling", "backward", "dropout"};
 }
 
 std::vector<Case> select_cases(const BenchOptions& options) {
@@ -228,6 +248,7 @@ std::vector<Case> select_cases(const BenchOptions& options) {
   table.mods();
   table.decode();
   table.shapes();
+  table.quantized();
   table.scaling(std::max(2, options.threads));
   table.backward(std::max(2, options.threads));
   table.dropout();

@@ -48,7 +48,7 @@ Json row_json(const Row& row) {
                  {"v_head_dim", s.v_head_dim}}}};
   for (const char* field :
        {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "processors", "processor_share",
-        "compile_ms", "extra_bytes", "ratio_to_plain", "speedup", "max_abs_error", "correct"})
+        "compile_ms", "extra_bytes", "ratio_to_plain", "speedup", "over_f32", "over_bf16", "max_abs_error", "correct"})
     json[field] = nullptr;
   json["ratio_to"] = ratios_json(row);
   json["peers"] = peers_json(row);
@@ -68,6 +68,8 @@ Json row_json(const Row& row) {
   if (row.extra_bytes) json["extra_bytes"] = *row.extra_bytes;
   json["ratio_to_plain"] = number_or_null(row.ratio_to_plain);
   json["speedup"] = number_or_null(row.speedup);
+  json["over_f32"] = number_or_null(row.over_f32);
+  json["over_bf16"] = number_or_null(row.over_bf16);
   if (row.verification) {
     json["max_abs_error"] = row.verification->max_abs_error;
     json["correct"] = row.verification->correct;

@@ -64,6 +64,7 @@ struct SizeOptions {
 struct DTypeOptions {
   DType q = DType::kF32;
   std::optional<DType> kv, out;  // absent: as q
+  std::int32_t scale_dims = 0;   // AttentionSpec::kv_scale_dims
   bool given = false;            // q, by the user: else it may follow from a file, see make_problem
 
   DType kv_dtype() const { return kv.value_or(q); }
@@ -88,6 +89,7 @@ struct NameOptions {
 
 struct FileOptions {
   std::string q, k, v, out, lse;
+  std::string k_scales, v_scales;
   Layout layout = Layout::kBhsd;
 
   bool gives_inputs() const { return !q.empty() || !k.empty() || !v.empty(); }

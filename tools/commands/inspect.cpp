@@ -44,6 +44,7 @@ Result<AttentionSpec> make_spec(const InspectOptions& options, const Sizes& size
   spec->v_head_dim = static_cast<std::int32_t>(sizes.v_head_dim);
   spec->dtype = options.dtypes.q;
   spec->kv_dtype = options.dtypes.kv;
+  spec->kv_scale_dims = options.dtypes.scale_dims;
   spec->out_dtype = options.dtypes.out;
   return spec;
 }

@@ -1,6 +1,7 @@
 // Every size has up to three sources (an option, a file's shape, another size) and they must agree. SizeSolver remembers who
 // said what first, so that a conflict names both.
 #include "data/problem.h"
+#include "data/quantised.h"
 
 #include <fmt/format.h>
 
@@ -127,10 +128,21 @@ Diagnostics load_inputs(SizeSolver& solver, Problem& problem, const RunOptions& 
     solver.file(*input.path, view_of(*input.array, problem.layout), input.sizes);
   }
   problem.dtypes = dtypes_of(options, problem);
+  for (const auto& [path, scales] : {std::pair{&files.k_scales, &problem.k_scales}, {&files.v_scales, &problem.v_scales}}) {
+    if (path->empty()) continue;
+    Result<Array> array = read_input(*path);
+    if (array)
+      *scales = std::move(*array);
+    else
+      note(array.diagnostics());
+  }
   for (const Input& input : inputs) {
     if (input.array->shape.empty()) continue;
-    Result<Array> array =
-        convert(*input.array, input.array == &problem.q ? problem.dtypes.q : problem.dtypes.kv_dtype(), *input.path);
+    const bool is_q = input.array == &problem.q;
+    Array& scales = input.array == &problem.k ? problem.k_scales : problem.v_scales;
+    Result<Array> array = !is_q && is_quantised(problem.dtypes.kv_dtype())
+                              ? as_quantised(*input.array, problem.layout, problem.dtypes, *input.path, scales)
+                              : convert(*input.array, is_q ? problem.dtypes.q : problem.dtypes.kv_dtype(), *input.path);
     if (array)
       *input.array = std::move(*array);
     else
@@ -209,7 +221,9 @@ RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& b
                .v = view_of(problem.v, problem.layout),
                .out = mutable_view_of(outputs.out, problem.layout),
                .bindings = &bindings,
-               .sinks = problem.sinks.shape.empty() ? TensorView{} : problem.sinks.view()};
+               .sinks = problem.sinks.shape.empty() ? TensorView{} : problem.sinks.view(),
+               .k_scales = problem.k_scales.shape.empty() ? TensorView{} : problem.k_scales.view(),
+               .v_scales = problem.v_scales.shape.empty() ? TensorView{} : problem.v_scales.view()};
   if (problem.weights == Weights::kSoftmax) args.lse = mutable_lse_view(outputs.lse);
   return args;
 }
@@ -229,6 +243,7 @@ void apply_options(const RunOptions& options, const Sizes& sizes, AttentionSpec&
   spec.scale = options.scale;
   spec.dtype = options.dtypes.q;
   spec.kv_dtype = options.dtypes.kv;
+  spec.kv_scale_dims = options.dtypes.scale_dims;
   spec.out_dtype = options.dtypes.out;
 }
 
@@ -247,7 +262,11 @@ Result<Problem> make_problem(const RunOptions& options) {
   const auto generate = [&](Array& array, std::array<std::int64_t, 4> shape, DType dtype, std::uint64_t stream) {
     if (!array.shape.empty()) return;
     array = normal_array(shape_in(problem.layout, shape), {options.names.seed, stream});
-    array = convert(array, dtype, "generated").value();  // float to float cannot fail
+    Array& scales = &array == &problem.k ? problem.k_scales : problem.v_scales;
+    const bool quantised = is_quantised(dtype);
+    array = (quantised ? as_quantised(array, problem.layout, problem.dtypes, "generated", scales)
+                       : convert(array, dtype, "generated"))
+                .value();  // float to float cannot fail
   };
   const DType kv = problem.dtypes.kv_dtype();
   generate(problem.q, {s.batch, s.heads, s.q_len, s.head_dim}, problem.dtypes.q, 0);

@@ -16,8 +16,9 @@ struct Sizes {
 struct Problem {
   Sizes sizes;
   Layout layout = Layout::kBhsd;
-  Array q, k, v;  // in `layout`
-  Array sinks;    // (heads); no shape: none
+  Array q, k, v;             // in `layout`
+  Array sinks;               // (heads); no shape: none
+  Array k_scales, v_scales;  // of quantised k and v, (batch, kv_heads, kv_len, groups); no shape: 1
   DTypeOptions dtypes;
   DType out_dtype = DType::kF32;
   Weights weights = Weights::kSoftmax;  // sigmoid weights have no lse
@@ -49,7 +50,9 @@ void apply_options(const RunOptions& options, const Sizes& sizes, AttentionSpec&
 
 // Files are converted to the element types of the options. Where --dtype is not given, a file of bf16 or f16 queries says what
 // runs, and keys and values of one of them beside f32 queries stay as they are.
-// Errors: those of read_npy, and `size-conflict` for two sources that disagree about a size, naming both.
+// Keys and values of floats become quantised ones with the scales of their files; without these, i8 with a scale a token and
+// head, e4m3 and e5m2 with one a head, or each with one a group of dims. Files of i8, or u8 for e4m3 and e5m2, are taken as
+// they are. Errors: those of read_npy, and `size-conflict` for two sources that disagree about a size, naming both.
 Result<Problem> make_problem(const RunOptions& options);
 
 // `missing-input` for each of q, k, v and the sinks that no file gives although other inputs come from files (see Unbound).

@@ -52,6 +52,9 @@ double largest_finite(const Array& array) {
   return largest;
 }
 
+// No scales: 1.
+double largest_scale(const Array& scales) { return scales.shape.empty() ? 1 : largest_finite(scales); }
+
 struct Tolerance {
   double base, score, weight, out, lse;
   double pattern_size, pattern;  // of a score, by what the pattern computes: of the row's size, and beside it
@@ -77,7 +80,7 @@ class Comparison {
   explicit Comparison(const VerifyRequest& request)
       : request_(request),
         expected_{request.problem.make_output(), request.problem.make_lse()},
-        largest_v_(largest_finite(request.problem.v)),
+        largest_v_(largest_finite(request.problem.v) * largest_scale(request.problem.v_scales)),
         tolerance_(tolerance_of(request.problem, request.rounding)) {}
 
   Outputs& expected() { return expected_; }

@@ -1,5 +1,5 @@
 // One loop over the pairs of a row for each pairing and each combination of element types, without a call in it.
-#include "runtime/rotary.h"
+#include "runtime/kv_cache/rotary.h"
 
 #include <algorithm>
 #include <cstring>
@@ -44,7 +44,8 @@ void rotate_pairs(const typename E::Stored* from, typename E::Stored* to, const 
 template <typename Body>
 void with_float(DType dtype, const Body& body) {
   support::with_element(dtype, [&](auto element) {
-    if constexpr (decltype(element)::kKind == support::ElementKind::kFloat) body(element);
+    using E = decltype(element);
+    if constexpr (E::kKind == support::ElementKind::kFloat && sizeof(typename E::Stored) > 1) body(element);
   });
 }
 
@@ -76,11 +77,11 @@ RotatedQueries rotate_queries(const plan::Operands& operands, const RowType& typ
   const std::int64_t heads = operands.num_heads, size = static_cast<std::int64_t>(size_of(type.dtype));
   rotated.rows.reserve(static_cast<std::size_t>(q_batch * heads * q_rows * type.bytes()));
   rotated.tensor = {rotated.rows.data(), heads * q_rows * type.dim, q_rows * type.dim, type.dim};
-  struct Item {
+  struct Share {
     const plan::Sequence* sequence;
     std::int32_t h, begin;
   };
-  std::vector<Item> items;
+  std::vector<Share> items;
   std::int64_t rows = 0;
   for (const plan::Sequence& sequence : sequences) {
     if (sequence.kv_len == 0) continue;

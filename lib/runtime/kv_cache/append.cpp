@@ -1,5 +1,5 @@
 // A few keys are written by the caller itself: waking a thread takes longer than copying what lies in the first-level cache.
-#include "runtime/append.h"
+#include "runtime/kv_cache/append.h"
 
 #include <algorithm>
 #include <cstring>
@@ -38,11 +38,11 @@ void append_key(const AppendOperands& operands, const NewKeyRun& run, std::int32
 }  // namespace
 
 void append(const AppendOperands& operands, std::span<const NewKeyRun> runs, int threads) {
-  struct Item {
+  struct Share {
     const NewKeyRun* run;
     std::int32_t begin, end;
   };
-  std::vector<Item> items;
+  std::vector<Share> items;
   std::int64_t keys = 0;
   for (const NewKeyRun& run : runs) {
     for (std::int32_t begin = 0; begin < run.count; begin += kKeysOfItem)
@@ -52,7 +52,7 @@ void append(const AppendOperands& operands, std::span<const NewKeyRun> runs, int
   const std::int64_t bytes = keys * operands.kv_heads * (operands.k_type.bytes() + operands.v_type.bytes());
   const auto most = static_cast<int>(std::clamp<std::int64_t>(bytes / kBytesOfThread, 1, threads));
   parallel_for(most, static_cast<std::int64_t>(items.size()), [&](std::int64_t index, int) noexcept {
-    const Item& item = items[static_cast<std::size_t>(index)];
+    const Share& item = items[static_cast<std::size_t>(index)];
     for (std::int32_t i = item.begin; i < item.end; ++i) append_key(operands, *item.run, i);
   });
 }
