@@ -10,8 +10,8 @@
 #include "entry/flash_call.h"
 #include "entry/layouts.h"
 #include "flexjit/kv_cache.h"
+#include "runtime/kv_cache/rotary.h"
 #include "runtime/parallel.h"
-#include "runtime/rotary.h"
 
 namespace flexjit {
 
