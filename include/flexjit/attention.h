@@ -12,6 +12,7 @@
 #include "flexjit/block_mask.h"
 #include "flexjit/engine_options.h"
 #include "flexjit/export.h"
+#include "flexjit/plan.h"
 #include "flexjit/result.h"
 #include "flexjit/rotary.h"
 #include "flexjit/sequences.h"
@@ -50,6 +51,9 @@ struct RunArgs {
   // than keys. Not with run_backward.
   const Rotary* rotary = nullptr;
   RotaryPositions rotary_positions = RotaryPositions::kOfEachQuery;
+  // Of this pattern, for `sequences` as they are: run() checks tensors and bindings alone and derives nothing. Null: all is
+  // done for this call. Others than run() do without.
+  const Plan* plan = nullptr;
   // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
   Trace* trace = nullptr;
 };
@@ -106,6 +110,14 @@ class FLEXJIT_API Attention {
   // that are not quantised; `buffer-read`
   // when an unmasked lane reads a buffer out of range (out and lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
+
+  // What run() finds out about args.sequences (or a batch of one length), shapes and masks, for calls that differ in the
+  // contents and places of tensors alone, such as the layers of a model: lengths and tables are looked at, sequences shared
+  // out, block masks derived. Of q, k, v and out nothing but dtypes, shapes and strides counts. Params, and the contents of
+  // buffers that the mask reads, must be the same when it is used, and what args.sequences refers to must live as long. A run()
+  // with it is the error `stale-plan` where the pattern, shapes, params or any number of the sequences differ. Errors: those of
+  // run(); `sequence-option` for a block mask.
+  Result<Plan> plan(const RunArgs& args) const;
 
   // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle. Only
   // `rows` are computed and written; those past q_len are ignored.
