@@ -154,6 +154,9 @@ class FLEXJIT_API Attention {
   // How many (q_idx, kv_idx) pairs the mask allows, over all of options.batch and options.heads: exact, whatever the block
   // sizes. Without a mask: batch * heads * q_len * kv_len.
   Result<std::int64_t> count_allowed(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
+  // The same of one call, over all of its sequences; a given block mask and keys without a page do not matter. Errors: those of
+  // run(), which checks the same.
+  Result<std::int64_t> count_allowed(const RunArgs& args) const;
 
   // The mask of the pairs q x kv of batch entry plane.b and head plane.h, one byte a pair, 1 = allowed, row by row: the pair
   // (q_idx, kv_idx) is at (q_idx - q.begin) * (kv.end - kv.begin) + kv_idx - kv.begin. Positions are those of options.q_len and

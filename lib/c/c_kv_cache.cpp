@@ -85,9 +85,10 @@ flexjit_status flexjit_append_kv_at(const flexjit_kv_cache* cache, const flexjit
     const auto full_cache = complete(cache, "flexjit_kv_cache", flexjit_kv_cache_init, report);
     const auto full_keys = complete(fresh, "flexjit_positioned_keys", flexjit_positioned_keys_init, report);
     if (!full_cache || !full_keys) return report.take();
-    flexjit::PositionedKeys keys{.k = to_view<flexjit::TensorView>(full_keys->k, "fresh.k", report),
-                                 .v = to_view<flexjit::TensorView>(full_keys->v, "fresh.v", report),
-                                 .threads = full_keys->threads};
+    flexjit::PositionedKeys keys;
+    keys.k = to_view<flexjit::TensorView>(full_keys->k, "fresh.k", report);
+    keys.v = to_view<flexjit::TensorView>(full_keys->v, "fresh.v", report);
+    keys.threads = full_keys->threads;
     set(full_keys->batch_indices, keys.batch_indices, "batch_indices", report);
     set(full_keys->positions, keys.positions, "positions", report);
     set(full_keys->last_page_len, keys.last_page_len, "last_page_len", report);

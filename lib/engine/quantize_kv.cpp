@@ -126,12 +126,17 @@ std::uint8_t to_fp8(float x) {
   return static_cast<std::uint8_t>(sign | (magnitude > 0x7f800000U ? kFormat.nan_code : code));
 }
 
+float largest_of(DType dtype) {
+  if (dtype == DType::kI8) return 127;
+  return static_cast<float>(support::facts_of(dtype).largest);
+}
+
 class Quantizer {
  public:
   explicit Quantizer(const QuantizeArgs& args)
       : args_(args),
         group_(args.source.shape[3] / args.scales.shape[3]),
-        largest_(args.target.dtype == DType::kI8 ? 127.0F : static_cast<float>(support::facts_of(args.target.dtype).largest)),
+        largest_(largest_of(args.target.dtype)),
         values_(static_cast<std::size_t>(group_)) {}
 
   void run() {

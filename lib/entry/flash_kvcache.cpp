@@ -10,7 +10,7 @@
 #include "entry/flash_call.h"
 #include "entry/layouts.h"
 #include "flexjit/kv_cache.h"
-#include "runtime/kv_cache/rotary.h"
+#include "runtime/rows/rotary.h"
 #include "runtime/parallel.h"
 
 namespace flexjit {

@@ -7,7 +7,7 @@
 
 #include "call/key_places.h"
 #include "flexjit/kv_cache.h"
-#include "runtime/kv_cache/append.h"
+#include "runtime/rows/append.h"
 
 namespace flexjit::engine {
 

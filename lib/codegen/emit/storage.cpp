@@ -114,7 +114,10 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
   return nullptr;
 }
 
-double unit_of(DType dtype) { return dtype == DType::kE4M3 ? 0x1p8 : 1; }
+double unit_of(DType dtype) {
+  if (dtype == DType::kE4M3) return 0x1p8;
+  return 1;
+}
 
 llvm::Value* widen_in_units(Emitter& e, llvm::Value* stored, DType dtype) {
   if (dtype == DType::kE4M3) return widen_half(e, e4m3_as_half(e, stored));

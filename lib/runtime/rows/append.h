@@ -5,7 +5,7 @@
 #include <span>
 
 #include "plan/operands.h"
-#include "runtime/kv_cache/rotary.h"
+#include "runtime/rows/rotary.h"
 
 namespace flexjit::runtime {
 

@@ -1,5 +1,5 @@
 // Where keys lie, as lists of rows: of pages, and of tokens whose heads lie beside each other.
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 
 namespace flexjit::runtime {
 

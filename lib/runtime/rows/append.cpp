@@ -1,12 +1,12 @@
 // A few keys are written by the caller itself: waking a thread takes longer than copying what lies in the first-level cache.
-#include "runtime/kv_cache/append.h"
+#include "runtime/rows/append.h"
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include "runtime/parallel.h"
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 
 namespace flexjit::runtime {
 
