@@ -81,8 +81,8 @@ Result<Plan> make_plan(const Attention::Impl& impl, const RunArgs& args) {
   plan->numbers = numbers_of(args.sequences);
   if (args.sequences != nullptr) plan->given = *args.sequences;
   plan->params = call->bound.params;
-  if (impl.kernel != nullptr) {
-    plan->shares = share_out(impl, *call);
+  if (impl.kernel != nullptr && !call->has_no_rows()) {
+    share_out(impl, *call, plan->shares);
     plan->decode = decode_work(impl, args, *call, plan->shares.decode);
     plan->prefill = prefill_work(impl, args, *call, plan->shares.prefill);
   }

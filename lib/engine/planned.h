@@ -14,14 +14,12 @@ namespace flexjit {
 
 namespace engine {
 
-// The sequences of a call by who computes them; those without a query are nowhere.
+// The sequences of a call by who computes them; those without a query are nowhere. The spans may refer to those of the call.
 struct Shares {
-  std::vector<plan::Sequence> decode, prefill;
-  // Without keys there is no score and no read to make: every row is 0 and -inf. The kernel's hoisted reads rest on lengths of
-  // at least 1.
-  std::vector<plan::Sequence> empty;
+  std::vector<plan::Sequence> decoded, prefilled, without_keys;  // of a call whose sequences differ
+  std::span<const plan::Sequence> decode, prefill, empty;
 };
-Shares share_out(const Attention::Impl& impl, const Call& call);
+void share_out(const Attention::Impl& impl, const Call& call, Shares& shares);
 
 Work decode_work(const Attention::Impl& impl, const RunArgs& args, const Call& call, std::span<const plan::Sequence> sequences);
 Work prefill_work(const Attention::Impl& impl, const RunArgs& args, const Call& call,

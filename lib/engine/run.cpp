@@ -15,19 +15,45 @@ namespace flexjit {
 
 namespace engine {
 
-Shares share_out(const Attention::Impl& impl, const Call& call) {
-  Shares shares;
+namespace {
+
+enum class Share : std::uint8_t {
+  kNobody,  // there is no query
+  kEmpty,   // there is no key, hence no score and no read to make: every row is 0 and -inf. Hoisted reads rest on lengths of 1
+  kDecode,
+  kPrefill,
+};
+
+Share share_of(const Attention::Impl& impl, const Call& call, const plan::Sequence& sequence) {
+  if (sequence.q_len == 0) return Share::kNobody;
+  if (sequence.kv_len == 0) return Share::kEmpty;
   const std::int32_t group = call.shape.q_heads / call.shape.kv_heads;
-  for (const plan::Sequence& sequence : call.sequences) {
-    if (sequence.q_len == 0) continue;
-    if (sequence.kv_len == 0)
-      shares.empty.push_back(sequence);
-    else if (suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len))
-      shares.decode.push_back(sequence);
-    else
-      shares.prefill.push_back(sequence);
+  return suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len) ? Share::kDecode : Share::kPrefill;
+}
+
+}  // namespace
+
+void share_out(const Attention::Impl& impl, const Call& call, Shares& shares) {
+  if (!call.shape.ragged) {
+    switch (share_of(impl, call, call.sequences.front())) {
+      case Share::kNobody: break;
+      case Share::kEmpty: shares.empty = call.sequences; break;
+      case Share::kDecode: shares.decode = call.sequences; break;
+      case Share::kPrefill: shares.prefill = call.sequences; break;
+    }
+    return;
   }
-  return shares;
+  for (const plan::Sequence& sequence : call.sequences) {
+    switch (share_of(impl, call, sequence)) {
+      case Share::kNobody: break;
+      case Share::kEmpty: shares.without_keys.push_back(sequence); break;
+      case Share::kDecode: shares.decoded.push_back(sequence); break;
+      case Share::kPrefill: shares.prefilled.push_back(sequence); break;
+    }
+  }
+  shares.decode = shares.decoded;
+  shares.prefill = shares.prefilled;
+  shares.empty = shares.without_keys;
 }
 
 Work decode_work(const Attention::Impl& impl, const RunArgs& args, const Call& call,
@@ -157,7 +183,9 @@ Result<Call> check_run(const Attention::Impl& impl, const RunArgs& args) {
 }  // namespace
 
 Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  return attend_shares(impl, args, call, share_out(impl, call), nullptr);
+  Shares shares;
+  share_out(impl, call, shares);
+  return attend_shares(impl, args, call, shares, nullptr);
 }
 
 }  // namespace engine
