@@ -20,8 +20,9 @@
  * Threads. Engines, attentions and block masks may be used from several threads at once, except while they are destroyed.
  * Lifetime. Strings and arrays are read during the call only. Handles are independent: an attention outlives its engine. Every
  * *_destroy() and flexjit_error_free() accepts NULL. Strings that are given back live as long as the handle that they belong
- * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_sequences.h (lengths of their own,
- * caches, pages), c_tools.h (presets, the inspector, traces, building of libraries).
+ * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_kv_cache.h (appending, rotary
+ * embeddings), c_sequences.h (lengths of their own, caches, pages), c_tools.h (presets, the inspector, traces, building of
+ * libraries).
  */
 #ifndef FLEXJIT_C_API_H
 #define FLEXJIT_C_API_H
@@ -42,6 +43,13 @@ typedef struct flexjit_block_mask flexjit_block_mask;
 typedef struct flexjit_error flexjit_error;
 typedef struct flexjit_trace flexjit_trace;         /* see c_tools.h */
 typedef struct flexjit_sequences flexjit_sequences; /* see c_sequences.h */
+typedef struct flexjit_rotary flexjit_rotary;       /* see c_kv_cache.h */
+
+/* Where queries rotate, as flexjit/rotary.h says. */
+typedef enum flexjit_rotary_positions {
+  FLEXJIT_ROTARY_OF_EACH_QUERY = 0,
+  FLEXJIT_ROTARY_PAST_LEN = 1
+} flexjit_rotary_positions;
 
 /* A text or bytes that the caller owns. */
 typedef struct flexjit_blob flexjit_blob;
@@ -192,6 +200,8 @@ typedef struct flexjit_run_args {
   flexjit_trace* trace;                 /* is told what each thread did; NULL: nobody is */
   flexjit_tensor k_scales, v_scales;    /* of i8, e4m3 and e5m2 keys, f32 (batch, kv_heads, kv_len, groups); data == NULL: 1 */
   const flexjit_sequences* sequences;   /* NULL: every batch entry is a sequence of q_len queries and kv_len keys */
+  const flexjit_rotary* rotary;         /* of the queries; NULL: they are taken as they are */
+  flexjit_rotary_positions rotary_positions;
 } flexjit_run_args;
 
 typedef struct flexjit_run_stats {
@@ -380,6 +390,7 @@ FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, 
 #include "flexjit/c_backward.h"
 #include "flexjit/c_block_mask.h"
 #include "flexjit/c_built.h"
+#include "flexjit/c_kv_cache.h"
 #include "flexjit/c_sequences.h"
 #include "flexjit/c_tools.h"
 

@@ -20,7 +20,7 @@ namespace flexjit {
 // cache_leftpad, block_table, page_indptr and page_indices holds here. All of these are i32.
 struct KvCache {
   // Written. Without pages (cache_batch, kv_heads, capacity, dim), with pages (num_pages, kv_heads, page_size, dim); f32, f64,
-  // f16 or bf16, with a unit innermost stride. The dims of k and v may differ.
+  // f16, bf16, or what quantize_kv makes, which is stored as it is; with a unit innermost stride. The dims of k and v may differ.
   MutableTensorView k, v;
   TensorView past_len{};  // (batch): how many keys each sequence has before; key i of it is at position i
   TensorView cache_batch_idx{}, cache_leftpad{};

@@ -53,9 +53,11 @@ Status run_with(const RunFunction& run, const flexjit_run_args* given, flexjit_r
   const Bindings bindings = to_bindings(args->bindings, report);
   std::optional<OwnedSequences> sequences;
   if (args->sequences != nullptr) sequences = to_sequences(args->sequences, report);
+  const std::optional<Rotary> rotary = to_rotary(args->rotary, report);
   if (!report.empty()) return report.take();
   run_args.bindings = &bindings;
   if (sequences) run_args.sequences = sequences->view();
+  if (rotary) run_args.rotary = &*rotary;
   if (args->block_mask != nullptr) run_args.block_mask = &args->block_mask->mask;
   if (args->trace != nullptr) run_args.trace = &args->trace->trace;
   const Result<RunStats> result = run(run_args);

@@ -9,6 +9,35 @@
 
 namespace flexjit::engine {
 
+DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
+  if (const auto known = enum_of<DType>(dtype, FLEXJIT_E5M2)) return *known;
+  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
+  return DType::kF32;
+}
+
+template <typename View>
+View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
+  View view;
+  view.data = tensor.data;
+  view.dtype = to_dtype(tensor.dtype, what, report);
+  view.rank = tensor.rank;
+  std::copy_n(tensor.shape, kMaxRank, view.shape.begin());
+  std::copy_n(tensor.strides, kMaxRank, view.strides.begin());
+  return view;
+}
+
+template TensorView to_view<TensorView>(const flexjit_tensor&, std::string_view, Report&);
+template MutableTensorView to_view<MutableTensorView>(const flexjit_tensor&, std::string_view, Report&);
+
+std::optional<Rotary> to_rotary(const flexjit_rotary* rotary, Report& report) {
+  if (rotary == nullptr) return std::nullopt;
+  // Another number is no pairing in C++ either, and said there.
+  const int pairing = number_of(rotary->pairing);
+  const bool is_known = pairing == FLEXJIT_ROTARY_INTERLEAVED || pairing == FLEXJIT_ROTARY_HALVES;
+  return Rotary{to_view<TensorView>(rotary->cos, "rotary.cos", report), to_view<TensorView>(rotary->sin, "rotary.sin", report),
+                is_known ? static_cast<RotaryPairing>(pairing) : RotaryPairing{}};
+}
+
 namespace {
 
 #define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
@@ -21,12 +50,6 @@ std::string name_or_report(const char* name, std::string_view what, Report& repo
   return text_of(name);
 }
 
-DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
-  if (const auto known = enum_of<DType>(dtype, FLEXJIT_E5M2)) return *known;
-  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
-  return DType::kF32;
-}
-
 Scalar to_scalar(const flexjit_param& param, Report& report) {
   const int type = number_of(param.value.type);
   if (type == FLEXJIT_INT) return param.value.value.i;
@@ -34,17 +57,6 @@ Scalar to_scalar(const flexjit_param& param, Report& report) {
   if (type == FLEXJIT_TRUTH) return param.value.value.b != 0;
   report.add(Finding::kBadEnum, fmt::format("the type of param `{}`", text_of(param.name)), type, "flexjit_scalar_type");
   return std::int32_t{0};
-}
-
-template <typename View>
-View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
-  View view;
-  view.data = tensor.data;
-  view.dtype = to_dtype(tensor.dtype, what, report);
-  view.rank = tensor.rank;
-  std::copy_n(tensor.shape, kMaxRank, view.shape.begin());
-  std::copy_n(tensor.strides, kMaxRank, view.strides.begin());
-  return view;
 }
 
 Weights to_weights(const flexjit_weights& weights, Report& report) {
@@ -135,10 +147,6 @@ Bindings to_bindings(const flexjit_bindings& bindings, Report& report) {
   return result;
 }
 
-TensorView to_input_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
-  return to_view<TensorView>(tensor, what, report);
-}
-
 RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   RunArgs result{.q = to_view<TensorView>(args.q, "q", report),
                  .k = to_view<TensorView>(args.k, "k", report),
@@ -149,6 +157,10 @@ RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   if (args.sinks.data != nullptr) result.sinks = to_view<TensorView>(args.sinks, "sinks", report);
   if (args.k_scales.data != nullptr) result.k_scales = to_view<TensorView>(args.k_scales, "k_scales", report);
   if (args.v_scales.data != nullptr) result.v_scales = to_view<TensorView>(args.v_scales, "v_scales", report);
+  if (const auto positions = enum_of<RotaryPositions>(args.rotary_positions, FLEXJIT_ROTARY_PAST_LEN))
+    result.rotary_positions = *positions;
+  else
+    report.add(Finding::kBadEnum, "rotary_positions", number_of(args.rotary_positions), "flexjit_rotary_positions");
   return result;
 }
 

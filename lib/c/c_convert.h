@@ -16,8 +16,18 @@
 #include "flexjit/engine.h"
 #include "flexjit/merge_states.h"
 #include "flexjit/quantize.h"
+#include "flexjit/rotary.h"
 
 namespace flexjit::engine {
+
+// A caller's tensor; `what` as shown.
+template <typename View>
+View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report);
+extern template TensorView to_view<TensorView>(const flexjit_tensor&, std::string_view, Report&);
+extern template MutableTensorView to_view<MutableTensorView>(const flexjit_tensor&, std::string_view, Report&);
+DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report);
+// None where it is null.
+std::optional<Rotary> to_rotary(const flexjit_rotary* rotary, Report& report);
 
 // What an *_init function does: `values`, and the size that tells the version of the struct.
 template <typename Struct>
@@ -47,9 +57,7 @@ std::optional<Struct> complete(const Struct* given, std::string_view name, void 
 EngineOptions to_options(const flexjit_engine_options& options, Report& report);
 AttentionSpec to_spec(const flexjit_spec& spec, Report& report);
 Bindings to_bindings(const flexjit_bindings& bindings, Report& report);
-// An input of a call; `what` as shown.
-TensorView to_input_view(const flexjit_tensor& tensor, std::string_view what, Report& report);
-// `bindings`, `block_mask` and `sequences` are left null.
+// `bindings`, `block_mask`, `sequences` and `rotary` are left null.
 RunArgs to_run_args(const flexjit_run_args& args, Report& report);
 // The tensors, and copies of the block masks, which RunArgs::sequences are to refer to (see view).
 struct OwnedSequences {

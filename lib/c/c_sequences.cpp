@@ -15,7 +15,7 @@ std::optional<OwnedSequences> to_sequences(const flexjit_sequences* given, Repor
   if (!full) return std::nullopt;
   OwnedSequences owned;
   const auto set = [&](const flexjit_tensor& tensor, TensorView& view, std::string_view name) {
-    if (tensor.data != nullptr || tensor.rank != 0) view = to_input_view(tensor, name, report);
+    if (tensor.data != nullptr || tensor.rank != 0) view = to_view<TensorView>(tensor, name, report);
   };
   set(full->cu_seqlens_q, owned.sequences.cu_seqlens_q, "cu_seqlens_q");
   set(full->seqused_q, owned.sequences.seqused_q, "seqused_q");

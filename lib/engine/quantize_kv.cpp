@@ -126,7 +126,6 @@ std::uint8_t to_fp8(float x) {
   return static_cast<std::uint8_t>(sign | (magnitude > 0x7f800000U ? kFormat.nan_code : code));
 }
 
-// What an element stands for at most; of ints the same in both directions.
 float largest_of(DType dtype) {
   if (dtype == DType::kI8) return 127;
   return static_cast<float>(support::facts_of(dtype).largest);

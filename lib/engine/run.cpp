@@ -17,27 +17,47 @@ namespace engine {
 
 namespace {
 
-// The sequences of a call by who computes them; those without a query are nowhere.
-struct Shares {
-  std::vector<plan::Sequence> decode, prefill;
-  // Without keys there is no score and no read to make: every row is 0 and -inf. The kernel's hoisted reads rest on lengths of
-  // at least 1.
-  std::vector<plan::Sequence> empty;
+enum class Share : std::uint8_t {
+  kNobody,  // there is no query
+  kEmpty,   // there is no key, hence no score and no read to make: every row is 0 and -inf. Hoisted reads rest on lengths of 1
+  kDecode,
+  kPrefill,
 };
 
-Shares share_out(const Attention::Impl& impl, const Call& call) {
-  Shares shares;
+Share share_of(const Attention::Impl& impl, const Call& call, const plan::Sequence& sequence) {
+  if (sequence.q_len == 0) return Share::kNobody;
+  if (sequence.kv_len == 0) return Share::kEmpty;
   const std::int32_t group = call.shape.q_heads / call.shape.kv_heads;
-  for (const plan::Sequence& sequence : call.sequences) {
-    if (sequence.q_len == 0) continue;
-    if (sequence.kv_len == 0)
-      shares.empty.push_back(sequence);
-    else if (suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len))
-      shares.decode.push_back(sequence);
-    else
-      shares.prefill.push_back(sequence);
+  return suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len) ? Share::kDecode : Share::kPrefill;
+}
+
+// The sequences of a call by who computes them.
+struct Shares {
+  std::vector<plan::Sequence> decoded, prefilled, without_keys;  // of a call whose sequences differ
+  std::span<const plan::Sequence> decode, prefill, empty;
+};
+
+void share_out(const Attention::Impl& impl, const Call& call, Shares& shares) {
+  if (!call.shape.ragged) {
+    switch (share_of(impl, call, call.sequences.front())) {
+      case Share::kNobody: break;
+      case Share::kEmpty: shares.empty = call.sequences; break;
+      case Share::kDecode: shares.decode = call.sequences; break;
+      case Share::kPrefill: shares.prefill = call.sequences; break;
+    }
+    return;
   }
-  return shares;
+  for (const plan::Sequence& sequence : call.sequences) {
+    switch (share_of(impl, call, sequence)) {
+      case Share::kNobody: break;
+      case Share::kEmpty: shares.without_keys.push_back(sequence); break;
+      case Share::kDecode: shares.decoded.push_back(sequence); break;
+      case Share::kPrefill: shares.prefilled.push_back(sequence); break;
+    }
+  }
+  shares.decode = shares.decoded;
+  shares.prefill = shares.prefilled;
+  shares.empty = shares.without_keys;
 }
 
 // Whether what becomes of an allowed pair is the same in every sequence, but for its head and positions.
@@ -96,7 +116,7 @@ struct Attended {
     wanted.q_block = 0;
     const Work work = make_work(impl, args, call, sequences, wanted);
     const runtime::DecodeRules rules{work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven,
-                                     rows_mix(impl.pattern->program)};
+                                     call.page_size > 0 && rows_mix(impl.pattern->program)};
     const runtime::DecodeOutput output{ready.types.out, ready.weights};
     add(outcome, runtime::decode(ready.kernel->kernel, output, launch.arg, work.sequences, rules, workers_of(impl, args)));
     add(blocks, work.counts());
@@ -119,7 +139,8 @@ Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& ar
 }
 
 Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  Shares shares = share_out(impl, call);
+  Shares shares;
+  share_out(impl, call, shares);
   if (!shares.empty.empty()) {
     const Result<RunStats> none = attend_by_reference(*impl.pattern, args, call, shares.empty);
     if (!none) return none;
@@ -132,8 +153,8 @@ Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const 
     } else if (!impl.may_lack_compiler(ready.diagnostics())) {
       return ready.diagnostics();
     } else {
-      shares.prefill = call.sequences;
-      std::erase_if(shares.prefill, [](const plan::Sequence& one) { return one.q_len == 0 || one.kv_len == 0; });
+      shares.prefilled.insert(shares.prefilled.end(), shares.decode.begin(), shares.decode.end());
+      shares.prefill = shares.prefilled;
     }
   }
   Attended attended(impl, args, call);

@@ -10,15 +10,13 @@
 namespace flexjit::support {
 
 inline float half_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = std::uint32_t{bits & 0x8000U} << 16;
-  const std::uint32_t exponent = (bits >> 10) & 31U;
-  const std::uint32_t fraction = bits & 0x3ffU;
-  if (exponent == 0) {
-    const float magnitude = static_cast<float>(fraction) * 0x1p-24F;
-    return sign != 0 ? -magnitude : magnitude;
-  }
-  const std::uint32_t rebased = exponent == 31 ? 255 : exponent + 112;
-  return std::bit_cast<float>(sign | rebased << 23 | fraction << 13);
+  // Selects, so that loops over it run in vectors.
+  const std::uint32_t sign = std::uint32_t{bits & 0x8000U} << 16, magnitude = bits & 0x7fffU;
+  const float subnormal = static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24F;
+  const std::uint32_t rebased = (magnitude << 13) + (112U << 23);
+  std::uint32_t value = magnitude < 0x400U ? std::bit_cast<std::uint32_t>(subnormal) : rebased;
+  value = magnitude >= 0x7c00U ? magnitude << 13 | 0x7f800000U : value;
+  return std::bit_cast<float>(sign | value);
 }
 
 inline float bfloat_to_float(std::uint16_t bits) { return std::bit_cast<float>(std::uint32_t{bits} << 16); }

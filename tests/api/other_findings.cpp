@@ -53,7 +53,7 @@ std::vector<FindingCase> c_cases() {
                 [](engine::Report& report) {
                   flexjit_spec spec;
                   flexjit_spec_init(&spec);
-                  set_number(spec.dtype, 9);
+                  set_number(spec.dtype, 11);
                   (void)engine::to_spec(spec, report);
                 }),
       reporting("bad-enum", "flexjit_compile: error: the backend is -1, which is no flexjit_backend\n",

@@ -11,9 +11,8 @@ bool is_quantised(DType dtype) { return dtype == DType::kI8 || dtype == DType::k
 Result<Array> as_quantised(const Array& array, Layout layout, const DTypeOptions& dtypes, const std::string& name,
                            Array& scales) {
   const DType dtype = dtypes.kv_dtype();
-  DType stored = DType::kU8;
-  if (dtype == DType::kI8) stored = dtype;
-  if (array.dtype == stored) {
+  const bool bytes_of_i8 = array.dtype == DType::kI8 && dtype == DType::kI8;
+  if (bytes_of_i8 || (array.dtype == DType::kU8 && dtype != DType::kI8)) {
     Array codes = array;
     codes.dtype = dtype;
     return codes;

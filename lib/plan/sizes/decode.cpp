@@ -35,11 +35,8 @@ bool can_decode(const ElementTypes& types) {
 // the bytes of fp8 become two vectors at once.
 Tiling decode_tiling(Isa isa, const ElementTypes& types) {
   const IsaFacts& facts = facts_of(isa);
-  if (support::is_quantised(types.kv) && facts.decode_rows == 2) {
-    Tiling tiling{.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = 4, .micro_vectors = 2};
-    if (types.kv == DType::kI8) tiling.micro_vectors = 3;
-    return tiling;
-  }
+  if (support::is_quantised(types.kv) && facts.decode_rows == 2)
+    return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = 4, .micro_vectors = support::is_float(types.kv) ? 2 : 3};
   return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = facts.decode_rows, .micro_vectors = 4};
 }
 

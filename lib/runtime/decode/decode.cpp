@@ -90,7 +90,7 @@ struct HeadTurns {
 class Decode {
  public:
   Decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands, const DecodeWork& work,
-         const Workers& workers)
+         const Workers& workers, DecodePlan& plan)
       : kernel_(kernel),
         output_(output),
         operands_(operands),
@@ -99,7 +99,9 @@ class Decode {
         keys_(operands, kernel.layout),
         work_(work),
         workers_(workers),
-        plan_(work) {}
+        plan_(plan) {
+    plan_.start(work);
+  }
 
   LaunchOutcome run(Workspace& workspace);
 
@@ -140,7 +142,7 @@ class Decode {
   const Keys keys_;
   const DecodeWork work_;
   const Workers workers_;
-  DecodePlan plan_;
+  DecodePlan& plan_;
   std::int64_t items_before_ = 0;         // of the waves before, for the order of faults
   std::vector<Merging> merging_;          // by thread
   mutable std::vector<HeadTurns> turns_;  // by thread
@@ -386,7 +388,7 @@ LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const pla
   for (const SequenceWork& sequence : work) FLEXJIT_CHECK(of.rows(sequence) <= std::numeric_limits<std::int32_t>::max());
   of.heads_together = heads_together(kernel, operands, of, workers.threads);
   const WorkspacePool::Lease lease(decode_workspaces());
-  return Decode(kernel, output, operands, of, workers).run(*lease);
+  return Decode(kernel, output, operands, of, workers, (*lease).decode_plan).run(*lease);
 }
 
 }  // namespace flexjit::runtime

@@ -52,7 +52,9 @@ std::int64_t DecodeWork::most_splits() const {
   return most;
 }
 
-DecodePlan::DecodePlan(const DecodeWork& work) : work_(work), first_chunk_{0} {
+void DecodePlan::start(const DecodeWork& work) {
+  work_ = work;
+  first_chunk_.assign(1, 0);
   for (const SequenceWork& sequence : work.sequences)
     first_chunk_.push_back(first_chunk_.back() + work.kv_heads * work.chunks_per_pair(sequence));
 }

@@ -60,10 +60,13 @@ struct DecodeItem {
   std::int32_t first_row = 0, block_rows = 0;  // its rows are [first_row, first_row + rows.count) of block_rows
 };
 
-// Reusable over the waves of one launch.
+// Reusable over the waves of a launch and over launches, so that a second one allocates nothing.
 class DecodePlan {
  public:
-  explicit DecodePlan(const DecodeWork& work);
+  DecodePlan() = default;
+  explicit DecodePlan(const DecodeWork& work) { start(work); }
+
+  void start(const DecodeWork& work);
 
   // Pieces of at most q_tile rows, by sequence, then by kv head, then by row.
   std::int64_t chunks() const { return first_chunk_.back(); }
@@ -110,8 +113,8 @@ class DecodePlan {
   void join_heads();
   bool reads_the_same(const DecodeItem& a, const DecodeItem& b) const;
 
-  const DecodeWork work_;
-  std::vector<std::int64_t> first_chunk_;  // by sequence, and the end
+  DecodeWork work_;
+  std::vector<std::int64_t> first_chunk_{0};  // by sequence, and the end
   SpanMaker maker_;
   std::vector<KeyRange> holes_;
   Wave wave_;

@@ -28,16 +28,24 @@ typename E::Stored encoded(Number value) {
   }
 }
 
-// `step` elements between the two of a pair, `next` from a pair to the next.
+// The two of a pair, from `x` and `y` on; `kNext` elements from a pair to the next. No two of these share an element.
+template <typename E>
+struct Pairs {
+  const typename E::Stored *x, *y;
+  typename E::Stored *x_to, *y_to;
+};
+
 template <std::int64_t kNext, typename E, typename T>
-void rotate_pairs(const typename E::Stored* from, typename E::Stored* to, const typename T::Stored* cos,
-                  const typename T::Stored* sin, std::int64_t pairs, std::int64_t step) {
+void rotate_pairs(const Pairs<E>& pairs, const typename T::Stored* __restrict cos, const typename T::Stored* __restrict sin,
+                  std::int64_t count) {
   using Number = std::conditional_t<E::kType == DType::kF64, double, float>;
-  for (std::int64_t j = 0; j < pairs; ++j) {
+  const auto* __restrict x = pairs.x, * __restrict y = pairs.y;
+  auto* __restrict x_to = pairs.x_to, * __restrict y_to = pairs.y_to;
+  for (std::int64_t j = 0; j < count; ++j) {
     const auto c = static_cast<Number>(T::decode(cos[j])), s = static_cast<Number>(T::decode(sin[j]));
-    const auto x = static_cast<Number>(E::decode(from[j * kNext])), y = static_cast<Number>(E::decode(from[j * kNext + step]));
-    to[j * kNext] = encoded<E, Number>(x * c - y * s);
-    to[j * kNext + step] = encoded<E, Number>(y * c + x * s);
+    const auto of_x = static_cast<Number>(E::decode(x[j * kNext])), of_y = static_cast<Number>(E::decode(y[j * kNext]));
+    x_to[j * kNext] = encoded<E, Number>(of_x * c - of_y * s);
+    y_to[j * kNext] = encoded<E, Number>(of_y * c + of_x * s);
   }
 }
 
@@ -63,8 +71,12 @@ void rotate_row(const plan::RotaryArg& rotary, const RowType& type, std::int64_t
       const auto* cos = static_cast<const typename T::Stored*>(rotary.cos) + position * rotary.cos_stride;
       const auto* sin = static_cast<const typename T::Stored*>(rotary.sin) + position * rotary.sin_stride;
       switch (rotary.pairing) {
-        case plan::RotaryArg::Pairing::kInterleaved: rotate_pairs<2, E, T>(source, target, cos, sin, pairs, 1); break;
-        case plan::RotaryArg::Pairing::kHalves: rotate_pairs<1, E, T>(source, target, cos, sin, pairs, pairs); break;
+        case plan::RotaryArg::Pairing::kInterleaved:
+          rotate_pairs<2, E, T>({source, source + 1, target, target + 1}, cos, sin, pairs);
+          break;
+        case plan::RotaryArg::Pairing::kHalves:
+          rotate_pairs<1, E, T>({source, source + pairs, target, target + pairs}, cos, sin, pairs);
+          break;
       }
       std::copy(source + rotary.dim, source + type.dim, target + rotary.dim);
     });

@@ -105,7 +105,7 @@ class Keys {
   }
   static bool by_token(const plan::TensorArg& of) { return of.stride_head > 0 && of.stride_head < of.stride_row; }
   static std::int32_t numbers_between_heads(const plan::TensorArg& of) {
-    return static_cast<std::int32_t>(of.stride_head / unit_of(of));
+    return by_token(of) ? static_cast<std::int32_t>(of.stride_head / unit_of(of)) : 0;
   }
   void list(const plan::Sequence& sequence, const plan::TensorArg& of, std::int32_t begin, std::span<std::int32_t> rows) const;
 
