@@ -1,0 +1,10 @@
+// The compiled half of the package: flexjit's public C++ API for Python. flexjit/ is the half that users see.
+#include "bind.h"
+
+NB_MODULE(_core, module) {
+  nanobind::set_leak_warnings(false);  // handles in module globals outlive the interpreter, on purpose
+  flexjit::python::bind_errors(module);
+  flexjit::python::bind_block_mask(module);
+  flexjit::python::bind_attention(module);
+  flexjit::python::bind_texts(module);
+}
