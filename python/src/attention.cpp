@@ -9,6 +9,7 @@
 #include "bind.h"
 #include "flexjit/backward.h"
 #include "flexjit/engine.h"
+#include "gil.h"
 #include "spec.h"
 #include "tensors.h"
 
@@ -70,7 +71,7 @@ template <typename Work>
 nb::tuple without_gil(const Work& work) {
   std::optional<Result<RunStats>> result;
   {
-    const nb::gil_scoped_release released;
+    const WithoutGil without;
     result.emplace(work());
   }
   return tuple_of(result->value());
@@ -132,7 +133,7 @@ BlockMask create_block_mask(const Attention& attention, const nb::tuple& sizes, 
   Arrays arrays;
   const Bindings bindings = bindings_of(values, arrays);
   const BlockMaskOptions options = mask_options(sizes, kv_heads);
-  const nb::gil_scoped_release released;
+  const WithoutGil without;
   return attention.create_block_mask(options, &bindings).value();
 }
 
@@ -142,7 +143,7 @@ nb::bytes mask_elements(const Attention& attention, const nb::tuple& sizes, std:
   const BlockMaskOptions options = mask_options(sizes, 0);
   std::vector<std::uint8_t> elements;
   {
-    const nb::gil_scoped_release released;
+    const WithoutGil without;
     elements = attention.mask_elements(options, {.b = b, .h = h}, {0, options.q_len}, {0, options.kv_len}, &bindings).value();
   }
   return nb::bytes(elements.data(), elements.size());
@@ -156,7 +157,7 @@ std::int64_t count_allowed(const Attention& attention, const nb::tuple& sizes, c
 
 Attention compile(Engine& engine, const nb::kwargs& keywords) {
   const AttentionSpec spec = spec_of(keywords);
-  const nb::gil_scoped_release released;
+  const WithoutGil without;
   return engine.compile(spec).value();
 }
 
@@ -207,7 +208,7 @@ void bind_attention(nb::module_& module) {
       .def("__init__", [](Engine* self, const nb::kwargs& keywords) { new (self) Engine(engine_options_of(keywords)); })
       .def("compile", compile)
       .def("stats", stats_of)
-      .def("clear_cache", &Engine::clear_cache, nb::call_guard<nb::gil_scoped_release>());
+      .def("clear_cache", &Engine::clear_cache);
 }
 
 }  // namespace flexjit::python

@@ -9,6 +9,7 @@
 #include "flexjit/merge_states.h"
 #include "flexjit/presets.h"
 #include "flexjit/version.h"
+#include "gil.h"
 #include "spec.h"
 #include "tensors.h"
 
@@ -34,7 +35,7 @@ nb::tuple inspect_view(const std::string& view, std::int32_t q_len, std::int32_t
   const AttentionSpec spec = spec_of(keywords);
   std::vector<Inspection> views;
   {
-    const nb::gil_scoped_release released;
+    const WithoutGil without;
     views = inspect(spec, EngineOptions{}, request).value();
   }
   return nb::make_tuple(views.front().text, views.front().json);
@@ -56,7 +57,7 @@ void merge(const nb::list& outs, const nb::list& lses, const nb::object& out, co
   args.states = std::span<const AttentionState>(states);
   args.out = arrays.write(out, "out");
   args.lse = arrays.write(lse, "lse");
-  const nb::gil_scoped_release released;
+  const WithoutGil without;
   merge_states(args).value();
 }
 

@@ -67,11 +67,11 @@ def test_captured_arrays():
     one = np.float32(0.25)
     run(None, lambda b, h, q, k: doc[q] == doc[k])
     run(lambda s, b, h, q, k: s + table[h, q - k + 69])
-    run(lambda s, b, h, q, k: s + table[h][q - k])  # from the end where it is negative
-    run(lambda s, b, h, q, k: s + full[b][h][q, k] * one)
+    run(lambda s, b, h, q, k: s + table[h][q - k], expected_score=lambda s, b, h, q, k: s + table[h, q - k])  # from the end below 0
+    run(lambda s, b, h, q, k: s + full[b][h][q, k] * one, expected_score=lambda s, b, h, q, k: s + full[b, h, q, k] * one)
     run(None, lambda b, h, q, k: rank[doc[q]] >= rank[doc[k]])
     spans = np.stack([np.arange(70) // 10 * 10, np.arange(70) // 10 * 10 + 12], 1).astype(np.int32)
-    run(None, lambda b, h, q, k: (k >= spans[q, 0]) & (k < spans[q][1]) if True else None,
+    run(None, lambda b, h, q, k: (k >= spans[q, 0]) & (k < spans[q][1]),
         expected_mask=lambda b, h, q, k: (k >= spans[q, 0]) & (k < spans[q, 1]))
 
 
