@@ -2,7 +2,7 @@
 import operator
 
 from . import _core
-from .trace import kind_of, trace
+from .trace import trace
 
 
 class Pattern:
@@ -44,12 +44,20 @@ class Pattern:
                 "params": self.params}
 
 
+def refuse_other_kind(mod, kind):
+    """A mask_mod in the place of a score_mod, or the reverse, is told at once."""
+    code = getattr(mod, "__code__", None)
+    if code is None:
+        return
+    needed = code.co_argcount - len(mod.__defaults__ or ()) - hasattr(mod, "__self__")
+    if needed == (4 if kind == "score" else 5):
+        raise TypeError(f"{kind}_mod takes {5 if kind == 'score' else 4} arguments; this function of {needed} is a "
+                        f"{'mask_mod' if kind == 'score' else 'score_mod'}")
+
+
 def pattern_of(score_mod=None, mask_mod=None, program=None, bindings=None):
-    """As Pattern, where a function of four arguments given as score_mod is a mistake that is told at once."""
-    for mod, kind, other in ((score_mod, "score", "mask_mod"), (mask_mod, "mask", "score_mod")):
-        code = getattr(mod, "__code__", None)
-        if code is not None and code.co_argcount in (4, 5) and kind_of(mod) != kind:
-            raise TypeError(f"{kind}_mod takes {5 if kind == 'score' else 4} arguments; this function of {code.co_argcount} is a {other}")
+    refuse_other_kind(score_mod, "score")
+    refuse_other_kind(mask_mod, "mask")
     return Pattern(score_mod, mask_mod, program, bindings)
 
 

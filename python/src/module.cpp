@@ -2,18 +2,10 @@
 #include "bind.h"
 #include "gil.h"
 
-namespace {
-
-void end() {
-  flexjit::python::ending_thread = std::this_thread::get_id();
-  flexjit::python::interpreter_ends = true;
-}
-
-}  // namespace
-
 NB_MODULE(_core, module) {
   nanobind::set_leak_warnings(false);  // handles in module globals outlive the interpreter, on purpose
-  nanobind::module_::import_("atexit").attr("register")(nanobind::cpp_function(end));
+  nanobind::module_::import_("atexit").attr("register")(nanobind::cpp_function(&flexjit::python::WithoutGil::end_of_interpreter));
+  flexjit::python::WithoutGil::watch_forks();
   flexjit::python::bind_errors(module);
   flexjit::python::bind_block_mask(module);
   flexjit::python::bind_attention(module);

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 BATCH, HEADS, LENGTH = 2, 4, 48
 MADE = {}
+INSTEAD = {}  # by name: the same mod in words that PyTorch's eager result can be had of
 
 
 def random(*shape, seed=0, grad=True, dtype=torch.float32):
@@ -17,6 +18,11 @@ def random(*shape, seed=0, grad=True, dtype=torch.float32):
 
 def ints(high, *shape, seed=0, dtype=torch.int64):
     return torch.randint(0, high, shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+def instead(make):
+    INSTEAD[make.__name__.removesuffix("_")] = make
+    return make
 
 
 def mask(make):
@@ -393,6 +399,12 @@ def full_bias_chained():
     return lambda score, b, h, q, k: score + bias[b][h][q, k]
 
 
+@instead
+def full_bias_chained_():
+    bias = random(BATCH, HEADS, LENGTH, LENGTH)
+    return (lambda score, b, h, q, k: score + bias[b, h, q, k]), None
+
+
 @score
 def bias_of_heads():
     bias = random(1, HEADS, LENGTH, LENGTH)
@@ -460,10 +472,22 @@ def rope_part():
     return lambda score, b, h, q, k: score + 0.3 * torch.dot(qp[b, h, q], kp[b, 0, k])
 
 
+@instead
+def rope_part_():
+    qp, kp = random(BATCH, HEADS, LENGTH, 4, seed=1), random(BATCH, 1, LENGTH, 4, seed=2)
+    return (lambda score, b, h, q, k: score + 0.3 * sum(qp[b, h, q, n] * kp[b, 0, k, n] for n in range(4))), None
+
+
 @score
 def rope_part_by_sum():
     qp, kp = random(LENGTH, 4, seed=1), random(LENGTH, 4, seed=2)
     return lambda score, b, h, q, k: score + (qp[q] * kp[k]).sum(-1)
+
+
+@instead
+def rope_part_by_sum_():
+    qp, kp = random(LENGTH, 4, seed=1), random(LENGTH, 4, seed=2)
+    return (lambda score, b, h, q, k: score + sum(qp[q, n] * kp[k, n] for n in range(4))), None
 
 
 @score

@@ -24,12 +24,13 @@ class AuxOutput(NamedTuple):
 
 
 class Call:
-    """What the tensors of a call are used with: a handle, a block mask, names of captured tensors, which come as arguments."""
+    """What the tensors of a call are used with: a handle, a block mask, names of captured tensors, which come as arguments; of_score
+    are those whose gradients exist."""
 
-    __slots__ = ("handle", "block_mask", "names", "numbers", "want_max")
+    __slots__ = ("handle", "block_mask", "names", "want_max", "of_score")
 
     def bindings(self, captured):
-        return {**self.numbers, **dict(zip(self.names, captured))}
+        return dict(zip(self.names, captured))
 
     def forward(self, q, k, v, captured):
         out = q.new_empty((*q.shape[:3], v.shape[3]))
@@ -40,12 +41,43 @@ class Call:
         return out, lse, most if most is not None else lse.new_empty(0)
 
     def backward(self, q, k, v, captured, out, lse, grad_out, grad_lse, needed):
-        given = {"out": grad_out, "lse": grad_lse}
+        given = {"out": grad_out, "lse": None if grad_lse is None else grad_lse.float()}  # the engine takes fp32 alone
         wanted = [torch.empty_like(x, memory_format=torch.contiguous_format) if need else None for x, need in zip((q, k, v), needed)]
         given.update({name: grad for name, grad in zip("qkv", wanted) if grad is not None})
-        into = {name: torch.empty(x.shape, dtype=x.dtype) for name, x, need in zip(self.names, captured, needed[3:]) if need}
+        into = {name: torch.empty(x.shape, dtype=x.dtype) for name, x, need in zip(self.names, captured, needed[3:]) if need and name in self.of_score}
         self.handle.core.run_backward(given, into, q=q, k=k, v=v, out=out, lse=lse, bindings=self.bindings(captured), block_mask=self.block_mask)
         return (*wanted, *[into.get(name) for name in self.names])
+
+
+def one_by_one(function):
+    """A vmap rule: the calls one after the other, since a mod sees the batch index of its own call."""
+
+    def vmap(info, in_dims, call, *tensors):
+        rows = [function.apply(call, *[x if dim is None else x.select(dim, n) for x, dim in zip(tensors, in_dims[1:])])
+                for n in range(info.batch_size)]
+        columns = tuple(None if column[0] is None else torch.stack(column) for column in zip(*rows))
+        return columns, tuple(None if column is None else 0 for column in columns)
+
+    return staticmethod(vmap)
+
+
+class Backward(torch.autograd.Function):
+    """Gradients by q, k, v and what is captured; a function of its own for torch.func."""
+
+    @staticmethod
+    def forward(call, q, k, v, out, lse, grad_out, grad_lse, *captured):
+        return call[0].backward(q, k, v, captured, out, lse, grad_out, grad_lse, call[1])
+
+    @staticmethod
+    def setup_context(ctx, inputs, outputs):
+        pass
+
+    @staticmethod
+    def backward(ctx, *grads):
+        raise RuntimeError("flex_attention can be differentiated once; a second derivative does not exist")
+
+
+Backward.vmap = one_by_one(Backward)
 
 
 class FlexAttention(torch.autograd.Function):
@@ -61,20 +93,16 @@ class FlexAttention(torch.autograd.Function):
         ctx.set_materialize_grads(False)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, grad_out, grad_lse, _):
         q, k, v, *captured, out, lse = ctx.saved_tensors
-        if grad_out is not None and grad_out.stride(-1) != 1 and any(grad_out.stride()):
-            grad_out = grad_out.contiguous()
         if grad_out is None and grad_lse is None:
             return (None,) * (4 + len(captured))
-        return (None, *ctx.call.backward(q, k, v, captured, out, lse, grad_out, grad_lse, ctx.needs_input_grad[1:]))
+        if grad_out is not None and grad_out.stride(-1) != 1 and any(grad_out.stride()):
+            grad_out = grad_out.contiguous()
+        return (None, *Backward.apply((ctx.call, ctx.needs_input_grad[1:]), q, k, v, out, lse, grad_out, grad_lse, *captured))
 
-    @staticmethod
-    def vmap(info, in_dims, call, *tensors):
-        rows = [FlexAttention.apply(call, *[x if dim is None else x.select(dim, n) for x, dim in zip(tensors, in_dims[1:])])
-                for n in range(info.batch_size)]
-        return tuple(torch.stack(column) for column in zip(*rows)), (0, 0, 0)
+
+FlexAttention.vmap = one_by_one(FlexAttention)
 
 
 def checked(query, key, value, block_mask, enable_gqa):
@@ -115,6 +143,7 @@ def in_rows(x):
     return x if x.stride(-1) == 1 or x.size(-1) == 1 else x.contiguous()
 
 
+@torch.compiler.disable
 def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=None, enable_gqa=False, return_lse=False, kernel_options=None, *,
                    return_aux=None):
     """softmax(mask(score_mod(scale query key^T))) value. query (B, Hq, L, E), key (B, Hkv, S, E), value (B, Hkv, S, Ev), all of
@@ -138,9 +167,9 @@ def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=Non
     kv_dtype = dtype if key.dtype == query.dtype else _core.dtype_name(key)
     call.handle = default_engine().handle(pattern, dtype=dtype, kv_dtype=kv_dtype, head_dim=query.size(3), v_head_dim=value.size(3),
                                           scale=None if scale is None else float(scale))
-    call.block_mask, call.numbers = engine_mask, {}
+    call.block_mask = engine_mask
     call.want_max = return_aux is not None and return_aux.max_scores
-    call.names = tuple(pattern.bindings)
+    call.names, call.of_score = tuple(pattern.bindings), pattern.traced_score
     captured = tuple(pattern.bindings.values())
     tensors = (query, key, value, *captured)
     tracked = torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in tensors)

@@ -45,7 +45,7 @@ def trace(function, kind):
         known = None
     if known is not None and kind in known:
         checks, traced = known[kind]
-        if still(checks):
+        if still(checks, function):
             return traced
     held = Held(function)
     traced = traced_anew(function, kind, held)

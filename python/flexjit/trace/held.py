@@ -4,6 +4,7 @@ import functools
 import sys
 import types
 
+ROOT = object()  # stands for the function itself, which a trace must not keep alive
 SCALARS = (bool, int, float, str, bytes, type(None), complex)
 PLAIN = (types.ModuleType, type, types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType)
 
@@ -66,17 +67,18 @@ class Held:
                 self.numpy = self.numpy or is_numpy(item)
 
     def function(self, function):
+        owner = ROOT if function is self.root else function
         library = (function.__module__ or "").partition(".")[0] in ("torch", "numpy")
         if library:
             return
-        self.checks.append((types.FunctionType.__getattribute__, function, "__code__", function.__code__))
+        self.checks.append((getattr, owner, "__code__", function.__code__))
         for cell in function.__closure__ or ():
             try:
                 self.hold(getattr, cell, "cell_contents")
             except ValueError:  # of a function that is defined later
                 self.constant = False
         if function.__defaults__:
-            self.hold(getattr, function, "__defaults__")
+            self.hold(getattr, function, "__defaults__", owner)
         if function.__kwdefaults__:
             self.constant = False
         names, scope = _names(function.__code__), function.__globals__
@@ -84,9 +86,9 @@ class Held:
             if name in scope:
                 self.hold(dict.get, scope, name)
 
-    def hold(self, get, owner, name):
+    def hold(self, get, owner, name, kept=None):
         x = get(owner, name)
-        self.checks.append((get, owner, name, x))
+        self.checks.append((get, owner if kept is None else kept, name, x))
         if is_array(x):
             self.checks.append((shape_of, owner, (get, name), shape_of(owner, (get, name))))
         self.value(x)
@@ -98,9 +100,9 @@ def shape_of(owner, how):
     return (tuple(x.shape), x.dtype) if is_array(x) else None
 
 
-def still(checks):
+def still(checks, root):
     for get, owner, name, was in checks:
-        now = get(owner, name)
+        now = get(root if owner is ROOT else owner, name)
         if now is not was and (type(now) is not type(was) or not (isinstance(was, SCALARS) or type(was) is tuple and get is shape_of) or now != was):
             return False
     return True
