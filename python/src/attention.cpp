@@ -30,13 +30,14 @@ void take_sequences(Call& call, nb::handle values) {
   if (values.is_none()) return;
   Sequences& to = call.sequences;
   const std::pair<const char*, TensorView*> members[] = {
-      {"cu_seqlens_q", &to.cu_seqlens_q}, {"seqused_q", &to.seqused_q},     {"cu_seqlens_k", &to.cu_seqlens_k},
+      {"cu_seqlens_q", &to.cu_seqlens_q}, {"seqused_q", &to.seqused_q},         {"cu_seqlens_k", &to.cu_seqlens_k},
       {"total_len", &to.total_len},       {"cache_leftpad", &to.cache_leftpad}, {"cache_batch_idx", &to.cache_batch_idx},
-      {"block_table", &to.block_table},   {"page_indptr", &to.page_indptr}, {"page_indices", &to.page_indices},
+      {"block_table", &to.block_table},   {"page_indptr", &to.page_indptr},     {"page_indices", &to.page_indices},
   };
   for (const auto& [key, value] : nb::cast<nb::dict>(values)) {
     const std::string name = nb::cast<std::string>(key);
-    const auto* found = std::find_if(std::begin(members), std::end(members), [&](const auto& each) { return name == each.first; });
+    const auto* found =
+        std::find_if(std::begin(members), std::end(members), [&](const auto& each) { return name == each.first; });
     if (found == std::end(members)) throw nb::type_error(("sequences has no member '" + name + "'").c_str());
     *found->second = call.arrays.read(value, found->first);
   }
@@ -48,17 +49,28 @@ void take(Call& call, const nb::kwargs& keywords) {
   RunArgs& args = call.args;
   for (const auto& [key, value] : keywords) {
     const std::string name = nb::cast<std::string>(key);
-    if (name == "q") args.q = call.arrays.read(value, "q");
-    else if (name == "k") args.k = call.arrays.read(value, "k");
-    else if (name == "v") args.v = call.arrays.read(value, "v");
-    else if (name == "out") args.out = call.arrays.write(value, "out");
-    else if (name == "lse") args.lse = call.arrays.write(value, "lse");
-    else if (name == "max_scores") args.max_scores = call.arrays.write(value, "max_scores");
-    else if (name == "sinks") args.sinks = call.arrays.read(value, "sinks");
-    else if (name == "bindings") call.bindings = bindings_of(value, call.arrays);
-    else if (name == "block_mask") args.block_mask = value.is_none() ? nullptr : nb::cast<const BlockMask*>(value);
-    else if (name == "sequences") take_sequences(call, value);
-    else throw nb::type_error(("no argument '" + name + "'").c_str());
+    if (name == "q")
+      args.q = call.arrays.read(value, "q");
+    else if (name == "k")
+      args.k = call.arrays.read(value, "k");
+    else if (name == "v")
+      args.v = call.arrays.read(value, "v");
+    else if (name == "out")
+      args.out = call.arrays.write(value, "out");
+    else if (name == "lse")
+      args.lse = call.arrays.write(value, "lse");
+    else if (name == "max_scores")
+      args.max_scores = call.arrays.write(value, "max_scores");
+    else if (name == "sinks")
+      args.sinks = call.arrays.read(value, "sinks");
+    else if (name == "bindings")
+      call.bindings = bindings_of(value, call.arrays);
+    else if (name == "block_mask")
+      args.block_mask = value.is_none() ? nullptr : nb::cast<const BlockMask*>(value);
+    else if (name == "sequences")
+      take_sequences(call, value);
+    else
+      throw nb::type_error(("no argument '" + name + "'").c_str());
   }
   args.bindings = &call.bindings;
 }
@@ -93,13 +105,20 @@ Gradients gradients_of(Arrays& arrays, const nb::dict& given) {
   Gradients gradients;
   for (const auto& [key, value] : given) {
     const std::string name = nb::cast<std::string>(key);
-    if (name == "out") gradients.out = arrays.read(value, "gradient of out");
-    else if (name == "lse") gradients.lse = arrays.read(value, "gradient of lse");
-    else if (name == "q") gradients.q = arrays.write(value, "gradient of q");
-    else if (name == "k") gradients.k = arrays.write(value, "gradient of k");
-    else if (name == "v") gradients.v = arrays.write(value, "gradient of v");
-    else if (name == "sinks") gradients.sinks = arrays.write(value, "gradient of sinks");
-    else throw nb::type_error(("no gradient '" + name + "'; gradients of captured arrays go into `buffers`").c_str());
+    if (name == "out")
+      gradients.out = arrays.read(value, "gradient of out");
+    else if (name == "lse")
+      gradients.lse = arrays.read(value, "gradient of lse");
+    else if (name == "q")
+      gradients.q = arrays.write(value, "gradient of q");
+    else if (name == "k")
+      gradients.k = arrays.write(value, "gradient of k");
+    else if (name == "v")
+      gradients.v = arrays.write(value, "gradient of v");
+    else if (name == "sinks")
+      gradients.sinks = arrays.write(value, "gradient of sinks");
+    else
+      throw nb::type_error(("no gradient '" + name + "'; gradients of captured arrays go into `buffers`").c_str());
   }
   return gradients;
 }
@@ -126,10 +145,17 @@ std::vector<float> scores(const Attention& attention, std::int32_t q_begin, std:
 
 BlockMaskOptions mask_options(const nb::tuple& sizes, std::int32_t kv_heads) {
   const auto at = [&](int n) { return nb::cast<std::int32_t>(sizes[n]); };
-  return {.batch = at(0), .heads = at(1), .kv_heads = kv_heads, .q_len = at(2), .kv_len = at(3), .q_block = at(4), .kv_block = at(5)};
+  return {.batch = at(0),
+          .heads = at(1),
+          .kv_heads = kv_heads,
+          .q_len = at(2),
+          .kv_len = at(3),
+          .q_block = at(4),
+          .kv_block = at(5)};
 }
 
-BlockMask create_block_mask(const Attention& attention, const nb::tuple& sizes, const nb::object& values, std::int32_t kv_heads) {
+BlockMask create_block_mask(const Attention& attention, const nb::tuple& sizes, const nb::object& values,
+                            std::int32_t kv_heads) {
   Arrays arrays;
   const Bindings bindings = bindings_of(values, arrays);
   const BlockMaskOptions options = mask_options(sizes, kv_heads);
@@ -137,7 +163,8 @@ BlockMask create_block_mask(const Attention& attention, const nb::tuple& sizes, 
   return attention.create_block_mask(options, &bindings).value();
 }
 
-nb::bytes mask_elements(const Attention& attention, const nb::tuple& sizes, std::int32_t b, std::int32_t h, const nb::object& values) {
+nb::bytes mask_elements(const Attention& attention, const nb::tuple& sizes, std::int32_t b, std::int32_t h,
+                        const nb::object& values) {
   Arrays arrays;
   const Bindings bindings = bindings_of(values, arrays);
   const BlockMaskOptions options = mask_options(sizes, 0);
@@ -188,7 +215,8 @@ std::vector<std::string> names_of_params(const Attention& attention) {
 
 void bind_attention(nb::module_& module) {
   nb::class_<Attention>(module, "Attention", "A compiled pattern. Immutable; several threads may call it at once.")
-      .def("run", run, "Writes out, and lse and max_scores where they are given. Returns (empty, partial, full, scores_visited).")
+      .def("run", run,
+           "Writes out, and lse and max_scores where they are given. Returns (empty, partial, full, scores_visited).")
       .def("run_reference", run_reference, "The same by naive fp64 attention, slow.")
       .def("run_backward", backward, "given"_a, "buffers"_a.none() = nb::none(), "keywords"_a,
            "Writes gradients. given: out and lse, which are read, and q, k, v, sinks, which are written.")

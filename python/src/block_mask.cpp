@@ -73,9 +73,11 @@ nb::tuple counts_of(const BlockMask& mask) {
 }  // namespace
 
 void bind_block_mask(nb::module_& module) {
-  nb::class_<BlockMask>(module, "BlockMask", "Which blocks of the scores hold any allowed pair, and which only allowed pairs. Immutable.")
+  nb::class_<BlockMask>(module, "BlockMask",
+                        "Which blocks of the scores hold any allowed pair, and which only allowed pairs. Immutable.")
       .def_static("from_lists", from_lists, "sizes"_a, "num_blocks"_a.none(), "indices"_a.none(), "full_num_blocks"_a.none(),
-                  "full_indices"_a.none(), "sizes: (batch, heads, q_len, kv_len, q_block, kv_block); int32 lists as FlexAttention's.")
+                  "full_indices"_a.none(),
+                  "sizes: (batch, heads, q_len, kv_len, q_block, kv_block); int32 lists as FlexAttention's.")
       .def_prop_ro("sizes", [](const BlockMask& mask) { return tuple_of(mask.shape()); })
       .def_prop_ro("counts", counts_of, "(empty, partial, full) blocks of all planes.")
       .def_prop_ro("sparsity", &BlockMask::sparsity, "Percent of the blocks that are empty.")

@@ -1,6 +1,6 @@
-// Work without the interpreter's lock. When the interpreter ends, it waits for the work of other threads, since what they run in
-// goes with the process; and a thread that comes back then, or begins anew, stays here for good: what Python does instead, ending
-// the thread under C++ frames, ends the process.
+// Work without the interpreter's lock. When the interpreter ends, it waits for the work of other threads, since what they run
+// in goes with the process; and a thread that comes back then, or begins anew, stays here for good: what Python does instead,
+// ending the thread under C++ frames, ends the process.
 #pragma once
 
 #include <Python.h>

@@ -4,7 +4,8 @@
 
 NB_MODULE(_core, module) {
   nanobind::set_leak_warnings(false);  // handles in module globals outlive the interpreter, on purpose
-  nanobind::module_::import_("atexit").attr("register")(nanobind::cpp_function(&flexjit::python::WithoutGil::end_of_interpreter));
+  nanobind::module_::import_("atexit").attr("register")(
+      nanobind::cpp_function(&flexjit::python::WithoutGil::end_of_interpreter));
   flexjit::python::WithoutGil::watch_forks();
   flexjit::python::bind_errors(module);
   flexjit::python::bind_block_mask(module);

@@ -56,7 +56,8 @@ void set_attention_mask(AttentionSpec& spec, nb::handle value) {
 
 void set_weights(AttentionSpec& spec, nb::handle value) {
   const std::string name = nb::cast<std::string>(value);
-  if (name != "softmax" && name != "sigmoid") throw nb::value_error(("weights are 'softmax' or 'sigmoid', not '" + name + "'").c_str());
+  if (name != "softmax" && name != "sigmoid")
+    throw nb::value_error(("weights are 'softmax' or 'sigmoid', not '" + name + "'").c_str());
   spec.weights = name == "sigmoid" ? Weights::kSigmoid : Weights::kSoftmax;
 }
 
@@ -90,19 +91,27 @@ const Setters<AttentionSpec>& spec_setters() {
 
 void set_backend(EngineOptions& options, nb::handle value) {
   const std::string name = nb::cast<std::string>(value);
-  if (name == "compiled") options.backend = Backend::kCompiled;
-  else if (name == "reference") options.backend = Backend::kReference;
-  else if (name == "compiled_or_reference") options.backend = Backend::kCompiledOrReference;
-  else throw nb::value_error(("backend is 'compiled', 'reference' or 'compiled_or_reference', not '" + name + "'").c_str());
+  if (name == "compiled")
+    options.backend = Backend::kCompiled;
+  else if (name == "reference")
+    options.backend = Backend::kReference;
+  else if (name == "compiled_or_reference")
+    options.backend = Backend::kCompiledOrReference;
+  else
+    throw nb::value_error(("backend is 'compiled', 'reference' or 'compiled_or_reference', not '" + name + "'").c_str());
 }
 
 const Setters<EngineOptions>& engine_setters() {
   using O = EngineOptions;
   static const Setters<O> setters = {
-      {"threads", set(&O::threads)},         {"backend", set_backend},
-      {"target", set(&O::target)},           {"cache_bytes", set(&O::cache_bytes)},
-      {"compiler_path", set(&O::compiler_path)}, {"cache_dir", set(&O::cache_dir)},
-      {"disk_cache_bytes", set(&O::disk_cache_bytes)}, {"perf", set(&O::perf)},
+      {"threads", set(&O::threads)},
+      {"backend", set_backend},
+      {"target", set(&O::target)},
+      {"cache_bytes", set(&O::cache_bytes)},
+      {"compiler_path", set(&O::compiler_path)},
+      {"cache_dir", set(&O::cache_dir)},
+      {"disk_cache_bytes", set(&O::disk_cache_bytes)},
+      {"perf", set(&O::perf)},
       {"gdb", set(&O::gdb)},
   };
   return setters;

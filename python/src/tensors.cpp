@@ -10,8 +10,9 @@ constexpr struct {
   const char* python;  // numpy's, torch's and ml_dtypes' name
   DType dtype;
 } kNames[] = {
-    {"float32", DType::kF32}, {"float64", DType::kF64}, {"float16", DType::kF16},  {"bfloat16", DType::kBF16}, {"int64", DType::kI64},
-    {"int32", DType::kI32},   {"int8", DType::kI8},     {"uint8", DType::kU8},     {"bool", DType::kBool},
+    {"float32", DType::kF32},   {"float64", DType::kF64}, {"float16", DType::kF16},
+    {"bfloat16", DType::kBF16}, {"int64", DType::kI64},   {"int32", DType::kI32},
+    {"int8", DType::kI8},       {"uint8", DType::kU8},    {"bool", DType::kBool},
 };
 
 std::optional<DType> find_dtype(const nb::object& type) {
@@ -24,7 +25,8 @@ std::optional<DType> find_dtype(const nb::object& type) {
 }
 
 [[noreturn]] void refuse(nb::handle object, const char* what, const std::string& why) {
-  const std::string type = nb::cast<std::string>(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr()))).attr("__name__"));
+  const std::string type =
+      nb::cast<std::string>(nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(object.ptr()))).attr("__name__"));
   throw nb::type_error((std::string(what) + ": " + why + " (got a " + type + ")").c_str());
 }
 
@@ -47,7 +49,8 @@ void give_rank(MutableTensorView& view) {
 bool is_torch(nb::handle object) { return nb::hasattr(object, "data_ptr") && nb::hasattr(object, "is_cpu"); }
 
 MutableTensorView torch_view(nb::handle object, const char* what) {
-  if (!nb::cast<bool>(object.attr("is_cpu"))) refuse(object, what, "not in the memory of the processor; move it there by .cpu()");
+  if (!nb::cast<bool>(object.attr("is_cpu")))
+    refuse(object, what, "not in the memory of the processor; move it there by .cpu()");
   if (nb::cast<bool>(object.attr("is_neg")())) refuse(object, what, "a negated view; .resolve_neg() makes it plain");
   MutableTensorView view;
   view.dtype = dtype_or_refuse(object, object.attr("dtype"), what);
@@ -120,7 +123,8 @@ MutableTensorView Arrays::dlpack_view(nb::handle object, const char* what, Acces
   std::optional<DType> dtype;
   nb::object array = nb::borrow(object);
   if (dtype_name(object) == "bf16" && !nb::hasattr(object, "__dlpack_device__")) dtype = DType::kBF16;
-  if (dtype_name(object) == "bf16" && nb::hasattr(object, "__array_interface__")) {  // neither buffers nor DLPack of numpy know it
+  if (dtype_name(object) == "bf16" &&
+      nb::hasattr(object, "__array_interface__")) {  // neither buffers nor DLPack of numpy know it
     array = object.attr("view")("uint16");
     dtype = DType::kBF16;
     owners_.push_back(array);
@@ -130,7 +134,9 @@ MutableTensorView Arrays::dlpack_view(nb::handle object, const char* what, Acces
     const auto& kept = list.back();
     if (kept.device_type() != nb::device::cpu::value) refuse(object, what, "not in the memory of the processor");
     if (!dtype) dtype = find_dtype(kept.dtype());
-    if (!dtype) refuse(object, what, "elements of a type that is none of float32, float64, float16, bfloat16, int64, int32, int8, uint8, bool");
+    if (!dtype)
+      refuse(object, what,
+             "elements of a type that is none of float32, float64, float16, bfloat16, int64, int32, int8, uint8, bool");
     check_rank(object, what, kept.ndim());
     return array_view(kept, *dtype);
   };
@@ -143,7 +149,8 @@ MutableTensorView Arrays::dlpack_view(nb::handle object, const char* what, Acces
   nb::ndarray<nb::ro> read;
   if (access == Access::kRead && nb::try_cast<nb::ndarray<nb::ro>>(array, read, false)) return take(readers_, std::move(read));
   if (nb::hasattr(object, "dtype")) dtype_or_refuse(object, object.attr("dtype"), what);
-  refuse(object, what, "no array in native byte order; a numpy array, a torch tensor or anything else with DLPack or a buffer is one");
+  refuse(object, what,
+         "no array in native byte order; a numpy array, a torch tensor or anything else with DLPack or a buffer is one");
 }
 
 MutableTensorView Arrays::view(nb::handle object, const char* what, Access access) {
@@ -158,7 +165,8 @@ Scalar scalar_of(nb::handle value, const std::string& name) {
   if (PyLong_Check(value.ptr())) {
     int overflow = 0;
     const long long number = PyLong_AsLongLongAndOverflow(value.ptr(), &overflow);
-    if (overflow != 0 || number > std::numeric_limits<std::int32_t>::max() || number < std::numeric_limits<std::int32_t>::min()) {
+    if (overflow != 0 || number > std::numeric_limits<std::int32_t>::max() ||
+        number < std::numeric_limits<std::int32_t>::min()) {
       throw nb::value_error((name + ": an int param has 32 bits; larger numbers go into an int64 tensor").c_str());
     }
     return static_cast<std::int32_t>(number);

@@ -18,7 +18,8 @@ using namespace nb::literals;
 namespace flexjit::python {
 namespace {
 
-nb::tuple inspect_view(const std::string& view, std::int32_t q_len, std::int32_t kv_len, bool backward, const nb::kwargs& keywords) {
+nb::tuple inspect_view(const std::string& view, std::int32_t q_len, std::int32_t kv_len, bool backward,
+                       const nb::kwargs& keywords) {
   InspectRequest request;
   request.views.clear();
   for (const InspectViewInfo& info : inspect_views()) {
@@ -52,7 +53,8 @@ nb::list preset_names() {
 void merge(const nb::list& outs, const nb::list& lses, const nb::object& out, const nb::object& lse) {
   Arrays arrays;
   std::vector<AttentionState> states;
-  for (std::size_t n = 0; n < nb::len(outs); ++n) states.push_back({arrays.read(outs[n], "outs"), arrays.read(lses[n], "lses")});
+  for (std::size_t n = 0; n < nb::len(outs); ++n)
+    states.push_back({arrays.read(outs[n], "outs"), arrays.read(lses[n], "lses")});
   MergeArgs args;
   args.states = std::span<const AttentionState>(states);
   args.out = arrays.write(out, "out");

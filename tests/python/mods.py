@@ -670,6 +670,75 @@ def negative_indices():
     return lambda score, b, h, q, k: score + table[-1, h] * table[-2][h]
 
 
+@score
+def functions_by_formula():
+    return lambda score, b, h, q, k: (torch.logaddexp(score, torch.tanh(score)) + F.elu(score) + 0.1 * torch.cosh(score) - F.softsign(score)
+                                      + F.hardtanh(score, -0.5, 1.5) + F.mish(score))
+
+
+@score
+def embedding_of_distance():
+    table = random(2 * LENGTH, HEADS)
+    return lambda score, b, h, q, k: score + F.embedding(q - k + LENGTH, table)[h]
+
+
+@score
+def ellipsis_index():
+    bias = random(HEADS, LENGTH, LENGTH)
+    return lambda score, b, h, q, k: score + bias[h, ..., k][q]
+
+
+@score
+def filled_where_masked():
+    return lambda score, b, h, q, k: score.masked_fill(~(q >= k), float("-inf")).to(score.dtype)
+
+
+@score
+def powers_of_two():
+    return lambda score, b, h, q, k: score - 2.0 ** -(h + 1) * (q - k).abs() + 2 ** (h % 3) * 0.1
+
+
+@score
+def remainders_and_signs():
+    return lambda score, b, h, q, k: score + torch.fmod(k - q, 5) * 0.1 + torch.remainder(score, 0.75) + torch.sign(q - k) * 0.2 + torch.trunc(score)
+
+
+@score
+def module_with_forward():
+    class Bias(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tables = torch.nn.ParameterList([random(HEADS, seed=1).detach(), random(LENGTH, seed=2).detach()])
+
+        def forward(self, score, b, h, q, k):
+            return score + self.tables[0][h] * 0.5 + self.tables[1][k]
+
+    return Bias().forward
+
+
+@instead
+def embedding_of_distance_():
+    table = random(2 * LENGTH, HEADS)
+    return (lambda score, b, h, q, k: score + table[q - k + LENGTH, h]), None
+
+
+@instead
+def ellipsis_index_():
+    bias = random(HEADS, LENGTH, LENGTH)
+    return (lambda score, b, h, q, k: score + bias[h, q, k]), None
+
+
+@mask
+def stacked_conditions():
+    return lambda b, h, q, k: torch.stack([q == k, q - k == 3, k == 0]).any()
+
+
+@mask
+def loops_over_a_captured_row():
+    ends = torch.tensor([9, 20, 33, 48])
+    return lambda b, h, q, k: torch.bucketize(q, ends, right=True) == (k >= ends).sum()
+
+
 # Both
 
 

@@ -4,6 +4,7 @@
     traced.text       # "(score - (s0[h] * (q_idx - kv_idx)))"
     traced.captured   # {"s0": slope}, the array itself
 """
+import inspect
 import weakref
 
 from .. import _core
@@ -88,8 +89,8 @@ def text_of(function, kind=None):
 
 
 def kind_of(function):
-    import inspect
-
+    if not hasattr(function, "__code__") and hasattr(function, "forward"):  # a torch.nn.Module
+        function = function.forward
     needed = [p for p in inspect.signature(function).parameters.values() if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     if len(needed) not in (4, 5):
         raise TraceError(f"{getattr(function, '__name__', function)} takes {len(needed)} arguments\n  {NO_SIGNATURE}")

@@ -79,7 +79,10 @@ class Captured(Operators):
 def gather(graph, array, before, index):
     index = index if isinstance(index, tuple) else (index,)
     rank = len(array.shape)
-    index = tuple(item for item in index if item is not Ellipsis)
+    at = [n for n, item in enumerate(index) if item is Ellipsis]
+    if at:
+        left = rank - len(before) - len(index) + 1
+        index = index[:at[0]] + (slice(None),) * left + index[at[0] + 1:]
     taken = list(before)
     vector = None  # the dimension that is left as a whole, or indexed by a vector
     for item in index:

@@ -1,6 +1,8 @@
 """Functions and methods of torch and numpy by name -> values. One table: both libraries' names lead to it."""
+import sys
+
 from . import graph as g
-from .value import (OPERATORS, Value, Vector, binary, bits, compare, convert, divide, inverted, lift, logical, negative, power)
+from .value import (OPERATORS, Value, Vector, binary, bits, common, compare, convert, divide, inverted, lift, logical, negative, power)
 
 TABLE = {}
 KIND_OF = {"bool": "bool", "bool_": "bool", "int32": "int", "int": "int", "int8": "int", "uint8": "int", "int16": "int", "int64": "int64",
@@ -24,6 +26,8 @@ def entry(*names):
 
 
 def call(name, args, kwargs):
+    if name.endswith("_") and not name.endswith("__"):
+        g.refuse(f"`{name}`, which changes a value in its place", f"write x = x.{name[:-1]}(...)")
     name = name.strip("_")
     name = NUMPY.get(name, name)
     found = TABLE.get(name)
@@ -40,6 +44,8 @@ def method(value, name):
     """What value.name gives: an attribute of a 0-dim tensor, or a bound method."""
     if name in ATTRIBUTES:
         return ATTRIBUTES[name](value)
+    if name.endswith("_") and name[:-1] in TABLE:
+        return lambda *args, **kwargs: call(name, args, kwargs)
     if name not in TABLE:
         g.refuse(f"`.{name}`", "docs/python.md lists what can be traced; " + OPERATORS)
     return lambda *args, **kwargs: call(name, (value, *args), kwargs)
@@ -205,8 +211,6 @@ def sign(graph, input):
 
 def extremum(graph, function, a, b):
     def one(x, y):
-        from .value import common
-
         x, y = common(x, y)
         if x.kind == "bool":
             return logical("||" if function == "max" else "&&", x, y)
@@ -243,8 +247,6 @@ def clamp(graph, input, min=None, max=None, a_min=None, a_max=None, **bounds):
 
 @entry("where")
 def where(graph, condition, input=None, other=None, self=None, x=None, y=None):
-    from .value import common
-
     def one(c, a, b):
         a, b = common(a, b)
         return graph.value(a.kind, "({0} ? {1} : {2})", (convert(c, "bool"), a, b), a.nonneg and b.nonneg)
@@ -293,6 +295,46 @@ def logsigmoid(graph, input):
 def leaky_relu(graph, input, negative_slope=0.01, inplace=False):
     x = lift(graph, input)
     return where(graph, compare(">", x, graph.constant(0.0)), x, binary("*", x, graph.constant(float(negative_slope))))
+
+
+def formula(*names):
+    """A function of torch by its formula on Value's operators, each argument a float."""
+
+    def add(function):
+        def apply(graph, *args, **kwargs):
+            return function(*[over(lambda x: convert(x, "float"), lift(graph, x)) for x in (*args, *kwargs.values()) if not isinstance(x, bool)])
+
+        for name in names:
+            TABLE[name] = apply
+        return function
+
+    return add
+
+
+def exp(x):
+    return call("exp", (x,), {})
+
+
+formula("sinh")(lambda x: (exp(x) - exp(-x)) * 0.5)
+formula("cosh")(lambda x: (exp(x) + exp(-x)) * 0.5)
+formula("erfc")(lambda x: 1.0 - call("erf", (x,), {}))
+formula("logaddexp")(lambda a, b: call("maximum", (a, b), {}) + call("log1p", (exp(-abs(a - b)),), {}))
+formula("hypot")(lambda a, b: call("sqrt", (a * a + b * b,), {}))
+formula("softsign")(lambda x: x / (1.0 + abs(x)))
+formula("relu6")(lambda x: call("clamp", (x, 0.0, 6.0), {}))
+formula("hardsigmoid")(lambda x: call("clamp", (x / 6.0 + 0.5, 0.0, 1.0), {}))
+formula("mish")(lambda x: x * call("tanh", (call("log1p", (exp(x),), {}),), {}))
+
+
+@entry("elu")
+def elu(graph, input, alpha=1.0, *ignored, **also):
+    x = convert(lift(graph, input), "float")
+    return where(graph, x > 0.0, x, alpha * (exp(x) - 1.0))
+
+
+@entry("hardtanh")
+def hardtanh(graph, input, min_val=-1.0, max_val=1.0, inplace=False):
+    return clamp(graph, input, min_val, max_val)
 
 
 @entry("isnan")
@@ -448,16 +490,30 @@ def new_tensor(graph, input, data, dtype=None, **ignored):
 
 @entry("getitem")
 def getitem(graph, array, index):
-    from . import arrays
-
-    return arrays.gather(graph, array, (), index)
+    return gathered(graph, array, index)
 
 
-@entry("index_select", "take", "gather")
-def index_select(graph, input, *args, index=None, **ignored):
-    from . import arrays
+def gathered(graph, array, index):
+    return sys.modules[__package__ + ".arrays"].gather(graph, array, (), index)
 
-    return arrays.gather(graph, input, (), index if index is not None else args[-1])
+
+@entry("index_select", "gather")
+def index_select(graph, input, dim, index, **ignored):
+    if dim not in (0, -len(input.shape)):
+        g.refuse(f"an index along dimension {dim}", "index the tensor: table[i, j]")
+    return gathered(graph, input, index)
+
+
+@entry("take")
+def take(graph, input, index):
+    if len(input.shape) != 1:
+        g.refuse("`take` of several dimensions", "index the tensor: table[i, j]")
+    return gathered(graph, input, index)
+
+
+@entry("embedding")
+def embedding(graph, input, weight, *ignored, **also):
+    return gathered(graph, weight, input)
 
 
 @entry("item", "tolist", "numpy")
@@ -466,8 +522,6 @@ def item(graph, *ignored):
 
 
 def torch_name(name):
-    import sys
-
     return getattr(sys.modules.get("torch") or sys.modules.get("numpy"), name)
 
 

@@ -97,8 +97,10 @@ def power(a, b):
         for _ in range(times - 1):
             result = binary("*", result, a, nonneg=times % 2 == 0)
         return convert(result, "float") if a.kind == "float" else result
-    if a.template == "2" and b.kind == "int":
+    if a.template == "2" and b.kind == "int" and b.nonneg:
         return a.graph.value("int", "(1 << {0})", (b,))
+    if a.template == "2.0":
+        return a.graph.value("float", "exp2({0})", (convert(b, "float"),), True)
     if b.template == "0.5":
         return a.graph.value("float", "sqrt({0})", (convert(a, "float"),), True)
     if a.kind != "float" and b.kind != "float":
