@@ -12,7 +12,9 @@
 #include "flexjit/block_mask.h"
 #include "flexjit/engine_options.h"
 #include "flexjit/export.h"
+#include "flexjit/plan.h"
 #include "flexjit/result.h"
+#include "flexjit/rotary.h"
 #include "flexjit/sequences.h"
 #include "flexjit/spec.h"
 #include "flexjit/tensor.h"
@@ -35,9 +37,23 @@ struct RunArgs {
   // A logit for each query head that takes part in the softmax of all its rows and has no value: f32, bf16 or f16. It enters
   // lse; a row without an allowed key has output 0 and this logit as its lse. -inf is as none.
   TensorView sinks{};  // data == nullptr: none
+  // Of quantised k and v, what their elements are multiplied with: f32 (batch, kv_heads, kv_len, groups), groups = head_dim (of
+  // v_scales v_head_dim) / AttentionSpec::kv_scale_dims, or 1; positive and finite, of which the first 1024 are looked at. Any
+  // strides. An extent of 1 repeats: (1, 1, 1, 1) is a scale a tensor, (1, kv_heads, 1, 1) one a head, (batch, kv_heads,
+  // kv_len, 1) one a token and head.
+  // Beside sequences, batch and kv_len are those of k, and keys in pages have a scale a tensor or a head.
+  TensorView k_scales{}, v_scales{};  // data == nullptr: 1
   // Lengths of their own for each sequence: packed tensors, caches, pages. Null: every batch entry is a sequence of q_len
   // queries and kv_len keys.
   const Sequences* sequences = nullptr;
+  // Queries are rotated before they meet keys, which were rotated as they were appended (flexjit/kv_cache.h), by a copy that
+  // lives as long as the call: q is not written. Null: they are taken as they are. A sequence that has keys has no more queries
+  // than keys. Not with run_backward.
+  const Rotary* rotary = nullptr;
+  RotaryPositions rotary_positions = RotaryPositions::kOfEachQuery;
+  // Of this pattern, for `sequences` as they are: run() checks tensors and bindings alone and derives nothing. Null: all is
+  // done for this call. Others than run() do without.
+  const Plan* plan = nullptr;
   // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
   Trace* trace = nullptr;
 };
@@ -90,9 +106,18 @@ class FLEXJIT_API Attention {
   // out = softmax(mask(score_mod(scale * q k^T))) v and, when wanted, lse = ln sum exp of the modified scores. A row
   // with no allowed key has output 0 and lse -inf (or its sink). Deterministic: the same inputs give the same bits for every
   // thread count. Errors (all that apply, nothing is written unless noted): shape, dtype, stride, null or misaligned data,
-  // missing or mistyped bindings, a block mask of other lengths, lse, max_scores or sinks with sigmoid weights; `buffer-read`
+  // missing or mistyped bindings, a block mask of other lengths, lse, max_scores or sinks with sigmoid weights, scales of keys
+  // that are not quantised; `buffer-read`
   // when an unmasked lane reads a buffer out of range (out and lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
+
+  // What run() finds out about args.sequences (or a batch of one length), shapes and masks, for calls that differ in the
+  // contents and places of tensors alone, such as the layers of a model: lengths and tables are looked at, sequences shared
+  // out, block masks derived. Of q, k, v and out nothing but dtypes, shapes and strides counts. Params, and the contents of
+  // buffers that the mask reads, must be the same when it is used, and what args.sequences refers to must live as long. A run()
+  // with it is the error `stale-plan` where the pattern, shapes, params or any number of the sequences differ. Errors: those of
+  // run(); `sequence-option` for a block mask.
+  Result<Plan> plan(const RunArgs& args) const;
 
   // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle. Only
   // `rows` are computed and written; those past q_len are ignored.
@@ -129,6 +154,9 @@ class FLEXJIT_API Attention {
   // How many (q_idx, kv_idx) pairs the mask allows, over all of options.batch and options.heads: exact, whatever the block
   // sizes. Without a mask: batch * heads * q_len * kv_len.
   Result<std::int64_t> count_allowed(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
+  // The same of one call, over all of its sequences; a given block mask and keys without a page do not matter. Errors: those of
+  // run(), which checks the same.
+  Result<std::int64_t> count_allowed(const RunArgs& args) const;
 
   // The mask of the pairs q x kv of batch entry plane.b and head plane.h, one byte a pair, 1 = allowed, row by row: the pair
   // (q_idx, kv_idx) is at (q_idx - q.begin) * (kv.end - kv.begin) + kv_idx - kv.begin. Positions are those of options.q_len and

@@ -54,6 +54,10 @@ struct Gradients {
 // to each of two equals; clamp 1 on its closed interval; floor, ceil, round, comparisons, int() 0. Gradients of the lengths,
 // masks, params and integers do not exist.
 //
+// Sequences with lengths of their own (RunArgs::sequences) may be packed, have cu_seqlens, seqused_q, total_len and
+// cache_leftpad; gradients of rows that belong to none are 0, those of sinks and buffers are sums over all sequences. Keys
+// that two sequences may share (pages, cache_batch_idx) are the error `sequence-option`.
+//
 // Thread-safe; allocates scratch for the call. What it writes must not overlap what it reads. Errors (all that apply, nothing
 // is written unless noted): those of Attention::run() about `forward`; `missing-lse`; of the gradients' rank, shape, dtype,
 // stride, null or misaligned data, overlapping elements; `no-softmax` for lse and sinks with sigmoid weights; `no-gradient` for

@@ -20,8 +20,9 @@
  * Threads. Engines, attentions and block masks may be used from several threads at once, except while they are destroyed.
  * Lifetime. Strings and arrays are read during the call only. Handles are independent: an attention outlives its engine. Every
  * *_destroy() and flexjit_error_free() accepts NULL. Strings that are given back live as long as the handle that they belong
- * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_tools.h (presets, the inspector,
- * traces, building of libraries).
+ * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_kv_cache.h (appending, rotary
+ * embeddings), c_sequences.h (lengths of their own, caches, pages), c_tools.h (presets, the inspector, traces, building of
+ * libraries).
  */
 #ifndef FLEXJIT_C_API_H
 #define FLEXJIT_C_API_H
@@ -40,7 +41,15 @@ typedef struct flexjit_engine flexjit_engine;
 typedef struct flexjit_attention flexjit_attention;
 typedef struct flexjit_block_mask flexjit_block_mask;
 typedef struct flexjit_error flexjit_error;
-typedef struct flexjit_trace flexjit_trace; /* see c_tools.h */
+typedef struct flexjit_trace flexjit_trace;         /* see c_tools.h */
+typedef struct flexjit_sequences flexjit_sequences; /* see c_sequences.h */
+typedef struct flexjit_rotary flexjit_rotary;       /* see c_kv_cache.h */
+
+/* Where queries rotate, as flexjit/rotary.h says. */
+typedef enum flexjit_rotary_positions {
+  FLEXJIT_ROTARY_OF_EACH_QUERY = 0,
+  FLEXJIT_ROTARY_PAST_LEN = 1
+} flexjit_rotary_positions;
 
 /* A text or bytes that the caller owns. */
 typedef struct flexjit_blob flexjit_blob;
@@ -60,7 +69,9 @@ typedef enum flexjit_dtype {
   FLEXJIT_I32 = 5,
   FLEXJIT_I8 = 6,
   FLEXJIT_U8 = 7,
-  FLEXJIT_BOOL = 8
+  FLEXJIT_BOOL = 8,
+  FLEXJIT_E4M3 = 9,
+  FLEXJIT_E5M2 = 10
 } flexjit_dtype;
 
 typedef enum flexjit_scalar_type { FLEXJIT_INT = 0, FLEXJIT_FLOAT = 1, FLEXJIT_TRUTH = 2 } flexjit_scalar_type;
@@ -174,6 +185,7 @@ typedef struct flexjit_spec {
   int32_t has_dropout;
   double dropout_p; /* 0..1; a call may bind the params dropout_p, dropout_seed and dropout_offset */
   flexjit_dropout_generator dropout_generator;
+  int32_t kv_scale_dims; /* of i8, e4m3 and e5m2 keys: dims that share a scale, 32, 64 or 128; 0: all of a row */
 } flexjit_spec;
 
 /* Shapes as in flexjit/attention.h: q (batch, q_heads, q_len, head_dim), k, v, out likewise, lse (batch, q_heads, q_len). */
@@ -186,6 +198,10 @@ typedef struct flexjit_run_args {
   flexjit_tensor max_scores;            /* as lse; data == NULL: not wanted */
   flexjit_tensor sinks;                 /* (q_heads); data == NULL: none */
   flexjit_trace* trace;                 /* is told what each thread did; NULL: nobody is */
+  flexjit_tensor k_scales, v_scales;    /* of i8, e4m3 and e5m2 keys, f32 (batch, kv_heads, kv_len, groups); data == NULL: 1 */
+  const flexjit_sequences* sequences;   /* NULL: every batch entry is a sequence of q_len queries and kv_len keys */
+  const flexjit_rotary* rotary;         /* of the queries; NULL: they are taken as they are */
+  flexjit_rotary_positions rotary_positions;
 } flexjit_run_args;
 
 typedef struct flexjit_run_stats {
@@ -227,6 +243,13 @@ typedef struct flexjit_merge_args {
   flexjit_tensor lse; /* data == NULL: not wanted */
   int32_t threads;    /* 0: all cores */
 } flexjit_merge_args;
+
+/* Floats into i8, e4m3 or e5m2 and their scales, see flexjit/quantize.h. */
+typedef struct flexjit_quantize_args {
+  size_t struct_size;
+  flexjit_tensor source, target, scales;
+  int32_t scales_given; /* 0: computed and written */
+} flexjit_quantize_args;
 
 /* One finding of an error, as flexjit/diagnostic.h describes it. */
 typedef struct flexjit_diagnostic {
@@ -273,6 +296,7 @@ FLEXJIT_API void flexjit_run_args_init(flexjit_run_args* args);
 FLEXJIT_API void flexjit_reference_rows_init(flexjit_reference_rows* rows);
 FLEXJIT_API void flexjit_score_rows_init(flexjit_score_rows* rows);
 FLEXJIT_API void flexjit_merge_args_init(flexjit_merge_args* args);
+FLEXJIT_API void flexjit_quantize_args_init(flexjit_quantize_args* args);
 FLEXJIT_API void flexjit_run_stats_init(flexjit_run_stats* stats);
 FLEXJIT_API void flexjit_engine_stats_init(flexjit_engine_stats* stats);
 FLEXJIT_API void flexjit_diagnostic_init(flexjit_diagnostic* diagnostic);
@@ -353,6 +377,9 @@ FLEXJIT_API flexjit_status flexjit_attention_param(const flexjit_attention* atte
                                                    flexjit_error** error);
 FLEXJIT_API void flexjit_attention_destroy(flexjit_attention* attention);
 
+/* Keys or values as a call with quantised keys takes them; see flexjit/quantize.h. */
+FLEXJIT_API flexjit_status flexjit_quantize_kv(const flexjit_quantize_args* args, flexjit_error** error);
+
 /* What run() gives over all keys at once, from what it gave over parts of them; see flexjit/merge_states.h. */
 FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, flexjit_error** error);
 
@@ -363,6 +390,8 @@ FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, 
 #include "flexjit/c_backward.h"
 #include "flexjit/c_block_mask.h"
 #include "flexjit/c_built.h"
+#include "flexjit/c_kv_cache.h"
+#include "flexjit/c_sequences.h"
 #include "flexjit/c_tools.h"
 
 #endif /* FLEXJIT_C_API_H */

@@ -10,7 +10,7 @@ extern "C" {
 
 /* Libraries that `flexjit build` made. The header of such a library declares typed functions for each of its patterns; those
  * functions call those below with the library's own flexjit_built, and nothing else needs to. */
-enum { FLEXJIT_BUILT_VERSION = 3 }; /* of these structs, and of what the functions do with them */
+enum { FLEXJIT_BUILT_VERSION = 4 }; /* of these structs, and of what the functions do with them */
 
 /* The first three fields are the same in every version. */
 typedef struct flexjit_built {
@@ -30,6 +30,7 @@ typedef struct flexjit_built_args {
   flexjit_tensor q, k, v, out;
   flexjit_tensor lse, max_scores, sinks; /* data == NULL: not wanted, none */
   const flexjit_block_mask* block_mask;  /* NULL: derived */
+  const flexjit_sequences* sequences;    /* NULL: every batch entry is one */
 } flexjit_built_args;
 
 /* How the gradients of every built pattern begin; see c_backward.h. Those of its captured buffers of floats that the score

@@ -24,6 +24,11 @@ class FLEXJIT_API Engine {
   // pattern's second kernel, once. The phases go into `trace`, if there is one.
   Result<Attention> compile(const AttentionSpec& spec, Trace* trace = nullptr);
 
+  // The handle that this engine made for such a spec before, or a new one: for calls that bring their pattern each time. It
+  // keeps what a handle learns (derived masks, the kernel that it decodes with), so that a call which came before compiles and
+  // derives nothing. Errors as above.
+  Result<Attention> compile_once(const AttentionSpec& spec);
+
   EngineStats stats() const;
   void clear_cache();  // handles that are alive keep their code
   const EngineOptions& options() const& noexcept;

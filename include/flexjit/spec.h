@@ -64,8 +64,12 @@ struct AttentionSpec {
   std::vector<BufferDeclaration> buffers{};  // of the expression strings
   std::vector<ParamDeclaration> params{};    // of the expression strings
 
-  DType dtype = DType::kF32;         // of q: f32, bf16, f16 or f64
-  std::optional<DType> kv_dtype{};   // of k and v; default: dtype. f32 queries may have bf16 or f16 keys and values
+  DType dtype = DType::kF32;  // of q: f32, bf16, f16 or f64
+  // Of k and v; default: dtype. f32 queries may have bf16 or f16 keys and values; f32, bf16 and f16 ones quantised keys and
+  // values, i8, e4m3 or e5m2, whose elements stand for themselves times RunArgs::k_scales and v_scales.
+  std::optional<DType> kv_dtype{};
+  // Of quantised k and v, the dims of a row that share a scale: 32, 64 or 128, and a divisor of both head dims; 0: all of them.
+  std::int32_t kv_scale_dims = 0;
   std::optional<DType> out_dtype{};  // default: dtype. bf16 and f16 queries may have an f32 output
   std::int32_t head_dim = 64;        // 1..512
   std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim

@@ -14,7 +14,7 @@
 
 namespace flexjit {
 
-// kF32, kF64, kF16, kBF16, kI64, kI32, kI8, kU8, kBool.
+// kF32, kF64, kF16, kBF16, kI64, kI32, kI8, kU8, kBool, kE4M3, kE5M2.
 enum class DType : std::uint8_t {
 #define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) k##name,
 #include "flexjit/dtypes.def"
@@ -23,7 +23,7 @@ enum class DType : std::uint8_t {
 
 // Bytes of one element.
 FLEXJIT_API std::size_t size_of(DType dtype) noexcept;
-// "f32", "f64", "f16", "bf16", "i64", "i32", "i8", "u8", "bool": the names of the DSL.
+// "f32", "f64", "f16", "bf16", "i64", "i32", "i8", "u8", "bool", "e4m3", "e5m2": the names of the DSL.
 FLEXJIT_API std::string_view name_of(DType dtype) noexcept;
 
 inline constexpr int kMaxRank = 4;

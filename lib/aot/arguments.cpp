@@ -45,6 +45,7 @@ flexjit_run_args run_args_of(const flexjit_built_args& head) {
   run.max_scores = head.max_scores;
   run.sinks = head.sinks;
   run.block_mask = head.block_mask;
+  run.sequences = head.sequences;
   return run;
 }
 

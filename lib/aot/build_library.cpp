@@ -18,6 +18,7 @@
 #include "ir/passes/passes.h"
 #include "pattern/pattern.h"
 #include "plan/sizes/decode.h"
+#include "support/dtype.h"
 
 namespace flexjit {
 
@@ -76,7 +77,10 @@ std::vector<SharedPattern> prepare(std::span<const BuildPattern> patterns, engin
   std::vector<SharedPattern> prepared;
   for (const BuildPattern& pattern : patterns) {
     Result<SharedPattern> one = engine::prepare_pattern(pattern.spec, without_kernel, engine::Purpose::kShow);
-    if (one) {
+    if (one && support::is_quantised((*one)->types.kv)) {
+      report.add(Finding::kUnsupportedDType, fmt::format("kv_dtype of `{}`", pattern.name), name_of((*one)->types.kv),
+                 "a float: the calls of built libraries have no scales");
+    } else if (one) {
       prepared.push_back(*std::move(one));
     } else {
       report.add_all(one.diagnostics());

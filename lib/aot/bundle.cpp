@@ -41,7 +41,7 @@ void visit_fields(Archive& archive, ParamDeclaration& param) {
 template <typename Archive>
 void visit_fields(Archive& archive, AttentionSpec& spec) {
   archive(spec.program, spec.program_name, spec.score_mod, spec.mask_mod, spec.buffers, spec.params);
-  archive(spec.dtype, spec.kv_dtype, spec.out_dtype, spec.head_dim, spec.v_head_dim, spec.scale);
+  archive(spec.dtype, spec.kv_dtype, spec.kv_scale_dims, spec.out_dtype, spec.head_dim, spec.v_head_dim, spec.scale);
   archive(spec.causal, spec.window, spec.softcap, spec.alibi, spec.key_lengths, spec.key_mask, spec.attention_mask);
   archive(spec.weights, spec.dropout);
 }

@@ -163,6 +163,7 @@ std::string struct_of(const DeclaredPattern& pattern) {
   text += field("size_t", "struct_size", fmt::format("set by {}_args_init()", pattern.name));
   text += tensor_fields(pattern);
   text += field("const flexjit_block_mask*", "block_mask", "optional; NULL: derived from the text's mask");
+  text += field("const flexjit_sequences*", "sequences", "optional; lengths of their own, see flexjit/c_sequences.h");
   text += buffer_fields(pattern.interface);
   text += field("int32_t", "threads", "0: all processors, or OMP_NUM_THREADS");
   text += param_fields(pattern);

@@ -51,8 +51,13 @@ Status run_with(const RunFunction& run, const flexjit_run_args* given, flexjit_r
   if (!args) return report.take();
   RunArgs run_args = to_run_args(*args, report);
   const Bindings bindings = to_bindings(args->bindings, report);
+  std::optional<OwnedSequences> sequences;
+  if (args->sequences != nullptr) sequences = to_sequences(args->sequences, report);
+  const std::optional<Rotary> rotary = to_rotary(args->rotary, report);
   if (!report.empty()) return report.take();
   run_args.bindings = &bindings;
+  if (sequences) run_args.sequences = sequences->view();
+  if (rotary) run_args.rotary = &*rotary;
   if (args->block_mask != nullptr) run_args.block_mask = &args->block_mask->mask;
   if (args->trace != nullptr) run_args.trace = &args->trace->trace;
   const Result<RunStats> result = run(run_args);
@@ -117,6 +122,7 @@ void flexjit_run_args_init(flexjit_run_args* args) { init_struct(args); }
 void flexjit_reference_rows_init(flexjit_reference_rows* rows) { init_struct(rows, {0, 0, flexjit::ReferenceRows{}.q_count}); }
 void flexjit_score_rows_init(flexjit_score_rows* rows) { init_struct(rows, {0, 0, 0, -1, -1}); }
 void flexjit_merge_args_init(flexjit_merge_args* args) { init_struct(args); }
+void flexjit_quantize_args_init(flexjit_quantize_args* args) { init_struct(args); }
 void flexjit_gradients_init(flexjit_gradients* gradients) { init_struct(gradients); }
 void flexjit_run_stats_init(flexjit_run_stats* stats) { init_struct(stats); }
 void flexjit_engine_stats_init(flexjit_engine_stats* stats) { init_struct(stats); }

@@ -218,6 +218,16 @@ flexjit_status flexjit_attention_param(const flexjit_attention* attention, size_
 
 void flexjit_attention_destroy(flexjit_attention* attention) { delete attention; }
 
+flexjit_status flexjit_quantize_kv(const flexjit_quantize_args* args, flexjit_error** error) {
+  return c_call("flexjit_quantize_kv", error, [&](Report& report) -> Status {
+    const auto full = complete(args, "flexjit_quantize_args", flexjit_quantize_args_init, report);
+    if (!full) return report.take();
+    const flexjit::QuantizeArgs converted = flexjit::engine::to_quantize_args(*full, report);
+    if (!report.empty()) return report.take();
+    return flexjit::quantize_kv(converted);
+  });
+}
+
 flexjit_status flexjit_merge_states(const flexjit_merge_args* args, flexjit_error** error) {
   return c_call("flexjit_merge_states", error, [&](Report& report) -> Status {
     const auto full = complete(args, "flexjit_merge_args", flexjit_merge_args_init, report);

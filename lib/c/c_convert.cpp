@@ -9,6 +9,35 @@
 
 namespace flexjit::engine {
 
+DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
+  if (const auto known = enum_of<DType>(dtype, FLEXJIT_E5M2)) return *known;
+  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
+  return DType::kF32;
+}
+
+template <typename View>
+View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
+  View view;
+  view.data = tensor.data;
+  view.dtype = to_dtype(tensor.dtype, what, report);
+  view.rank = tensor.rank;
+  std::copy_n(tensor.shape, kMaxRank, view.shape.begin());
+  std::copy_n(tensor.strides, kMaxRank, view.strides.begin());
+  return view;
+}
+
+template TensorView to_view<TensorView>(const flexjit_tensor&, std::string_view, Report&);
+template MutableTensorView to_view<MutableTensorView>(const flexjit_tensor&, std::string_view, Report&);
+
+std::optional<Rotary> to_rotary(const flexjit_rotary* rotary, Report& report) {
+  if (rotary == nullptr) return std::nullopt;
+  // Another number is no pairing in C++ either, and said there.
+  const int pairing = number_of(rotary->pairing);
+  const bool is_known = pairing == FLEXJIT_ROTARY_INTERLEAVED || pairing == FLEXJIT_ROTARY_HALVES;
+  return Rotary{to_view<TensorView>(rotary->cos, "rotary.cos", report), to_view<TensorView>(rotary->sin, "rotary.sin", report),
+                is_known ? static_cast<RotaryPairing>(pairing) : RotaryPairing{}};
+}
+
 namespace {
 
 #define FLEXJIT_DTYPE(name, c_name, text, stored, kind, npy, unit, largest) \
@@ -21,12 +50,6 @@ std::string name_or_report(const char* name, std::string_view what, Report& repo
   return text_of(name);
 }
 
-DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report) {
-  if (const auto known = enum_of<DType>(dtype, FLEXJIT_BOOL)) return *known;
-  report.add(Finding::kBadEnum, fmt::format("the dtype of {}", what), number_of(dtype), "flexjit_dtype");
-  return DType::kF32;
-}
-
 Scalar to_scalar(const flexjit_param& param, Report& report) {
   const int type = number_of(param.value.type);
   if (type == FLEXJIT_INT) return param.value.value.i;
@@ -34,17 +57,6 @@ Scalar to_scalar(const flexjit_param& param, Report& report) {
   if (type == FLEXJIT_TRUTH) return param.value.value.b != 0;
   report.add(Finding::kBadEnum, fmt::format("the type of param `{}`", text_of(param.name)), type, "flexjit_scalar_type");
   return std::int32_t{0};
-}
-
-template <typename View>
-View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report) {
-  View view;
-  view.data = tensor.data;
-  view.dtype = to_dtype(tensor.dtype, what, report);
-  view.rank = tensor.rank;
-  std::copy_n(tensor.shape, kMaxRank, view.shape.begin());
-  std::copy_n(tensor.strides, kMaxRank, view.strides.begin());
-  return view;
 }
 
 Weights to_weights(const flexjit_weights& weights, Report& report) {
@@ -118,6 +130,7 @@ AttentionSpec to_spec(const flexjit_spec& spec, Report& report) {
   if (spec.has_scale != 0) result.scale = spec.scale;
   if (spec.has_kv_dtype != 0) result.kv_dtype = to_dtype(spec.kv_dtype, "k and v", report);
   if (spec.has_out_dtype != 0) result.out_dtype = to_dtype(spec.out_dtype, "out", report);
+  result.kv_scale_dims = spec.kv_scale_dims;
   set_flags(spec, result, report);
   return result;
 }
@@ -142,6 +155,12 @@ RunArgs to_run_args(const flexjit_run_args& args, Report& report) {
   if (args.lse.data != nullptr) result.lse = to_view<MutableTensorView>(args.lse, "lse", report);
   if (args.max_scores.data != nullptr) result.max_scores = to_view<MutableTensorView>(args.max_scores, "max_scores", report);
   if (args.sinks.data != nullptr) result.sinks = to_view<TensorView>(args.sinks, "sinks", report);
+  if (args.k_scales.data != nullptr) result.k_scales = to_view<TensorView>(args.k_scales, "k_scales", report);
+  if (args.v_scales.data != nullptr) result.v_scales = to_view<TensorView>(args.v_scales, "v_scales", report);
+  if (const auto positions = enum_of<RotaryPositions>(args.rotary_positions, FLEXJIT_ROTARY_PAST_LEN))
+    result.rotary_positions = *positions;
+  else
+    report.add(Finding::kBadEnum, "rotary_positions", number_of(args.rotary_positions), "flexjit_rotary_positions");
   return result;
 }
 
@@ -161,6 +180,13 @@ Gradients to_gradients(const flexjit_gradients& gradients, Report& report) {
     set(buffer.tensor, result.buffers[name], fmt::format("the gradient of buffer `{}`", name));
   }
   return result;
+}
+
+QuantizeArgs to_quantize_args(const flexjit_quantize_args& args, Report& report) {
+  return {.source = to_view<TensorView>(args.source, "source", report),
+          .target = to_view<MutableTensorView>(args.target, "target", report),
+          .scales = to_view<MutableTensorView>(args.scales, "scales", report),
+          .scales_are = args.scales_given != 0 ? Scales::kGiven : Scales::kComputed};
 }
 
 MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report) {

@@ -15,8 +15,19 @@
 #include "flexjit/c_api.h"
 #include "flexjit/engine.h"
 #include "flexjit/merge_states.h"
+#include "flexjit/quantize.h"
+#include "flexjit/rotary.h"
 
 namespace flexjit::engine {
+
+// A caller's tensor; `what` as shown.
+template <typename View>
+View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report);
+extern template TensorView to_view<TensorView>(const flexjit_tensor&, std::string_view, Report&);
+extern template MutableTensorView to_view<MutableTensorView>(const flexjit_tensor&, std::string_view, Report&);
+DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report);
+// None where it is null.
+std::optional<Rotary> to_rotary(const flexjit_rotary* rotary, Report& report);
 
 // What an *_init function does: `values`, and the size that tells the version of the struct.
 template <typename Struct>
@@ -46,10 +57,23 @@ std::optional<Struct> complete(const Struct* given, std::string_view name, void 
 EngineOptions to_options(const flexjit_engine_options& options, Report& report);
 AttentionSpec to_spec(const flexjit_spec& spec, Report& report);
 Bindings to_bindings(const flexjit_bindings& bindings, Report& report);
-// `bindings` and `block_mask` are left null.
+// `bindings`, `block_mask`, `sequences` and `rotary` are left null.
 RunArgs to_run_args(const flexjit_run_args& args, Report& report);
+// The tensors, and copies of the block masks, which RunArgs::sequences are to refer to (see view).
+struct OwnedSequences {
+  Sequences sequences;
+  std::vector<BlockMask> masks;
+
+  // Points into this.
+  const Sequences* view() {
+    sequences.block_masks = masks;
+    return &sequences;
+  }
+};
+std::optional<OwnedSequences> to_sequences(const flexjit_sequences* given, Report& report);
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options);
 Gradients to_gradients(const flexjit_gradients& gradients, Report& report);
+QuantizeArgs to_quantize_args(const flexjit_quantize_args& args, Report& report);
 MergeArgs to_merge_args(const flexjit_merge_args& args, std::vector<AttentionState>& states, Report& report);
 flexjit_scalar from_scalar(const Scalar& value);
 

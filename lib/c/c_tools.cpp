@@ -117,6 +117,7 @@ struct InspectCall {
   flexjit::InspectRequest request;
   flexjit::Bindings bindings, run_bindings;
   flexjit::RunArgs run;
+  std::optional<flexjit::engine::OwnedSequences> run_sequences;
 
   InspectCall(const flexjit_inspect_request& given, Report& report) {
     if (given.view_count != 0) request.views = to_views(given, report);
@@ -149,6 +150,8 @@ struct InspectCall {
     run_bindings = flexjit::engine::to_bindings(full->bindings, report);
     run.bindings = &run_bindings;
     if (full->block_mask != nullptr) run.block_mask = &full->block_mask->mask;
+    if (full->sequences != nullptr) run_sequences = flexjit::engine::to_sequences(full->sequences, report);
+    if (run_sequences) run.sequences = run_sequences->view();
     request.run = &run;
   }
 };

@@ -158,6 +158,20 @@ void check_buffers(const Pattern& pattern, const RunArgs& forward, const Gradien
   }
 }
 
+// Rows of keys that more than one sequence may own would have sums of gradients, which nobody adds up.
+void check_layout(const Sequences& sequences, Report& report) {
+  const auto refuse = [&](const char* what, const TensorView& view) {
+    if (view.data == nullptr) return;
+    report.add(Finding::kSequenceOption,
+               fmt::format("{} is given, but a backward pass needs keys that belong to one sequence each; pack them "
+                           "(cu_seqlens_k), or give each sequence its own batch entry of k and v",
+                           what));
+  };
+  refuse("block_table", sequences.block_table);
+  refuse("page_indptr", sequences.page_indptr);
+  refuse("cache_batch_idx", sequences.cache_batch_idx);
+}
+
 void check_saved_lse(const Pattern& pattern, const RunArgs& forward, Report& report) {
   if (pattern.weights != plan::Weights::kSoftmax || forward.lse.data != nullptr || forward.q.rank != 4) return;
   const auto& shape = forward.q.shape;
@@ -206,7 +220,17 @@ Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forwa
   Report report("run_backward");
   RunArgs saved = forward;
   saved.max_scores = {};  // nothing depends on what it holds
+  if (support::is_quantised(pattern.types.kv)) {
+    report.add(Finding::kNoGradient, "a gradient",
+               fmt::format("k and v are quantised to {}; take it of a pattern whose kv_dtype is a float of 16 bits or more",
+                           name_of(pattern.types.kv)));
+    return report.take();
+  }
   std::optional<Call> call = check_call(pattern, saved, report);
+  if (forward.rotary != nullptr)
+    report.add(Finding::kBadOption, "forward.rotary", "given",
+               "rotate q itself before the forward call, and the gradient of that back");
+  if (forward.sequences != nullptr) check_layout(*forward.sequences, report);
   check_saved_lse(pattern, forward, report);
   check_given(pattern, forward, gradients, report);
   check_tensors_wanted(pattern, forward, gradients, report);

@@ -1,6 +1,8 @@
 // RunArgs -> Call -> Launch: the checks in their order, then the plain structs of kernel_abi.h.
 #include "call/call.h"
 
+#include "call/rotary.h"
+
 #include <algorithm>
 #include <bit>
 #include <utility>
@@ -16,6 +18,12 @@ template <typename View>
 plan::TensorArg tensor_arg(const View& view) {
   // Compiled code writes through `out` alone; the struct has one pointer type for all.
   return {const_cast<void*>(static_cast<const void*>(view.data)), view.strides[0], view.strides[1], view.strides[2]};
+}
+
+plan::ScaleArg scale_arg(const TensorView& view) {
+  if (view.data == nullptr) return {};
+  const auto stride = [&](std::size_t d) { return view.shape[d] == 1 ? 0 : view.strides[d]; };
+  return {static_cast<const float*>(view.data), stride(0), stride(1), stride(2), stride(3)};
 }
 
 plan::RowStrides row_strides(const MutableTensorView& view) { return {view.strides[0], view.strides[1], view.strides[2]}; }
@@ -85,6 +93,16 @@ Result<Call> check_call(const Pattern& pattern, const RunArgs& args) {
   return *std::move(call);
 }
 
+Result<Call> check_call(const Pattern& pattern, const RunArgs& args, const Planned& planned) {
+  Report report("run");
+  const bool fine = check_tensors(pattern, args, report).has_value();
+  Bound bound = bind_names(pattern.interface, args.bindings, fine ? std::optional(planned.shape) : std::nullopt, report);
+  Call call{.shape = planned.shape, .bound = std::move(bound), .sequences = planned.sequences, .page_size = planned.page_size};
+  if (args.rotary != nullptr) call.rotary = check_query_rotary(args, call.sequences, report);
+  if (!report.empty()) return report.take();
+  return call;
+}
+
 std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report) {
   std::optional<CallShape> shape = check_tensors(pattern, args, report);
   CheckedSequences checked;
@@ -102,11 +120,13 @@ std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Repo
   if (shape->ragged) {
     call.sequences = std::move(checked.sequences);
     call.block_masks = args.sequences->block_masks;
-    return call;
+  } else {
+    call.sequences.reserve(static_cast<std::size_t>(shape->batch));
+    for (std::int32_t b = 0; b < shape->batch; ++b)
+      call.sequences.push_back({.b = b, .q_len = shape->q_len, .kv_len = shape->kv_len, .q_batch = b, .kv_batch = b});
   }
-  call.sequences.reserve(static_cast<std::size_t>(shape->batch));
-  for (std::int32_t b = 0; b < shape->batch; ++b)
-    call.sequences.push_back({.b = b, .q_len = shape->q_len, .kv_len = shape->kv_len, .q_batch = b, .kv_batch = b});
+  if (args.rotary != nullptr) call.rotary = check_query_rotary(args, call.sequences, report);
+  if (!report.empty()) return std::nullopt;
   return call;
 }
 
@@ -143,7 +163,10 @@ Launch make_launch(const Pattern& pattern, const RunArgs& args, const Call& call
                 .q_len = call.shape.q_len,
                 .kv_len = call.shape.kv_len,
                 .scale = pattern.scale,
-                .page_size = call.page_size};
+                .page_size = call.page_size,
+                .rotary = call.rotary,
+                .k_scales = scale_arg(args.k_scales),
+                .v_scales = scale_arg(args.v_scales)};
   return launch;
 }
 

@@ -55,6 +55,7 @@ struct Call {
   std::vector<plan::Sequence> sequences{};
   std::int32_t page_size = 0;                // 0: no pages
   std::span<const BlockMask> block_masks{};  // by sequence, or none
+  plan::RotaryArg rotary{};
 
   // True when the output has no row, so that there is nothing to compute or to write.
   bool has_no_rows() const { return shape.batch == 0 || shape.q_heads == 0 || shape.q_len == 0; }
@@ -64,7 +65,16 @@ struct Call {
   const BlockMask* mask_of(const plan::Sequence& sequence) const;
 };
 
+// Of a plan: what check_call found out about sequences.
+struct Planned {
+  CallShape shape{};
+  std::vector<plan::Sequence> sequences{};
+  std::int32_t page_size = 0;
+};
+
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
+// The same for sequences that were checked before.
+Result<Call> check_call(const Pattern& pattern, const RunArgs& args, const Planned& planned);
 // The same for a larger whole: no value where the report has findings.
 std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report);
 

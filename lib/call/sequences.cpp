@@ -2,73 +2,30 @@
 #include "call/sequences.h"
 
 #include <algorithm>
-#include <limits>
-#include <numeric>
-#include <string>
+#include <span>
 #include <utility>
 
-#include "runtime/rows.h"
+#include "call/key_places.h"
 
 namespace flexjit::engine {
 
 namespace {
-
-// An i32 tensor of the call, by index.
-struct Ints {
-  const char* name = "";
-  const TensorView* view = nullptr;
-
-  bool given() const { return view->data != nullptr || view->rank != 0; }
-  std::int64_t size() const { return view->shape[0]; }
-  std::int32_t operator[](std::int64_t i) const { return static_cast<const std::int32_t*>(view->data)[i * view->strides[0]]; }
-  const std::int32_t* row(std::int64_t i) const { return static_cast<const std::int32_t*>(view->data) + i * view->strides[0]; }
-};
 
 struct Numbers {
   explicit Numbers(const Sequences& of)
       : cu_seqlens_q{"cu_seqlens_q", &of.cu_seqlens_q},
         seqused_q{"seqused_q", &of.seqused_q},
         cu_seqlens_k{"cu_seqlens_k", &of.cu_seqlens_k},
-        total_len{"total_len", &of.total_len},
-        cache_batch_idx{"cache_batch_idx", &of.cache_batch_idx},
-        cache_leftpad{"cache_leftpad", &of.cache_leftpad},
-        block_table{"block_table", &of.block_table},
-        page_indptr{"page_indptr", &of.page_indptr},
-        page_indices{"page_indices", &of.page_indices} {}
-  Ints cu_seqlens_q, seqused_q, cu_seqlens_k, total_len, cache_batch_idx, cache_leftpad, block_table, page_indptr, page_indices;
-
-  bool paged() const { return block_table.given() || page_indptr.given() || page_indices.given(); }
+        keys(KeyPlaces::of("total_len", of.total_len, of)) {}
+  Ints cu_seqlens_q, seqused_q, cu_seqlens_k;
+  KeyPlaces keys;
 };
 
-void check_ints(const Ints& ints, int rank, const char* layout, Report& report) {
-  if (!ints.given()) return;
-  const TensorView& view = *ints.view;
-  if (view.dtype != DType::kI32) report.add(Finding::kUnsupportedDType, ints.name, name_of(view.dtype), "i32");
-  if (view.rank != rank)
-    report.add(Finding::kTensorRank, ints.name, view.rank, rank, layout);
-  else
-    check_view(ints.name, view, report);
-}
-
-void check_size(const Ints& ints, std::int64_t size, const char* dimension, const char* owner, Report& report) {
-  if (ints.given() && ints.size() != size) report.add(Finding::kTensorShape, ints.name, dimension, ints.size(), owner, size);
-}
-
 void check_together(const Numbers& n, Report& report) {
-  const auto refuse = [&](const Ints& one, const Ints& other) {
-    if (one.given() && other.given())
-      report.add(Finding::kSequenceOption, fmt::format("{} and {} are both given; keys lie in one way", one.name, other.name));
-  };
-  for (const Ints* one : {&n.block_table, &n.page_indptr, &n.cu_seqlens_k}) {
-    refuse(*one, n.cache_batch_idx);
-    refuse(*one, n.cache_leftpad);
-  }
-  refuse(n.cu_seqlens_k, n.block_table);
-  refuse(n.cu_seqlens_k, n.page_indptr);
-  refuse(n.block_table, n.page_indptr);
-  if (n.page_indptr.given() != n.page_indices.given())
-    report.add(Finding::kSequenceOption, "page_indptr and page_indices are given together or not at all");
-  if (n.paged() && !n.total_len.given())
+  check_ways(n.keys, report);
+  for (const Ints* one : {&n.keys.cache_batch_idx, &n.keys.cache_leftpad, &n.keys.block_table, &n.keys.page_indptr})
+    refuse_both(n.cu_seqlens_k, *one, report);
+  if (n.keys.paged() && !n.keys.length.given())
     report.add(Finding::kSequenceOption, "pages are given without total_len; say how many keys each sequence has");
 }
 
@@ -78,92 +35,38 @@ std::pair<std::int64_t, const char*> batch_of(const Numbers& n, const CallShape&
   return {shape.batch, "q"};
 }
 
-// Whether every number of `ints` is within [lowest, highest(i)]. The first that is not is found.
-template <typename Highest>
-bool check_range(const Ints& ints, std::int64_t count, std::int64_t lowest, const Highest& highest, Report& report) {
-  for (std::int64_t i = 0; i < count && ints.given(); ++i) {
-    const std::int64_t most = highest(i);
-    if (ints[i] >= lowest && ints[i] <= most) continue;
-    report.add(Finding::kSequenceIndex, ints.name, i, ints[i], fmt::format("{} to {}", lowest, most));
-    return false;
-  }
-  return true;
-}
-
-// Cumulated lengths over `rows` rows.
-bool check_begins(const Ints& ints, std::int64_t rows, Report& report) {
-  for (std::int64_t i = 0; i < ints.size() && ints.given(); ++i) {
-    const std::int64_t least = i == 0 ? 0 : ints[i - 1];
-    if (ints[i] >= least && ints[i] <= rows) continue;
-    const char* meaning = i == 0 || ints[i] > rows ? "" : ": no less than the one before";
-    report.add(Finding::kSequenceIndex, ints.name, i, ints[i], fmt::format("{} to {}{}", least, rows, meaning));
-    return false;
-  }
-  return true;
-}
-
 bool check_numbers(const Numbers& n, std::int64_t batch, const RunArgs& args, Report& report) {
-  const auto& [k_batch, heads, k_rows, dim] = args.k.shape;
-  bool fine = check_begins(n.cu_seqlens_q, args.q.shape[2], report) && check_begins(n.cu_seqlens_k, k_rows, report) &&
-              check_begins(n.page_indptr, n.page_indices.given() ? n.page_indices.size() : 0, report);
-  if (!fine) return false;
+  const std::int64_t k_rows = args.k.shape[2];
+  if (!check_begins(n.cu_seqlens_q, args.q.shape[2], report) || !check_begins(n.cu_seqlens_k, k_rows, report)) return false;
   const auto rows_of = [](const Ints& begins, std::int64_t b) { return std::int64_t{begins[b + 1]} - begins[b]; };
-  fine = check_range(
-      n.seqused_q, batch, 0,
-      [&](std::int64_t b) { return n.cu_seqlens_q.given() ? rows_of(n.cu_seqlens_q, b) : args.q.shape[2]; }, report);
-  fine = check_range(n.cache_batch_idx, batch, 0, [&](std::int64_t) { return k_batch - 1; }, report) && fine;
-  fine = check_range(n.cache_leftpad, batch, 0, [&](std::int64_t) { return k_rows; }, report) && fine;
-  if (!fine) return false;
-  return check_range(
-      n.total_len, batch, 0,
-      [&](std::int64_t b) -> std::int64_t {
-        if (n.paged()) return kMaxLength;
-        if (n.cu_seqlens_k.given()) return rows_of(n.cu_seqlens_k, b);
-        return n.cache_leftpad.given() ? k_rows - n.cache_leftpad[b] : k_rows;
-      },
-      report);
+  const auto most_queries = [&](std::int64_t b) {
+    return n.cu_seqlens_q.given() ? rows_of(n.cu_seqlens_q, b) : args.q.shape[2];
+  };
+  const bool queries_fit = check_range(n.seqused_q, batch, 0, most_queries, report);
+  if (!check_place_numbers(n.keys, batch, args.k, report) || !queries_fit) return false;
+  const auto most_keys = [&](std::int64_t b) -> std::int64_t {
+    if (n.keys.paged()) return kMaxLength;
+    if (n.cu_seqlens_k.given()) return rows_of(n.cu_seqlens_k, b);
+    return n.keys.cache_leftpad.given() ? k_rows - n.keys.cache_leftpad[b] : k_rows;
+  };
+  return check_range(n.keys.length, batch, 0, most_keys, report);
 }
 
-struct Pages {
-  const std::int32_t* first;
-  std::int64_t count;
-};
-Pages pages_of(const Numbers& n, std::int64_t b) {
-  if (n.block_table.given()) return {n.block_table.row(b), n.block_table.view->shape[1]};
-  const std::int64_t begin = n.page_indptr[b];
-  return {n.page_indices.row(0) + begin, n.page_indptr[b + 1] - begin};
-}
-
-// Pages that hold the keys of sequence b. All entries are looked at, also of those that no key needs.
-bool take_pages(const Numbers& n, std::int64_t b, const TensorView& k, plan::Sequence& sequence, Report& report) {
-  const Pages pages = pages_of(n, b);
-  const Ints& table = n.block_table.given() ? n.block_table : n.page_indices;
+// Pages that hold the keys of sequence b.
+bool take_pages(const KeyPlaces& places, std::int64_t b, const TensorView& k, plan::Sequence& sequence, Report& report) {
+  const std::span<const std::int32_t> pages = places.pages_of(b);
   const std::int64_t page_size = k.shape[2], needed = (sequence.kv_len + page_size - 1) / page_size;
-  if (needed > pages.count) {
-    report.add(Finding::kPageCapacity, b, sequence.kv_len, pages.count, table.name, pages.count * page_size);
+  const auto count = static_cast<std::int64_t>(pages.size());
+  if (needed > count) {
+    report.add(Finding::kPageCapacity, b, sequence.kv_len, count, places.table().name, count * page_size);
     return false;
   }
-  for (std::int64_t i = 0; i < pages.count; ++i) {
-    if (pages.first[i] >= k.shape[0]) {
-      const std::string at = n.block_table.given() ? fmt::format("{}, {}", b, i) : std::to_string(n.page_indptr[b] + i);
-      report.add(Finding::kSequenceIndex, table.name, at, pages.first[i],
-                 fmt::format("below {}, the number of pages, or negative for none", k.shape[0]));
-      return false;
-    }
-    sequence.has_holes = sequence.has_holes || (i < needed && pages.first[i] < 0);
-  }
-  sequence.pages = pages.first;
+  if (!check_pages(places, b, k.shape[0], report)) return false;
+  std::int32_t least = 0;
+  for (const std::int32_t page : pages.first(static_cast<std::size_t>(needed))) least = std::min(least, page);
+  sequence.has_holes = least < 0;
+  sequence.pages = pages.data();
   return true;
-}
-
-// Rows of pages are numbered in 32 bits.
-void check_page_strides(const char* name, const TensorView& view, Report& report) {
-  const std::int64_t unit = std::max<std::int64_t>(std::gcd(view.strides[0], view.strides[2]), 1);
-  const std::int64_t last =
-      (view.shape[0] - 1) * (std::abs(view.strides[0]) / unit) + (view.shape[2] - 1) * (std::abs(view.strides[2]) / unit);
-  if (last > std::numeric_limits<std::int32_t>::max())
-    report.add(Finding::kLengthLimit, fmt::format("the number of rows that {} spans", name), last,
-               std::numeric_limits<std::int32_t>::max());
 }
 
 std::int32_t largest(const std::vector<plan::Sequence>& sequences, std::int32_t plan::Sequence::* length) {
@@ -194,42 +97,28 @@ void check_tensors_of(const Numbers& n, const RunArgs& args, std::int64_t batch,
     report.add(Finding::kTensorShape, "q", "batch", args.q.shape[0], "a call with cu_seqlens_q", 1);
   if (n.cu_seqlens_k.given() && args.k.shape[0] != 1)
     report.add(Finding::kTensorShape, "k", "batch", args.k.shape[0], "a call with cu_seqlens_k", 1);
-  if (n.paged()) {
-    if (args.k.shape[2] < 1 || args.k.shape[0] < 1)
-      report.add(Finding::kSequenceOption, fmt::format("k has {} pages of {} rows; there must be a page, and a row in it",
-                                                       args.k.shape[0], args.k.shape[2]));
-    check_page_strides("k", args.k, report);
-    check_page_strides("v", args.v, report);
+  if (n.keys.paged()) {
+    check_page_tensor("k", args.k, report);
+    check_page_tensor("v", args.v, report);
     return;
   }
-  if (!n.cu_seqlens_k.given() && !n.cache_batch_idx.given() && args.k.shape[0] != batch)
+  if (!n.cu_seqlens_k.given() && !n.keys.cache_batch_idx.given() && args.k.shape[0] != batch)
     report.add(Finding::kTensorShape, "k", "batch", args.k.shape[0], "the call", batch);
 }
 
 // Whether the tensors of numbers are what they must be, before any number is read.
 void check_tensors_of_numbers(const Numbers& n, Report& report) {
-  for (const Ints* ints : {&n.cu_seqlens_q, &n.cu_seqlens_k, &n.page_indptr}) {
-    check_ints(*ints, 1, "(batch + 1)", report);
-    if (ints->given() && ints->view->rank == 1 && ints->size() < 1)
-      report.add(Finding::kSequenceOption,
-                 fmt::format("{} is empty; it has a number more than there are sequences", ints->name));
-  }
-  for (const Ints* ints : {&n.seqused_q, &n.total_len, &n.cache_batch_idx, &n.cache_leftpad})
-    check_ints(*ints, 1, "(batch)", report);
-  check_ints(n.page_indices, 1, "(pages of all sequences)", report);
-  check_ints(n.block_table, 2, "(batch, max_pages)", report);
+  check_begin_tensor(n.cu_seqlens_q, report);
+  check_begin_tensor(n.cu_seqlens_k, report);
+  check_ints(n.seqused_q, 1, "(batch)", report);
+  check_place_tensors(n.keys, report);
   check_together(n, report);
 }
 
 void check_sizes(const Numbers& n, std::int64_t batch, const char* owner, Report& report) {
   check_size(n.cu_seqlens_k, batch + 1, "numbers", "a call of its sequences", report);
-  check_size(n.page_indptr, batch + 1, "numbers", "a call of its sequences", report);
-  for (const Ints* ints : {&n.seqused_q, &n.total_len, &n.cache_batch_idx, &n.cache_leftpad, &n.block_table})
-    check_size(*ints, batch, "sequences", owner, report);
-  if (n.block_table.given() && n.block_table.view->shape[1] > 1 && n.block_table.view->strides[1] != 1)
-    report.add(Finding::kInnerStride, "block_table", n.block_table.view->strides[1]);
-  if (n.page_indices.given() && n.page_indices.size() > 1 && n.page_indices.view->strides[0] != 1)
-    report.add(Finding::kInnerStride, "page_indices", n.page_indices.view->strides[0]);
+  check_size(n.seqused_q, batch, "sequences", owner, report);
+  check_place_sizes(n.keys, batch, owner, report);
 }
 
 // Of numbers that were checked; pages are left out.
@@ -242,9 +131,9 @@ plan::Sequence sequence_of(const Numbers& n, std::int64_t b, const CallShape& sh
     sequence.q_len = n.cu_seqlens_q[b + 1] - n.cu_seqlens_q[b];
   }
   if (n.seqused_q.given()) sequence.q_len = n.seqused_q[b];
-  if (n.cache_batch_idx.given()) sequence.kv_batch = n.cache_batch_idx[b];
-  if (n.cache_leftpad.given()) {
-    sequence.kv_row = n.cache_leftpad[b];
+  if (n.keys.cache_batch_idx.given()) sequence.kv_batch = n.keys.cache_batch_idx[b];
+  if (n.keys.cache_leftpad.given()) {
+    sequence.kv_row = n.keys.cache_leftpad[b];
     sequence.kv_len = static_cast<std::int32_t>(shape.kv_len - sequence.kv_row);
   }
   if (n.cu_seqlens_k.given()) {
@@ -252,7 +141,7 @@ plan::Sequence sequence_of(const Numbers& n, std::int64_t b, const CallShape& sh
     sequence.kv_row = sequence.kv_offset = n.cu_seqlens_k[b];
     sequence.kv_len = n.cu_seqlens_k[b + 1] - n.cu_seqlens_k[b];
   }
-  if (n.total_len.given()) sequence.kv_len = n.total_len[b];
+  if (n.keys.length.given()) sequence.kv_len = n.keys.length[b];
   return sequence;
 }
 
@@ -273,10 +162,11 @@ std::optional<CheckedSequences> check_sequences(const RunArgs& args, CallShape& 
   if (!wrong.empty() || !check_numbers(n, batch, args, wrong)) return give_up();
 
   CheckedSequences checked;
-  checked.page_size = n.paged() ? static_cast<std::int32_t>(args.k.shape[2]) : 0;
+  checked.page_size = n.keys.paged() ? static_cast<std::int32_t>(args.k.shape[2]) : 0;
+  checked.sequences.reserve(static_cast<std::size_t>(batch));
   for (std::int64_t b = 0; b < batch; ++b) {
     checked.sequences.push_back(sequence_of(n, b, shape));
-    if (n.paged() && !take_pages(n, b, args.k, checked.sequences.back(), wrong)) return give_up();
+    if (n.keys.paged() && !take_pages(n.keys, b, args.k, checked.sequences.back(), wrong)) return give_up();
   }
   check_block_masks(args, shape, checked.sequences, wrong);
   if (!wrong.empty()) return give_up();

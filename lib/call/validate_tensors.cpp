@@ -1,61 +1,17 @@
 // q, k, v, out, lse, max_scores and sinks of one call -> CallShape. Each dimension has one owner (batch, q_heads and q_len
 // belong to q, kv_heads and kv_len to k, the head dims to the pattern); every other tensor is compared with the owner.
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
+#include "call/expected_tensor.h"
 #include "call/validate.h"
 #include "runtime/parallel.h"
+#include "support/dtype.h"
 
 namespace flexjit::engine {
 
 namespace {
-
-struct Dimension {
-  const char* name;
-  std::int64_t extent;
-  const char* owner;
-};
-
-struct Expected {
-  const char* name;
-  DType dtype;
-  const char* layout;
-  std::vector<Dimension> dimensions;
-};
-
-bool usable_extents(const TensorView& view) {
-  return std::all_of(view.shape.begin(), view.shape.begin() + view.rank,
-                     [](std::int64_t extent) { return extent >= 0 && extent <= kMaxLength; });
-}
-
-bool check_rank(const Expected& expected, const TensorView& view, Report& report) {
-  const auto rank = static_cast<int>(expected.dimensions.size());
-  if (view.rank != rank) report.add(Finding::kTensorRank, expected.name, view.rank, rank, expected.layout);
-  return view.rank == rank;
-}
-
-void check_tensor(const Expected& expected, const TensorView& view, Report& report) {
-  if (view.dtype != expected.dtype) {
-    report.add(Finding::kTensorDType, expected.name, name_of(view.dtype), name_of(expected.dtype));
-  }
-  check_view(expected.name, view, report);
-  for (std::size_t d = 0; d < expected.dimensions.size(); ++d) {
-    const Dimension& dimension = expected.dimensions[d];
-    const bool negative = view.shape[d] < 0 || dimension.extent < 0;  // reported by check_view
-    if (!negative && view.shape[d] != dimension.extent) {
-      report.add(Finding::kTensorShape, expected.name, dimension.name, view.shape[d], dimension.owner, dimension.extent);
-    }
-  }
-}
-
-void check_inner_stride(const char* name, const TensorView& view, Report& report) {
-  if (view.shape[3] > 1 && view.strides[3] != 1) report.add(Finding::kInnerStride, name, view.strides[3]);
-}
-
-void check_output(const Expected& expected, const TensorView& view, Report& report) {
-  check_tensor(expected, view, report);
-  if (overlaps_itself(view)) report.add(Finding::kOverlappingRows, expected.name);
-}
 
 void check_head_groups(const CallShape& shape, Report& report) {
   const bool divides = shape.kv_heads == 0 ? shape.q_heads == 0 : shape.q_heads % shape.kv_heads == 0;
@@ -82,74 +38,66 @@ void check_softmax_only(const Pattern& pattern, std::initializer_list<const Expe
   }
 }
 
+// Scales of `of`, "k" or "v".
+struct ExpectedScales {
+  const char* name;
+  std::int32_t head_dim;
+};
+
+// Whether an extent is that of the call, or repeats.
+void check_scale_extents(const ExpectedScales& expected, const TensorView& view, const Pattern& pattern, const RunArgs& args,
+                         Report& report) {
+  static constexpr const char* kNames[] = {"batch", "kv_heads", "kv_len", "groups of dims"};
+  const std::int32_t dims = pattern.types.scale_dims;
+  const std::int64_t wanted[] = {args.k.shape[0], args.k.shape[1], args.k.shape[2], dims == 0 ? 1 : expected.head_dim / dims};
+  for (std::size_t d = 0; d < 4; ++d) {
+    if (view.shape[d] == 1 || view.shape[d] == wanted[d] || view.shape[d] < 0) continue;
+    const std::string or_all = wanted[d] == 1 ? "" : fmt::format(" or {}", wanted[d]);
+    report.add(Finding::kScaleShape, expected.name, view.shape[d], kNames[d], or_all);
+  }
+}
+
+// The first in memory order of their indices: a check of all would cost as much as a step of decoding.
+void check_scale_values(const char* name, const TensorView& view, Report& report) {
+  int left = 1024;
+  for (std::int64_t b = 0; b < view.shape[0]; ++b)
+    for (std::int64_t h = 0; h < view.shape[1]; ++h)
+      for (std::int64_t row = 0; row < view.shape[2]; ++row)
+        for (std::int64_t group = 0; group < view.shape[3]; ++group) {
+          if (left-- == 0) return;
+          const std::int64_t at = b * view.strides[0] + h * view.strides[1] + row * view.strides[2] + group * view.strides[3];
+          const float scale = static_cast<const float*>(view.data)[at];
+          if (scale > 0 && std::isfinite(scale)) continue;
+          report.add(Finding::kBadScale, name, scale, b, h, row, group);
+          return;
+        }
+}
+
+void check_scales(const ExpectedScales& expected, const TensorView& view, const Pattern& pattern, const RunArgs& args,
+                  Report& report) {
+  if (view.data == nullptr) return;
+  if (!support::is_quantised(pattern.types.kv)) {
+    report.add(Finding::kNoScales, expected.name, name_of(pattern.types.kv));
+    return;
+  }
+  const Expected of_rank{expected.name, DType::kF32, "(batch, kv_heads, kv_len, groups)", {{}, {}, {}, {}}};
+  if (!check_rank(of_rank, view, report)) return;
+  if (view.dtype != DType::kF32) report.add(Finding::kTensorDType, expected.name, name_of(view.dtype), name_of(DType::kF32));
+  check_view(expected.name, view, report);
+  check_scale_extents(expected, view, pattern, args, report);
+  const bool has_pages =
+      args.sequences != nullptr && (args.sequences->block_table.data != nullptr || args.sequences->page_indptr.data != nullptr);
+  const auto varies = [&](std::size_t d) { return view.shape[d] > 1 && view.strides[d] != 0; };
+  if (has_pages && (varies(0) || varies(2)))
+    report.add(Finding::kBadOption, expected.name, "one scale or more a page", "keys in pages have one a tensor or a head");
+  if (report.empty()) check_scale_values(expected.name, view, report);
+}
+
 }  // namespace
-
-TensorView as_const(const MutableTensorView& view) {
-  TensorView result;
-  result.data = view.data;
-  result.dtype = view.dtype;
-  result.rank = view.rank;
-  result.shape = view.shape;
-  result.strides = view.strides;
-  return result;
-}
-
-namespace {
-
-std::uint64_t magnitude(std::int64_t stride) {
-  return stride < 0 ? 0 - static_cast<std::uint64_t>(stride) : static_cast<std::uint64_t>(stride);
-}
-
-// Whether kMaxReach holds the view; its extents are usable.
-bool is_within_reach(const TensorView& view) {
-  std::uint64_t left = static_cast<std::uint64_t>(kMaxReach) / size_of(view.dtype);
-  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
-    if (view.shape[d] <= 1) continue;
-    const auto steps = static_cast<std::uint64_t>(view.shape[d] - 1);
-    if (magnitude(view.strides[d]) > left / steps) return false;
-    left -= magnitude(view.strides[d]) * steps;
-  }
-  return true;
-}
-
-}  // namespace
-
-// True when a stride does not clear everything that the smaller strides reach.
-bool overlaps_itself(const TensorView& view) {
-  std::array<std::pair<std::uint64_t, std::uint64_t>, kMaxRank> steps{};  // stride, how often it is taken
-  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
-    if (view.shape[d] <= 0) return false;
-    if (view.shape[d] > 1) steps[d] = {magnitude(view.strides[d]), static_cast<std::uint64_t>(view.shape[d] - 1)};
-  }
-  if (!usable_extents(view) || !is_within_reach(view)) return false;
-  std::ranges::sort(steps);
-  std::uint64_t reach = 0;
-  for (const auto& [stride, times] : steps) {
-    if (times > 0 && stride <= reach) return true;
-    reach += stride * times;
-  }
-  return false;
-}
 
 void check_threads(const char* name, int threads, Report& report) {
   if (threads >= 0 && threads <= runtime::kMaxThreads) return;
   report.add(Finding::kBadOption, name, threads, fmt::format("give 1 to {}, or 0 for all cores", runtime::kMaxThreads));
-}
-
-void check_view(const std::string& name, const TensorView& view, Report& report) {
-  bool empty = false;
-  for (int d = 0; d < view.rank; ++d) {
-    const std::int64_t extent = view.shape[d];
-    empty = empty || extent == 0;
-    if (extent < 0) report.add(Finding::kNegativeExtent, name, extent, d);
-    if (extent > kMaxLength) report.add(Finding::kLengthLimit, fmt::format("dimension {} of {}", d, name), extent, kMaxLength);
-  }
-  if (!empty && usable_extents(view) && !is_within_reach(view)) report.add(Finding::kReach, name, kMaxReach);
-  if (view.data == nullptr) {
-    if (!empty) report.add(Finding::kNullData, name);
-  } else if (reinterpret_cast<std::uintptr_t>(view.data) % std::max<std::size_t>(size_of(view.dtype), 1) != 0) {
-    report.add(Finding::kMisalignedData, name, size_of(view.dtype), name_of(view.dtype));
-  }
 }
 
 // Longer than 40 lines: one table of seven tensors, whose rows must be seen together.
@@ -195,6 +143,8 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   if (lse.data != nullptr) check_output(l, lse, report);
   if (max_scores.data != nullptr) check_output(m, max_scores, report);
   if (args.sinks.data != nullptr) check_sinks(s, args.sinks, report);
+  check_scales({"k_scales", pattern.head_dim}, args.k_scales, pattern, args, report);
+  check_scales({"v_scales", pattern.v_head_dim}, args.v_scales, pattern, args, report);
 
   if (!usable_extents(args.q) || !usable_extents(args.k)) return std::nullopt;
   const auto size = [](std::int64_t extent) { return static_cast<std::int32_t>(extent); };

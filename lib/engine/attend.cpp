@@ -21,12 +21,19 @@ std::int32_t head_dim_of(const TensorView& view) {
                                : 1;
 }
 
+// 0 where a row of keys has one scale.
+std::int32_t scale_dims_of(const TensorView& scales, std::int32_t head_dim) {
+  const bool groups = scales.data != nullptr && scales.rank == kMaxRank && scales.shape[3] > 1;
+  return groups ? static_cast<std::int32_t>(head_dim / scales.shape[3]) : 0;
+}
+
 AttentionSpec completed(AttentionSpec spec, const RunArgs& args) {
   spec.dtype = args.q.dtype;
   spec.kv_dtype = args.k.dtype;
   spec.out_dtype = args.out.dtype;
   spec.head_dim = head_dim_of(args.q);
   spec.v_head_dim = std::max(head_dim_of(args.v), 1);
+  spec.kv_scale_dims = scale_dims_of(args.k_scales, spec.head_dim);
   if (args.bindings != nullptr) spec.declare(*args.bindings);
   return spec;
 }

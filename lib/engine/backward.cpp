@@ -4,6 +4,7 @@
 #include "call/backward_call.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
+#include "engine/unowned_rows.h"
 #include "ir/passes/passes.h"
 #include "runtime/traced.h"
 
@@ -16,6 +17,7 @@ namespace {
 Result<RunStats> traced_reference(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients,
                                   const BackwardCall& call) {
   const runtime::TracedPhase phase(forward.trace, TraceKind::kReference);
+  if (call.forward.shape.ragged) clear_unowned_rows(gradients, call.forward.sequences);
   return backward_by_reference(pattern, forward, gradients, call);
 }
 
@@ -55,7 +57,7 @@ Result<RunStats> run_backward_reference(const Attention& attention, const RunArg
     const engine::Pattern& pattern = *attention.impl().pattern;
     const Result<engine::BackwardCall> call = engine::check_backward(pattern, forward, gradients);
     if (!call) return call.diagnostics();
-    return engine::backward_by_reference(pattern, forward, gradients, *call);
+    return engine::traced_reference(pattern, forward, gradients, *call);
   });
 }
 

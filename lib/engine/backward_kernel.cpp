@@ -1,11 +1,13 @@
 // A checked backward call on the compiled kernel, with the block mask that is given or one derived for it.
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 #include "call/backward_call.h"
 #include "engine/dense_sums.h"
 #include "engine/launch_outcome.h"
+#include "engine/unowned_rows.h"
 #include "runtime/backward/backward.h"
 #include "support/elements.h"
 
@@ -92,6 +94,24 @@ std::vector<SummedBuffer> summed_buffers(const BackwardCall& call, const std::ve
   return summed;
 }
 
+// The sequences of a call that are launched. Without queries there is nothing to add up; rows without keys add to the gradients
+// of sinks alone, for which no mask is needed.
+struct Owners {
+  std::vector<plan::Sequence> all;  // those with keys first
+  std::size_t pairs = 0;            // how many these are
+
+  std::span<const plan::Sequence> with_pairs() const { return std::span(all).first(pairs); }
+  std::span<const plan::Sequence> keyless() const { return std::span(all).subspan(pairs); }
+};
+
+Owners owners_of(const Call& call) {
+  Owners owners{.all = call.sequences};
+  std::erase_if(owners.all, [](const plan::Sequence& one) { return one.q_len == 0; });
+  const auto keyless = std::ranges::stable_partition(owners.all, [](const plan::Sequence& one) { return one.kv_len > 0; });
+  owners.pairs = owners.all.size() - keyless.size();
+  return owners;
+}
+
 }  // namespace
 
 Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& forward, const Gradients& gradients,
@@ -99,7 +119,10 @@ Result<RunStats> backward_by_kernel(const Attention::Impl& impl, const RunArgs& 
   const Result<BackwardKernels::Ready> found = impl.backward->get(call.wanted_buffers(), forward.trace);
   if (!found) return found.diagnostics();
   const cache::SharedKernel& kernel = found->kernel;
-  const Work work = make_work(impl, forward, call.forward, call.forward.sequences, blocks_of(kernel->kernel.layout));
+  const Owners owners = owners_of(call.forward);
+  if (call.forward.shape.ragged) clear_unowned_rows(gradients, owners.all);
+  Work work = make_work(impl, forward, call.forward, owners.with_pairs(), blocks_of(kernel->kernel.layout));
+  for (const plan::Sequence& keyless : owners.keyless()) work.sequences.push_back({.sequence = &keyless});
   Launch launch = make_launch(*impl.pattern, forward, call.forward);
   launch.arg.block_counts = impl.block_counts;
   std::vector<float> sinks(static_cast<std::size_t>(call.forward.shape.q_heads));

@@ -19,6 +19,8 @@ namespace {
 
 // A remembered pattern costs a few kilobytes; programs use a handful, and generated texts must not grow without bound.
 constexpr std::size_t kMaxPatterns = 1024;
+// Each holds its kernels, which the kernel cache may have forgotten.
+constexpr std::size_t kMaxHandles = 128;
 
 using SharedPattern = std::shared_ptr<const engine::Pattern>;
 
@@ -39,15 +41,20 @@ bool is_set(const char* name) {
 
 struct Engine::Impl {
   explicit Impl(EngineOptions given)
-      : options(std::move(given)), kernels(std::make_shared<engine::KernelStore>(options)), patterns(kMaxPatterns) {}
+      : options(std::move(given)),
+        kernels(std::make_shared<engine::KernelStore>(options)),
+        patterns(kMaxPatterns),
+        handles(kMaxHandles) {}
 
   Result<Attention> compile(const AttentionSpec& spec, Trace* trace);
+  Result<Attention> compile_once(const AttentionSpec& spec);
   Result<SharedPattern> find_or_prepare(const AttentionSpec& spec, Trace* trace);
 
   EngineOptions options;
   std::shared_ptr<engine::KernelStore> kernels;
-  support::Mutex mutex;  // guards patterns
+  support::Mutex mutex;  // guards what follows
   cache::LruMap<AttentionSpec, SharedPattern, engine::SpecHash, engine::SpecEqual> patterns;
+  cache::LruMap<AttentionSpec, Attention, engine::SpecHash, engine::SpecEqual> handles;
 };
 
 Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec, Trace* trace) {
@@ -89,6 +96,20 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace)
   return Attention(std::move(handle));
 }
 
+Result<Attention> Engine::Impl::compile_once(const AttentionSpec& spec) {
+  {
+    std::lock_guard lock(mutex);
+    if (const Attention* found = handles.find(spec)) return *found;
+  }
+  Result<Attention> made = compile(spec, nullptr);
+  if (made) {
+    std::lock_guard lock(mutex);
+    if (const Attention* found = handles.find(spec)) return *found;  // of another thread, meanwhile
+    handles.insert(spec, *made, 1);
+  }
+  return made;
+}
+
 std::string EngineOptions::default_cache_dir() {
   if (find_variable("FLEXJIT_CACHE_DIR") != nullptr) return variable("FLEXJIT_CACHE_DIR");
   if (const std::string base = variable("XDG_CACHE_HOME"); base.starts_with('/')) return base + "/flexjit";
@@ -107,10 +128,25 @@ Engine::~Engine() = default;
 Engine::Engine(Engine&&) noexcept = default;
 Engine& Engine::operator=(Engine&&) noexcept = default;
 
+namespace {
+
+Diagnostics empty_engine() {
+  return engine::single_finding("compile", engine::Finding::kEmptyHandle, "engine", "make another one");
+}
+
+}  // namespace
+
 Result<Attention> Engine::compile(const AttentionSpec& spec, Trace* trace) {
   return engine::guarded("compile", [&]() -> Result<Attention> {
-    if (impl_ == nullptr) return engine::single_finding("compile", engine::Finding::kEmptyHandle, "engine", "make another one");
+    if (impl_ == nullptr) return empty_engine();
     return impl_->compile(spec, trace);
+  });
+}
+
+Result<Attention> Engine::compile_once(const AttentionSpec& spec) {
+  return engine::guarded("compile", [&]() -> Result<Attention> {
+    if (impl_ == nullptr) return empty_engine();
+    return impl_->compile_once(spec);
   });
 }
 
@@ -121,6 +157,7 @@ void Engine::clear_cache() {
   impl_->kernels->clear();
   std::lock_guard lock(impl_->mutex);
   impl_->patterns.clear();
+  impl_->handles.clear();
 }
 
 const EngineOptions& Engine::options() const& noexcept {

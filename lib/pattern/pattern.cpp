@@ -15,6 +15,7 @@
 #include "pattern/pattern_name.h"
 #include "plan/code_size.h"
 #include "plan/kernel_key.h"
+#include "support/dtype.h"
 
 namespace flexjit::engine {
 
@@ -28,7 +29,8 @@ void check_head_dim(std::string_view name, std::int32_t head_dim, Report& report
 
 std::int32_t v_head_dim_of(const AttentionSpec& spec) { return spec.v_head_dim == 0 ? spec.head_dim : spec.v_head_dim; }
 
-// f32 queries may have keys and values of half the size; bf16 and f16 queries may have the output in f32.
+// f32 queries may have keys and values of half the size, all but f64 ones quantised ones; bf16 and f16 queries may have the
+// output in f32.
 void check_types(const plan::ElementTypes& types, Report& report) {
   const bool is_small = types.q == DType::kBF16 || types.q == DType::kF16;
   const bool is_f32 = types.q == DType::kF32;
@@ -40,11 +42,26 @@ void check_types(const plan::ElementTypes& types, Report& report) {
   const auto choices = [&](const char* more) {
     return fmt::format("{}{} with {} queries", name_of(types.q), more, name_of(types.q));
   };
-  if (types.kv != types.q && !(is_f32 && small_kv)) {
-    report.add(Finding::kUnsupportedDType, "kv_dtype", name_of(types.kv), choices(is_f32 ? ", bf16 or f16" : ""));
+  const bool quantised_kv = support::is_quantised(types.kv) && types.q != DType::kF64;
+  if (types.kv != types.q && !(is_f32 && small_kv) && !quantised_kv) {
+    const char* more = is_f32 ? ", bf16, f16, i8, e4m3 or e5m2" : is_small ? ", i8, e4m3 or e5m2" : "";
+    report.add(Finding::kUnsupportedDType, "kv_dtype", name_of(types.kv), choices(more));
   }
   if (types.out != types.q && !(is_small && types.out == DType::kF32)) {
     report.add(Finding::kUnsupportedDType, "out_dtype", name_of(types.out), choices(is_small ? " or f32" : ""));
+  }
+}
+
+void check_scale_dims(const AttentionSpec& spec, Report& report) {
+  const std::int32_t dims = spec.kv_scale_dims;
+  if (dims == 0) return;
+  if (!support::is_quantised(types_of(spec).kv)) {
+    report.add(Finding::kBadOption, "kv_scale_dims", dims, "keys of this kv_dtype have no scales, so leave it at 0");
+  } else if (dims != 32 && dims != 64 && dims != 128) {
+    report.add(Finding::kBadOption, "kv_scale_dims", dims, "give 32, 64 or 128, or 0 for all dims of a row");
+  } else if (spec.head_dim % dims != 0 || v_head_dim_of(spec) % dims != 0) {
+    report.add(Finding::kBadOption, "kv_scale_dims", dims,
+               fmt::format("it must divide head_dim {} and v_head_dim {}", spec.head_dim, v_head_dim_of(spec)));
   }
 }
 
@@ -73,6 +90,7 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   }
   check_types(types_of(spec), report);
   check_head_dim("head_dim", spec.head_dim, report);
+  check_scale_dims(spec, report);
   if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
   if (spec.scale && !std::isfinite(*spec.scale)) report.add(Finding::kBadOption, "scale", *spec.scale, "give a finite number");
   check_threads("EngineOptions::threads", options.threads, report);
@@ -86,7 +104,10 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
 }  // namespace
 
 plan::ElementTypes types_of(const AttentionSpec& spec) {
-  return {.q = spec.dtype, .kv = spec.kv_dtype.value_or(spec.dtype), .out = spec.out_dtype.value_or(spec.dtype)};
+  return {.q = spec.dtype,
+          .kv = spec.kv_dtype.value_or(spec.dtype),
+          .out = spec.out_dtype.value_or(spec.dtype),
+          .scale_dims = spec.kv_scale_dims};
 }
 
 support::Precision precision_of(const AttentionSpec& spec) {

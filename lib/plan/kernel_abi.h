@@ -48,6 +48,13 @@ struct QueryRow {
   std::int32_t q_idx;
 };
 
+// Scales of the rows of a KeyRun, of quantised keys alone; strides in elements.
+struct ScaleRun {
+  const float* first;     // where those of key 0 would lie
+  std::int64_t by_key;    // between two keys, 0 where they share one; of listed rows always
+  std::int64_t by_group;  // between two groups of dims
+};
+
 // Keys of one sequence and kv head, whose rows of K and V lie evenly or where lists say; strides in elements. Row n is n
 // strides behind the pointer, which may lie outside the tensor.
 struct KeyRun {
@@ -59,6 +66,11 @@ struct KeyRun {
   // spans, up to KernelLayout::keys_to_come on from the last step, rows are prefetched.
   const std::int32_t* k_rows = nullptr;
   const std::int32_t* v_rows = nullptr;
+  // Likewise, beside k_rows: the rows that are prefetched while those of a key are read. Null: those of a key some keys on.
+  const std::int32_t* k_to_come = nullptr;
+  const std::int32_t* v_to_come = nullptr;
+  ScaleRun k_scales{};
+  ScaleRun v_scales{};
 };
 
 // Which pairs of a span are allowed.
@@ -125,6 +137,12 @@ struct DecodeArg {
   float* scale;   // (row_count): 1, or more where o would overflow
   void* scratch;  // KernelLayout::scratch_bytes, 64-byte aligned
   FaultArg* fault;
+  // An item may be computed by several calls, in the order of its keys and with one scratch: the first one begins it, the last one
+  // ends it. all_spans are those of the whole item, of which some rows may be visited once more in the end.
+  const SpanArg* all_spans;
+  std::int32_t all_span_count;
+  std::int32_t begins, ends;  // 0 or 1
+  std::int32_t reserved;
 };
 
 // What the backward nest takes of a query row, and where its gradient goes.
@@ -214,7 +232,8 @@ using TakeKeysFn = void (*)(const TakeKeysArg*);
 using GiveRowsFn = void (*)(const GiveRowsArg*);
 
 static_assert(offsetof(LaunchArg, scale) == 32 && offsetof(LaunchArg, batch_size) == 40 && sizeof(LaunchArg) == 56);
-static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && offsetof(KeyRun, k_rows) == 32 && sizeof(KeyRun) == 48);
+static_assert(offsetof(QueryRow, h) == 32 && sizeof(QueryRow) == 40 && offsetof(KeyRun, k_rows) == 32 && sizeof(KeyRun) == 112);
+static_assert(sizeof(ScaleRun) == 24 && offsetof(KeyRun, k_scales) == 64);
 static_assert(sizeof(BufferArg) == 72 && offsetof(BufferArg, strides) == 40);
 static_assert(sizeof(FaultArg) == 24 && offsetof(FaultArg, index) == 16);
 static_assert(sizeof(SpanArg) == 16);
@@ -227,6 +246,6 @@ static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeo
 static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 80 && sizeof(TakeKeysArg) == 72 && sizeof(GiveRowsArg) == 56);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 40 && offsetof(DecodeArg, o) == 64);
-static_assert(offsetof(DecodeArg, scratch) == 96 && sizeof(DecodeArg) == 112);
+static_assert(offsetof(DecodeArg, scratch) == 96 && sizeof(DecodeArg) == 136);
 
 }  // namespace flexjit::plan

@@ -57,7 +57,7 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.target = target;
   switch (key.nest) {
     case Nest::kPrefill: key.tiling = prefill_tiling(key); break;
-    case Nest::kDecode: key.tiling = decode_tiling(target.isa); break;
+    case Nest::kDecode: key.tiling = decode_tiling(target.isa, key.types); break;
     case Nest::kBackward: key.tiling = backward_tiling(key); break;
   }
   key.llvm_version = kLlvmVersion;
@@ -185,12 +185,13 @@ std::string canonical_text(const DebugSource& source) {
 
 std::string canonical_text(const KernelKey& key) {
   return fmt::format(
-      "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {} out {} weights {}\nhead_dim {} v_head_dim {}\n"
+      "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {}{} out {} weights {}\nhead_dim {} v_head_dim {}\n"
       "tiling q {} kv {} micro {}x{}\n{}{}",
       key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest), flexjit::name_of(key.types.q),
-      flexjit::name_of(key.types.kv), flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim,
-      key.tiling.q_tile, key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors,
-      key.debug ? canonical_text(*key.debug) : "", ir::print(key.program));
+      flexjit::name_of(key.types.kv), key.types.scale_dims == 0 ? "" : fmt::format(" by {}", key.types.scale_dims),
+      flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim, key.tiling.q_tile,
+      key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors, key.debug ? canonical_text(*key.debug) : "",
+      ir::print(key.program));
 }
 
 }  // namespace flexjit::plan

@@ -29,11 +29,12 @@ struct Tiling {
 enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
 std::string_view name_of(Weights weights);
 
-// Element types of the tensors: f32, bf16, f16 or f64. K and V share one.
+// Element types of the tensors: f32, bf16, f16 or f64. K and V share one, which may also be quantised.
 struct ElementTypes {
   DType q = DType::kF32;
   DType kv = DType::kF32;
   DType out = DType::kF32;
+  std::int32_t scale_dims = 0;  // of quantised K and V: dims of a row that share a scale; 0: all
   bool operator==(const ElementTypes&) const = default;
 };
 

@@ -1,5 +1,5 @@
 // A whole call as the host sees it: where its tensors lie, and what is constant over its launch. The reference reads it as it
-// is; of a launch it becomes the rows and keys of each item (runtime/rows.h).
+// is; of a launch it becomes the rows and keys of each item (runtime/rows/).
 #pragma once
 
 #include <cstddef>
@@ -55,6 +55,33 @@ struct LseArg : RowStrides {
   }
 };
 
+// Tables of a rotary embedding, (positions, dim / 2).
+struct RotaryArg {
+  enum class Pairing : std::uint8_t { kInterleaved, kHalves };
+  const void* cos = nullptr;  // null: nothing is rotated
+  const void* sin = nullptr;
+  std::int64_t cos_stride = 0, sin_stride = 0;  // elements from a position to the next
+  DType dtype = DType::kF32;
+  std::int32_t dim = 0;  // how many dims of a row are rotated
+  Pairing pairing{};
+  bool by_query = true;  // queries rotate at positions of their own, else all at that of the first
+};
+
+// Scales of quantised keys or values, (batch, kv_heads, kv_len, groups of dims); strides in elements, 0 where one repeats.
+struct ScaleArg {
+  const float* data = nullptr;  // null: 1
+  std::int64_t stride_batch = 0;
+  std::int64_t stride_head = 0;
+  std::int64_t stride_row = 0;
+  std::int64_t stride_group = 0;
+
+  // Of group 0.
+  const float* at(std::int64_t b, std::int64_t h, std::int64_t row) const {
+    static constexpr float kOne = 1;
+    return data == nullptr ? &kOne : data + b * stride_batch + h * stride_head + row * stride_row;
+  }
+};
+
 // One sequence of a call: which one it is, its lengths, and where it lies in the tensors.
 struct Sequence {
   std::int32_t b = 0;  // as a pattern sees it
@@ -74,6 +101,10 @@ struct Sequence {
     if (pages == nullptr) return {kv_batch, kv_row + i};
     return {pages[i / page_size], i % page_size};
   }
+  // The position at which query i is rotated.
+  std::int64_t rotary_position(std::int32_t i, const RotaryArg& rotary) const {
+    return std::int64_t{kv_len} - q_len + (rotary.by_query ? i : 0);
+  }
   bool is_hole(std::int32_t key, std::int32_t page_size) const { return has_holes && pages[key / page_size] < 0; }
 };
 
@@ -91,7 +122,9 @@ struct Operands {
   std::int32_t kv_len;
   double scale;
   std::int64_t* block_counts = nullptr;
-  std::int32_t page_size = 0;  // keys of a page, where sequences have pages
+  std::int32_t page_size = 0;       // keys of a page, where sequences have pages
+  RotaryArg rotary{};               // of queries that are yet to be rotated
+  ScaleArg k_scales{}, v_scales{};  // of quantised keys and values, by the entries and rows of k and v
 
   LaunchArg launch() const {
     return {.sinks = sinks,

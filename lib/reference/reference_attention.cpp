@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "support/dtype.h"
 #include "support/elements.h"
 
 namespace flexjit::reference {
@@ -63,6 +64,14 @@ void sigmoid(std::span<double> scores) {
   for (double& score : scores) score = 1 / (1 + std::exp(-score));
 }
 
+// A row of quantised keys or values stands for its elements times their scales, which are `by_group` apart.
+void apply_scales(const float* scales, std::int64_t by_group, const ReferenceKernel& kernel, std::span<double> row) {
+  if (!support::is_quantised(kernel.types.kv)) return;
+  const std::size_t dims = kernel.types.scale_dims == 0 ? row.size() : static_cast<std::size_t>(kernel.types.scale_dims);
+  for (std::size_t d = 0; d < row.size(); ++d)
+    row[d] *= static_cast<double>(scales[static_cast<std::int64_t>(d / dims) * by_group]);
+}
+
 class Reference {
  public:
   Reference(const plan::Operands& launch, const ReferenceKernel& kernel)
@@ -113,6 +122,8 @@ class Reference {
       if (weight == 0) continue;
       const std::int64_t offset = offset_of(launch_.v, row.sequence->key(kv, launch_.page_size), kv_head_of(launch_, row));
       support::read_elements(kernel_.types.kv, launch_.v.data, offset, v_);
+      const auto [batch, key_row] = row.sequence->key(kv, launch_.page_size);
+      apply_scales(launch_.v_scales.at(batch, kv_head_of(launch_, row), key_row), launch_.v_scales.stride_group, kernel_, v_);
       for (std::size_t d = 0; d < sums.size(); ++d) sums[d] += weight * static_cast<Sum>(v_[d]);
     }
     std::ranges::transform(sums, sums_.begin(), [](Sum sum) { return static_cast<double>(sum); });
@@ -136,10 +147,29 @@ double in_range(double score, const plan::ElementTypes& types) {
 ReferenceScores::ReferenceScores(const plan::Operands& launch, const ReferenceKernel& kernel)
     : launch_(launch), kernel_(kernel), q_(static_cast<std::size_t>(kernel.head_dim)), k_(q_.size()) {}
 
+// As a query tensor that holds rotated rows would be read.
+void ReferenceScores::rotate(const plan::RotaryArg& rotary, std::int64_t position) {
+  const auto pairs = static_cast<std::size_t>(rotary.dim / 2);
+  std::vector<double> cos(pairs), sin(pairs);
+  support::read_elements(rotary.dtype, rotary.cos, position * rotary.cos_stride, cos);
+  support::read_elements(rotary.dtype, rotary.sin, position * rotary.sin_stride, sin);
+  const bool interleaved = rotary.pairing == plan::RotaryArg::Pairing::kInterleaved;
+  for (std::size_t j = 0; j < pairs; ++j) {
+    double &x = q_[interleaved ? 2 * j : j], &y = q_[interleaved ? 2 * j + 1 : j + pairs];
+    const double turned = x * cos[j] - y * sin[j];
+    y = y * cos[j] + x * sin[j];
+    x = turned;
+  }
+  std::vector<std::uint64_t> rounded(q_.size());  // room for any element type
+  support::write_elements(kernel_.types.q, rounded.data(), 0, q_);
+  support::read_elements(kernel_.types.q, rounded.data(), 0, q_);
+}
+
 void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores) {
   const plan::Sequence& of = *row.sequence;
   if (of.kv_len == 0) return;
   support::read_elements(kernel_.types.q, launch_.q.data, offset_of(launch_.q, of.query(row.q_idx), row.h), q_);
+  if (launch_.rotary.cos != nullptr) rotate(launch_.rotary, of.rotary_position(row.q_idx, launch_.rotary));
   for (std::int32_t kv = 0; kv < of.kv_len; ++kv) {
     if (of.is_hole(kv, launch_.page_size)) {
       scores[static_cast<std::size_t>(kv)] = 0;
@@ -147,6 +177,8 @@ void ReferenceScores::compute(const ReferenceRow& row, std::span<double> scores)
     }
     const std::int64_t offset = offset_of(launch_.k, of.key(kv, launch_.page_size), kv_head_of(launch_, row));
     support::read_elements(kernel_.types.kv, launch_.k.data, offset, k_);
+    const auto [batch, key_row] = of.key(kv, launch_.page_size);
+    apply_scales(launch_.k_scales.at(batch, kv_head_of(launch_, row), key_row), launch_.k_scales.stride_group, kernel_, k_);
     double dot = 0;
     for (std::size_t d = 0; d < q_.size(); ++d) dot += q_[d] * k_[d];
     scores[static_cast<std::size_t>(kv)] = in_range(dot * static_cast<double>(launch_.scale), kernel_.types);

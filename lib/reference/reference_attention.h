@@ -38,6 +38,8 @@ class ReferenceScores {
   void compute(const ReferenceRow& row, std::span<double> scores);
 
  private:
+  void rotate(const plan::RotaryArg& rotary, std::int64_t position);
+
   const plan::Operands& launch_;
   const ReferenceKernel& kernel_;
   std::vector<double> q_, k_;

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include "runtime/pack.h"
+#include "runtime/rows/pack.h"
 #include "runtime/parallel.h"
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"
 #include "support/rounding.h"

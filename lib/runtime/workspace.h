@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "plan/kernel_abi.h"
+#include "runtime/decode/decode_plan.h"
 #include "runtime/launch.h"
 #include "runtime/schedule.h"
 #include "support/fork_gate.h"
@@ -75,6 +76,7 @@ struct Workspace {
   std::vector<std::int64_t> pair_begins;              // in `panels`, by pair of the wave, and the end
   std::vector<std::vector<std::int32_t>> key_rows;    // of one item of the decode nest, by thread
   Schedule schedule;
+  DecodePlan decode_plan;
 
   // Items have at most `most` rows.
   void reserve_rows(int threads, std::int32_t most) {

@@ -18,12 +18,16 @@ struct DTypeFacts {
 };
 const DTypeFacts& facts_of(DType dtype) noexcept;
 
+// Elements of keys and values that stand for themselves times a scale of the call.
+inline bool is_quantised(DType dtype) noexcept { return dtype == DType::kI8 || dtype == DType::kE4M3 || dtype == DType::kE5M2; }
+
 inline bool is_float(DType dtype) noexcept { return facts_of(dtype).kind == ElementKind::kFloat; }
 
 // One dtype as a type: `Stored` is what lies in memory.
 template <DType kDType, typename StoredType, ElementKind kElementKind>
 struct Element {
   using Stored = StoredType;
+  static constexpr DType kType = kDType;
   static constexpr ElementKind kKind = kElementKind;
 
   // A float, a double, an int64, or an int that is 0 or 1 for a bool.
@@ -32,6 +36,10 @@ struct Element {
       return half_to_float(stored);
     } else if constexpr (kDType == DType::kBF16) {
       return bfloat_to_float(stored);
+    } else if constexpr (kDType == DType::kE4M3) {
+      return e4m3_to_float(stored);
+    } else if constexpr (kDType == DType::kE5M2) {
+      return e5m2_to_float(stored);
     } else if constexpr (kKind == ElementKind::kBool) {
       return std::int32_t{stored != 0};
     } else if constexpr (kKind == ElementKind::kInt) {
@@ -40,12 +48,16 @@ struct Element {
       return stored;
     }
   }
-  // Of floats, rounded once, to nearest, ties to even; too large gives infinity.
+  // Of floats, rounded once, to nearest, ties to even; too large gives infinity, of fp8 the largest number.
   static Stored encode(double value) {
     if constexpr (kDType == DType::kF16) {
       return round_to(kHalf, value);
     } else if constexpr (kDType == DType::kBF16) {
       return round_to(kBFloat, value);
+    } else if constexpr (kDType == DType::kE4M3) {
+      return round_to(support::kE4M3, value);
+    } else if constexpr (kDType == DType::kE5M2) {
+      return round_to(support::kE5M2, value);
     } else {
       return static_cast<Stored>(value);
     }

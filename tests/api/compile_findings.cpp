@@ -15,9 +15,10 @@ std::vector<FindingCase> dtype_cases() {
   return {
       broken("unsupported-dtype", "compile: error: dtype is i32; it must be f32, bf16, f16 or f64\n",
              [](Sample& s) { s.spec.dtype = DType::kI32; }),
-      broken("unsupported-dtype", "compile: error: kv_dtype is f64; it must be f32, bf16 or f16 with f32 queries\n",
+      broken("unsupported-dtype",
+             "compile: error: kv_dtype is f64; it must be f32, bf16, f16, i8, e4m3 or e5m2 with f32 queries\n",
              [](Sample& s) { s.spec.kv_dtype = DType::kF64; }),
-      broken("unsupported-dtype", "compile: error: kv_dtype is f16; it must be bf16 with bf16 queries\n",
+      broken("unsupported-dtype", "compile: error: kv_dtype is f16; it must be bf16, i8, e4m3 or e5m2 with bf16 queries\n",
              [](Sample& s) {
                s.spec.dtype = DType::kBF16;
                s.spec.kv_dtype = DType::kF16;

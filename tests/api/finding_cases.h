@@ -19,6 +19,7 @@ struct FindingCase {
 std::vector<FindingCase> compile_cases();
 std::vector<FindingCase> tensor_cases();
 std::vector<FindingCase> sequence_cases();
+std::vector<FindingCase> kv_cache_cases();
 std::vector<FindingCase> gradient_cases();
 std::vector<FindingCase> binding_cases();
 std::vector<FindingCase> mask_cases();

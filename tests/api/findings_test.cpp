@@ -19,6 +19,7 @@ std::vector<FindingCase> all_cases() {
   std::vector<FindingCase> cases = compile_cases();
   append(cases, tensor_cases());
   append(cases, sequence_cases());
+  append(cases, kv_cache_cases());
   append(cases, gradient_cases());
   append(cases, binding_cases());
   append(cases, mask_cases());

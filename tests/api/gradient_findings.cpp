@@ -101,6 +101,11 @@ std::vector<FindingCase> wanted_cases() {
           "the elements of gradients.q overlap in memory (an expanded or too small stride); results need a place of "
           "their own",
           [](BackwardSample& s) { s.gradients.q.strides[0] = 0; }),
+      broken_backward(
+          "no-gradient",
+          "a gradient is wanted, but k and v are quantised to i8; take it of a pattern whose kv_dtype is a float of "
+          "16 bits or more",
+          [](BackwardSample& s) { s.spec.kv_dtype = s.args.k.dtype = s.args.v.dtype = DType::kI8; }),
       broken_backward("no-gradient", "gradients.sinks is wanted, but the call has no sinks",
                       [](BackwardSample& s) { s.gradients.sinks = MutableTensorView(s.d_sinks.data(), DType::kF32, {4}); }),
       broken_backward("tensor-shape", "gradients.sinks has q_heads 3, but sinks has 4",
@@ -117,6 +122,35 @@ std::vector<FindingCase> wanted_cases() {
                         s.gradients.sinks = MutableTensorView(s.d_sinks.data(), DType::kF32, {4});
                       }),
   };
+}
+
+// Keys that two sequences may share.
+std::vector<FindingCase> shared_key_cases() {
+  static const std::int32_t numbers[] = {0, 1, 1};
+  static Sequences sequences;
+  const auto refused = [](const std::string& name, std::function<void()> give) {
+    return broken_backward("sequence-option",
+                           name +
+                               " is given, but a backward pass needs keys that belong to one sequence each; pack them "
+                               "(cu_seqlens_k), or give each sequence its own batch entry of k and v",
+                           [give = std::move(give)](BackwardSample& s) {
+                             sequences = {};
+                             give();
+                             s.args.sequences = &sequences;
+                           });
+  };
+  return {refused("cache_batch_idx", [] { sequences.cache_batch_idx = TensorView(numbers, DType::kI32, {2}); }),
+          refused("block_table",
+                  [] {
+                    sequences.block_table = TensorView(numbers, DType::kI32, {2, 1});
+                    sequences.total_len = TensorView(numbers + 1, DType::kI32, {2});
+                  }),
+          refused("page_indptr", [] {
+            sequences.page_indptr = TensorView(numbers, DType::kI32, {3});
+            sequences.page_indices = TensorView(numbers, DType::kI32, {1});
+            sequences.total_len = TensorView(numbers, DType::kI32, {2});
+            sequences.total_len.strides[0] = 0;  // the second has no page
+          })};
 }
 
 std::vector<FindingCase> buffer_cases() {
@@ -152,6 +186,7 @@ std::vector<FindingCase> buffer_cases() {
 std::vector<FindingCase> gradient_cases() {
   std::vector<FindingCase> cases = given_cases();
   for (FindingCase& one : wanted_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : shared_key_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : buffer_cases()) cases.push_back(std::move(one));
   return cases;
 }

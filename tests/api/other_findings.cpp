@@ -49,11 +49,11 @@ std::vector<FindingCase> c_cases() {
                   const flexjit_spec spec = {};
                   engine::complete(&spec, "flexjit_spec", flexjit_spec_init, report);
                 }),
-      reporting("bad-enum", "flexjit_compile: error: the dtype of the spec is 9, which is no flexjit_dtype\n",
+      reporting("bad-enum", "flexjit_compile: error: the dtype of the spec is 11, which is no flexjit_dtype\n",
                 [](engine::Report& report) {
                   flexjit_spec spec;
                   flexjit_spec_init(&spec);
-                  set_number(spec.dtype, 9);
+                  set_number(spec.dtype, 11);
                   (void)engine::to_spec(spec, report);
                 }),
       reporting("bad-enum", "flexjit_compile: error: the backend is -1, which is no flexjit_backend\n",

@@ -1,4 +1,5 @@
 // What can be wrong with q, k, v, out and lse.
+#include <algorithm>
 #include <limits>
 
 #include "finding_cases.h"
@@ -34,6 +35,47 @@ std::vector<FindingCase> layout_cases() {
              "run: error: the elements of lse overlap in memory (an expanded or too small stride); results need a place of "
              "their own\n",
              [](Sample& s) { s.args.lse.strides[1] = 2; }),
+  };
+}
+
+// The sample with keys of i8 and scales, before `breakage`.
+FindingCase broken_scales(std::string kind, std::string expected, std::function<void(Sample&)> breakage) {
+  return broken(std::move(kind), std::move(expected), [breakage = std::move(breakage)](Sample& s) {
+    s.spec.kv_dtype = s.args.k.dtype = s.args.v.dtype = DType::kI8;
+    std::ranges::fill(s.q, 0.5F);
+    s.args.k_scales = s.args.v_scales = TensorView(s.q.data(), DType::kF32, {2, 2, 5, 1});
+    breakage(s);
+  });
+}
+
+std::vector<FindingCase> scale_cases() {
+  return {
+      broken("no-scales", "run: error: k_scales is given, but keys of f32 have none; leave it empty, or use i8, e4m3 or e5m2\n",
+             [](Sample& s) { s.args.k_scales = TensorView(s.q.data(), DType::kF32, {1, 1, 1, 1}); }),
+      broken_scales("scale-shape", "run: error: v_scales has 3 kv_heads; it must be 1 or 2\n",
+                    [](Sample& s) { s.args.v_scales.shape[1] = 3; }),
+      broken_scales("scale-shape", "run: error: k_scales has 2 groups of dims; it must be 1\n",
+                    [](Sample& s) { s.args.k_scales.shape[3] = 2; }),
+      broken_scales("tensor-rank", "run: error: k_scales has 2 dimensions; it must have 4: (batch, kv_heads, kv_len, groups)\n",
+                    [](Sample& s) { s.args.k_scales.rank = 2; }),
+      broken_scales("tensor-dtype", "run: error: v_scales is f16; this pattern takes f32\n",
+                    [](Sample& s) { s.args.v_scales.dtype = DType::kF16; }),
+      broken_scales("bad-scale", "run: error: k_scales has a scale of 0 at (0, 1, 2, 0); scales are positive and finite\n",
+                    [](Sample& s) {
+                      s.args.v_scales = {};
+                      s.q[7] = 0;
+                    }),
+      broken_scales("bad-scale", "run: error: k_scales has a scale of nan at (0, 0, 0, 0); scales are positive and finite\n",
+                    [](Sample& s) {
+                      s.args.v_scales = {};
+                      s.q[0] = std::numeric_limits<float>::quiet_NaN();
+                    }),
+      broken("bad-option", "compile: error: kv_scale_dims is 32; keys of this kv_dtype have no scales, so leave it at 0\n",
+             [](Sample& s) { s.spec.kv_scale_dims = 32; }),
+      broken_scales("bad-option", "compile: error: kv_scale_dims is 8; give 32, 64 or 128, or 0 for all dims of a row\n",
+                    [](Sample& s) { s.spec.kv_scale_dims = 8; }),
+      broken_scales("bad-option", "compile: error: kv_scale_dims is 32; it must divide head_dim 8 and v_head_dim 4\n",
+                    [](Sample& s) { s.spec.kv_scale_dims = 32; }),
   };
 }
 
@@ -126,6 +168,7 @@ std::vector<FindingCase> tensor_cases() {
              "run: error: the elements of k lie more than 72057594037927936 bytes apart; its strides cannot be right\n",
              [](Sample& s) { s.args.k.strides = {std::numeric_limits<std::int64_t>::min(), 1 << 20, 8, 1}; }),
   };
+  for (FindingCase& one : scale_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : layout_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : merge_cases()) cases.push_back(std::move(one));
   return cases;

@@ -104,7 +104,7 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
   const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
   const runtime::LaunchOutcome outcome =
       runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch, runtime::work_of(sequences, mask),
-                      runtime::MaskOrigin::kGiven, {.threads = threads});
+                      {}, {.threads = threads});
   tensors.out.bytes = out.copy();
   return outcome;
 }

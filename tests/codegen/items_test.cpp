@@ -96,6 +96,9 @@ std::vector<float> decoded(const runtime::Kernel& kernel, const std::vector<plan
   arg.scale = arg.sum + count;
   arg.scratch = scratch.data();
   arg.fault = &fault;
+  arg.all_spans = arg.spans;
+  arg.all_span_count = arg.span_count;
+  arg.begins = arg.ends = 1;
   kernel.decode(&arg);
   return {arg.o, arg.scale + count};
 }

@@ -11,7 +11,7 @@
 namespace flexjit::conformance {
 namespace {
 
-constexpr KeysIn kKeys[] = {KeysIn::kPacked, KeysIn::kCache,       KeysIn::kPaddedCache,
+constexpr KeysIn kKeys[] = {KeysIn::kPacked, KeysIn::kOwnCache,    KeysIn::kCache,   KeysIn::kPaddedCache,
                             KeysIn::kPages,  KeysIn::kPagesByHead, KeysIn::kPageList};
 
 std::int64_t setting(const char* name, std::int64_t otherwise) {
@@ -159,7 +159,7 @@ TEST_P(OnSequences, RandomCases) {
     const DType type = kTypes[random.integer(0, 3)];
     shape.types = {type, type, type};
     shape.queries = random.chance(0.5) ? QueriesIn::kBatch : QueriesIn::kPacked;
-    shape.keys = kKeys[random.integer(0, 5)];
+    shape.keys = kKeys[random.integer(0, 6)];
     constexpr std::int32_t kPages[] = {1, 3, 8, 16, 17, 48, 64};
     shape.page_size = kPages[random.integer(0, 6)];
     const Meaning& meaning = meanings()[at(random.integer(0, static_cast<std::int32_t>(meanings().size()) - 1))];
@@ -224,6 +224,44 @@ TEST_P(OnSequences, BitsDoNotDependOnNeighboursOrPlaces) {
           first[i].insert(first[i].end(), alone.lse.begin(), alone.lse.end());
         }
         EXPECT_EQ(bits, first[i]) << i << " in " << to_string(shape);
+      }
+    }
+  }
+}
+
+// Sequences that begin with the same pages read them together; each has the bits that it has alone.
+TEST_P(OnSequences, SharedPrefixesAreReadOnce) {
+  covers("P27 I14");
+  for (const std::int32_t page_size : {1, 16, 24}) {
+    const std::vector<Lengths> lengths{{1, 1300}, {1, 1177}, {2, 1300}, {1, 1090}, {1, 600}, {1, 1300}, {9, 1250}};
+    RaggedShape shape{.lengths = lengths,
+                      .each = {.q_heads = 8, .kv_heads = 2, .head_dim = 32},
+                      .keys = KeysIn::kPages,
+                      .page_size = page_size};
+    Ragged ragged(shape);
+    // All but the fifth begin with the pages of the first.
+    const std::int32_t shared = 1080 / page_size;
+    for (std::size_t i = 1; i < lengths.size(); ++i) {
+      for (std::int32_t page = 0; page < shared && i != 4; ++page)
+        ragged.block_table()[i * at(ragged.max_pages()) + at(page)] = ragged.block_table()[at(page)];
+    }
+    for (std::size_t i = 1; i < lengths.size(); ++i) {
+      if (i != 4) ragged.share_keys(0, i, shared * page_size);
+    }
+    for (const Meaning& meaning : {meanings()[0], meanings()[1], meanings()[3], meanings()[4]}) {
+      SCOPED_TRACE(meaning.name);
+      const Attention attention = compile_or_throw(engine(), spec_of(meaning, shape));
+      ragged.poison_outputs();
+      const Result<RunStats> together = attention.run(ragged.args());
+      ASSERT_TRUE(together) << render(together.diagnostics());
+      ASSERT_TRUE(ragged.is_attention(meaning.pattern(ragged), bounds_of(shape)));
+      for (std::size_t i = 0; i < lengths.size(); ++i) {
+        if (std::string(meaning.name) == "text") break;  // reads b, which a problem alone has as 0
+        Problem& alone = ragged.problem(i);
+        ASSERT_TRUE(attention.run(alone.args()));
+        std::vector<double> bits = alone.out.values();
+        bits.insert(bits.end(), alone.lse.begin(), alone.lse.end());
+        EXPECT_EQ(ragged.outputs_of(i), bits) << i;
       }
     }
   }

@@ -240,6 +240,8 @@ void store_random(Random& random, DType dtype, void* data, std::size_t at) {
     case DType::kI32: return store(data, at, value);
     case DType::kI8: return store(data, at, static_cast<std::int8_t>(value));
     case DType::kU8: return store(data, at, static_cast<std::uint8_t>(value));
+    case DType::kE4M3:
+    case DType::kE5M2: return store(data, at, static_cast<std::uint8_t>(random.below(256)));
     case DType::kBool: return store(data, at, static_cast<std::uint8_t>(random.below(2)));
   }
 }

@@ -24,7 +24,8 @@ inline constexpr ElementTypes kElementTypes[] = {
     {DType::kF32, DType::kF32, DType::kF32},   {DType::kBF16, DType::kBF16, DType::kBF16},
     {DType::kBF16, DType::kBF16, DType::kF32}, {DType::kF16, DType::kF16, DType::kF16},
     {DType::kF32, DType::kBF16, DType::kF32},  {DType::kF32, DType::kF16, DType::kF32},
-    {DType::kF64, DType::kF64, DType::kF64},
+    {DType::kF64, DType::kF64, DType::kF64},   {DType::kF32, DType::kI8, DType::kF32},
+    {DType::kBF16, DType::kE4M3, DType::kF32}, {DType::kF16, DType::kE5M2, DType::kF16},
 };
 
 inline std::string to_string(const KernelKey& key) {

@@ -98,19 +98,22 @@ TEST(KeyTiles, ShrinkAsHeadsGrow) {
 
 TEST(DecodeTiling, IsMadeOfWholeMicroTilesInRegisters) {
   for (const Target& target : all_targets()) {
-    SCOPED_TRACE(name_of(target));
-    const Tiling t = decode_tiling(target.isa);
-    const std::int32_t lanes = lanes_of(target.isa);
-    EXPECT_EQ(t.q_tile % t.micro_rows, 0);
-    EXPECT_EQ(t.kv_tile % lanes, 0) << "scores of a row are whole vectors";
-    EXPECT_EQ(t.kv_tile % t.micro_vectors, 0) << "keys are multiplied by fours";
-    EXPECT_EQ(t.q_tile % 16, 0);
-    // Accumulators, a vector of one operand beside one broadcast of the other, and products where they are not added at once.
-    const std::int32_t accumulators = t.micro_rows * t.micro_vectors;
-    const std::int32_t products = has(target.isa, kFma) ? 0 : accumulators;
-    EXPECT_LE(accumulators + products + t.micro_vectors + 1, facts_of(target.isa).vector_registers);
-    EXPECT_FALSE(can_decode({DType::kF64, DType::kF64, DType::kF64}));
+    for (const ElementTypes& types :
+         {ElementTypes{}, {DType::kBF16, DType::kI8, DType::kBF16}, {DType::kF32, DType::kE4M3, DType::kF32}}) {
+      SCOPED_TRACE(name_of(target) + ", " + std::string(flexjit::name_of(types.kv)));
+      const Tiling t = decode_tiling(target.isa, types);
+      const std::int32_t lanes = lanes_of(target.isa);
+      EXPECT_EQ(t.q_tile % t.micro_rows, 0);
+      EXPECT_EQ(t.kv_tile % lanes, 0) << "scores of a row are whole vectors";
+      EXPECT_EQ(t.kv_tile % 4, 0) << "keys are multiplied by fours";
+      EXPECT_EQ(t.q_tile % 16, 0);
+      // Accumulators, a vector of one operand beside one broadcast of the other, and products where they are not added at once.
+      const std::int32_t accumulators = t.micro_rows * t.micro_vectors;
+      const std::int32_t products = has(target.isa, kFma) ? 0 : accumulators;
+      EXPECT_LE(accumulators + products + t.micro_vectors + 1, facts_of(target.isa).vector_registers);
+    }
   }
+  EXPECT_FALSE(can_decode({DType::kF64, DType::kF64, DType::kF64}));
 }
 
 }  // namespace

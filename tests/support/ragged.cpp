@@ -33,6 +33,7 @@ std::string to_string(QueriesIn queries) { return queries == QueriesIn::kBatch ?
 std::string to_string(KeysIn keys) {
   switch (keys) {
     case KeysIn::kPacked: return "packed";
+    case KeysIn::kOwnCache: return "own cache";
     case KeysIn::kCache: return "cache";
     case KeysIn::kPaddedCache: return "padded cache";
     case KeysIn::kPages: return "pages";
@@ -122,6 +123,11 @@ void Ragged::lay_out_keys() {
   Layout layout = length_first;
   switch (shape_.keys) {
     case KeysIn::kPacked: total_len_.clear(); break;
+    case KeysIn::kOwnCache:
+      rows[0] = batch;
+      rows[2] = longest + kRoomBehind;
+      for (std::int64_t b = 0; b < batch; ++b) leftpad_.push_back(static_cast<std::int32_t>(random() % (kRoomBehind + 1)));
+      break;
     case KeysIn::kCache:
     case KeysIn::kPaddedCache:
       rows[0] = batch + 2;
@@ -152,6 +158,7 @@ Ragged::Place Ragged::query(std::size_t sequence, std::int64_t i) const {
 Ragged::Place Ragged::key(std::size_t sequence, std::int64_t i) const {
   switch (shape_.keys) {
     case KeysIn::kPacked: return {0, cu_k_[sequence] + i};
+    case KeysIn::kOwnCache: return {static_cast<std::int64_t>(sequence), leftpad_[sequence] + i};
     case KeysIn::kCache: return {batch_idx_[sequence], i};
     case KeysIn::kPaddedCache: return {batch_idx_[sequence], leftpad_[sequence] + i};
     case KeysIn::kPages:
@@ -182,6 +189,21 @@ void Ragged::copy_in() {
     copy(one.k, one.shape.kv_len, k, [&](std::int64_t row) { return key(i, row); });
     copy(one.v, one.shape.kv_len, v, [&](std::int64_t row) { return key(i, row); });
   }
+}
+
+void Ragged::share_keys(std::size_t from, std::size_t to, std::int32_t keys) {
+  const auto share = [&](const Tensor& source, Tensor& target) {
+    const TensorView a = source.view(), b = std::as_const(target).view();
+    const Extents of_a{1, a.shape[1], a.shape[2], a.shape[3]}, of_b{1, b.shape[1], b.shape[2], b.shape[3]};
+    for (std::int64_t h = 0; h < a.shape[1]; ++h) {
+      for (std::int64_t row = 0; row < keys; ++row) {
+        for (std::int64_t d = 0; d < a.shape[3]; ++d)
+          target.set(element(of_b, 0, h, row, d), source[element(of_a, 0, h, row, d)]);
+      }
+    }
+  };
+  share(problems_[from].k, problems_[to].k);
+  share(problems_[from].v, problems_[to].v);
 }
 
 void Ragged::poison_outputs() {

@@ -19,7 +19,7 @@ struct Lengths {
 };
 
 enum class QueriesIn : std::uint8_t { kBatch, kPacked };
-enum class KeysIn : std::uint8_t { kPacked, kCache, kPaddedCache, kPages, kPagesByHead, kPageList };
+enum class KeysIn : std::uint8_t { kPacked, kOwnCache, kCache, kPaddedCache, kPages, kPagesByHead, kPageList };
 std::string to_string(QueriesIn queries);
 std::string to_string(KeysIn keys);
 
@@ -51,22 +51,25 @@ class Ragged {
   // Packed position of query 0 and of key 0.
   std::int32_t q_offset(std::size_t sequence) const { return shape_.queries == QueriesIn::kPacked ? cu_q_[sequence] : 0; }
   std::int32_t kv_offset(std::size_t sequence) const { return shape_.keys == KeysIn::kPacked ? cu_k_[sequence] : 0; }
+  // An entry and a row of q or of k.
+  struct Place {
+    std::int64_t batch = 0, row = 0;
+  };
+  Place query(std::size_t sequence, std::int64_t i) const;
+  Place key(std::size_t sequence, std::int64_t i) const;
   const std::vector<Problem>& problems() const { return problems_; }
   Problem& problem(std::size_t sequence) { return problems_[sequence]; }
   const RaggedShape& shape() const { return shape_; }
   // Of the pages of a sequence, to be changed before a call.
   std::vector<std::int32_t>& block_table() { return table_; }
+  // The first keys of one sequence become those of another, where they are compared.
+  void share_keys(std::size_t from, std::size_t to, std::int32_t keys);
   std::int32_t max_pages() const { return max_pages_; }
   Tensor q{DType::kF32, {}}, k{DType::kF32, {}}, v{DType::kF32, {}}, out{DType::kF32, {}};
   std::vector<float> lse;  // (batch, q_heads, q_len) of out
   Sequences sequences;
 
  private:
-  struct Place {
-    std::int64_t batch = 0, row = 0;
-  };
-  Place query(std::size_t sequence, std::int64_t i) const;
-  Place key(std::size_t sequence, std::int64_t i) const;
   void lay_out_queries();
   void lay_out_keys();
   std::int32_t shuffle_pages(std::int32_t longest, std::mt19937& random);

@@ -63,6 +63,18 @@ Diagnostics write_documents(const BenchOptions& options, const Report& report) {
   return errors;
 }
 
+// The last row of `quantized` with those before it.
+void compare_types(Report& report) {
+  Row& row = report.rows.back();
+  if (row.test.suite != "quantized" || row.run_ms == 0) return;
+  for (const Row& other : report.rows) {
+    if (other.test.suite != row.test.suite || other.test.name != row.test.name) continue;
+    const DType kv = other.test.dtypes.kv_dtype();
+    if (kv == DType::kF32) row.over_f32 = other.run_ms / row.run_ms;
+    if (kv == DType::kBF16) row.over_bf16 = other.run_ms / row.run_ms;
+  }
+}
+
 }  // namespace
 }  // namespace flexjit::tools::bench
 
@@ -93,6 +105,7 @@ int bench_command(const BenchOptions& options) {
   bool failed = false;
   for (std::size_t i = 0; i < cases.size(); ++i) {
     report.rows.push_back(measure_case(cases[i], i, options, {heap, peers.get(), progress}));
+    compare_types(report);
     progress.show("");
     failed = failed || report.rows.back().failed();
     if (table) fmt::print("{}\n", table_line(report.rows.back()));

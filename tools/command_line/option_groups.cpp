@@ -11,17 +11,13 @@
 #include "flexjit/presets.h"
 
 namespace flexjit::tools {
-namespace {
 
-// One of the names that --dtype takes.
 DType dtype_of(const std::string& name) {
-  for (DType dtype : {DType::kBF16, DType::kF16, DType::kF64}) {
+  for (DType dtype : {DType::kBF16, DType::kF16, DType::kF64, DType::kI8, DType::kE4M3, DType::kE5M2}) {
     if (name_of(dtype) == name) return dtype;
   }
   return DType::kF32;
 }
-
-}  // namespace
 
 CLI::Validator preset_choices() {
   std::string names;
@@ -126,18 +122,25 @@ void add_sizes(CLI::App& app, SizeOptions& sizes) {
 }
 
 void add_dtypes(CLI::App& app, DTypeOptions& dtypes) {
-  const auto add = [&app](const char* option, const char* what, auto store) {
+  const std::vector<std::string> floats = {"f32", "bf16", "f16", "f64"};
+  std::vector<std::string> of_keys = floats;
+  of_keys.insert(of_keys.end(), {"i8", "e4m3", "e5m2"});
+  const auto add = [&app](const char* option, const std::vector<std::string>& names, const char* what, auto store) {
     app.add_option_function<std::string>(
            option, [store](const std::string& name) { store(dtype_of(name)); }, what)
-        ->check(CLI::IsMember({"f32", "bf16", "f16", "f64"}))
+        ->check(CLI::IsMember(names))
         ->group("Element types");
   };
-  add("--dtype", "Of q, and of what follows unless given (f32; that of a bf16 or f16 --q)", [&dtypes](DType dtype) {
+  add("--dtype", floats, "Of q, and of what follows unless given (f32; that of a bf16 or f16 --q)", [&dtypes](DType dtype) {
     dtypes.q = dtype;
     dtypes.given = true;
   });
-  add("--kv-dtype", "Of k and v (as --dtype)", [&dtypes](DType dtype) { dtypes.kv = dtype; });
-  add("--out-dtype", "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
+  add("--kv-dtype", of_keys, "Of k and v (as --dtype); i8, e4m3 and e5m2 have scales",
+      [&dtypes](DType dtype) { dtypes.kv = dtype; });
+  app.add_option("--kv-scale-dims", dtypes.scale_dims, "Dims of i8, e4m3 or e5m2 keys and values that share a scale (all)")
+      ->check(CLI::IsMember({32, 64, 128}))
+      ->group("Element types");
+  add("--out-dtype", floats, "Of the output (as --dtype)", [&dtypes](DType dtype) { dtypes.out = dtype; });
 }
 
 void add_names(CLI::App& app, NameOptions& names) {
@@ -153,12 +156,52 @@ void add_inputs(CLI::App& app, FileOptions& files) {
   app.add_option("--q", files.q, "Queries, a .npy file of floats; sizes follow from it")->group("Files");
   app.add_option("--k", files.k, "Keys")->group("Files");
   app.add_option("--v", files.v, "Values")->group("Files");
+  constexpr const char* kScales = " of --kv-dtype i8, e4m3 or e5m2, f32 (batch, kv_heads, kv_len, groups), each or 1";
+  app.add_option("--k-scales", files.k_scales, std::string("Scales of keys") + kScales)->group("Files");
+  app.add_option("--v-scales", files.v_scales, std::string("Scales of values") + kScales)->group("Files");
   app.add_option_function<std::string>(
          "--layout", [&files](const std::string& name) { files.layout = name == "bshd" ? Layout::kBshd : Layout::kBhsd; },
          "Of q, k, v and out")
       ->check(CLI::IsMember({"bhsd", "bshd"}))
       ->default_str("bhsd")
       ->group("Files");
+}
+
+void add_lengths(CLI::App& app, SequenceOptions& sequences) {
+  app.add_option(
+         "--lengths", sequences.lengths,
+         "QxKV,...: sequences of so many queries and keys, packed, in the place of --batch, --q-len and --kv-len; N*QxKV: "
+         "N of them")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Sequences");
+  app.add_option("--page-size", sequences.page_size, "Of --lengths: keys lie in pages of so many, in random order (packed)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
+      ->needs("--lengths")
+      ->group("Sequences");
+  app.add_option("--cache-rows", sequences.cache_rows, "Of --lengths: keys lie in caches of so many rows (packed)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->needs("--lengths")
+      ->excludes("--page-size")
+      ->group("Sequences");
+}
+
+void add_sequence_files(CLI::App& app, SequenceOptions& sequences) {
+  add_lengths(app, sequences);
+  const auto add = [&](const char* name, std::string& file, const char* what) {
+    app.add_option(name, file, what)->group("Sequences");
+  };
+  add("--cu-seqlens-q", sequences.cu_seqlens_q,
+      "Packed queries: where each sequence begins and the last ends, i32 (batch + 1)");
+  add("--seqused-q", sequences.seqused_q, "How many of its queries count, i32 (batch)");
+  add("--cu-seqlens-k", sequences.cu_seqlens_k, "Packed keys, likewise");
+  add("--total-len", sequences.total_len, "How many keys each has, i32 (batch)");
+  add("--cache-batch-idx", sequences.cache_batch_idx, "The batch entry of k and v with its keys, i32 (batch)");
+  add("--cache-leftpad", sequences.cache_leftpad, "The row there of its first key, i32 (batch)");
+  add("--block-table", sequences.block_table,
+      "k and v are pages (num_pages, kv_heads, page_size, dim); those of each, i32 (batch, max_pages)");
+  add("--page-indptr", sequences.page_indptr, "The same as one list: where each begins in --page-indices, i32 (batch + 1)");
+  add("--page-indices", sequences.page_indices, "The pages of all, i32");
 }
 
 void add_outputs(CLI::App& app, FileOptions& files) {

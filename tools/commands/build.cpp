@@ -75,6 +75,7 @@ Diagnostics check_options(const BuildCommandOptions& options, const std::vector<
 AttentionSpec with_options(AttentionSpec spec, const BuildCommandOptions& options) {
   spec.dtype = options.dtypes.q;
   spec.kv_dtype = options.dtypes.kv;
+  spec.kv_scale_dims = options.dtypes.scale_dims;
   spec.out_dtype = options.dtypes.out;
   spec.head_dim = static_cast<std::int32_t>(options.head_dim);
   spec.v_head_dim = static_cast<std::int32_t>(options.v_head_dim);

@@ -3,10 +3,13 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/mman.h>
 
 #include <bit>
 #include <cstring>
 #include <limits>
+
+#include "flexjit/quantize.h"
 
 namespace flexjit::tools {
 namespace {
@@ -44,6 +47,14 @@ std::uint16_t to_f16(float value) {
   return static_cast<std::uint16_t>(sign | (rounded >> 13));
 }
 
+float from_f16(std::uint16_t half);
+float from_e5m2(std::uint8_t byte) { return from_f16(static_cast<std::uint16_t>(byte << 8)); }
+float from_e4m3(std::uint8_t byte) {
+  const auto magnitude = static_cast<std::uint16_t>((byte & 0x7f) << 7);
+  const float sign = (byte & 0x80) != 0 ? -1.0F : 1.0F;
+  return sign * (magnitude == 0x7f << 7 ? std::numeric_limits<float>::quiet_NaN() : from_f16(magnitude) * 0x1p8F);
+}
+
 float from_f16(std::uint16_t half) {
   const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;
   const std::uint32_t magnitude = half & 0x7fff;
@@ -78,8 +89,22 @@ bool store_integer(Array& array, std::int64_t i, std::int64_t value) {
   }
 }
 
+// As keys are encoded, with a scale of 1.
+void store_fp8(Array& array, std::int64_t i, double value) {
+  const auto source = static_cast<float>(value);
+  float scale = 1;
+  const bool stored = quantize_kv({.source = {&source, DType::kF32, {1, 1, 1, 1}},
+                                   .target = {array.as<std::uint8_t>() + i, array.dtype, {1, 1, 1, 1}},
+                                   .scales = {&scale, DType::kF32, {1, 1, 1, 1}},
+                                   .scales_are = Scales::kGiven})
+                          .has_value();
+  static_cast<void>(stored);  // these views have nothing wrong
+}
+
 void store_float(Array& array, std::int64_t i, double value) {
   switch (array.dtype) {
+    case DType::kE4M3:
+    case DType::kE5M2: store_fp8(array, i, value); break;
     case DType::kF64: array.as<double>()[i] = value; break;
     case DType::kF16: array.as<std::uint16_t>()[i] = to_f16(static_cast<float>(value)); break;
     case DType::kBF16: array.as<std::uint16_t>()[i] = to_bf16(static_cast<float>(value)); break;
@@ -88,6 +113,8 @@ void store_float(Array& array, std::int64_t i, double value) {
 }
 
 }  // namespace
+
+void prefer_huge_pages(void* data, std::size_t bytes) { (void)madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE); }
 
 Array::Array(DType type, std::vector<std::int64_t> extents) : dtype(type), shape(std::move(extents)) {
   bytes.resize(static_cast<std::size_t>(count()) * size_of(type));
@@ -121,6 +148,8 @@ double number_at(const Array& array, std::int64_t i) {
     case DType::kF32: return array.as<float>()[i];
     case DType::kF16: return from_f16(array.as<std::uint16_t>()[i]);
     case DType::kBF16: return std::bit_cast<float>(static_cast<std::uint32_t>(array.as<std::uint16_t>()[i]) << 16);
+    case DType::kE4M3: return from_e4m3(array.as<std::uint8_t>()[i]);
+    case DType::kE5M2: return from_e5m2(array.as<std::uint8_t>()[i]);
     default: return static_cast<double>(integer_at(array, i));
   }
 }

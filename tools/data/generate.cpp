@@ -80,7 +80,9 @@ Array buffer_array(const BufferDeclaration& declaration, std::vector<std::int64_
     case DType::kF32:
     case DType::kF64:
     case DType::kF16:
-    case DType::kBF16: return uniform_floats(declaration, std::move(shape), random);
+    case DType::kBF16:
+    case DType::kE4M3:
+    case DType::kE5M2: return uniform_floats(declaration, std::move(shape), random);
     case DType::kBool:
       for (auto& byte : array.bytes) byte = random.next() % 8 == 0 ? std::byte{1} : std::byte{0};
       break;

@@ -3,24 +3,37 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 
 #include "codegen/emit/storage.h"
 #include "codegen/parts/item.h"
+#include "codegen/parts/product.h"
 #include "codegen/parts/queries.h"
 #include "codegen/parts/real_rows.h"
 #include "codegen/parts/scores.h"
 #include "codegen/parts/weights.h"
 #include "plan/sizes/decode.h"
+#include "support/dtype.h"
 
 namespace flexjit::codegen {
 
-// Rows of K or V of one run.
+// A row as products read it, from one of its dims on.
+struct RowPart {
+  Ptr at_dim;    // where that dim lies
+  Index column;  // of the row's key in the step
+  Int number;    // of the row in the run, where that has scales by row
+  Index dim;
+};
+
+// Rows of K or V of one run as products read them: the caller's, or reals in the scratch that were made of quantised ones.
 struct StreamedRows {
   Emitter& e;
   Rows rows;
   ScratchInts to_come;  // by column of a step: the rows that are prefetched meanwhile
   DType dtype;
   std::int64_t dims;
+  std::optional<GroupScales> scales{};  // of quantised rows whose scales multiply elements
+  std::optional<RealRows> kept{};       // where what is read of quantised rows is left as reals, by column
 
   // Row 0 may lie outside the tensor.
   Ptr row(Int number) const { return e.anywhere(rows.data, e.mul(e.widen(number), row_bytes())); }
@@ -28,6 +41,15 @@ struct StreamedRows {
   llvm::Value* load(Ptr row, Index element, VectorPart part) const {
     return load_first(e, at_element(e, row, element, dtype), dtype, part);
   }
+  // How many elements cells() takes at best.
+  int at_once() const { return support::is_quantised(dtype) ? widened_at_once(e, dtype) : operands_of(e).width; }
+  // Elements from `offset` behind the part's dim on, times `scale` (empty: 1): a vector for each width of the operands.
+  CellVectors cells(const RowPart& row, std::int64_t offset, VectorPart part, Float scale) const;
+  // What the elements from there on are multiplied with, as many as share it; empty: 1. The part's dim is a multiple of the
+  // dims that share one, or it and what is read of the part lie in one group.
+  Float scale_of(const RowPart& row, std::int64_t offset) const;
+  // Whether those from `offset` on have another than those before.
+  bool is_next_group(std::int64_t offset) const { return offset == 0 || (scales && offset % scales->dims == 0); }
   std::int64_t element_bytes() const { return static_cast<std::int64_t>(size_of(dtype)); }
   std::int64_t dense_bytes() const { return dims * element_bytes(); }  // of a row
   Index row_bytes() const { return e.mul(rows.stride, e.index(element_bytes())); }
@@ -69,6 +91,11 @@ struct RowBlock {
   const RealRows o{e, item.o, {}, plan::layout_of(key).v_padded};
   const ScratchInts k_rows{e, item.scratch, at.k_rows};
   const RowPlaces v_rows{e, item.scratch, at.v_rows};
+  const bool is_quantised = support::is_quantised(key.types.kv);
+  const bool has_row_scales = is_quantised && key.types.scale_dims == 0;  // else those of groups of dims are part of the reals
+  const RealRows real_rows{e, item.scratch, at.real_rows, at.real_stride};
+  const RealRows k_scales{e, item.scratch, at.k_scales, key.tiling.kv_tile};
+  const RealRows v_scales{e, item.scratch, at.v_scales, key.tiling.kv_tile};
   const UnsettledRows unsettled{{e, item.scratch, at.unsettled}};
 
  private:
@@ -80,6 +107,22 @@ struct RowBlock {
   }
 };
 
+// What a chunk of query rows reads. The first of several converts quantised rows for the others too.
+enum class RowsFrom : std::uint8_t {
+  kMemory,  // and prefetches
+  kMemoryAgain,
+  kMemoryAndKeeps,  // of quantised rows, in the scratch
+  kScratch,
+};
+// Query rows that one micro-tile takes.
+struct RowChunk {
+  Index row;
+  int rows;
+  RowsFrom from;
+
+  bool fetches() const { return from == RowsFrom::kMemory || from == RowsFrom::kMemoryAndKeeps; }
+};
+
 // row_block.cpp
 // for (kv = span.begin rounded down to a step; kv < span.end; kv += kv_tile)
 //   body({kv, max(kv, span.begin), min(kv + kv_tile, span.end), ...});
@@ -88,27 +131,25 @@ void for_key_steps(Emitter& e, RowBlock& b, const Span& span, llvm::function_ref
 // is masked, its weight 0.
 void emit_rows_of_step(Emitter& e, RowBlock& b, const KeyStep& step);
 // Loaded where they are used: registers are scarce in the loops.
-StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step);
-StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step);
+StreamedRows keys_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from);
+StreamedRows values_of(Emitter& e, RowBlock& b, const KeyStep& step, RowsFrom from);
 void emit_initial_state(Emitter& e, RowBlock& b);
 void fill_row_table(Emitter& e, RowBlock& b);
 // What the item leaves of its rows. Returns that any row is left to the careful pass.
 Bool emit_states(Emitter& e, RowBlock& b, Bool careful);
 
-// Query rows that one micro-tile takes. The first ones prefetch what all of them read.
-struct RowChunk {
-  Index row;
-  int rows;
-  bool fetches;
-};
 // row_block.cpp
-// for (row = 0; row < rows; row += count) body({row, count, row == 0});   count is micro_rows, less at the end
+// for (row = 0; row < rows; row += count) body({row, count, ...});   count is micro_rows, less at the end
 void for_chunks_of_rows(Emitter& e, RowBlock& b, const char* name, llvm::function_ref<void(const RowChunk&)> body);
+
+// row_scales.cpp: where a row has one scale, k_scales[i] and v_scales[i] of the rows k_rows[i].
+void emit_row_scales(Emitter& e, RowBlock& b, const KeyStep& step);
 
 // key_products.cpp: S = Q K^T of one step, 4 keys x up to micro_rows rows at a time.
 inline constexpr int kKeys = 4;
 // Neighbouring keys of a step: their rows of K, where the lines to be prefetched begin, and the column of the first.
 struct Keys {
+  Int number[kKeys];  // of their rows
   Ptr row[kKeys], line[kKeys];
   Index between_lines;  // from a line to the next of the same row, or of all rows where they follow each other
   Index column;

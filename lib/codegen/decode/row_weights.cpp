@@ -19,11 +19,15 @@ KeyScores modified_scores(Emitter& e, RowBlock& b, const KeyStep& step, Place at
   b.tables.load(scope, Level::kColumn, at.column, Stored::kBoth);
   Float score = b.s.load_vector(at.row, at.column);
   if (b.units.product) score = e.mul(score, b.units.product);
+  if (b.has_row_scales) score = e.mul(score, b.k_scales.load_vector(e.index(0), at.column));
   const Int columns = e.add(e.narrow(e.add(step.kv, at.column)), e.lane_numbers());
   at.inside = e.logical_and(e.compare(llvm::CmpInst::ICMP_SGE, columns, e.narrow(step.first)),
                             e.compare(llvm::CmpInst::ICMP_SLT, columns, e.narrow(step.last)));
   score = b.scores.masked(scope, score, at).score;
-  return {score, b.scores.weight_factor(scope)};
+  const Float factor = b.scores.weight_factor(scope);
+  if (!b.has_row_scales) return {score, factor};
+  const Float v_scale = b.v_scales.load_vector(e.index(0), at.column);
+  return {score, factor ? e.mul(factor, v_scale) : v_scale};
 }
 
 Float shift_of(Emitter& e, RowBlock& b, Index row) {

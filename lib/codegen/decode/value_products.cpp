@@ -1,6 +1,8 @@
 // O += P V of one key step of few rows: micro-tiles of up to micro_rows rows by as many vectors of value dims as fit the
 // registers. Rows of V are read as they lie, one after the other; of bf16, two that are interleaved, which leaves the value
 // dims in another order; o keeps that order until the item is done.
+#include <bit>
+
 #include "codegen/decode/row_block.h"
 #include "codegen/emit/lane_transpose.h"
 
@@ -19,7 +21,7 @@ struct Target {
 // The lines that a micro-tile prefetches with each key: as many of all tiles as a row has. Of rows without gaps they are those
 // that follow each other, else a part of the row. Rows to come are taken to lie evenly from the first of the step on.
 struct LinesToCome {
-  LinesToCome(Emitter& emitter, RowBlock& b, const Target& target) : e(emitter), fetches(target.rows.fetches) {
+  LinesToCome(Emitter& emitter, RowBlock& b, const Target& target) : e(emitter), fetches(target.rows.fetches()) {
     if (!fetches) return;
     const StreamedRows& v = target.v;
     lines = (v.dense_bytes() + kCacheLine - 1) / kCacheLine;
@@ -61,11 +63,20 @@ void emit_reals(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
   const LinesToCome to_come(e, b, target);
   const auto load = [&](Ptr line, Index column) {
     to_come.prefetch(line);
-    const Ptr row = at_element(e, b.v_rows.load(column), target.chunk.dim, v.dtype);
+    const bool in_scratch = target.rows.from == RowsFrom::kScratch;
+    const Ptr place = in_scratch ? b.real_rows.at(column) : b.v_rows.load(column);
+    const Int number = v.scales ? b.k_rows.load(column) : Int{};
+    const RowPart row{at_element(e, place, target.chunk.dim, v.dtype), column, number, target.chunk.dim};
     CellVectors cells;
-    for (int j = 0; j < target.o.vectors; ++j) {
-      const VectorPart part{e.lanes(), target.chunk.elements(j, e.lanes())};
-      cells.push_back(as_cells(e, v.load(row, e.index(std::int64_t{j} * e.lanes()), part), v.dtype));
+    Float scale;
+    for (int j = 0; j < target.o.vectors;) {
+      const int count = std::min(v.at_once() / e.lanes(), target.o.vectors - j);
+      const int last = target.chunk.elements(j + count - 1, e.lanes());
+      const VectorPart part{count * e.lanes(), (count - 1) * e.lanes() + last};
+      const std::int64_t offset = std::int64_t{j} * e.lanes();
+      if (v.is_next_group(offset)) scale = v.scale_of(row, offset);
+      cells.append(v.cells(row, offset, part, scale));
+      j += count;
     }
     return cells;
   };
@@ -132,12 +143,14 @@ void emit_pairs(Emitter& e, RowBlock& b, const KeyStep& step, const Target& targ
 
 // The value dims in chunks of equal width, as few as fit the registers; the last may be narrower and end inside a vector of V.
 void emit_rows(Emitter& e, RowBlock& b, const KeyStep& step, const RowChunk& rows) {
-  const StreamedRows v = values_of(e, b, step);
+  const StreamedRows v = values_of(e, b, step, rows.from);
   const int width = operands_of(e).width;
   const int vectors = width / e.lanes();  // of o for one of V
   const int accumulators = b.key.tiling.micro_rows * b.key.tiling.micro_vectors / rows.rows;
   const int total = static_cast<int>(b.o.stride) / width;
-  const ChunkSizes sizes{b.key.v_head_dim, width, equal_width(total, accumulators / vectors)};
+  ChunkSizes sizes{b.key.v_head_dim, width, equal_width(total, accumulators / vectors)};
+  // What is converted at once has one scale.
+  if (v.scales) sizes.vectors = static_cast<int>(std::bit_floor(static_cast<unsigned>(sizes.vectors)));
   const int chunk_dims = sizes.vectors * width, chunks = (b.key.v_head_dim + chunk_dims - 1) / chunk_dims;
   for_chunks(e, "value_dims", sizes, [&](const Chunk& chunk) {
     const VectorTile o{e, b.o.at(rows.row, chunk.dim), b.o.stride, rows.rows, chunk.vectors * vectors};
@@ -162,11 +175,16 @@ void emit_careful_values(Emitter& e, RowBlock& b, const KeyStep& step) {
   const SourceScope part = e.part(plan::Part::kCareful);
   const ChunkSizes sizes{b.key.v_head_dim, e.lanes(), b.key.tiling.micro_vectors};
   b.unsettled.for_each("careful_row", e.index(0), b.item.rows, [&](Index row) {
-    const StreamedRows v = values_of(e, b, step);
+    const StreamedRows v = values_of(e, b, step, RowsFrom::kMemory);
     for_chunks(e, "careful_dims", sizes, [&](const Chunk& chunk) {
       const auto values = [&](Index key, int j, Index dim) {
         const VectorPart part_of_row{e.lanes(), chunk.elements(j, e.lanes())};
-        return Float{widen(e, v.load(b.v_rows.load(e.sub(key, step.kv)), dim, part_of_row), v.dtype)};
+        const Index column = e.sub(key, step.kv);
+        const Ptr place = b.v_rows.load(column);
+        if (!b.is_quantised) return Float{widen(e, v.load(place, dim, part_of_row), v.dtype)};
+        const Int number = v.scales ? b.k_rows.load(column) : Int{};
+        const RowPart at{at_element(e, place, dim, v.dtype), column, number, dim};
+        return Float{v.cells(at, 0, part_of_row, v.scale_of(at, 0))[0].value};
       };
       const auto weight = [&](Index key) { return b.s.at(row, e.sub(key, step.kv)); };
       emit_careful_product(e, {b.o, row, chunk, step.first, step.last, weight, values});

@@ -58,7 +58,8 @@ Bool Emitter::constant_bool(bool value) { return {builder_.getInt1(value)}; }
 Index Emitter::index(std::int64_t value) { return {builder_.getInt64(static_cast<std::uint64_t>(value))}; }
 
 llvm::Type* Emitter::shaped(llvm::Type* scalar, llvm::Value* shape) {
-  return is_vector(shape) ? llvm::FixedVectorType::get(scalar, static_cast<unsigned>(lanes_)) : scalar;
+  const auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(shape->getType());
+  return vector != nullptr ? llvm::FixedVectorType::get(scalar, vector->getNumElements()) : scalar;
 }
 
 Int Emitter::lane_numbers() {

@@ -23,6 +23,13 @@ KeyRows load_key_run(Emitter& e, Ptr run) {
           {fields.pointer(offsetof(plan::KeyRun, v)), fields.long_index(offsetof(plan::KeyRun, v_stride))}};
 }
 
+RowScales load_scales(Emitter& e, Ptr arg, std::size_t offset) {
+  const ArgFields fields{e, arg};
+  return {e, fields.pointer(offset + offsetof(plan::ScaleRun, first), "scales"),
+          fields.long_index(offset + offsetof(plan::ScaleRun, by_key), "scales.by_key"),
+          fields.long_index(offset + offsetof(plan::ScaleRun, by_group), "scales.by_group")};
+}
+
 Bool emit_lse_f64(Emitter& e, Ptr launch) {
   if (e.arithmetic() != plan::Arithmetic::kF64) return {};
   const Int flag = ArgFields{e, launch}.integer(offsetof(LaunchArg, lse_f64), "lse_f64");

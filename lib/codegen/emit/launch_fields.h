@@ -32,6 +32,19 @@ struct Rows {
   Index stride;  // elements between two rows
 };
 
+// Of plan::ScaleRun: scales of quantised rows.
+struct RowScales {
+  Emitter& e;
+  Ptr first;  // of row 0
+  Index by_row, by_group;
+
+  Ptr at(Index row) const { return e.anywhere(first, e.mul(e.mul(row, by_row), e.index(4))); }
+  // A row of the run.
+  Float of(Index row, Index group) const { return e.load(e.at(at(row), e.mul(group, by_group))); }
+};
+// `offset`: in the struct at `arg`.
+RowScales load_scales(Emitter& e, Ptr arg, std::size_t offset);
+
 // Of plan::KeyRun.
 struct KeyRows {
   Rows k, v;
@@ -44,6 +57,18 @@ struct LaunchFields {
   Int batch_size, num_heads, num_kv_heads;
   Int q_len, kv_len, q_offset, kv_offset;  // of the item's sequence
   Float scale;                             // a real
+};
+
+// Of quantised rows, of which every `dims` dims share one.
+struct GroupScales {
+  RowScales scales;
+  std::int64_t dims;
+
+  // Of the dims from `d` on that share one with it, of a row of the run; `further`: of that many groups on.
+  Float of(Index row, Index d, std::int64_t further = 0) const {
+    Emitter& e = scales.e;
+    return scales.of(row, e.add(Index{e.ir().CreateUDiv(d.value, e.index(dims).value)}, e.index(further)));
+  }
 };
 
 struct BufferFields {

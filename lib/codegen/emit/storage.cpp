@@ -43,6 +43,31 @@ Int float_to_bf16(Emitter& e, Float value) {
   return e.shr(chosen, e.constant_int(16));
 }
 
+// 16 bits -> float.
+llvm::Value* widen_half(Emitter& e, llvm::Value* bits) {
+  auto& ir = e.ir();
+  if (e.has(plan::kHalf)) {
+    auto* halves = ir.CreateBitCast(bits, e.shaped(ir.getHalfTy(), bits));
+    return ir.CreateFPExt(halves, e.shaped(ir.getFloatTy(), bits));
+  }
+  return half_to_float(e, Int{ir.CreateZExt(bits, e.shaped(ir.getInt32Ty(), bits))}).value;
+}
+
+// The fields of an e4m3 moved into those of an fp16, which then is 2^-8 times the number; the code of NaN becomes a NaN.
+llvm::Value* e4m3_as_half(Emitter& e, llvm::Value* bytes) {
+  auto& ir = e.ir();
+  auto* i16 = e.shaped(ir.getInt16Ty(), bytes);
+  const auto bits = [&](std::uint64_t value) { return llvm::ConstantInt::get(i16, value); };
+  auto* moved = ir.CreateShl(ir.CreateSExt(bytes, i16), bits(7));
+  auto* is_nan = ir.CreateICmpEQ(ir.CreateAnd(moved, bits(0x3f80)), bits(0x3f80));
+  return ir.CreateOr(ir.CreateAnd(moved, bits(0xbf80)), ir.CreateSExt(is_nan, i16));
+}
+
+llvm::Value* e5m2_as_half(Emitter& e, llvm::Value* bytes) {
+  auto* i16 = e.shaped(e.ir().getInt16Ty(), bytes);
+  return e.ir().CreateShl(e.ir().CreateZExt(bytes, i16), llvm::ConstantInt::get(i16, 8));
+}
+
 llvm::Type* half_type(Emitter& e, llvm::Value* shape) { return e.shaped(e.ir().getHalfTy(), shape); }
 
 }  // namespace
@@ -58,7 +83,9 @@ llvm::Type* storage_type(Emitter& e, DType dtype) {
     case DType::kI32: return ir.getInt32Ty();
     case DType::kI8:
     case DType::kU8:
-    case DType::kBool: return ir.getInt8Ty();
+    case DType::kBool:
+    case DType::kE4M3:
+    case DType::kE5M2: return ir.getInt8Ty();
   }
   return nullptr;
 }
@@ -76,9 +103,9 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
     case DType::kI64:
     case DType::kI32: return stored;
     case DType::kF64: return ir.CreateFPTrunc(stored, f32);
-    case DType::kF16:
-      if (e.has(plan::kHalf)) return ir.CreateFPExt(ir.CreateBitCast(stored, half_type(e, stored)), f32);
-      return half_to_float(e, Int{ir.CreateZExt(stored, i32)}).value;
+    case DType::kF16: return widen_half(e, stored);
+    case DType::kE4M3: return ir.CreateFMul(widen_in_units(e, stored, dtype), llvm::ConstantFP::get(f32, unit_of(dtype)));
+    case DType::kE5M2: return widen_in_units(e, stored, dtype);
     case DType::kBF16: return e.bits_as_float(e.shl(Int{ir.CreateZExt(stored, i32)}, e.constant_int(16))).value;
     case DType::kI8: return ir.CreateSExt(stored, i32);
     case DType::kU8: return ir.CreateZExt(stored, i32);
@@ -86,6 +113,21 @@ llvm::Value* widen(Emitter& e, llvm::Value* stored, DType dtype) {
   }
   return nullptr;
 }
+
+double unit_of(DType dtype) {
+  if (dtype == DType::kE4M3) return 0x1p8;
+  return 1;
+}
+
+llvm::Value* widen_in_units(Emitter& e, llvm::Value* stored, DType dtype) {
+  if (dtype == DType::kE4M3) return widen_half(e, e4m3_as_half(e, stored));
+  if (dtype == DType::kE5M2) return widen_half(e, e5m2_as_half(e, stored));
+  return e.ir().CreateSIToFP(widen(e, stored, dtype), e.shaped(e.ir().getFloatTy(), stored));
+}
+
+// Bytes become halves of 16 bits first, of which a register holds two vectors; integer arithmetic in the place of conversions
+// is written for one vector.
+int widened_at_once(Emitter& e, DType dtype) { return dtype != DType::kI8 && e.has(plan::kHalf) ? 2 * e.lanes() : e.lanes(); }
 
 llvm::Value* as_read(Emitter& e, llvm::Value* stored, DType dtype) {
   if (dtype == DType::kF64 && e.arithmetic() == plan::Arithmetic::kF64) return stored;
@@ -108,6 +150,7 @@ namespace {
 Float load_real(Emitter& e, llvm::Type* type, Ptr address, DType dtype) {
   auto* stored = e.ir().CreateAlignedLoad(type, address.value, llvm::Align(size_of(dtype)));
   if (dtype == DType::kF64) return {stored};
+  if (dtype == DType::kI8) return {widen_in_units(e, stored, dtype)};
   return {widen(e, stored, dtype)};
 }
 

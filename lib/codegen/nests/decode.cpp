@@ -17,19 +17,26 @@ namespace flexjit::codegen {
 
 using plan::DecodeArg;
 
-// careful = false; do { spans; careful = states; } while (careful);
+// if (begins) { queries; states = none; } careful = false; do { careful ? all spans : spans; careful = states; } while (careful);
 // One function, so that the loops are seen at once.
 void emit_decode(Emitter& e, const plan::KernelKey& key) {
   const Ptr arg = e.begin_function("decode", "item");
   const SourceScope setup = e.part(plan::Part::kSetup);
   RowBlock b{e, key, load_decode_item(e, arg)};
-  emit_query_rows(e, key, b.item, b.q, b.units.query);
-  emit_initial_state(e, b);
-  fill_row_table(e, b);
+  e.if_then("begins", b.item.begins, [&] {
+    emit_query_rows(e, key, b.item, b.q, b.units.query);
+    emit_initial_state(e, b);
+    fill_row_table(e, b);
+  });
   e.repeat("pass", [&](Bool careful) {
-    for_spans(e, arg, {offsetof(DecodeArg, span_count), offsetof(DecodeArg, spans)}, [&](const Span& span) {
+    const SpanList spans = load_spans(e, arg, {offsetof(DecodeArg, span_count), offsetof(DecodeArg, spans)});
+    const SpanList all = load_spans(e, arg, {offsetof(DecodeArg, all_span_count), offsetof(DecodeArg, all_spans)});
+    const SpanList of_pass{e.select(careful, all.count, spans.count), e.select(careful, all.spans, spans.spans)};
+    for_spans(e, of_pass, [&](const Span& span) {
       for_key_steps(e, b, span, [&](const KeyStep& step) {
         b.tables.fill_columns(step.kv, e.index(key.tiling.kv_tile), Bool{});
+        emit_rows_of_step(e, b, step);
+        if (b.has_row_scales) emit_row_scales(e, b, step);
         for_keys(e, b, step, [&](const Keys& keys) { emit_key_products(e, b, step, keys); });
         emit_weights(e, b, step, careful);
         e.if_else("careful", careful, [&] { emit_careful_values(e, b, step); }, [&] { emit_values(e, b, step); });

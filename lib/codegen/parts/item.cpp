@@ -52,6 +52,11 @@ DecodeItem load_decode_item(Emitter& e, Ptr arg) {
   item.scale = fields.pointer(offsetof(DecodeArg, scale), "scale");
   item.fault = fields.pointer(offsetof(DecodeArg, fault), "fault");
   item.scratch = fields.pointer(offsetof(DecodeArg, scratch), "scratch");
+  const auto flag = [&](std::size_t offset, const char* name) {
+    return e.compare(llvm::CmpInst::ICMP_NE, fields.integer(offset, name), e.constant_int(0));
+  };
+  item.begins = flag(offsetof(DecodeArg, begins), "begins");
+  item.ends = flag(offsetof(DecodeArg, ends), "ends");
   return item;
 }
 
@@ -59,13 +64,15 @@ Bool is_kind(Emitter& e, Int kind, plan::SpanKind wanted) {
   return e.compare(llvm::CmpInst::ICMP_EQ, kind, e.constant_int(static_cast<std::int32_t>(wanted)));
 }
 
-void for_spans(Emitter& e, Ptr arg, SpanFields fields, llvm::function_ref<void(const Span&)> body) {
+SpanList load_spans(Emitter& e, Ptr arg, SpanFields fields) {
   const ArgFields item{e, arg};
-  const Index span_count = item.index(fields.count, "span_count");
-  const Ptr spans = item.pointer(fields.spans, "spans");
+  return {item.index(fields.count, "span_count"), item.pointer(fields.spans, "spans")};
+}
+
+void for_spans(Emitter& e, const SpanList& list, llvm::function_ref<void(const Span&)> body) {
   const SourceScope loops = e.part(plan::Part::kLoops);
-  e.for_range("span", e.index(0), span_count, e.index(1), [&](Index s) {
-    const Ptr span = e.at(spans, e.mul(s, e.index(sizeof(plan::SpanArg) / 4)));
+  e.for_range("span", e.index(0), list.count, e.index(1), [&](Index s) {
+    const Ptr span = e.at(list.spans, e.mul(s, e.index(sizeof(plan::SpanArg) / 4)));
     const Int begin = e.load_int(span, "span.begin");
     body({span, begin, e.load_int(e.at_byte(span, offsetof(plan::SpanArg, end)), "span.end")});
   });

@@ -50,6 +50,7 @@ struct DecodeItem {
   QueryRowFields queries;
   Index rows;
   Ptr runs, o, max, sum, scale, fault, scratch;
+  Bool begins, ends;
 };
 DecodeItem load_decode_item(Emitter& e, Ptr arg);
 
@@ -65,7 +66,15 @@ Bool is_kind(Emitter& e, Int kind, plan::SpanKind wanted);
 struct SpanFields {
   std::size_t count, spans;
 };
-// for (s = 0; s < arg->span_count; ++s) body(arg->spans[s])
-void for_spans(Emitter& e, Ptr arg, SpanFields fields, llvm::function_ref<void(const Span&)> body);
+struct SpanList {
+  Index count;
+  Ptr spans;
+};
+SpanList load_spans(Emitter& e, Ptr arg, SpanFields fields);
+// for (s = 0; s < count; ++s) body(spans[s])
+void for_spans(Emitter& e, const SpanList& list, llvm::function_ref<void(const Span&)> body);
+inline void for_spans(Emitter& e, Ptr arg, SpanFields fields, llvm::function_ref<void(const Span&)> body) {
+  for_spans(e, load_spans(e, arg, fields), body);
+}
 
 }  // namespace flexjit::codegen

@@ -2,9 +2,13 @@
 // cell.
 #include "codegen/parts/panels.h"
 
+#include <cstddef>
+
 #include "codegen/emit/cells.h"
 #include "codegen/emit/lane_transpose.h"
 #include "codegen/emit/storage.h"
+#include "plan/kernel_abi.h"
+#include "support/dtype.h"
 
 namespace flexjit::codegen {
 namespace {
@@ -13,15 +17,20 @@ struct PanelPacker {
   Emitter& e;
   const PanelSource& from;
 
+  // Reals of the key that is `number`, times their scale.
+  llvm::Value* scaled(Float reals, Index number, Index d) const {
+    return (from.scales ? e.mul(reals, from.scales->of(number, d)) : reals).value;
+  }
+
   // The cells d, d + 1, ... of one key.
-  llvm::Value* load_cells_of(Ptr key, Index d) const {
-    if (!from.pairs) return load_elements(e, at_element(e, key, d, from.dtype), from.dtype).value;
+  llvm::Value* load_cells_of(Ptr key, Index number, Index d) const {
+    if (!from.pairs) return scaled(load_elements(e, at_element(e, key, d, from.dtype), from.dtype), number, d);
     auto* vector = llvm::FixedVectorType::get(e.ir().getInt32Ty(), static_cast<unsigned>(e.lanes()));
     return e.ir().CreateAlignedLoad(vector, at_cell(e, key, d).value, llvm::Align(2));
   }
 
-  llvm::Value* load_cell_of(Ptr key, Index d) const {
-    if (!from.pairs) return load_element(e, at_element(e, key, d, from.dtype), from.dtype).value;
+  llvm::Value* load_cell_of(Ptr key, Index number, Index d) const {
+    if (!from.pairs) return scaled(load_element(e, at_element(e, key, d, from.dtype), from.dtype), number, d);
     const auto half = [&](Index dim) {
       return e.ir().CreateAlignedLoad(e.ir().getInt16Ty(), at_element(e, key, dim, DType::kBF16).value, llvm::Align(2));
     };
@@ -34,7 +43,7 @@ struct PanelPacker {
   }
 
   // for (d = 0; d < depth; d += lanes) transpose lanes keys x lanes cells; the last cells one by one
-  void emit_whole(Ptr source, Ptr panel) const {
+  void emit_whole(Index number, Ptr source, Ptr panel) const {
     const std::int64_t in_memory = from.pairs ? from.dims / 2 : from.dims;
     const std::int64_t whole = in_memory / e.lanes() * e.lanes();
     const auto key_at = [&](Index i) { return at_element(e, source, e.mul(i, from.rows.stride), from.dtype); };
@@ -43,7 +52,7 @@ struct PanelPacker {
       llvm::SmallVector<llvm::Value*, 16> rows;
       Ptr key = source;
       for (int i = 0; i < e.lanes(); ++i) {
-        rows.push_back(load_cells_of(key, d));
+        rows.push_back(load_cells_of(key, e.add(number, e.index(i)), d));
         key = at_element(e, key, from.rows.stride, from.dtype);
       }
       transpose(e, rows);
@@ -55,18 +64,18 @@ struct PanelPacker {
     });
     e.for_range("pack.tail_dims", e.index(whole), e.index(from.depth()), e.index(1), [&](Index d) {
       e.for_range("pack.tail_dim", e.index(0), e.index(e.lanes()), e.index(1),
-                  [&](Index i) { e.store(load_cell_of(key_at(i), d), cell_at(d, i)); });
+                  [&](Index i) { e.store(load_cell_of(key_at(i), e.add(number, i), d), cell_at(d, i)); });
     });
   }
 
   // for (d) for (i) panel[d][i] = i < count ? key[i][d] : 0;
-  void emit_ragged(Ptr source, Ptr panel, Index count) const {
+  void emit_ragged(Index number, Ptr source, Ptr panel, Index count) const {
     llvm::Value* zero = llvm::Constant::getNullValue(from.pairs ? e.ir().getInt32Ty() : e.real_type());
     e.for_range("pack.ragged", e.index(0), e.index(from.depth()), e.index(1), [&](Index d) {
       const Ptr row = at_cell(e, panel, e.mul(d, e.index(e.lanes())));
       e.for_range("pack.copy", e.index(0), count, e.index(1), [&](Index i) {
         const Ptr key = at_element(e, source, e.mul(i, from.rows.stride), from.dtype);
-        e.store(load_cell_of(key, d), at_cell(e, row, i));
+        e.store(load_cell_of(key, e.add(number, i), d), at_cell(e, row, i));
       });
       e.for_range("pack.zero", count, e.index(e.lanes()), e.index(1), [&](Index i) { e.store(zero, at_cell(e, row, i)); });
     });
@@ -74,6 +83,13 @@ struct PanelPacker {
 };
 
 }  // namespace
+
+KeyScales load_key_scales(Emitter& e, const plan::KernelKey& key, Ptr run) {
+  if (!support::is_quantised(key.types.kv)) return {};
+  const auto group = [&](std::int64_t dims) { return key.types.scale_dims == 0 ? dims : key.types.scale_dims; };
+  return {GroupScales{load_scales(e, run, offsetof(plan::KeyRun, k_scales)), group(key.head_dim)},
+          GroupScales{load_scales(e, run, offsetof(plan::KeyRun, v_scales)), group(key.v_head_dim)}};
+}
 
 Ptr row_of(Emitter& e, const Rows& rows, DType dtype, Index row) {
   const Index bytes = e.mul(rows.stride, e.index(static_cast<std::int64_t>(size_of(dtype))));
@@ -94,8 +110,8 @@ void emit_panels(Emitter& e, const PanelSource& source, const PanelKeys& keys, P
     const Ptr panel = at_cell(e, panels, e.mul(kv, e.index(source.depth())));
     const Index left = e.sub(keys.length, kv);
     e.if_else(
-        "pack.is_ragged", e.less(left, e.index(e.lanes())), [&] { packer.emit_ragged(rows, panel, left); },
-        [&] { packer.emit_whole(rows, panel); });
+        "pack.is_ragged", e.less(left, e.index(e.lanes())), [&] { packer.emit_ragged(kv, rows, panel, left); },
+        [&] { packer.emit_whole(kv, rows, panel); });
   });
 }
 

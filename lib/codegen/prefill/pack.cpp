@@ -1,5 +1,5 @@
 // K rows (kv, head_dim) -> panels (panels.h); V rows -> rows of cells padded with zeros to whole vectors. Other element types
-// are widened on the way, pairs of bf16 stay as they are.
+// are widened on the way, quantised ones times their scales; pairs of bf16 stay as they are.
 #include "codegen/prefill/pack.h"
 
 #include <cstddef>
@@ -21,6 +21,7 @@ struct ValueRows {
   const plan::KernelKey& key;
   const plan::KernelLayout layout;
   Rows v;
+  std::optional<GroupScales> scales;
   Index kv_len;
   Ptr target;
 
@@ -29,7 +30,7 @@ struct ValueRows {
 
   // `lanes` value dims of the row (or pair of rows) `row`.
   llvm::Value* load_cells_of(Index row, Index d) const {
-    if (!pairs()) return load_elements(e, element_at(row, d), key.types.kv).value;
+    if (!pairs()) return scaled(load_elements(e, element_at(row, d), key.types.kv), row, d);
     auto& ir = e.ir();
     auto* vector = llvm::FixedVectorType::get(ir.getInt16Ty(), static_cast<unsigned>(e.lanes()));
     const auto half = [&](Index r) { return ir.CreateAlignedLoad(vector, element_at(r, d).value, llvm::Align(2)); };
@@ -39,7 +40,7 @@ struct ValueRows {
 
   // One of them.
   llvm::Value* load_cell_of(Index row, Index d) const {
-    if (!pairs()) return load_element(e, element_at(row, d), key.types.kv).value;
+    if (!pairs()) return scaled(load_element(e, element_at(row, d), key.types.kv), row, d);
     auto& ir = e.ir();
     const auto half = [&](Index r) { return ir.CreateAlignedLoad(ir.getInt16Ty(), element_at(r, d).value, llvm::Align(2)); };
     const Bool exists = e.less(e.add(row, e.index(1)), kv_len);
@@ -61,6 +62,9 @@ struct ValueRows {
   }
 
  private:
+  llvm::Value* scaled(Float reals, Index row, Index d) const {
+    return (scales ? e.mul(reals, scales->of(row, d)) : reals).value;
+  }
   Ptr element_at(Index row, Index d) const { return at_element(e, row_of(e, v, key.types.kv, row), d, key.types.kv); }
 };
 
@@ -75,15 +79,19 @@ void emit_pack(Emitter& e, const plan::KernelKey& key) {
   const PanelKeys keys{.begin = fields.index(offsetof(PackArg, kv_begin)),
                        .end = fields.index(offsetof(PackArg, kv_end)),
                        .length = fields.index(offsetof(PackArg, kv_len))};
-  const KeyRows run = load_key_run(e, fields.pointer(offsetof(PackArg, run)));
+  const Ptr run_at = fields.pointer(offsetof(PackArg, run));
+  const KeyRows run = load_key_run(e, run_at);
+  const KeyScales scales = load_key_scales(e, key, run_at);
   const Ptr k_panels = fields.pointer(offsetof(PackArg, k_panels)), v_rows = fields.pointer(offsetof(PackArg, v_rows));
   {
     const SourceScope part = e.part(plan::Part::kPackKeys);
-    emit_panels(e, {.rows = run.k, .dtype = key.types.kv, .dims = key.head_dim, .pairs = layout.v_group == 2}, keys, k_panels);
+    const PanelSource k{
+        .rows = run.k, .dtype = key.types.kv, .dims = key.head_dim, .pairs = layout.v_group == 2, .scales = scales.k};
+    emit_panels(e, k, keys, k_panels);
   }
   const SourceScope part = e.part(plan::Part::kPackValues);
   e.if_then("pack.values", Bool{e.ir().CreateIsNotNull(v_rows.value)}, [&] {
-    const ValueRows values{e, key, layout, run.v, keys.length, v_rows};
+    const ValueRows values{e, key, layout, run.v, scales.v, keys.length, v_rows};
     e.for_range("pack.v", keys.begin, e.min(keys.end, keys.length), e.index(layout.v_group),
                 [&](Index row) { values.emit_row(row); });
   });

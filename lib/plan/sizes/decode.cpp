@@ -6,6 +6,7 @@
 #include "plan/hoisting.h"
 #include "plan/sizes/scratch.h"
 #include "support/check.h"
+#include "support/dtype.h"
 #include "support/rounding.h"
 
 namespace flexjit::plan {
@@ -30,8 +31,13 @@ bool can_decode(const ElementTypes& types) {
   return types.q != DType::kF64 && types.kv != DType::kF64 && types.out != DType::kF64;
 }
 
-Tiling decode_tiling(Isa isa) {
-  return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = facts_of(isa).decode_rows, .micro_vectors = 4};
+// Quantised rows are converted for all query rows of a micro-tile at once, so that it has more of them where registers are few;
+// the bytes of fp8 become two vectors at once.
+Tiling decode_tiling(Isa isa, const ElementTypes& types) {
+  const IsaFacts& facts = facts_of(isa);
+  if (support::is_quantised(types.kv) && facts.decode_rows == 2)
+    return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = 4, .micro_vectors = support::is_float(types.kv) ? 2 : 3};
+  return {.q_tile = kMaxRows, .kv_tile = kKeyStep, .micro_rows = facts.decode_rows, .micro_vectors = 4};
 }
 
 KernelKey decode_key_of(const KernelKey& prefill) {
@@ -61,6 +67,11 @@ DecodeScratch decode_scratch_of(const KernelKey& key) {
     *numbers = sections.place(key.tiling.kv_tile * 4);
   scratch.v_rows = sections.place(key.tiling.kv_tile * 8);
   scratch.sum_lanes = sections.place(rows * lanes * 4);
+  const std::int64_t quantised_tile = support::is_quantised(key.types.kv) ? key.tiling.kv_tile : 0;
+  scratch.real_stride = round_up(std::max(key.head_dim, key.v_head_dim), 2 * lanes);
+  scratch.real_rows = sections.place(quantised_tile * scratch.real_stride * 4);
+  scratch.k_scales = sections.place(quantised_tile * 4);
+  scratch.v_scales = sections.place(quantised_tile * 4);
   scratch.unsettled = sections.place(rows * 4);
   scratch.row_values = sections.place(hoisting.row_slots * rows * 4);
   scratch.column_values = sections.place(std::int64_t{hoisting.column_slots} * key.tiling.kv_tile * 4);

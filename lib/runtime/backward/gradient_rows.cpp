@@ -7,7 +7,7 @@
 
 #include "runtime/backward/gradient_job.h"
 #include "runtime/parallel.h"
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 
 namespace flexjit::runtime {
 

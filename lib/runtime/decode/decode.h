@@ -18,10 +18,16 @@ struct DecodeOutput {
   plan::Weights weights = plan::Weights::kSoftmax;
 };
 
+// Whose word the masks are, and whether rows of sequences may mix (DecodeWork::rows_mix).
+struct DecodeRules {
+  MaskOrigin origin = MaskOrigin::kGiven;
+  bool rows_mix = false;
+};
+
 // As launch(), with kernel.decode; at most 2^31 - 1 query rows of a sequence share a kv head. Block masks, whose word they all
 // are, may differ by head and by row: rows that visit other keys are then items of their own. Splits depend on kv_len alone: a
 // sequence gets the same bits for every thread count and in every batch.
 LaunchOutcome decode(const Kernel& kernel, const DecodeOutput& output, const plan::Operands& operands,
-                     std::span<const SequenceWork> work, MaskOrigin origin, const Workers& workers);
+                     std::span<const SequenceWork> work, const DecodeRules& rules, const Workers& workers);
 
 }  // namespace flexjit::runtime

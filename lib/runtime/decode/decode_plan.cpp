@@ -3,6 +3,9 @@
 #include "support/rounding.h"
 
 #include <algorithm>
+#include <map>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 namespace flexjit::runtime {
@@ -49,7 +52,9 @@ std::int64_t DecodeWork::most_splits() const {
   return most;
 }
 
-DecodePlan::DecodePlan(const DecodeWork& work) : work_(work), first_chunk_{0} {
+void DecodePlan::start(const DecodeWork& work) {
+  work_ = work;
+  first_chunk_.assign(1, 0);
   for (const SequenceWork& sequence : work.sequences)
     first_chunk_.push_back(first_chunk_.back() + work.kv_heads * work.chunks_per_pair(sequence));
 }
@@ -108,6 +113,116 @@ void DecodePlan::plan(const Wave& wave) {
     add_chunk(rows_of(chunk));
   }
   first_item_.push_back(items_.size());
+  reading_order_.resize(items_.size());
+  std::iota(reading_order_.begin(), reading_order_.end(), std::size_t{0});
+  first_of_reading_.resize(items_.size() + 1);
+  std::iota(first_of_reading_.begin(), first_of_reading_.end(), std::size_t{0});
+  if (work_.rows_mix && work_.page_size > 0 && work_.sequences.size() > 1) join_items();
+  join_heads();
+}
+
+std::span<const std::int64_t> DecodePlan::turn(std::int64_t index) const {
+  const auto i = static_cast<std::size_t>(index);
+  return std::span(turn_order_).subspan(first_of_turn_[i], first_of_turn_[i + 1] - first_of_turn_[i]);
+}
+
+// Each reading with those of the heads after it.
+void DecodePlan::join_heads() {
+  const auto count = static_cast<std::size_t>(readings());
+  turn_order_.resize(count);
+  std::iota(turn_order_.begin(), turn_order_.end(), std::int64_t{0});
+  first_of_turn_.resize(count + 1);
+  std::iota(first_of_turn_.begin(), first_of_turn_.end(), std::size_t{0});
+  if (work_.heads_together == 1) return;
+  const auto first_of = [&](std::size_t reading) -> const DecodeItem& {
+    return items_[reading_order_[first_of_reading_[reading]]];
+  };
+  std::map<std::tuple<std::int32_t, std::int64_t, std::int64_t>, std::size_t> open;  // sequence, row and split -> turn
+  std::vector<std::vector<std::int64_t>> turns;
+  for (std::size_t reading = 0; reading < count; ++reading) {
+    const DecodeItem& item = first_of(reading);
+    const auto [found, is_new] = open.try_emplace({item.rows.sequence, item.rows.begin, item.split}, turns.size());
+    if (!is_new) {
+      std::vector<std::int64_t>& turn = turns[found->second];
+      const DecodeItem& before = first_of(static_cast<std::size_t>(turn.back()));
+      if (static_cast<std::int32_t>(turn.size()) < work_.heads_together && item.rows.kv_head == before.rows.kv_head + 1 &&
+          same_spans(spans(before), spans(item))) {
+        turn.push_back(static_cast<std::int64_t>(reading));
+        continue;
+      }
+      found->second = turns.size();
+    }
+    turns.push_back({static_cast<std::int64_t>(reading)});
+  }
+  turn_order_.clear();
+  first_of_turn_.assign(1, 0);
+  for (const std::vector<std::int64_t>& turn : turns) {
+    turn_order_.insert(turn_order_.end(), turn.begin(), turn.end());
+    first_of_turn_.push_back(turn_order_.size());
+  }
+}
+
+std::span<const std::size_t> DecodePlan::reading(std::int64_t index) const {
+  const auto i = static_cast<std::size_t>(index);
+  return std::span(reading_order_).subspan(first_of_reading_[i], first_of_reading_[i + 1] - first_of_reading_[i]);
+}
+
+// Of items of one kv head.
+bool DecodePlan::reads_the_same(const DecodeItem& a, const DecodeItem& b) const {
+  if (!same_spans(spans(a), spans(b))) return false;
+  const std::int32_t *pages_a = work_of(a.rows).sequence->pages, *pages_b = work_of(b.rows).sequence->pages;
+  const std::int32_t first = spans(a).front().begin / work_.page_size, last = (spans(a).back().end - 1) / work_.page_size;
+  return std::equal(pages_a + first, pages_a + last + 1, pages_b + first);
+}
+
+// Items whose pairs are all allowed, each with the first one before it that reads the same pages, as long as their rows fit one
+// item. What a row sees of them stays as it was, and so do its bits.
+void DecodePlan::join_items() {
+  struct Reading {
+    std::vector<std::size_t> items;
+    std::int32_t rows = 0;
+  };
+  std::vector<Reading> readings;
+  std::map<std::tuple<std::int32_t, std::int64_t, std::int32_t>, std::size_t> open;  // kv head, split and first page -> reading
+  bool joined = false;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const DecodeItem& item = items_[i];
+    const auto asks = [](const plan::SpanArg& span) { return span.kind == plan::SpanKind::kMasked; };
+    const plan::Sequence& sequence = *work_of(item.rows).sequence;
+    if (sequence.pages == nullptr || std::ranges::any_of(spans(item), asks)) {
+      readings.push_back({{i}, item.rows.count});
+      continue;
+    }
+    const std::int32_t first_page = sequence.pages[spans(item).front().begin / work_.page_size];
+    const auto [found, is_new] = open.try_emplace({item.rows.kv_head, item.split, first_page}, readings.size());
+    if (!is_new) {
+      Reading& reading = readings[found->second];
+      if (reading.rows + item.rows.count <= work_.q_tile && reads_the_same(items_[reading.items.front()], item)) {
+        reading.items.push_back(i);
+        reading.rows += item.rows.count;
+        joined = true;
+        continue;
+      }
+      found->second = readings.size();
+    }
+    readings.push_back({{i}, item.rows.count});
+  }
+  if (!joined) return;
+  state_floats_ = 0;
+  reading_order_.clear();
+  first_of_reading_.assign(1, 0);
+  for (const Reading& reading : readings) {
+    std::int32_t row = 0;
+    for (std::size_t i : reading.items) {
+      items_[i].state = state_floats_;
+      items_[i].first_row = row;
+      items_[i].block_rows = reading.rows;
+      row += items_[i].rows.count;
+      reading_order_.push_back(i);
+    }
+    first_of_reading_.push_back(reading_order_.size());
+    state_floats_ += state_of(reading.rows);
+  }
 }
 
 void DecodePlan::add_chunk(const DecodeRows& rows) {
@@ -211,7 +326,9 @@ void DecodePlan::add_items(const DecodeRows& rows, const Part& part) {
                       .split = split.index,
                       .spans_begin = split.begin,
                       .spans_end = split.end,
-                      .state = state_floats_});
+                      .state = state_floats_,
+                      .first_row = 0,
+                      .block_rows = part.count});
     state_floats_ += state_of(part.count);
   }
 }

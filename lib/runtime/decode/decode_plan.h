@@ -30,6 +30,11 @@ struct DecodeWork {
   std::int64_t row_floats = 0;         // of the state of one row
   std::int32_t page_size = 0;
   MaskOrigin origin = MaskOrigin::kGiven;
+  // Where every pair of a span is allowed, the kernel asks nothing of a sequence but its rows: those of several sequences may
+  // then read the pages that they share together.
+  bool rows_mix = false;
+  // So many heads of a key are read together, piece of keys after piece, where they lie beside each other; 1: each alone.
+  std::int32_t heads_together = 1;
 
   std::int64_t rows(const SequenceWork& of) const { return std::int64_t{group} * of.sequence->q_len; }
   std::int64_t chunks_per_pair(const SequenceWork& of) const { return (rows(of) + q_tile - 1) / q_tile; }
@@ -51,13 +56,17 @@ struct DecodeItem {
   DecodeRows rows;
   std::int64_t split = 0;
   std::size_t spans_begin = 0, spans_end = 0;
-  std::int64_t state = 0;  // where it begins in the memory of states, in floats
+  std::int64_t state = 0;                      // where the block of states that has its own begins, in floats
+  std::int32_t first_row = 0, block_rows = 0;  // its rows are [first_row, first_row + rows.count) of block_rows
 };
 
-// Reusable over the waves of one launch.
+// Reusable over the waves of a launch and over launches, so that a second one allocates nothing.
 class DecodePlan {
  public:
-  explicit DecodePlan(const DecodeWork& work);
+  DecodePlan() = default;
+  explicit DecodePlan(const DecodeWork& work) { start(work); }
+
+  void start(const DecodeWork& work);
 
   // Pieces of at most q_tile rows, by sequence, then by kv head, then by row.
   std::int64_t chunks() const { return first_chunk_.back(); }
@@ -72,6 +81,12 @@ class DecodePlan {
   std::span<const DecodeItem> items_of(std::int64_t chunk) const;
   std::span<const plan::SpanArg> spans(const DecodeItem& item) const;
   std::int64_t state_floats() const { return state_floats_; }
+  // What threads take: items that read the same pages, whose states are one block, in the order of their rows; mostly one.
+  std::int64_t readings() const { return static_cast<std::int64_t>(first_of_reading_.size()) - 1; }
+  std::span<const std::size_t> reading(std::int64_t index) const;
+  // Readings of the same keys of several heads, by head; mostly one.
+  std::int64_t turns() const { return static_cast<std::int64_t>(first_of_turn_.size()) - 1; }
+  std::span<const std::int64_t> turn(std::int64_t index) const;
 
  private:
   // Rows that visit the same keys, visited_[begin, end).
@@ -94,9 +109,12 @@ class DecodePlan {
   void unite_parts();
   void cut(const Part& part, std::int64_t keys);
   void add_items(const DecodeRows& rows, const Part& part);
+  void join_items();
+  void join_heads();
+  bool reads_the_same(const DecodeItem& a, const DecodeItem& b) const;
 
-  const DecodeWork work_;
-  std::vector<std::int64_t> first_chunk_;  // by sequence, and the end
+  DecodeWork work_;
+  std::vector<std::int64_t> first_chunk_{0};  // by sequence, and the end
   SpanMaker maker_;
   std::vector<KeyRange> holes_;
   Wave wave_;
@@ -106,7 +124,10 @@ class DecodePlan {
   std::vector<Split> splits_;                    // of the part that was cut last
   std::vector<plan::SpanArg> spans_;             // of all items
   std::vector<DecodeItem> items_;
-  std::vector<std::size_t> first_item_;  // by chunk of the wave, and the end
+  std::vector<std::size_t> first_item_;                        // by chunk of the wave, and the end
+  std::vector<std::size_t> reading_order_, first_of_reading_;  // items by reading; by reading and the end
+  std::vector<std::int64_t> turn_order_;                       // readings by turn
+  std::vector<std::size_t> first_of_turn_;                     // by turn and the end
   std::int64_t state_floats_ = 0;
 };
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "runtime/launch.h"
-#include "runtime/rows.h"
+#include "runtime/rows/rows.h"
 #include "runtime/sequences.h"
 
 namespace flexjit::runtime {

@@ -1,5 +1,5 @@
 // One call of the kernel's packing for all keys, for those of a page, or for some whose rows were gathered from small pages.
-#include "runtime/pack.h"
+#include "runtime/rows/pack.h"
 
 #include <algorithm>
 #include <cstring>

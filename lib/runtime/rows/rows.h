@@ -46,6 +46,15 @@ class Rows {
   const plan::KernelLayout& layout_;
 };
 
+inline plan::ScaleRun scale_run(const plan::ScaleArg& scales, std::int64_t batch, std::int64_t row, std::int32_t kv_head) {
+  // Row 0 may lie outside the memory: computed as a number.
+  const std::byte* first = address_at(scales.at(batch, kv_head, 0), row * scales.stride_row * std::int64_t{sizeof(float)});
+  return {.first = reinterpret_cast<const float*>(first), .by_key = scales.stride_row, .by_group = scales.stride_group};
+}
+
+// A list whose first element is of key `begin`, by key.
+const std::int32_t* from_key_0(std::span<const std::int32_t> list, std::int32_t begin);
+
 // Keys and values of the heads of a sequence.
 class Keys {
  public:
@@ -61,15 +70,27 @@ class Keys {
     return run(sequence.pages[page], -std::int64_t{page} * operands_.page_size, kv_head);
   }
 
-  // Of one with pages: all its keys, whose rows are listed from key `begin` on.
+  // The rows of keys from `begin` on.
   struct Listed {
     std::span<std::int32_t> k_rows, v_rows;  // as long as each other
     std::int32_t begin = 0;
   };
-  plan::KeyRun listed(const plan::Sequence& sequence, std::int32_t kv_head, const Listed& rows) const;
-  // Elements between two rows that numbers can tell apart: of a page, and of one page and the next.
-  static std::int64_t unit_of(const plan::TensorArg& pages) {
-    return std::max<std::int64_t>(std::gcd(pages.stride_batch, pages.stride_row), 1);
+  // Of any sequence: where those of kv head 0 lie. What the run of a head has is that, from the head's own row 0 on.
+  void list(const plan::Sequence& sequence, const Listed& rows) const {
+    list(sequence, operands_.k, rows.begin, rows.k_rows);
+    list(sequence, operands_.v, rows.begin, rows.v_rows);
+  }
+  plan::KeyRun run_of_list(const plan::Sequence& sequence, std::int32_t kv_head, const Listed& rows) const;
+  // Whether the heads of a key lie between it and the next one: who reads one of them alone hops.
+  bool by_token() const { return by_token(operands_.k) && by_token(operands_.v); }
+  // Row numbers from a head to the next.
+  std::int32_t k_numbers_between_heads() const { return k_between_heads_; }
+  std::int32_t v_numbers_between_heads() const { return v_between_heads_; }
+
+  // Elements between two rows that numbers can tell apart: of a head and the next, of a page, and of one page and the next.
+  static std::int64_t unit_of(const plan::TensorArg& of) {
+    const std::int64_t unit = std::gcd(of.stride_batch, of.stride_row);
+    return std::max<std::int64_t>(by_token(of) ? std::gcd(unit, of.stride_head) : unit, 1);
   }
 
  private:
@@ -78,12 +99,20 @@ class Keys {
     return {.k = address_at(k.data, k.offset_of(batch, kv_head, row) * layout_.kv_bytes),
             .v = address_at(v.data, v.offset_of(batch, kv_head, row) * layout_.kv_bytes),
             .k_stride = k.stride_row,
-            .v_stride = v.stride_row};
+            .v_stride = v.stride_row,
+            .k_scales = scale_run(operands_.k_scales, batch, row, kv_head),
+            .v_scales = scale_run(operands_.v_scales, batch, row, kv_head)};
+  }
+  static bool by_token(const plan::TensorArg& of) { return of.stride_head > 0 && of.stride_head < of.stride_row; }
+  static std::int32_t numbers_between_heads(const plan::TensorArg& of) {
+    return by_token(of) ? static_cast<std::int32_t>(of.stride_head / unit_of(of)) : 0;
   }
   void list(const plan::Sequence& sequence, const plan::TensorArg& of, std::int32_t begin, std::span<std::int32_t> rows) const;
 
   const plan::Operands& operands_;
   const plan::KernelLayout& layout_;
+  const std::int32_t k_between_heads_ = numbers_between_heads(operands_.k);
+  const std::int32_t v_between_heads_ = numbers_between_heads(operands_.v);
 };
 
 }  // namespace flexjit::runtime

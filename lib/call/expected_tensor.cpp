@@ -1,0 +1,107 @@
+// Extents are looked at before strides: a view whose extents are wrong has no reach to speak of.
+#include "call/expected_tensor.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace flexjit::engine {
+
+bool usable_extents(const TensorView& view) {
+  return std::all_of(view.shape.begin(), view.shape.begin() + view.rank,
+                     [](std::int64_t extent) { return extent >= 0 && extent <= kMaxLength; });
+}
+
+namespace {
+
+std::uint64_t magnitude(std::int64_t stride) {
+  return stride < 0 ? 0 - static_cast<std::uint64_t>(stride) : static_cast<std::uint64_t>(stride);
+}
+
+// Whether kMaxReach holds the view; its extents are usable.
+bool is_within_reach(const TensorView& view) {
+  std::uint64_t left = static_cast<std::uint64_t>(kMaxReach) / size_of(view.dtype);
+  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
+    if (view.shape[d] <= 1) continue;
+    const auto steps = static_cast<std::uint64_t>(view.shape[d] - 1);
+    if (magnitude(view.strides[d]) > left / steps) return false;
+    left -= magnitude(view.strides[d]) * steps;
+  }
+  return true;
+}
+
+}  // namespace
+
+TensorView as_const(const MutableTensorView& view) {
+  TensorView result;
+  result.data = view.data;
+  result.dtype = view.dtype;
+  result.rank = view.rank;
+  result.shape = view.shape;
+  result.strides = view.strides;
+  return result;
+}
+
+// True when a stride does not clear everything that the smaller strides reach.
+bool overlaps_itself(const TensorView& view) {
+  std::array<std::pair<std::uint64_t, std::uint64_t>, kMaxRank> steps{};  // stride, how often it is taken
+  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
+    if (view.shape[d] <= 0) return false;
+    if (view.shape[d] > 1) steps[d] = {magnitude(view.strides[d]), static_cast<std::uint64_t>(view.shape[d] - 1)};
+  }
+  if (!usable_extents(view) || !is_within_reach(view)) return false;
+  std::ranges::sort(steps);
+  std::uint64_t reach = 0;
+  for (const auto& [stride, times] : steps) {
+    if (times > 0 && stride <= reach) return true;
+    reach += stride * times;
+  }
+  return false;
+}
+
+void check_view(const std::string& name, const TensorView& view, Report& report) {
+  bool empty = false;
+  for (int d = 0; d < view.rank; ++d) {
+    const std::int64_t extent = view.shape[d];
+    empty = empty || extent == 0;
+    if (extent < 0) report.add(Finding::kNegativeExtent, name, extent, d);
+    if (extent > kMaxLength) report.add(Finding::kLengthLimit, fmt::format("dimension {} of {}", d, name), extent, kMaxLength);
+  }
+  if (!empty && usable_extents(view) && !is_within_reach(view)) report.add(Finding::kReach, name, kMaxReach);
+  if (view.data == nullptr) {
+    if (!empty) report.add(Finding::kNullData, name);
+  } else if (reinterpret_cast<std::uintptr_t>(view.data) % std::max<std::size_t>(size_of(view.dtype), 1) != 0) {
+    report.add(Finding::kMisalignedData, name, size_of(view.dtype), name_of(view.dtype));
+  }
+}
+
+bool check_rank(const Expected& expected, const TensorView& view, Report& report) {
+  const auto rank = static_cast<int>(expected.dimensions.size());
+  if (view.rank != rank) report.add(Finding::kTensorRank, expected.name, view.rank, rank, expected.layout);
+  return view.rank == rank;
+}
+
+void check_tensor(const Expected& expected, const TensorView& view, Report& report) {
+  if (view.dtype != expected.dtype) {
+    report.add(Finding::kTensorDType, expected.name, name_of(view.dtype), name_of(expected.dtype));
+  }
+  check_view(expected.name, view, report);
+  for (std::size_t d = 0; d < expected.dimensions.size(); ++d) {
+    const Dimension& dimension = expected.dimensions[d];
+    const bool negative = view.shape[d] < 0 || dimension.extent < 0;  // reported by check_view
+    if (!negative && view.shape[d] != dimension.extent) {
+      report.add(Finding::kTensorShape, expected.name, dimension.name, view.shape[d], dimension.owner, dimension.extent);
+    }
+  }
+}
+
+void check_inner_stride(const char* name, const TensorView& view, Report& report) {
+  if (view.shape[3] > 1 && view.strides[3] != 1) report.add(Finding::kInnerStride, name, view.strides[3]);
+}
+
+void check_output(const Expected& expected, const TensorView& view, Report& report) {
+  check_tensor(expected, view, report);
+  if (overlaps_itself(view)) report.add(Finding::kOverlappingRows, expected.name);
+}
+
+}  // namespace flexjit::engine
