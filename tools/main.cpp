@@ -2,6 +2,7 @@
 // are mapped, and with --json even a misspelt option is reported as JSON.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -39,11 +40,16 @@ same instruction set and thread count: fp32 or fp64 multiply-adds, for bf16 the 
 pass count 2 (3 head_dim + 2 v_head_dim) a pair. Gradients are verified whole where that is quick or --verify-rows is given; a tensor of
 them is correct within 350 + 8 |lse| units of rounding (2^-24) of its largest number, with bf16 or fp16 within 4 of theirs more.
 
+Sequences with lengths of their own are packed one behind the other in one batch entry. With --lengths all is made up, keys also in caches
+or in pages of which each sequence has its own in random order; with files, --q, --k and --v say where the rows are. Such a call is compared
+with what it reads of the keys that there are, whatever room k and v have.
+
 Exit codes: 0 fine; 1 the result is wrong or the run failed; 2 the input is at fault.
 
 Examples:
   flexjit run causal.flex --q-len 4096 --heads 8 --threads 1
   flexjit run alibi.flex --q q.npy --k k.npy --v v.npy --buffer slope=slope.npy --out out.npy --lse lse.npy
+  flexjit run --causal --lengths '1x4096,512x512,3*1x900' --page-size 64 --heads 32 --kv-heads 8 --head-dim 128
   flexjit run -e 'param w : int = 256' -e 'mask = q_idx >= kv_idx && q_idx - kv_idx < w' --param w=64 --json)";
 
 std::string environment_or(const char* name, const char* otherwise) {
@@ -84,6 +90,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
   add_sizes(*command, run.sizes);
   add_dtypes(*command, run.dtypes);
   add_inputs(*command, run.files);
+  add_sequence_files(*command, run.sequences);
   add_outputs(*command, run.files);
   add_names(*command, run.names);
   add_execution(*command, run);
@@ -251,17 +258,20 @@ run without the mod, `scaling` with one thread, both alternating with it. With -
 OpenVINO run each case they have on the same tensors right after our row; a peer that Python cannot import is skipped with one line. extra_bytes is
 the peak of heap beyond inputs and outputs in the first run.
 
+--kv-bench and --varlen-bench print tables of their own for each combination of the sizes that their options list, both calls of a row in turn;
+sizes of memory are those of the tensors that were made.
+
 Exit codes: 0 fine; 1 a row is wrong or did not run; 2 the options are at fault.
 
 Examples:
+  flexjit bench --kv-bench --kv-batch-sizes 1 --kv-live-lengths 512 --kv-max-cache-lengths 4096 --kv-page-sizes 128 --kv-head-dims 128
   flexjit bench --suite dense,causal --filter f32
   flexjit bench --peers --python venv/bin/python --json --markdown results.md --svg results.svg)";
 
 void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
   CLI::App* command = app.add_subcommand("bench", "Measure the suites beside the machine's limits and other engines");
   command
-      ->add_option("--suite", bench.suites,
-                   "dense, causal, sparse, mods, decode, shapes, scaling, backward, dropout (all); several with commas")
+      ->add_option("--suite", bench.suites, fmt::format("{} (all); several with commas", fmt::join(bench::suite_names(), ", ")))
       ->delimiter(',')
       ->check(CLI::IsMember(bench::suite_names()));
   command->add_option("--filter", bench.filter, "Only cases whose suite/case/dtype contains this");
@@ -278,15 +288,18 @@ void add_bench(CLI::App& app, BenchOptions& bench, int& exit_code) {
   CLI::Option* peers = command->add_flag("--peers")->description("Run other engines beside each row");
   command->add_option("--markdown", bench.markdown, "Write the tables here");
   command->add_option("--svg", bench.plot, "Write the plot here");
+  add_cache_bench(*command, bench.caches);
   add_json(*command, bench.output);
   command->footer(kBenchFooter);
-  command->callback([&bench, &exit_code, repeat, peers, python] {
+  command->callback([&bench, &exit_code, command, repeat, peers, python] {
     if (bench.effort == Effort::kQuick && repeat->empty()) bench.repeat = 3;
     if (peers->empty())
       bench.python.clear();
     else if (python->empty())
       bench.python = environment_or("FLEXJIT_PEERS_PYTHON", "python3");
-    exit_code = bench_command(bench);
+    const bool quick = bench.effort == Effort::kQuick;
+    if (quick) make_quick(*command, bench.caches);
+    exit_code = bench.caches.pages || bench.caches.varlen ? cache_bench_command(bench) : bench_command(bench);
   });
 }
 

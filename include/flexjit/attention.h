@@ -12,6 +12,7 @@
 #include "flexjit/block_mask.h"
 #include "flexjit/engine_options.h"
 #include "flexjit/export.h"
+#include "flexjit/plan.h"
 #include "flexjit/result.h"
 #include "flexjit/rotary.h"
 #include "flexjit/sequences.h"
@@ -50,6 +51,9 @@ struct RunArgs {
   // that has keys has no more queries than keys. Not with run_backward.
   const Rotary* rotary = nullptr;
   RotaryPositions rotary_positions = RotaryPositions::kOfEachQuery;
+  // Of this pattern, for `sequences` as they are: run() checks tensors and bindings alone and derives nothing. Null: all is
+  // done for this call. Others than run() do without.
+  const Plan* plan = nullptr;
   // Filled with what each thread did; null: not wanted. Costs a clock reading an item.
   Trace* trace = nullptr;
 };
@@ -107,6 +111,14 @@ class FLEXJIT_API Attention {
   // when an unmasked lane reads a buffer out of range (out and lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
 
+  // What run() finds out about args.sequences (or a batch of one length), shapes and masks, for calls that differ in the
+  // contents and places of tensors alone, such as the layers of a model: lengths and tables are looked at, sequences shared
+  // out, block masks derived. Of q, k, v and out nothing but dtypes, shapes and strides counts. Params, and the contents of
+  // buffers that the mask reads, must be the same when it is used, and what args.sequences refers to must live as long. A run()
+  // with it is the error `stale-plan` where the pattern, shapes, params or any number of the sequences differ. Errors: those of
+  // run(); `sequence-option` for a block mask.
+  Result<Plan> plan(const RunArgs& args) const;
+
   // The same result by naive fp64 attention over the interpreter, sharing no code with the kernel. Slow; the oracle. Only
   // `rows` are computed and written; those past q_len are ignored.
   Result<RunStats> run_reference(const RunArgs& args, const ReferenceRows& rows = {}) const;
@@ -142,6 +154,9 @@ class FLEXJIT_API Attention {
   // How many (q_idx, kv_idx) pairs the mask allows, over all of options.batch and options.heads: exact, whatever the block
   // sizes. Without a mask: batch * heads * q_len * kv_len.
   Result<std::int64_t> count_allowed(const BlockMaskOptions& options, const Bindings* bindings = nullptr) const;
+  // The same of one call, over all of its sequences; a given block mask and keys without a page do not matter. Errors: those of
+  // run(), which checks the same.
+  Result<std::int64_t> count_allowed(const RunArgs& args) const;
 
   // The mask of the pairs q x kv of batch entry plane.b and head plane.h, one byte a pair, 1 = allowed, row by row: the pair
   // (q_idx, kv_idx) is at (q_idx - q.begin) * (kv.end - kv.begin) + kv_idx - kv.begin. Positions are those of options.q_len and

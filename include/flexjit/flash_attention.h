@@ -107,6 +107,45 @@ FLEXJIT_API Result<FlashAttnResult> flash_attn_varlen_qkvpacked_func(Engine& eng
 FLEXJIT_API Result<FlashAttnResult> flash_attn_varlen_kvpacked_func(Engine& engine, const TensorView& q, const PackedView& kv,
                                                                     const FlashAttnVarlenOptions& options);
 
+// A length for all sequences, one for each ((batch), i32), or none: what is in the cache is all of it.
+struct CacheSeqlens {
+  TensorView of_each{};
+  std::optional<int> of_all{};
+
+  CacheSeqlens() = default;
+  CacheSeqlens(int all) : of_all(all) {}                   // NOLINT(google-explicit-constructor)
+  CacheSeqlens(const TensorView& each) : of_each(each) {}  // NOLINT(google-explicit-constructor)
+  bool given() const { return of_all.has_value() || of_each.data != nullptr; }
+};
+
+struct FlashAttnKvcacheOptions {
+  MutableTensorView out{};                // (batch, seqlen_q, heads_q, dim of v)
+  TensorView k{}, v{};                    // (batch, seqlen_new, heads_k, dim): appended to the cache before queries read it
+  TensorView rotary_cos{}, rotary_sin{};  // (positions, rotary_dim / 2), with k and v; see flexjit/rotary.h
+  CacheSeqlens cache_seqlens{};           // keys in the cache before k is appended
+  TensorView cache_batch_idx{};           // (batch), i32: the entry of the cache; not with block_table
+  TensorView cache_leftpad{};             // (batch), i32: the row that is key 0; rows [leftpad, cache_seqlens + new) are keys
+  TensorView block_table{};               // (batch, max_blocks), i32; below 0: no block
+  std::optional<double> softmax_scale{};
+  bool causal = false;
+  std::array<int, 2> window_size{-1, -1};
+  double softcap = 0;
+  bool rotary_interleaved = true;  // pairs (0, 1), (2, 3), ...; else (j, j + rotary_dim / 2)
+  TensorView alibi_slopes{};
+  int num_splits = 0;               // 0 to 128, a hint: splits follow from lengths, so that no bit depends on it
+  bool return_softmax_lse = false;  // softmax_lse must be given then
+  MutableTensorView softmax_lse{};  // (batch, heads_q, seqlen_q)
+  TensorView learnable_sink{};
+  std::string score_mod{}, mask_mod{};
+  const Bindings* bindings = nullptr;
+};
+
+// The cache is (cache_batch, seqlen_cache, heads_k, dim), or with block_table (num_blocks, page_size, heads_k, dim). Row
+// cache_seqlens + i of a sequence becomes k[i], rotated to that position; query i rotates to cache_seqlens + i, without causal
+// and window to cache_seqlens. On an error the cache is as it was. Errors besides: those of append_kv (kv_cache.h).
+FLEXJIT_API Result<RunStats> flash_attn_with_kvcache(Engine& engine, const TensorView& q, const MutableTensorView& k_cache,
+                                                     const MutableTensorView& v_cache, const FlashAttnKvcacheOptions& options);
+
 // Attention over keys that were split into disjoint parts, from those of the parts.
 struct FlashAttnCombineArgs {
   PackedView out_partial{};         // (splits, batch, seqlen, heads, dim) or (splits, total, heads, dim)

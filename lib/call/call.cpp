@@ -93,6 +93,16 @@ Result<Call> check_call(const Pattern& pattern, const RunArgs& args) {
   return *std::move(call);
 }
 
+Result<Call> check_call(const Pattern& pattern, const RunArgs& args, const Planned& planned) {
+  Report report("run");
+  const bool fine = check_tensors(pattern, args, report).has_value();
+  Bound bound = bind_names(pattern.interface, args.bindings, fine ? std::optional(planned.shape) : std::nullopt, report);
+  Call call{.shape = planned.shape, .bound = std::move(bound), .sequences = planned.sequences, .page_size = planned.page_size};
+  if (args.rotary != nullptr) call.rotary = check_query_rotary(args, call.sequences, report);
+  if (!report.empty()) return report.take();
+  return call;
+}
+
 std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report) {
   std::optional<CallShape> shape = check_tensors(pattern, args, report);
   CheckedSequences checked;

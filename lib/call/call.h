@@ -65,7 +65,16 @@ struct Call {
   const BlockMask* mask_of(const plan::Sequence& sequence) const;
 };
 
+// Of a plan: what check_call found out about sequences.
+struct Planned {
+  CallShape shape{};
+  std::vector<plan::Sequence> sequences{};
+  std::int32_t page_size = 0;
+};
+
 Result<Call> check_call(const Pattern& pattern, const RunArgs& args);
+// The same for sequences that were checked before.
+Result<Call> check_call(const Pattern& pattern, const RunArgs& args, const Planned& planned);
 // The same for a larger whole: no value where the report has findings.
 std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Report& report);
 

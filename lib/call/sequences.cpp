@@ -62,8 +62,9 @@ bool take_pages(const KeyPlaces& places, std::int64_t b, const TensorView& k, pl
     return false;
   }
   if (!check_pages(places, b, k.shape[0], report)) return false;
-  sequence.has_holes =
-      std::ranges::any_of(pages.first(static_cast<std::size_t>(needed)), [](std::int32_t page) { return page < 0; });
+  std::int32_t least = 0;
+  for (const std::int32_t page : pages.first(static_cast<std::size_t>(needed))) least = std::min(least, page);
+  sequence.has_holes = least < 0;
   sequence.pages = pages.data();
   return true;
 }
@@ -163,6 +164,7 @@ std::optional<CheckedSequences> check_sequences(const RunArgs& args, CallShape& 
 
   CheckedSequences checked;
   checked.page_size = n.keys.paged() ? static_cast<std::int32_t>(args.k.shape[2]) : 0;
+  checked.sequences.reserve(static_cast<std::size_t>(batch));
   for (std::int64_t b = 0; b < batch; ++b) {
     checked.sequences.push_back(sequence_of(n, b, shape));
     if (n.keys.paged() && !take_pages(n.keys, b, args.k, checked.sequences.back(), wrong)) return give_up();

@@ -30,8 +30,8 @@ std::int32_t counting_block(std::int32_t wanted, std::int32_t length) { return s
 
 class Counter {
  public:
-  Counter(const ir::Program& program, const ir::Environment& environment, const BlockMask& mask)
-      : interpreter_(program, environment), mask_(mask) {}
+  Counter(const ir::Program& program, const ir::Environment& environment, const BlockMask& mask, std::int32_t first_b)
+      : interpreter_(program, environment), mask_(mask), first_b_(first_b) {}
 
   // All planes of the mask, each once. On a fault the count means nothing.
   std::int64_t count() {
@@ -74,7 +74,8 @@ class Counter {
     const std::int32_t count = keys.end - keys.begin;
     const std::span<std::uint8_t> allowed = std::span(storage_).first(static_cast<std::size_t>(count));
     for (std::int32_t q_idx = queries.begin; q_idx < queries.end && !fault_; ++q_idx) {
-      fault_ = interpreter_.eval_mask({.b = b, .h = h, .q_idx = q_idx, .kv_begin = keys.begin, .count = count}, allowed);
+      fault_ =
+          interpreter_.eval_mask({.b = first_b_ + b, .h = h, .q_idx = q_idx, .kv_begin = keys.begin, .count = count}, allowed);
       total += std::ranges::count(allowed, std::uint8_t{1});
     }
     return total;
@@ -82,6 +83,7 @@ class Counter {
 
   ir::Interpreter interpreter_;
   const BlockMask& mask_;
+  const std::int32_t first_b_;  // of the mask's planes
   std::vector<BlockRun> runs_;  // of the current block row
   std::array<std::uint8_t, ir::Interpreter::kMaxCount> storage_{};
   std::optional<ir::ReadFault> fault_;
@@ -93,6 +95,29 @@ Result<std::int64_t> times(std::int64_t pairs, std::int64_t planes) {
   return pairs * planes;
 }
 
+// Batch entries from first_b on, in one environment.
+struct Counted {
+  const engine::Pattern& pattern;
+  const engine::Bound& bound;
+  const ir::Environment& environment;
+  std::int32_t first_b = 0;
+};
+
+Result<std::int64_t> count(const Counted& of, const BlockMaskShape& shape) {
+  const std::int64_t planes = std::int64_t{shape.batch} * shape.heads;
+  if (!of.pattern.program.mask().valid()) return times(std::int64_t{shape.q_len} * shape.kv_len, planes);
+  mask::ClassifyRequest request{.shape = shape, .first_b = of.first_b, .undecided = mask::Undecided::kLeavePartial};
+  request.shape.q_block = counting_block(shape.q_block, shape.q_len);
+  request.shape.kv_block = counting_block(shape.kv_block, shape.kv_len);
+  const mask::Classified classified = mask::classify(of.pattern.program, of.environment, request);
+  if (classified.fault) return engine::describe_fault(of.pattern, of.bound.buffers, *classified.fault);
+  Counter counter(of.pattern.program, of.environment, *classified.mask, of.first_b);
+  const std::int64_t counted = counter.count();
+  if (counter.fault()) return engine::describe_fault(of.pattern, of.bound.buffers, *counter.fault());
+  const BlockMaskShape& made = classified.mask->shape();
+  return times(counted, planes / (std::int64_t{made.batch} * made.heads));
+}
+
 }  // namespace
 
 Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, const Bindings* bindings) const {
@@ -102,19 +127,24 @@ Result<std::int64_t> Attention::count_allowed(const BlockMaskOptions& options, c
     const std::optional<engine::CallShape> shape = engine::check_mask_options(options, report);
     const engine::Bound bound = engine::bind_names(pattern.interface, bindings, shape, report);
     if (!report.empty()) return report.take();
-    const std::int64_t planes = std::int64_t{options.batch} * options.heads;
-    const std::int64_t pairs = std::int64_t{options.q_len} * options.kv_len;  // of one plane
-    if (!pattern.program.mask().valid()) return times(pairs, planes);
-    mask::ClassifyRequest request{.shape = engine::mask_shape_of(options), .undecided = mask::Undecided::kLeavePartial};
-    request.shape.q_block = counting_block(options.q_block, options.q_len);
-    request.shape.kv_block = counting_block(options.kv_block, options.kv_len);
-    const mask::Classified classified = mask::classify(pattern.program, bound.environment, request);
-    if (classified.fault) return engine::describe_fault(pattern, bound.buffers, *classified.fault);
-    Counter counter(pattern.program, bound.environment, *classified.mask);
-    const std::int64_t counted = counter.count();
-    if (counter.fault()) return engine::describe_fault(pattern, bound.buffers, *counter.fault());
-    const BlockMaskShape& made = classified.mask->shape();
-    return times(counted, planes / (std::int64_t{made.batch} * made.heads));
+    return count({pattern, bound, bound.environment}, engine::mask_shape_of(options));
+  });
+}
+
+Result<std::int64_t> Attention::count_allowed(const RunArgs& args) const {
+  return engine::guarded("count_allowed", *this, [&]() -> Result<std::int64_t> {
+    const Result<engine::Call> call = engine::check_call(*impl_->pattern, args);
+    if (!call) return call.diagnostics();
+    std::int64_t total = 0;
+    for (const plan::Sequence& sequence : call->sequences) {
+      if (sequence.q_len == 0 || sequence.kv_len == 0) continue;
+      const ir::Environment environment = call->environment_of(sequence);
+      const BlockMaskShape shape{.heads = call->shape.q_heads, .q_len = sequence.q_len, .kv_len = sequence.kv_len};
+      const Result<std::int64_t> pairs = count({*impl_->pattern, call->bound, environment, sequence.b}, shape);
+      if (!pairs) return pairs;
+      total += *pairs;
+    }
+    return total;
   });
 }
 

@@ -5,7 +5,7 @@
 
 #include "call/call.h"
 #include "diagnostics/guard.h"
-#include "engine/launch_outcome.h"
+#include "engine/planned.h"
 #include "runtime/decode/decode.h"
 #include "runtime/launch.h"
 #include "runtime/parallel.h"
@@ -31,11 +31,7 @@ Share share_of(const Attention::Impl& impl, const Call& call, const plan::Sequen
   return suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len) ? Share::kDecode : Share::kPrefill;
 }
 
-// The sequences of a call by who computes them.
-struct Shares {
-  std::vector<plan::Sequence> decoded, prefilled, without_keys;  // of a call whose sequences differ
-  std::span<const plan::Sequence> decode, prefill, empty;
-};
+}  // namespace
 
 void share_out(const Attention::Impl& impl, const Call& call, Shares& shares) {
   if (!call.shape.ragged) {
@@ -59,6 +55,20 @@ void share_out(const Attention::Impl& impl, const Call& call, Shares& shares) {
   shares.prefill = shares.prefilled;
   shares.empty = shares.without_keys;
 }
+
+Work decode_work(const Attention::Impl& impl, const RunArgs& args, const Call& call,
+                 std::span<const plan::Sequence> sequences) {
+  WantedBlocks wanted = blocks_of(impl.kernel->kernel.layout);
+  wanted.q_block = 0;
+  return make_work(impl, args, call, sequences, wanted);
+}
+
+Work prefill_work(const Attention::Impl& impl, const RunArgs& args, const Call& call,
+                  std::span<const plan::Sequence> sequences) {
+  return make_work(impl, args, call, sequences, blocks_of(impl.kernel->kernel.layout));
+}
+
+namespace {
 
 // Whether what becomes of an allowed pair is the same in every sequence, but for its head and positions.
 bool rows_mix(const ir::Program& program) {
@@ -106,15 +116,11 @@ struct Attended {
   runtime::LaunchOutcome outcome{};
   BlockCounts blocks{};
 
-  void by_prefill(std::span<const plan::Sequence> sequences) {
-    const Work work = make_work(impl, args, call, sequences, blocks_of(impl.kernel->kernel.layout));
+  void by_prefill(const Work& work) {
     add(outcome, runtime::launch(impl.kernel->kernel, launch.arg, work.sequences, workers_of(impl, args)));
     add(blocks, work.counts());
   }
-  void by_decode(const DecodeKernel::Ready& ready, std::span<const plan::Sequence> sequences) {
-    WantedBlocks wanted = blocks_of(impl.kernel->kernel.layout);
-    wanted.q_block = 0;
-    const Work work = make_work(impl, args, call, sequences, wanted);
+  void by_decode(const DecodeKernel::Ready& ready, const Work& work) {
     const runtime::DecodeRules rules{work.derived ? runtime::MaskOrigin::kDerived : runtime::MaskOrigin::kGiven,
                                      call.page_size > 0 && rows_mix(impl.pattern->program)};
     const runtime::DecodeOutput output{ready.types.out, ready.weights};
@@ -134,47 +140,68 @@ bool decodes(const Pattern& pattern, const Call& call) {
 
 Result<RunStats> attend_by_kernel(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
   Attended attended(impl, args, call);
-  attended.by_prefill(call.sequences);
+  attended.by_prefill(prefill_work(impl, args, call, call.sequences));
   return finish(impl, call, attended.outcome, attended.blocks);
 }
 
-Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
-  Shares shares;
-  share_out(impl, call, shares);
+namespace {
+
+// The kernel that decodes; none where the caller allowed to go on without the compiler that it needs.
+Result<std::optional<DecodeKernel::Ready>> find_decode(const Attention::Impl& impl, const Shares& shares, Trace* trace) {
+  if (shares.decode.empty()) return std::optional<DecodeKernel::Ready>();
+  const Result<DecodeKernel::Ready> ready = impl.decode->get(trace);
+  if (ready) return std::optional(*ready);
+  if (!impl.may_lack_compiler(ready.diagnostics())) return ready.diagnostics();
+  return std::optional<DecodeKernel::Ready>();
+}
+
+// `plan` may be null: then shares and masks are made for this call.
+Result<RunStats> attend_shares(const Attention::Impl& impl, const RunArgs& args, const Call& call, const Shares& shares,
+                               const Plan::Impl* plan) {
   if (!shares.empty.empty()) {
     const Result<RunStats> none = attend_by_reference(*impl.pattern, args, call, shares.empty);
     if (!none) return none;
   }
-  std::optional<DecodeKernel::Ready> decode;
-  if (!shares.decode.empty()) {
-    const Result<DecodeKernel::Ready> ready = impl.decode->get(args.trace);
-    if (ready) {
-      decode = *ready;
-    } else if (!impl.may_lack_compiler(ready.diagnostics())) {
-      return ready.diagnostics();
-    } else {
-      shares.prefilled.insert(shares.prefilled.end(), shares.decode.begin(), shares.decode.end());
-      shares.prefill = shares.prefilled;
-    }
-  }
+  const auto decode = find_decode(impl, shares, args.trace);
+  if (!decode) return decode.diagnostics();
   Attended attended(impl, args, call);
-  if (!shares.prefill.empty()) attended.by_prefill(shares.prefill);
-  if (decode) attended.by_decode(*decode, shares.decode);
+  if (!shares.prefill.empty())
+    attended.by_prefill(plan != nullptr ? plan->prefill : prefill_work(impl, args, call, shares.prefill));
+  if (!shares.decode.empty() && !*decode) attended.by_prefill(prefill_work(impl, args, call, shares.decode));
+  if (*decode) attended.by_decode(**decode, plan != nullptr ? plan->decode : decode_work(impl, args, call, shares.decode));
   return finish(impl, call, attended.outcome, attended.blocks);
+}
+
+Result<Call> check_run(const Attention::Impl& impl, const RunArgs& args) {
+  if (args.plan == nullptr) return check_call(*impl.pattern, args);
+  if (Diagnostics stale = check_plan(impl, args); !stale.empty()) return stale;
+  Result<Call> call = check_call(*impl.pattern, args, args.plan->impl().sequences);
+  if (call && call->bound.params != args.plan->impl().params) return single_finding("run", Finding::kStalePlan, "other params");
+  return call;
+}
+
+}  // namespace
+
+Result<RunStats> attend(const Attention::Impl& impl, const RunArgs& args, const Call& call) {
+  Shares shares;
+  share_out(impl, call, shares);
+  return attend_shares(impl, args, call, shares, nullptr);
 }
 
 }  // namespace engine
 
 Result<RunStats> Attention::run(const RunArgs& args) const {
   return engine::guarded("run", *this, [&]() -> Result<RunStats> {
-    Result<engine::Call> call = engine::check_call(*impl_->pattern, args);
+    Result<engine::Call> call = engine::check_run(*impl_, args);
     if (!call) return call.diagnostics();
     if (call->has_no_rows()) return RunStats{};
     if (impl_->kernel == nullptr) {
       const runtime::TracedPhase phase(args.trace, TraceKind::kReference);
       return engine::attend_by_reference(*impl_->pattern, args, *call, ReferenceRows{});
     }
-    return engine::attend(*impl_, args, *call);
+    if (args.plan == nullptr) return engine::attend(*impl_, args, *call);
+    const Plan::Impl& plan = args.plan->impl();
+    return engine::attend_shares(*impl_, args, *call, plan.shares, &plan);
   });
 }
 

@@ -69,22 +69,32 @@ AttentionSpec spec_of(const FlashCall& call, const Diagonal& diagonal) {
 
 }  // namespace
 
-Result<FlashAttnResult> attend_flash(Engine& engine, const FlashCall& call, Report& report) {
+bool has_diagonal(const FlashCall& call) {
+  const Diagonal diagonal = diagonal_of(call);
+  return diagonal.causal || diagonal.window.has_value();
+}
+
+Result<FlashPattern> find_pattern(Engine& engine, const FlashCall& call, Report& report) {
   const FlashFlags& flags = call.flags;
   if (!(flags.dropout_p >= 0 && flags.dropout_p < 1))
     report.add(Finding::kBadOption, "dropout_p", flags.dropout_p, "it must be 0 or more and below 1");
   if (!report.empty()) return report.take();
   const Diagonal diagonal = diagonal_of(call);
-  const Result<Attention> attention = engine.compile_once(spec_of(call, diagonal));
+  Result<Attention> attention = engine.compile_once(spec_of(call, diagonal));
   if (!attention) return attention.diagnostics();
-  const Bindings bindings = bindings_of(flags, diagonal);
+  return FlashPattern{*std::move(attention), bindings_of(flags, diagonal)};
+}
+
+Result<FlashAttnResult> attend_flash(Engine& engine, const FlashCall& call, Report& report) {
+  const Result<FlashPattern> pattern = find_pattern(engine, call, report);
+  if (!pattern) return pattern.diagnostics();
   RunArgs args = call.args;
-  args.bindings = &bindings;
-  const Result<RunStats> stats = attention->run(args);
+  args.bindings = &pattern->bindings;
+  const Result<RunStats> stats = pattern->attention.run(args);
   if (!stats) return stats.diagnostics();
   FlashAttnResult result{.stats = *stats};
   if (call.wants_weights) {
-    Result<std::vector<float>> weights = attention->weights(args, {.q = {0, static_cast<std::int32_t>(call.seqlen_q)}});
+    Result<std::vector<float>> weights = pattern->attention.weights(args, {.q = {0, static_cast<std::int32_t>(call.seqlen_q)}});
     if (!weights) return weights.diagnostics();
     result.s_dmask = *std::move(weights);
   }

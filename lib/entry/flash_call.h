@@ -47,6 +47,16 @@ struct FlashCall {
   bool wants_weights = false;
 };
 
+// Whether a query's position decides what it sees.
+bool has_diagonal(const FlashCall& call);
+
+// What runs a call, and the names that its texts and options read.
+struct FlashPattern {
+  Attention attention;
+  Bindings bindings;
+};
+Result<FlashPattern> find_pattern(Engine& engine, const FlashCall& call, Report& report);
+
 Result<FlashAttnResult> attend_flash(Engine& engine, const FlashCall& call, Report& report);
 
 }  // namespace flexjit::engine

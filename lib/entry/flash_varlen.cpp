@@ -89,10 +89,6 @@ struct Said {
   std::vector<std::int32_t> begins{}, lengths{};
 };
 
-TensorView ints_view(const std::vector<std::int32_t>& of) {
-  return TensorView(of.data(), DType::kI32, {static_cast<std::int64_t>(of.size())});
-}
-
 void say(const Numbers& n, const FlashAttnVarlenOptions& options, Said& said) {
   said.sequences.cu_seqlens_q = options.cu_seqlens_q;
   said.sequences.seqused_q = options.seqused_q;

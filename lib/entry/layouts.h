@@ -3,6 +3,7 @@
 
 #include <array>
 #include <optional>
+#include <vector>
 
 #include "call/validate.h"
 #include "flexjit/flash_attention.h"
@@ -23,5 +24,10 @@ std::optional<MutableTensorView> lse_of(const MutableTensorView& view, Lengths l
 template <std::size_t kParts>
 std::optional<std::array<TensorView, kParts>> parts_of(const char* name, const PackedView& packed, Lengths lengths,
                                                        Report& report);
+
+// Numbers of the library's own beside those of the caller.
+inline TensorView ints_view(const std::vector<std::int32_t>& of) {
+  return TensorView(of.data(), DType::kI32, {static_cast<std::int64_t>(of.size())});
+}
 
 }  // namespace flexjit::engine

@@ -1,5 +1,5 @@
 // A whole call as the host sees it: where its tensors lie, and what is constant over its launch. The reference reads it as it
-// is; of a launch it becomes the rows and keys of each item (runtime/rows.h).
+// is; of a launch it becomes the rows and keys of each item (runtime/rows/).
 #pragma once
 
 #include <cstddef>

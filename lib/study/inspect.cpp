@@ -29,7 +29,7 @@ bool shows(const InspectRequest& request, InspectView view) {
 }
 
 // A backward pass writes as much of each tensor and each buffer that it adds to as it reads of them.
-study::CallSize size_of_call(const study::Subject& subject, const BlockMaskOptions& sizes, const RunArgs& args) {
+study::CallSize size_of_call(const study::Subject& subject, const engine::Call& call, const RunArgs& args) {
   const auto bytes = [](const auto& tensor) {
     if (tensor.data == nullptr) return 0.0;
     double elements = 1;
@@ -39,9 +39,16 @@ study::CallSize size_of_call(const study::Subject& subject, const BlockMaskOptio
   };
   const bool writes_gradients = subject.key.nest == plan::Nest::kBackward;
   const double times = writes_gradients ? 2 : 1;
-  study::CallSize size{.scores = 1.0 * sizes.batch * sizes.heads * sizes.q_len * sizes.kv_len,
+  study::CallSize size{.scores = 0,
                        .kv_bytes = times * (bytes(args.k) + bytes(args.v)),
                        .other_bytes = times * (bytes(args.q) + bytes(args.out)) + bytes(args.lse)};
+  double keys = 0;  // of all sequences, whatever room k and v have
+  for (const plan::Sequence& sequence : call.sequences) {
+    size.scores += 1.0 * call.shape.q_heads * sequence.q_len * sequence.kv_len;
+    keys += sequence.kv_len;
+  }
+  const double rows = 1.0 * static_cast<double>(args.k.shape[0]) * static_cast<double>(args.k.shape[2]);
+  if (call.shape.ragged && rows > 0) size.kv_bytes *= keys / rows;
   if (args.bindings == nullptr) return size;
   for (const auto& [name, view] : args.bindings->buffers) size.other_bytes += bytes(view);
   for (const plan::BufferSums& sums : plan::buffer_sums_of(subject.key)) {
@@ -55,9 +62,11 @@ study::CallSize size_of_call(const study::Subject& subject, const BlockMaskOptio
 Result<std::int64_t> add_run(study::Subject& subject, const std::shared_ptr<const engine::Pattern>& pattern,
                              const InspectRequest& request) {
   const RunArgs& args = *request.run;
-  const auto allowed = Attention(engine::make_handle(pattern, {})).count_allowed(request.sizes, args.bindings);
+  const Result<engine::Call> call = engine::check_call(*pattern, args);
+  if (!call) return call.diagnostics();
+  const auto allowed = Attention(engine::make_handle(pattern, {})).count_allowed(args);
   if (!allowed) return allowed.diagnostics();
-  subject.call_size = size_of_call(subject, request.sizes, args);
+  subject.call_size = size_of_call(subject, *call, args);
   subject.call_size.allowed_scores = *allowed;
   subject.limits = request.limits;
   subject.run = [&subject, pattern, &args]() -> Result<study::CountedRun> {

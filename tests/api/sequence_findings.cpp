@@ -143,8 +143,23 @@ std::vector<FindingCase> cache_cases() {
 
 }  // namespace
 
+FindingCase stale_plan() {
+  return {"stale-plan", "run: error: the plan was made for other lengths, places or tables; make another one\n", [] {
+            SequenceSample sample;
+            sample.sequences.total_len = sample.ints({5, 3});
+            AttentionSpec spec{.head_dim = 8, .v_head_dim = 4};
+            Engine engine(EngineOptions{.backend = Backend::kReference});
+            const Attention attention = engine.compile(spec).value();
+            const Plan plan = attention.plan(sample.args).value();
+            sample.args.plan = &plan;
+            sample.sequences.total_len = sample.ints({4, 3});
+            return attention.run(sample.args).diagnostics();
+          }};
+}
+
 std::vector<FindingCase> sequence_cases() {
   std::vector<FindingCase> cases = page_cases();
+  cases.push_back(stale_plan());
   for (FindingCase& one : length_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : cache_cases()) cases.push_back(std::move(one));
   return cases;

@@ -119,61 +119,75 @@ class Server {
     return batch;
   }
 
-  void serve(const std::vector<Request*>& batch) {
-    std::vector<std::int32_t> begins{0}, past, total;
-    std::size_t most_pages = 1;
-    for (const Request* request : batch) {
-      begins.push_back(begins.back() + request->now);
-      past.push_back(request->done);
-      total.push_back(request->done + request->now);
-      most_pages = std::max(most_pages, request->pages.size());
+  // What a step adds, laid out as calls take it.
+  struct Step {
+    std::vector<std::int32_t> begins{0}, past, total, table;
+    std::vector<float> q, k, v, out;
+    std::int64_t max_pages = 1;
+
+    static TensorView ints(const std::vector<std::int32_t>& x) {
+      return {x.data(), DType::kI32, {static_cast<std::int64_t>(x.size())}};
     }
-    const std::int64_t rows = begins.back(), count = static_cast<std::int64_t>(batch.size());
-    std::vector<float> q, k, v, out(at(rows * kQHeads * kDim));
-    std::vector<std::int32_t> table(at(count) * most_pages);
+    static TensorView rows(const std::vector<float>& x, int heads) {
+      const std::int64_t count = static_cast<std::int64_t>(x.size()) / (heads * kDim);
+      return thd(static_cast<const void*>(x.data()), DType::kF32, {count, heads, kDim});
+    }
+    TensorView pages() const { return {table.data(), DType::kI32, {static_cast<std::int64_t>(past.size()), max_pages}}; }
+  };
+
+  Step lay_out(const std::vector<Request*>& batch) const {
+    Step step;
+    for (const Request* request : batch) step.max_pages = std::max<std::int64_t>(step.max_pages, std::ssize(request->pages));
+    step.table.resize(batch.size() * at(step.max_pages));
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      EXPECT_TRUE(pool_.write_row(batch[i]->pages, std::span(table).subspan(i * most_pages, most_pages)));
-      for (std::int32_t n = 0; n < batch[i]->now; ++n) {
-        const std::uint32_t token = batch[i]->tokens[at(batch[i]->done + n)];
-        for (int h = 0; h < kQHeads; ++h)
-          for (int d = 0; d < kDim; ++d) q.push_back(element(token, kQuery, h, d));
-        for (int h = 0; h < kKvHeads; ++h)
-          for (int d = 0; d < kDim; ++d) k.push_back(element(token, kKey, h, d)), v.push_back(element(token, kValue, h, d));
+      const Request& request = *batch[i];
+      step.begins.push_back(step.begins.back() + request.now);
+      step.past.push_back(request.done);
+      step.total.push_back(request.done + request.now);
+      const auto row = std::span(step.table).subspan(i * at(step.max_pages), at(step.max_pages));
+      EXPECT_TRUE(pool_.write_row(request.pages, row));
+      for (std::int32_t n = 0; n < request.now; ++n) {
+        const std::uint32_t token = request.tokens[at(request.done + n)];
+        for (const auto& [rows, what, heads] :
+             {std::tuple{&step.q, kQuery, kQHeads}, {&step.k, kKey, kKvHeads}, {&step.v, kValue, kKvHeads}}) {
+          for (int h = 0; h < heads; ++h)
+            for (int d = 0; d < kDim; ++d) rows->push_back(element(token, what, h, d));
+        }
       }
     }
-    const auto ints = [](const std::vector<std::int32_t>& x) {
-      return TensorView(x.data(), DType::kI32, {static_cast<std::int64_t>(x.size())});
-    };
-    const TensorView pages(table.data(), DType::kI32, {count, static_cast<std::int64_t>(most_pages)});
+    step.out.resize(step.q.size());
+    return step;
+  }
+
+  void serve(const std::vector<Request*>& batch) {
+    Step step = lay_out(batch);
     const Result<AppendStats> appended =
-        append_kv({.k = pool_.k(), .v = pool_.v(), .past_len = ints(past), .block_table = pages},
-                  {.k = thd(static_cast<const void*>(k.data()), DType::kF32, {rows, kKvHeads, kDim}),
-                   .v = thd(static_cast<const void*>(v.data()), DType::kF32, {rows, kKvHeads, kDim}),
-                   .cu_seqlens_k_new = ints(begins),
+        append_kv({.k = pool_.k(), .v = pool_.v(), .past_len = Step::ints(step.past), .block_table = step.pages()},
+                  {.k = Step::rows(step.k, kKvHeads),
+                   .v = Step::rows(step.v, kKvHeads),
+                   .cu_seqlens_k_new = Step::ints(step.begins),
                    .rotary = &rotary_});
     ASSERT_TRUE(appended) << render(appended.diagnostics());
-    ASSERT_EQ(appended->total_len, total);
+    ASSERT_EQ(appended->total_len, step.total);
     Sequences sequences;
-    sequences.cu_seqlens_q = ints(begins);
-    sequences.total_len = ints(total);
-    sequences.block_table = pages;
-    RunArgs args{.q = thd(static_cast<const void*>(q.data()), DType::kF32, {rows, kQHeads, kDim}),
-                 .k = pool_.k(),
-                 .v = pool_.v(),
-                 .out = thd(static_cast<void*>(out.data()), DType::kF32, {rows, kQHeads, kDim})};
+    sequences.cu_seqlens_q = Step::ints(step.begins);
+    sequences.total_len = Step::ints(step.total);
+    sequences.block_table = step.pages();
+    RunArgs args{.q = Step::rows(step.q, kQHeads), .k = pool_.k(), .v = pool_.v()};
+    args.out = thd(static_cast<void*>(step.out.data()), DType::kF32, {step.begins.back(), kQHeads, kDim});
     args.sequences = &sequences;
     args.rotary = &rotary_;
     const Result<RunStats> ran = attention_.run(args);
     ASSERT_TRUE(ran) << render(ran.diagnostics());
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      for (std::int32_t n = 0; n < batch[i]->now; ++n)
-        check(*batch[i], batch[i]->done + n, std::span(out).subspan(at(begins[i] + n) * kQHeads * kDim, kQHeads * kDim));
-      batch[i]->done += batch[i]->now;
-      // The next token is what the row of the last one decides.
-      if (batch[i]->done == static_cast<std::int32_t>(batch[i]->tokens.size()) && batch[i]->tokens.size() < batch[i]->last)
-        batch[i]->tokens.push_back(next_token_++);
+      Request& request = *batch[i];
+      for (std::int32_t n = 0; n < request.now; ++n)
+        check(request, request.done + n, std::span(step.out).subspan(at(step.begins[i] + n) * kQHeads * kDim, kQHeads * kDim));
+      request.done += request.now;
+      if (request.done == std::ssize(request.tokens) && request.tokens.size() < request.last)
+        request.tokens.push_back(next_token_++);
     }
-    rows_ += rows;
+    rows_ += step.begins.back();
   }
 
   void check(const Request& request, std::int32_t position, std::span<const float> out) {

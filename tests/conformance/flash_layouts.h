@@ -15,14 +15,9 @@ View seqlen_first(View view) {
   return view;
 }
 
-// Of one batch entry: (total, heads, dim).
-template <typename View>
-View packed_rows(const View& view) {
-  View packed = view;
-  packed.rank = 3;
-  packed.shape = {view.shape[2], view.shape[1], view.shape[3]};
-  packed.strides = {view.strides[2], view.strides[1], view.strides[3]};
-  return packed;
+// Absent for no numbers.
+inline TensorView ints(const std::vector<std::int32_t>& of) {
+  return of.empty() ? TensorView{} : TensorView(of.data(), DType::kI32, {static_cast<std::int64_t>(of.size())});
 }
 
 inline MutableTensorView lse_view(Problem& problem) { return problem.args().lse; }

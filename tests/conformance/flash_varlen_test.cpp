@@ -9,10 +9,6 @@
 namespace flexjit::conformance {
 namespace {
 
-TensorView ints(const std::vector<std::int32_t>& of) {
-  return TensorView(of.data(), DType::kI32, {static_cast<std::int64_t>(of.size())});
-}
-
 struct Length {
   std::int32_t q = 0, kv = 0;
 };

@@ -210,7 +210,8 @@ TEST_P(SequencesBackward, EachAsTheOracleSays) {
       const auto diagonal = [&](const Position& p) { return p.q_idx + shape.lengths[at(p.b)].kv - shape.lengths[at(p.b)].q; };
       const GradientValues sums =
           expect_each(problem, {.pattern = {.score = [](Real s, const Position& p) { return s + 0.05L * (p.kv_idx - p.q_idx); },
-                                            .mask = [&](const Position& p) { return p.kv_idx <= diagonal(p); }}});
+                                            .mask = [&](const Position& p) { return p.kv_idx <= diagonal(p); },
+                                            .sinks = {0.5, -1.0, 2.0, 0.0}}});
       EXPECT_TRUE(close(widened(problem.d_sinks), sums.sinks, near(2e-5)));
     }
   }

@@ -15,8 +15,9 @@ namespace flexjit::tools::bench {
 
 enum class Pass : std::uint8_t { kForward, kBackward };
 
-// What a case alternates with, on the same tensors.
-enum class Beside : std::uint8_t { kNothing, kPlain, kOneThread };
+// What a case alternates with: kPlain and kOneThread on the same tensors; kOneByOne its sequences in a call each; kContiguous
+// keys that lie one behind the other in caches, in the order that the pages have and in the other one.
+enum class Beside : std::uint8_t { kNothing, kPlain, kOneThread, kOneByOne, kContiguous };
 
 struct Case {
   std::string suite, name;
@@ -30,6 +31,10 @@ struct Case {
   DTypeOptions dtypes{};
   Sizes sizes{};
   int threads = 1;
+  std::vector<SequenceLengths> lengths{};  // of their own; none: as `sizes` says
+  std::int64_t page_size = 0;              // of lengths, as cache_rows: see SequenceOptions
+  std::int64_t cache_rows = 0;
+  Layout layout = Layout::kBhsd;
   std::int64_t document_length = 0;  // mean of the documents in q_doc and kv_doc; 0: as `flexjit run` generates them
 };
 
@@ -44,6 +49,8 @@ Case small_version(Case test);
 
 // What a case of kPlain alternates with.
 Case plain_version(Case test);
+// What one of kContiguous alternates with.
+Case contiguous_version(Case test, Layout layout);
 
 // With small sizes for Effort::kQuick. `filter` is searched in "suite/name/dtype".
 std::vector<Case> select_cases(const BenchOptions& options);

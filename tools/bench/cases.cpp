@@ -126,6 +126,50 @@ class Table {
     scale(example_case("scaling", "decode 32/8 heads kv 16k", "full", of(kF32), step(1, 32, 8, 16384)), threads);
   }
 
+  void varlen() {
+    const auto add = [&](const char* name, DType dtype, std::vector<SequenceLengths> lengths) {
+      Case& test = ragged_case("varlen", name, dtype, 8, 2, std::move(lengths));
+      test.beside = Beside::kOneByOne;
+    };
+    std::vector<SequenceLengths> prefills, decodes{{1024, 1024}}, small;
+    for (std::int64_t length : {1500, 700, 300, 1100, 450}) prefills.push_back({length, length});
+    for (std::int64_t i = 0; i < 64; ++i) small.push_back({16 + i * 37 % 64, 16 + i * 37 % 64});
+    decodes.insert(decodes.end(), 16, {1, 2048});
+    for (DType dtype : {kF32, kBF16}) {
+      add("prefills of 300 to 1500", dtype, prefills);
+      add("64 prefills of 16 to 79", dtype, small);
+      add("prefill of 1k and 16 decodes of 2k", dtype, decodes);
+    }
+  }
+
+  void kvcache() {
+    const std::vector<SequenceLengths> lengths{{1, 1024}, {1, 1536}, {1, 2304},  {1, 3456},
+                                               {1, 5184}, {1, 7776}, {1, 11664}, {1, 16384}};
+    for (DType dtype : {kF32, kBF16}) {
+      ragged_case("kvcache", "32/8 heads 1k..16k", dtype, 32, 8, lengths).cache_rows = 16384;
+      Case& paged = ragged_case("kvcache", "32/8 heads 1k..16k, pages of 64", dtype, 32, 8, lengths);
+      paged.page_size = 64;
+    }
+  }
+
+  void paged() {
+    const auto add = [&](const char* name, DType dtype, Layout layout, std::int64_t page_size,
+                         std::vector<SequenceLengths> lengths) {
+      const char* order = layout == Layout::kBhsd ? "H,P,D" : "P,H,D";
+      Case& test =
+          ragged_case("paged", fmt::format("{}, pages of {} ({})", name, page_size, order), dtype, 32, 8, std::move(lengths));
+      test.page_size = page_size;
+      test.layout = layout;
+      test.beside = Beside::kContiguous;
+    };
+    for (const Layout layout : {Layout::kBhsd, Layout::kBshd}) {
+      for (std::int64_t page_size : {1, 16, 64, 128, 256}) {
+        for (DType dtype : {kF32, kBF16}) add("4 decodes of 4k", dtype, layout, page_size, {4, {1, 4096}});
+        add("2 prefills of 256 at 2k", kF32, layout, page_size, {2, {256, 2048}});
+      }
+    }
+  }
+
   // Beside the same without dropout.
   void dropout() {
     const auto add = [&](Pass pass, std::int64_t dim, const char* generator, DropoutGenerator which) {
@@ -164,6 +208,16 @@ class Table {
   static void scale(Case& test, int threads) {
     test.beside = Beside::kOneThread;
     test.threads = threads;
+  }
+
+  // Causal at the end of each sequence.
+  Case& ragged_case(const char* suite, std::string name, DType dtype, std::int64_t heads, std::int64_t kv_heads,
+                    std::vector<SequenceLengths> lengths) {
+    const Sizes sizes{
+        .batch = 1, .heads = heads, .kv_heads = kv_heads, .q_len = 1, .kv_len = 1, .head_dim = 128, .v_head_dim = 128};
+    Case& test = example_case(suite, std::move(name), "causal_bottom_right", of(dtype), with_lengths(sizes, lengths));
+    test.lengths = std::move(lengths);
+    return test;
   }
 
   Case& backward_case(std::string name, const char* pattern, DType dtype, const Sizes& sizes) {
@@ -218,6 +272,8 @@ Case small_version(Case test) {
   const auto cut = [](std::int64_t length) { return length <= 128 ? length : std::max<std::int64_t>(length / 16, 64); };
   test.sizes.q_len = cut(test.sizes.q_len);
   test.sizes.kv_len = cut(test.sizes.kv_len);
+  for (SequenceLengths& one : test.lengths) one = {cut(one.q), cut(one.kv)};
+  test.cache_rows = cut(test.cache_rows);
   if (test.document_length > 0) test.document_length = std::max<std::int64_t>(test.document_length / 16, 1);
   return test;
 }
@@ -229,6 +285,13 @@ Case plain_version(Case test) {
   return test;
 }
 
+Case contiguous_version(Case test, Layout layout) {
+  test.page_size = 0;
+  test.cache_rows = std::max<std::int64_t>(test.sizes.kv_len, 1);
+  test.layout = layout;
+  return test;
+}
+
 std::string dtype_text(const Case& test) {
   const DTypeOptions& d = test.dtypes;
   const std::string groups = d.scale_dims == 0 ? "" : fmt::format(" by {}", d.scale_dims);
@@ -237,7 +300,8 @@ std::string dtype_text(const Case& test) {
 }
 
 std::vector<std::string> suite_names() {
-  return {"dense", "causal", "sparse", "mods", "decode", "shapes", "quantized", "scaling", "backward", "dropout"};
+  return {"dense",   "causal",   "sparse",  "mods",   "decode",  "shapes", "quantized",
+          "scaling", "backward", "dropout", "varlen", "kvcache", "paged"};
 }
 
 std::vector<Case> select_cases(const BenchOptions& options) {
@@ -252,6 +316,9 @@ std::vector<Case> select_cases(const BenchOptions& options) {
   table.scaling(std::max(2, options.threads));
   table.backward(std::max(2, options.threads));
   table.dropout();
+  table.varlen();
+  table.kvcache();
+  table.paged();
   std::vector<Case> selected;
   for (Case& test : table.take()) {
     const bool suite = options.suites.empty() || std::ranges::find(options.suites, test.suite) != options.suites.end();

@@ -13,18 +13,6 @@ namespace {
 
 constexpr std::int64_t kNone = -1;
 
-Problem zeros(const Case& test) {
-  const Sizes& s = test.sizes;
-  Problem problem;
-  problem.sizes = s;
-  problem.dtypes = test.dtypes;
-  problem.out_dtype = test.dtypes.out_dtype();
-  problem.q = Array(test.dtypes.q, {s.batch, s.heads, s.q_len, s.head_dim});
-  problem.k = Array(test.dtypes.kv_dtype(), {s.batch, s.kv_heads, s.kv_len, s.head_dim});
-  problem.v = Array(test.dtypes.kv_dtype(), {s.batch, s.kv_heads, s.kv_len, s.v_head_dim});
-  return problem;
-}
-
 bool send_number(int socket, std::int64_t number) {
   return send(socket, &number, sizeof number, MSG_NOSIGNAL) == ssize_t{sizeof number};
 }
@@ -71,11 +59,12 @@ void HeapProbe::serve(int socket) const {
 }
 
 std::int64_t HeapProbe::probe(const Case& test) const try {
-  const Problem problem = zeros(test);
-  const auto subject = make_subject({test, problem, options_.target, test.threads});
+  const Result<Problem> problem = make_zero_problem(run_options_of(test));
+  if (!problem) return kNone;
+  const auto subject = make_subject({test, *problem, options_.target, test.threads});
   if (!subject) return kNone;
   const HeapMeter meter;
-  return (*subject)->run(problem) ? meter.peak_bytes() : kNone;
+  return (*subject)->run(*problem) ? meter.peak_bytes() : kNone;
 } catch (const std::bad_alloc&) {
   return kNone;
 }

@@ -1,4 +1,5 @@
 // Rows for programs. The names of the fields are stable; a field that does not apply to a row is null.
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "bench/results.h"
@@ -29,6 +30,37 @@ Json ratios_json(const Row& row) {
 
 Json number_or_null(const std::optional<double>& number) { return number ? Json(*number) : Json(nullptr); }
 
+void add_ratios(const Row& row, Json& json) {
+  json["ratio_to_plain"] = number_or_null(row.ratio_to_plain);
+  json["speedup"] = number_or_null(row.speedup);
+  json["over_f32"] = number_or_null(row.over_f32);
+  json["over_bf16"] = number_or_null(row.over_bf16);
+  json["ratio_to_contiguous"] = number_or_null(row.ratio_to_contiguous);
+  json["ratio_to_best_contiguous"] = number_or_null(row.ratio_to_best_contiguous);
+  json["ratio_to_one_by_one"] = number_or_null(row.ratio_to_one_by_one);
+}
+
+// Null in a row that does not have them.
+constexpr std::array kNumbers = {"run_ms",
+                                 "useful_gflops",
+                                 "gbps",
+                                 "limit",
+                                 "limit_kind",
+                                 "percent_of_limit",
+                                 "processors",
+                                 "processor_share",
+                                 "compile_ms",
+                                 "extra_bytes",
+                                 "ratio_to_plain",
+                                 "speedup",
+                                 "over_f32",
+                                 "over_bf16",
+                                 "ratio_to_contiguous",
+                                 "ratio_to_best_contiguous",
+                                 "ratio_to_one_by_one",
+                                 "max_abs_error",
+                                 "correct"};
+
 Json row_json(const Row& row) {
   const Sizes& s = row.test.sizes;
   Json json = {{"suite", row.test.suite},
@@ -46,10 +78,7 @@ Json row_json(const Row& row) {
                  {"kv_len", s.kv_len},
                  {"head_dim", s.head_dim},
                  {"v_head_dim", s.v_head_dim}}}};
-  for (const char* field :
-       {"run_ms", "useful_gflops", "gbps", "limit", "limit_kind", "percent_of_limit", "processors", "processor_share",
-        "compile_ms", "extra_bytes", "ratio_to_plain", "speedup", "over_f32", "over_bf16", "max_abs_error", "correct"})
-    json[field] = nullptr;
+  for (const char* field : kNumbers) json[field] = nullptr;
   json["ratio_to"] = ratios_json(row);
   json["peers"] = peers_json(row);
   json["peer_notes"] = row.peer_notes;
@@ -66,10 +95,7 @@ Json row_json(const Row& row) {
   json["percent_of_limit"] = row.percent_of_limit();
   json["compile_ms"] = row.compile_ms;
   if (row.extra_bytes) json["extra_bytes"] = *row.extra_bytes;
-  json["ratio_to_plain"] = number_or_null(row.ratio_to_plain);
-  json["speedup"] = number_or_null(row.speedup);
-  json["over_f32"] = number_or_null(row.over_f32);
-  json["over_bf16"] = number_or_null(row.over_bf16);
+  add_ratios(row, json);
   if (row.verification) {
     json["max_abs_error"] = row.verification->max_abs_error;
     json["correct"] = row.verification->correct;

@@ -53,6 +53,9 @@ std::vector<Column> columns(const Report& report) {
       {"of plain", [optional](const Row& row) { return row.test.dropout ? "" : optional(row.ratio_to_plain); }},
       {"time of plain", [optional](const Row& row) { return row.test.dropout ? optional(1 / *row.ratio_to_plain) : ""; }},
       {"over 1 thread", [optional](const Row& row) { return optional(row.speedup); }},
+      {"time of contiguous", [optional](const Row& row) { return optional(row.ratio_to_contiguous); }},
+      {"time of best contiguous", [optional](const Row& row) { return optional(row.ratio_to_best_contiguous); }},
+      {"time of one by one", [optional](const Row& row) { return optional(row.ratio_to_one_by_one); }},
       {"keys over f32", [optional](const Row& row) { return optional(row.over_f32); }},
       {"keys over bf16", [optional](const Row& row) { return optional(row.over_bf16); }},
   };
@@ -129,6 +132,11 @@ takes its path for dropout. Gradients are verified on sequences of a sixteenth o
 In *dropout* a tenth of the weights is dropped, by a block of Philox4x32-7 for each weight (*word 0*) or for four neighbouring keys. *Time of plain* is
 the time over that of the same call without dropout.
 
+In *varlen* sequences are packed and attended to in one call; *time of one by one* is its time over that of a call for each, on the same tensors. In
+*kvcache* and *paged* each query reads the keys of its own sequence, in a cache of a batch entry each or in pages in random order; *time of contiguous* is
+over such caches in the order that the pages have, *of best contiguous* over the better of (heads, rows) and (rows, heads), both alternating with ours.
+Tensors begin at 2 MiB and ask the system for pages of that size: with those of 4 KiB, short runs of keys cost a fifth more and worse.
+
 To reproduce: `bench/make-results`, with `FLEXJIT_PEERS_PYTHON` naming a Python that has torch, openvino and numpy.
 )";
 
@@ -157,6 +165,9 @@ std::string table_line(const Row& row) {
   if (row.ratio_to_plain && !row.test.dropout) line += fmt::format(" plain {:.2f}", *row.ratio_to_plain);
   if (row.ratio_to_plain && row.test.dropout) line += fmt::format(" time of plain {:.2f}", 1 / *row.ratio_to_plain);
   if (row.speedup) line += fmt::format(" 1 thread {:.2f}", *row.speedup);
+  if (row.ratio_to_contiguous) line += fmt::format(" time of contiguous {:.2f}", *row.ratio_to_contiguous);
+  if (row.ratio_to_best_contiguous) line += fmt::format(" of the best {:.2f}", *row.ratio_to_best_contiguous);
+  if (row.ratio_to_one_by_one) line += fmt::format(" time of one by one {:.2f}", *row.ratio_to_one_by_one);
   if (row.over_f32) line += fmt::format(" keys over f32 {:.2f}", *row.over_f32);
   if (row.over_bf16) line += fmt::format(" over bf16 {:.2f}", *row.over_bf16);
   if (row.limit.share < 0.9) line += fmt::format(" (shared: had {:.0f} % of the time)", 100 * row.limit.share);

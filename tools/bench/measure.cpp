@@ -58,12 +58,27 @@ class Measurement {
   }
 
   Diagnostics prepare_beside() {
-    if (test_.beside == Beside::kNothing) return {};
+    if (test_.beside == Beside::kNothing || test_.beside == Beside::kOneByOne) return {};
+    if (test_.beside == Beside::kContiguous) return prepare_contiguous();
     plain_ = plain_version(test_);
     auto beside = test_.beside == Beside::kOneThread ? make_subject({test_, problem_, options_.target, 1})
                                                      : make_subject({plain_, problem_, options_.target, test_.threads});
     if (!beside) return beside.diagnostics();
     beside_ = std::move(*beside);
+    return {};
+  }
+
+  Diagnostics prepare_contiguous() {
+    for (const Layout layout : {Layout::kBhsd, Layout::kBshd}) {
+      auto& own = contiguous_.emplace_back(std::make_unique<Contiguous>());
+      own->test = contiguous_version(test_, layout);
+      Result<Problem> problem = make_problem(run_options_of(own->test));
+      if (!problem) return problem.diagnostics();
+      own->problem = std::move(*problem);
+      auto subject = make_subject({own->test, own->problem, options_.target, test_.threads});
+      if (!subject) return subject.diagnostics();
+      own->subject = std::move(*subject);
+    }
     return {};
   }
 
@@ -80,8 +95,7 @@ class Measurement {
   Diagnostics count_work() {
     count_results();
     show("counting allowed pairs");
-    const Result<std::int64_t> allowed =
-        subject_->attention.count_allowed(mask_options_of(test_.sizes), &subject_->names.bindings);
+    const Result<std::int64_t> allowed = subject_->attention.count_allowed(subject_->arguments(problem_));
     if (!allowed) return allowed.diagnostics();
     row_.allowed_pairs = *allowed;
     row_.work = test_.pass == Pass::kBackward ? backward_work(problem_, *allowed) : work_of(problem_, *allowed);
@@ -92,9 +106,33 @@ class Measurement {
     show("warming up");
     const Result<RunStats> stats = subject_->run(problem_);
     if (!stats) return stats.diagnostics();
-    if (!beside_) return {};
-    const Result<RunStats> other = beside_->run(problem_);
-    return other ? Diagnostics{} : other.diagnostics();
+    const Result<double> plain = beside_ ? timed(*beside_) : Result<double>(0.0);
+    if (!plain) return plain.diagnostics();
+    const Result<Others> others = time_others();
+    return others ? Diagnostics{} : others.diagnostics();
+  }
+
+  // Milliseconds of what a ragged case is compared with.
+  struct Others {
+    double one_by_one = 0, same_order = 0, best_order = 0;
+  };
+  Result<Others> time_others() {
+    Others others;
+    if (test_.beside == Beside::kOneByOne) {
+      const auto begin = Clock::now();
+      const Result<RunStats> stats = subject_->run_one_by_one(problem_);
+      if (!stats) return stats.diagnostics();
+      others.one_by_one = ms_since(begin);
+    }
+    for (const auto& own : contiguous_) {
+      const auto begin = Clock::now();
+      const Result<RunStats> stats = own->subject->run(own->problem);
+      if (!stats) return stats.diagnostics();
+      const double ms = ms_since(begin);
+      if (own->test.layout == test_.layout) others.same_order = ms;
+      others.best_order = others.best_order == 0 ? ms : std::min(others.best_order, ms);
+    }
+    return others;
   }
 
   Result<double> timed(Subject& subject) {
@@ -107,17 +145,27 @@ class Measurement {
   Diagnostics time_runs() {
     show("measuring the limit");
     LimitMeter meter(problem_, row_.work, options_.target, test_.threads);
-    std::vector<double> ours, ratios;
+    std::vector<double> ours, ratios, one_by_one, same_order, best_order;
     for (int i = 0; i < options_.repeat; ++i) {
       show(fmt::format("running {} of {}", i + 1, options_.repeat));
       const Result<double> other = beside_ ? timed(*beside_) : Result<double>(0.0);
       if (!other) return other.diagnostics();
+      const Result<Others> others = time_others();
+      if (!others) return others.diagnostics();
       meter.before_run();
       const Result<double> ms = timed(*subject_);
       if (!ms) return ms.diagnostics();
       meter.after_run(*ms);
       ours.push_back(*ms);
       ratios.push_back(*other / *ms);
+      one_by_one.push_back(*ms / others->one_by_one);
+      same_order.push_back(*ms / others->same_order);
+      best_order.push_back(*ms / others->best_order);
+    }
+    if (test_.beside == Beside::kOneByOne) row_.ratio_to_one_by_one = median(std::move(one_by_one));
+    if (test_.beside == Beside::kContiguous) {
+      row_.ratio_to_contiguous = median(std::move(same_order));
+      row_.ratio_to_best_contiguous = median(std::move(best_order));
     }
     row_.run_ms = median(std::move(ours));
     if (beside_) (test_.beside == Beside::kOneThread ? row_.speedup : row_.ratio_to_plain) = median(std::move(ratios));
@@ -158,7 +206,7 @@ class Measurement {
   }
 
   Diagnostics ask_peers() {
-    if (peers_ == nullptr || test_.beside == Beside::kOneThread) return {};
+    if (peers_ == nullptr || test_.beside == Beside::kOneThread || !test_.lengths.empty()) return {};
     // Peers drop nothing, by a path that could, so that what they compute can be compared.
     Subject& compared = test_.dropout ? *beside_ : *subject_;
     PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .results = {}, .grad_out = nullptr, .buffers = {}};
@@ -178,6 +226,13 @@ class Measurement {
     return {};
   }
 
+  // Caches of the same lengths.
+  struct Contiguous {
+    Case test;
+    Problem problem;
+    std::unique_ptr<Subject> subject;
+  };
+
   const Case& test_;
   Case plain_;
   const BenchOptions& options_;
@@ -185,6 +240,7 @@ class Measurement {
   const Progress& progress_;
   Problem problem_;
   std::unique_ptr<Subject> subject_, beside_;  // beside_: what the ratio is to, or null
+  std::vector<std::unique_ptr<Contiguous>> contiguous_;
   Row row_;
 };
 

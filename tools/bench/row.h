@@ -32,6 +32,8 @@ struct Row {
   std::optional<std::int64_t> extra_bytes;  // see heap_probe.h
   std::int64_t result_bytes = 0;            // of the output, lse and gradients, which a peer's extra_bytes count
   std::optional<double> ratio_to_plain, speedup;
+  // Our time over that of: contiguous keys in the order of the pages, the better order of these, the sequences one by one.
+  std::optional<double> ratio_to_contiguous, ratio_to_best_contiguous, ratio_to_one_by_one;
   std::optional<double> over_f32, over_bf16;  // of `quantized`: keys a second over those of the same case in these types
   std::vector<PeerTime> peers;
   std::map<std::string, std::string> peer_notes;  // why a peer that was asked gave no time

@@ -1,6 +1,8 @@
 // Buffers are those that `flexjit run` generates, but for documents, whose lengths the case gives.
 #include "bench/subject.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -34,6 +36,12 @@ RunOptions run_options_of(const Case& test) {
   RunOptions options;
   options.sizes = {s.batch, s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim};
   options.dtypes = test.dtypes;
+  options.files.layout = test.layout;
+  if (test.lengths.empty()) return options;
+  options.sizes.batch = options.sizes.q_len = options.sizes.kv_len = std::nullopt;
+  for (const SequenceLengths& one : test.lengths) options.sequences.lengths.push_back(fmt::format("{}x{}", one.q, one.kv));
+  options.sequences.page_size = test.page_size;
+  options.sequences.cache_rows = test.cache_rows;
   return options;
 }
 
@@ -104,6 +112,36 @@ Result<RunStats> Subject::run(const Problem& problem) {
     case Pass::kBackward: break;
   }
   return run_backward(attention, arguments(problem), gradients_of(gradients, problem));
+}
+
+// Views of the packed rows of each sequence.
+Result<RunStats> Subject::run_one_by_one(const Problem& problem) {
+  const RunArgs all = arguments(problem);
+  RunStats stats;
+  std::int64_t key = 0;
+  for (std::size_t i = 0; i < problem.ragged->lengths().size(); ++i) {
+    const SequenceLengths& lengths = problem.ragged->lengths()[i];
+    const std::int64_t query = problem.ragged->place_of(i, 0)[1];
+    const auto rows_of = [](auto view, std::int64_t begin, std::int64_t count) {
+      const auto address = reinterpret_cast<std::uintptr_t>(view.data) +
+                           static_cast<std::uintptr_t>(begin * view.strides[2]) * size_of(view.dtype);
+      view.data = reinterpret_cast<decltype(view.data)>(address);  // NOLINT(performance-no-int-to-ptr)
+      view.shape[2] = count;
+      return view;
+    };
+    RunArgs one = all;
+    one.sequences = nullptr;
+    one.q = rows_of(all.q, query, lengths.q);
+    one.out = rows_of(all.out, query, lengths.q);
+    one.lse = rows_of(all.lse, query, lengths.q);
+    one.k = rows_of(all.k, key, lengths.kv);
+    one.v = rows_of(all.v, key, lengths.kv);
+    key += lengths.kv;
+    const Result<RunStats> ran = attention.run(one);
+    if (!ran) return ran;
+    stats.scores_visited += ran->scores_visited;
+  }
+  return stats;
 }
 
 Result<double> compile_ms_of(const SubjectRequest& request) {

@@ -23,6 +23,8 @@ struct Subject {
   RunArgs arguments(const Problem& problem) { return arguments_of(problem, outputs, names.bindings); }
   // The pass that is measured.
   Result<RunStats> run(const Problem& problem);
+  // The same forward pass over packed sequences in a call each.
+  Result<RunStats> run_one_by_one(const Problem& problem);
 };
 
 struct SubjectRequest {

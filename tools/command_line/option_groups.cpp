@@ -11,17 +11,13 @@
 #include "flexjit/presets.h"
 
 namespace flexjit::tools {
-namespace {
 
-// One of the names that --dtype and --kv-dtype take.
 DType dtype_of(const std::string& name) {
   for (DType dtype : {DType::kBF16, DType::kF16, DType::kF64, DType::kI8, DType::kE4M3, DType::kE5M2}) {
     if (name_of(dtype) == name) return dtype;
   }
   return DType::kF32;
 }
-
-}  // namespace
 
 CLI::Validator preset_choices() {
   std::string names;
@@ -169,6 +165,43 @@ void add_inputs(CLI::App& app, FileOptions& files) {
       ->check(CLI::IsMember({"bhsd", "bshd"}))
       ->default_str("bhsd")
       ->group("Files");
+}
+
+void add_lengths(CLI::App& app, SequenceOptions& sequences) {
+  app.add_option(
+         "--lengths", sequences.lengths,
+         "QxKV,...: sequences of so many queries and keys, packed, in the place of --batch, --q-len and --kv-len; N*QxKV: "
+         "N of them")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->group("Sequences");
+  app.add_option("--page-size", sequences.page_size, "Of --lengths: keys lie in pages of so many, in random order (packed)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20))
+      ->needs("--lengths")
+      ->group("Sequences");
+  app.add_option("--cache-rows", sequences.cache_rows, "Of --lengths: keys lie in caches of so many rows (packed)")
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 30))
+      ->needs("--lengths")
+      ->excludes("--page-size")
+      ->group("Sequences");
+}
+
+void add_sequence_files(CLI::App& app, SequenceOptions& sequences) {
+  add_lengths(app, sequences);
+  const auto add = [&](const char* name, std::string& file, const char* what) {
+    app.add_option(name, file, what)->group("Sequences");
+  };
+  add("--cu-seqlens-q", sequences.cu_seqlens_q,
+      "Packed queries: where each sequence begins and the last ends, i32 (batch + 1)");
+  add("--seqused-q", sequences.seqused_q, "How many of its queries count, i32 (batch)");
+  add("--cu-seqlens-k", sequences.cu_seqlens_k, "Packed keys, likewise");
+  add("--total-len", sequences.total_len, "How many keys each has, i32 (batch)");
+  add("--cache-batch-idx", sequences.cache_batch_idx, "The batch entry of k and v with its keys, i32 (batch)");
+  add("--cache-leftpad", sequences.cache_leftpad, "The row there of its first key, i32 (batch)");
+  add("--block-table", sequences.block_table,
+      "k and v are pages (num_pages, kv_heads, page_size, dim); those of each, i32 (batch, max_pages)");
+  add("--page-indptr", sequences.page_indptr, "The same as one list: where each begins in --page-indices, i32 (batch + 1)");
+  add("--page-indices", sequences.page_indices, "The pages of all, i32");
 }
 
 void add_outputs(CLI::App& app, FileOptions& files) {

@@ -28,10 +28,18 @@ void add_sizes(CLI::App& app, SizeOptions& sizes);
 void add_dtypes(CLI::App& app, DTypeOptions& dtypes);
 void add_names(CLI::App& app, NameOptions& names);
 void add_inputs(CLI::App& app, FileOptions& files);
+// Lengths to make up sequences of; `add_sequence_files` has them of files too.
+void add_lengths(CLI::App& app, SequenceOptions& sequences);
+void add_sequence_files(CLI::App& app, SequenceOptions& sequences);
 void add_outputs(CLI::App& app, FileOptions& files);
 // How a kernel runs, whatever it is run for.
 void add_execution(CLI::App& app, RunOptions& run);
 
+// "f32", "f64", "bf16" or "f16".
+DType dtype_of(const std::string& name);
+void add_cache_bench(CLI::App& app, CacheBenchOptions& caches);
+// One small combination, but for what the command line names.
+void make_quick(const CLI::App& app, CacheBenchOptions& caches);
 void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code);
 void add_repl(CLI::App& app, ReplOptions& repl, int& exit_code);
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code);

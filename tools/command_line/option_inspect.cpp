@@ -22,6 +22,7 @@ Examples:
   flexjit inspect -e 'mask = q_idx >= kv_idx' --view=all --json
   flexjit inspect sliding_window.flex --view=intervals,mask --q-len 512 --param window=64
   flexjit inspect alibi.flex --view=plan,asm,roofline --q-len 1 --kv-len 16384 --heads 32 --kv-heads 8
+  flexjit inspect causal_bottom_right.flex --view=roofline --lengths '8*1x4096' --page-size 64
   flexjit inspect relative_bias.flex --kernel=backward --view=nest,gradient,roofline
   flexjit inspect alibi.flex --html report.html
   flexjit inspect alibi.flex --diff alibi_formula.flex --view=hoisting,plan
@@ -85,6 +86,7 @@ void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code) {
       ->excludes(diff)
       ->excludes(diff_target);
   add_sizes(*command, inspect.sizes);
+  add_lengths(*command, inspect.sequences);
   add_names(*command, inspect.names);
   add_dtypes(*command, inspect.dtypes);
   add_json(*command, inspect.output);

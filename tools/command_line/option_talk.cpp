@@ -41,6 +41,7 @@ void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code) {
   add_sizes(*command, explain.run.sizes);
   add_dtypes(*command, explain.run.dtypes);
   add_inputs(*command, explain.run.files);
+  add_lengths(*command, explain.run.sequences);
   add_names(*command, explain.run.names);
   add_execution(*command, explain.run);
   command->add_flag_callback(

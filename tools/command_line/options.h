@@ -1,10 +1,12 @@
 // What the command line said, before anything is read or made.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "flexjit/attention.h"
@@ -95,6 +97,29 @@ struct FileOptions {
   bool gives_inputs() const { return !q.empty() || !k.empty() || !v.empty(); }
 };
 
+// Sequences with lengths of their own: files of i32, as flexjit/sequences.h has them, or lengths for which all is made up.
+struct SequenceOptions {
+  std::string cu_seqlens_q, seqused_q, cu_seqlens_k, total_len, cache_batch_idx, cache_leftpad, block_table, page_indptr,
+      page_indices;
+  std::vector<std::string> lengths;  // "1x4096": queries and keys
+  std::int64_t page_size = 0;        // of lengths: their keys lie in pages of so many; 0: they do not
+  std::int64_t cache_rows = 0;       // of lengths: in caches of so many rows, a batch entry each; 0: packed
+
+  // Each file and its option; paths may be empty.
+  std::vector<std::pair<std::string, std::string>> files() const {
+    return {{"--cu-seqlens-q", cu_seqlens_q},       {"--seqused-q", seqused_q},
+            {"--cu-seqlens-k", cu_seqlens_k},       {"--total-len", total_len},
+            {"--cache-batch-idx", cache_batch_idx}, {"--cache-leftpad", cache_leftpad},
+            {"--block-table", block_table},         {"--page-indptr", page_indptr},
+            {"--page-indices", page_indices}};
+  }
+  bool has_files() const {
+    const auto all = files();
+    return std::any_of(all.begin(), all.end(), [](const auto& file) { return !file.second.empty(); });
+  }
+  bool any() const { return has_files() || !lengths.empty(); }
+};
+
 // What is written of the modified scores.
 struct ScoreDumpOptions {
   std::string heat_map;                           // a PNG of one head; empty: none
@@ -115,6 +140,7 @@ struct RunOptions {
   SizeOptions sizes;
   DTypeOptions dtypes;
   FileOptions files;
+  SequenceOptions sequences;
   NameOptions names;
   std::optional<double> scale;
   int threads = 0;
@@ -156,6 +182,7 @@ struct InspectOptions {
   std::string html;                    // the report to write, with every view; empty: none
   std::string diff_file, diff_target;  // of what it is compared with; both empty: nothing
   SizeOptions sizes;
+  SequenceOptions sequences;  // no files
   NameOptions names;
   DTypeOptions dtypes;
   Output output = Output::kTable;
@@ -216,7 +243,21 @@ struct DoctorOptions {
 
 enum class Effort : std::uint8_t { kFull, kQuick };  // quick: small sizes, to see that everything works
 
+// Of `bench --kv-bench` and `--varlen-bench`: a row for each combination.
+struct CacheBenchOptions {
+  bool pages = false;   // --kv-bench
+  bool varlen = false;  // --varlen-bench
+  std::vector<std::int64_t> batch_sizes{1, 2}, live_lengths{64, 256}, cache_lengths{512, 2048}, page_sizes{128, 256},
+      head_counts{8}, head_dims{64};
+  std::int64_t seqlen_q = 16;
+  int warmup = 5, iterations = 20;
+  std::vector<std::int64_t> varlen_batch_sizes{1, 4}, varlen_lengths{128, 512}, varlen_head_counts{8}, varlen_head_dims{64};
+  DType dtype = DType::kF16;
+  bool causal = true, compared = false;  // compared: with fp64 attention
+};
+
 struct BenchOptions {
+  CacheBenchOptions caches;
   std::vector<std::string> suites;  // empty: all
   std::string filter;               // a part of "suite/case/dtype"
   int repeat = 9;
@@ -239,5 +280,6 @@ int doctor_command(const DoctorOptions& options);
 int check_command(const CheckOptions& options);
 int mask_command(const MaskOptions& options);
 int bench_command(const BenchOptions& options);
+int cache_bench_command(const BenchOptions& options);
 
 }  // namespace flexjit::tools

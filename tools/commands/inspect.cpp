@@ -102,8 +102,18 @@ struct Shown {
   std::string mask_svg{};  // for the report alone
 };
 
-Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
+Result<Sizes> sizes_of(const InspectOptions& options) {
   const Sizes sizes = sizes_without_files(options.sizes);
+  if (options.sequences.lengths.empty()) return sizes;
+  const Result<std::vector<SequenceLengths>> lengths = parse_lengths(options.sequences.lengths);
+  if (!lengths) return lengths.diagnostics();
+  return with_lengths(sizes, *lengths);
+}
+
+Result<Shown> show(const InspectOptions& options, const std::vector<InspectViewInfo>& wanted) {
+  const Result<Sizes> found = sizes_of(options);
+  if (!found) return found.diagnostics();
+  const Sizes& sizes = *found;
   const Result<AttentionSpec> spec = make_spec(options, sizes);
   if (!spec) return spec.diagnostics();
   InspectRequest request{.views = {},

@@ -7,6 +7,7 @@ Result<InspectCall> InspectCall::make(const InspectOptions& options, const Bindi
   RunOptions run;
   run.pattern = options.pattern;
   run.sizes = options.sizes;
+  run.sequences = options.sequences;
   run.dtypes = options.dtypes;
   run.names = options.names;
   Result<Problem> problem = make_problem(run);

@@ -41,6 +41,7 @@ Json report_json(const RunReport& r) {
                {"target", r.target},
                {"threads", r.threads},
                {"sizes", sizes_json(r.sizes)},
+               {"sequences", r.sequences.empty() ? Json() : Json(r.sequences)},
                {"dtype", name_of(r.dtypes.q)},
                {"kv_dtype", name_of(r.dtypes.kv_dtype())},
                {"out_dtype", name_of(r.dtypes.out_dtype())},
@@ -96,8 +97,7 @@ Json report_json(const RunReport& r) {
 void line(std::string_view label, const std::string& text) { fmt::print("  {:<11} {}\n", label, text); }
 
 double share_allowed(const RunReport& r) {
-  const double pairs = static_cast<double>(r.sizes.batch * r.sizes.heads) * static_cast<double>(r.sizes.q_len) *
-                       static_cast<double>(r.sizes.kv_len);
+  const double pairs = static_cast<double>(r.sizes.heads) * r.pairs;
   return pairs > 0 ? 100.0 * static_cast<double>(r.allowed_pairs) / pairs : 0;
 }
 
@@ -158,8 +158,12 @@ void print_table(const RunReport& r) {
                             s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim, dtypes_text(r.dtypes)));
   for (const std::string& buffer : r.generated) line("generated", buffer);
   line("compile", fmt::format("{:.2f} ms ({})", r.compile_ms, name_of(r.kernel_source)));
-  line("block mask", fmt::format("{:.2f} ms; {:.1f} % of the blocks are empty, {:.1f} % of the pairs allowed", r.mask_ms,
-                                 r.sparsity, share_allowed(r)));
+  if (r.sequences.empty()) {
+    line("block mask", fmt::format("{:.2f} ms; {:.1f} % of the blocks are empty, {:.1f} % of the pairs allowed", r.mask_ms,
+                                   r.sparsity, share_allowed(r)));
+  } else {
+    line("sequences", fmt::format("{}; {:.1f} % of the pairs allowed", r.sequences, share_allowed(r)));
+  }
   if (!r.note.empty()) line("note", r.note);
   line("run", fmt::format("{:.3f} ms, median of {}, {} thread{}", r.run_ms, r.repeat, r.threads, r.threads == 1 ? "" : "s"));
   print_speed(r);

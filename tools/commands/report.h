@@ -33,6 +33,8 @@ struct RunReport {
   std::string pattern;
   std::string target;
   Sizes sizes;
+  std::string sequences;  // with lengths of their own, in words; empty: none, and what is said of the block mask holds
+  double pairs = 0;       // of one head, of all batch entries or sequences
   DTypeOptions dtypes;
   int threads = 0;
   int repeat = 0;

@@ -25,6 +25,7 @@ namespace {
 
 std::vector<FileUse> files_read(const RunOptions& options) {
   std::vector<FileUse> uses = inputs_of(options.pattern, options.names, options.files);
+  for (const auto& [option, path] : options.sequences.files()) uses.push_back({option, path});
   for (FileUse& use : backward_inputs_of(options.backward)) uses.push_back(std::move(use));
   return uses;
 }
@@ -88,6 +89,8 @@ class Run {
     if (!problem) return problem.diagnostics();
     problem_ = std::move(*problem);
     if (Diagnostics forgotten = forgotten_inputs(options_); !forgotten.empty()) return forgotten;
+    if (problem_.ragged && !(options_.scores.file + options_.scores.heat_map).empty())
+      return {failure("usage", "--dump-scores", "and --heat-map show calls of one length; run one of the sequences alone")};
     if (problem_.weights == Weights::kSigmoid && !options_.files.lse.empty())
       return {failure("usage", "--lse", "is of a softmax; sigmoid weights have none")};
     options_.dtypes = problem_.dtypes;
@@ -96,6 +99,7 @@ class Run {
     report_.pattern = spec_.program_name;
     report_.target = options_.target;
     report_.sizes = problem_.sizes;
+    if (problem_.ragged) report_.sequences = describe(*problem_.ragged);
     const Result<ScoreRows> rows = find_score_rows(options_.scores, problem_.sizes);
     if (!rows) return rows.diagnostics();
     if (!options_.scores.file.empty()) score_rows_ = *rows;
@@ -128,6 +132,8 @@ class Run {
   }
 
   Diagnostics measure_mask() {
+    outputs_ = {problem_.make_output(), problem_.make_lse()};
+    if (problem_.ragged) return count_pairs();
     progress_.show("building the block mask");
     const BlockMaskOptions options = mask_options_of(problem_.sizes);
     const auto begin = Clock::now();
@@ -136,16 +142,20 @@ class Run {
     report_.mask_ms = ms_since(begin);
     report_.sparsity = mask->sparsity();
     report_.note = alignment_note(*mask);
+    return count_pairs();
+  }
+
+  Diagnostics count_pairs() {
     progress_.show("counting allowed pairs");
-    const Result<std::int64_t> allowed = attention_->count_allowed(options, &names_.bindings);
+    const Result<std::int64_t> allowed = attention_->count_allowed(arguments_of(problem_, outputs_, names_.bindings));
     if (!allowed) return allowed.diagnostics();
     report_.allowed_pairs = *allowed;
+    report_.pairs = problem_.pairs();
     report_.work = work_of(problem_, *allowed);
     return {};
   }
 
   Diagnostics time_runs() {
-    outputs_ = {problem_.make_output(), problem_.make_lse()};
     // Without a block mask: the kernel then derives one at the granularity of its own tiles, which is finer, and each timed run
     // pays for it.
     RunArgs args = arguments_of(problem_, outputs_, names_.bindings);

@@ -85,7 +85,7 @@ Diagnostics write(const BackwardOptions& options, const GradientArrays& arrays) 
 
 bool is_verified(const BackwardRequest& request) {
   const std::optional<int>& rows = request.options.verify_rows;
-  return rows ? *rows > 0 : backward_check_is_quick(request.problem.sizes);
+  return rows ? *rows > 0 : backward_check_is_quick(request.problem);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/mman.h>
 
 #include <bit>
 #include <cstring>
@@ -112,6 +113,8 @@ void store_float(Array& array, std::int64_t i, double value) {
 }
 
 }  // namespace
+
+void prefer_huge_pages(void* data, std::size_t bytes) { (void)madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE); }
 
 Array::Array(DType type, std::vector<std::int64_t> extents) : dtype(type), shape(std::move(extents)) {
   bytes.resize(static_cast<std::size_t>(count()) * size_of(type));

@@ -13,16 +13,26 @@
 
 namespace flexjit::tools {
 
-// Cache-line alignment, so that a measured run does not depend on where malloc happened to place its inputs.
+// Asks the system for pages of 2 MiB, which it may have none of. Small pages cost a call that reads short runs all over a large
+// tensor, as pages of a cache are, a fifth of its time and more in misses of the table of addresses.
+void prefer_huge_pages(void* data, std::size_t bytes);
+inline constexpr std::size_t kHugePage = std::size_t{1} << 21;
+
+// Cache-line alignment, so that a measured run does not depend on where malloc happened to place its inputs; what fills a huge
+// page begins with one.
 template <typename T>
 struct CacheLineAllocator {
   using value_type = T;
-  static constexpr std::align_val_t kAlignment{64};
+  static std::align_val_t alignment(std::size_t n) { return std::align_val_t{n * sizeof(T) >= kHugePage ? kHugePage : 64}; }
   CacheLineAllocator() = default;
   template <typename U>
   explicit CacheLineAllocator(const CacheLineAllocator<U>&) noexcept {}
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), kAlignment)); }
-  void deallocate(T* p, std::size_t) noexcept { ::operator delete(p, kAlignment); }
+  T* allocate(std::size_t n) {
+    auto* data = static_cast<T*>(::operator new(n * sizeof(T), alignment(n)));
+    if (n * sizeof(T) >= kHugePage) prefer_huge_pages(data, n * sizeof(T));
+    return data;
+  }
+  void deallocate(T* p, std::size_t n) noexcept { ::operator delete(p, alignment(n)); }
   bool operator==(const CacheLineAllocator&) const = default;
 };
 

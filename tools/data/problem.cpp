@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "command_line/failure.h"
@@ -28,6 +29,7 @@ class SizeSolver {
  public:
   explicit SizeSolver(const SizeOptions& options) {
     option(batch, "batch", options.batch);
+    option(kv_batch, "batch", std::nullopt);
     option(heads, "heads", options.heads);
     option(kv_heads, "kv-heads", options.kv_heads);
     option(q_len, "q-len", options.q_len);
@@ -53,7 +55,7 @@ class SizeSolver {
     return sizes;
   }
 
-  KnownSize batch, heads, kv_heads, q_len, kv_len, head_dim, v_head_dim;
+  KnownSize batch, kv_batch, heads, kv_heads, q_len, kv_len, head_dim, v_head_dim;
   Diagnostics conflicts;
 
  private:
@@ -110,10 +112,11 @@ DTypeOptions dtypes_of(const RunOptions& options, const Problem& files) {
 
 Diagnostics load_inputs(SizeSolver& solver, Problem& problem, const RunOptions& options) {
   const FileOptions& files = options.files;
+  KnownSize* kv_batch = options.sequences.has_files() ? &solver.kv_batch : &solver.batch;
   const Input inputs[] = {
       {&files.q, &problem.q, {&solver.batch, &solver.heads, &solver.q_len, &solver.head_dim}},
-      {&files.k, &problem.k, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.head_dim}},
-      {&files.v, &problem.v, {&solver.batch, &solver.kv_heads, &solver.kv_len, &solver.v_head_dim}},
+      {&files.k, &problem.k, {kv_batch, &solver.kv_heads, &solver.kv_len, &solver.head_dim}},
+      {&files.v, &problem.v, {kv_batch, &solver.kv_heads, &solver.kv_len, &solver.v_head_dim}},
   };
   Diagnostics errors;
   const auto note = [&errors](const Diagnostics& found) { errors.insert(errors.end(), found.begin(), found.end()); };
@@ -163,26 +166,38 @@ Result<Array> make_sinks(const RunOptions& options, std::int64_t heads) {
   return sinks;
 }
 
-double product(std::initializer_list<std::int64_t> extents) {
+double product(std::span<const std::int64_t> extents) {
   double n = 1;
   for (std::int64_t extent : extents) n *= static_cast<double>(extent);
   return n;
 }
 
+// (batch, heads, length, dim) of each tensor.
+struct Shapes {
+  std::array<std::int64_t, 4> q, k, v, out;
+};
+Shapes shapes_of(const Problem& problem) {
+  const Sizes& s = problem.sizes;
+  const Extent queries = problem.ragged ? problem.ragged->queries() : Extent{s.batch, s.q_len};
+  const Extent keys = problem.ragged ? problem.ragged->keys() : Extent{s.batch, s.kv_len};
+  return {.q = {queries.entries, s.heads, queries.rows, s.head_dim},
+          .k = {keys.entries, s.kv_heads, keys.rows, s.head_dim},
+          .v = {keys.entries, s.kv_heads, keys.rows, s.v_head_dim},
+          .out = {queries.entries, s.heads, queries.rows, s.v_head_dim}};
+}
+
 // Before anything is made: one tensor beyond what is meant, or all together beyond what there is.
 Diagnostics too_large(const Problem& problem) {
   constexpr double kGiB = 1 << 30;
-  const Sizes& s = problem.sizes;
-  const double q = product({s.batch, s.heads, s.q_len, s.head_dim}), out = product({s.batch, s.heads, s.q_len, s.v_head_dim});
-  const double k = product({s.batch, s.kv_heads, s.kv_len, s.head_dim});
-  const double v = product({s.batch, s.kv_heads, s.kv_len, s.v_head_dim});
+  const Shapes shapes = shapes_of(problem);
+  const double q = product(shapes.q), k = product(shapes.k), v = product(shapes.v), out = product(shapes.out);
   const double largest = std::max({q, k, v, out});
   if (largest > static_cast<double>(kMaxElements))
     return {failure("size-conflict", "run",
                     fmt::format("one tensor would need {:.0f} GiB; use smaller sizes", largest * 4 / kGiB))};
   const auto bytes = [](double elements, DType dtype) { return elements * static_cast<double>(size_of(dtype)); };
   const DType kv = problem.dtypes.kv_dtype();
-  const double lse = product({s.batch, s.heads, s.q_len});
+  const double lse = product(std::span(shapes.out).first(3));
   const double all =
       bytes(q, problem.dtypes.q) + bytes(k, kv) + bytes(v, kv) + bytes(out, problem.out_dtype) + bytes(lse, DType::kF32);
   const auto memory = static_cast<double>(usable_memory());
@@ -210,10 +225,17 @@ MutableTensorView mutable_lse_view(Array& array) {
   return {array.bytes.data(), array.dtype, {array.shape[0], array.shape[1], array.shape[2]}};
 }
 
-Array Problem::make_output() const {
-  return Array(out_dtype, shape_in(layout, {sizes.batch, sizes.heads, sizes.q_len, sizes.v_head_dim}));
+Array Problem::make_output() const { return Array(out_dtype, shape_in(layout, shapes_of(*this).out)); }
+Array Problem::make_lse() const {
+  const auto [entries, heads, rows, dim] = shapes_of(*this).out;
+  return Array(DType::kF32, {entries, heads, rows});
 }
-Array Problem::make_lse() const { return Array(DType::kF32, {sizes.batch, sizes.heads, sizes.q_len}); }
+
+double Problem::pairs() const {
+  if (ragged) return ragged->pairs();
+  return static_cast<double>(sizes.batch) * static_cast<double>(sizes.q_len) * static_cast<double>(sizes.kv_len);
+}
+std::int64_t Problem::keys() const { return ragged ? ragged->total_keys() : sizes.batch * sizes.kv_len; }
 
 RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& bindings) {
   RunArgs args{.q = view_of(problem.q, problem.layout),
@@ -225,6 +247,7 @@ RunArgs arguments_of(const Problem& problem, Outputs& outputs, const Bindings& b
                .k_scales = problem.k_scales.shape.empty() ? TensorView{} : problem.k_scales.view(),
                .v_scales = problem.v_scales.shape.empty() ? TensorView{} : problem.v_scales.view()};
   if (problem.weights == Weights::kSoftmax) args.lse = mutable_lse_view(outputs.lse);
+  if (problem.ragged) args.sequences = &problem.ragged->sequences();
   return args;
 }
 
@@ -247,16 +270,82 @@ void apply_options(const RunOptions& options, const Sizes& sizes, AttentionSpec&
   spec.out_dtype = options.dtypes.out;
 }
 
+Sizes with_lengths(Sizes sizes, const std::vector<SequenceLengths>& lengths) {
+  sizes.batch = static_cast<std::int64_t>(lengths.size());
+  sizes.q_len = sizes.kv_len = 0;
+  for (const SequenceLengths& one : lengths) {
+    sizes.q_len = std::max(sizes.q_len, one.q);
+    sizes.kv_len = std::max(sizes.kv_len, one.kv);
+  }
+  return sizes;
+}
+
+namespace {
+
+// Files say where sequences lie in tensors of files, lengths what is made up.
+Diagnostics unusable(const RunOptions& options) {
+  const SequenceOptions& sequences = options.sequences;
+  const bool has_files = sequences.has_files();
+  if (!sequences.lengths.empty()) {
+    if (has_files || options.files.gives_inputs())
+      return {failure("usage", "--lengths", "is of tensors that are made up, but files are given; leave one of them out")};
+    const SizeOptions& sizes = options.sizes;
+    if (sizes.batch || sizes.q_len || sizes.kv_len)
+      return {failure("usage", "--lengths", "says what --batch, --q-len and --kv-len say; leave these out")};
+  } else if (has_files) {
+    const FileOptions& files = options.files;
+    if (files.q.empty() || files.k.empty() || files.v.empty())
+      return {
+          failure("missing-input", "run",
+                  "files say where sequences lie, but in tensors that are made up; give --q, --k and --v, or have all made up "
+                  "by --lengths")};
+  }
+  return {};
+}
+
+Diagnostics add_sequences(const RunOptions& options, Problem& problem) {
+  if (!options.sequences.lengths.empty()) {
+    auto ragged = Ragged::make(options.sequences, options.names.seed);
+    if (!ragged) return ragged.diagnostics();
+    problem.ragged = std::move(*ragged);
+  } else if (options.sequences.has_files()) {
+    const TensorView q = view_of(problem.q, problem.layout), k = view_of(problem.k, problem.layout);
+    auto ragged = Ragged::read(options.sequences, {q.shape[0], q.shape[2]}, {k.shape[0], k.shape[2]});
+    if (!ragged) return ragged.diagnostics();
+    problem.ragged = std::move(*ragged);
+  }
+  if (problem.ragged) problem.sizes = with_lengths(problem.sizes, problem.ragged->lengths());
+  return {};
+}
+
+}  // namespace
+
 Sizes sizes_without_files(const SizeOptions& options) { return SizeSolver(options).solve(); }
 
+Result<Problem> make_zero_problem(const RunOptions& options) {
+  Problem problem;
+  problem.layout = options.files.layout;
+  problem.sizes = sizes_without_files(options.sizes);
+  problem.dtypes = options.dtypes;
+  problem.out_dtype = options.dtypes.out_dtype();
+  if (Diagnostics found = add_sequences(options, problem); !found.empty()) return found;
+  const Shapes shapes = shapes_of(problem);
+  problem.q = Array(problem.dtypes.q, shape_in(problem.layout, shapes.q));
+  problem.k = Array(problem.dtypes.kv_dtype(), shape_in(problem.layout, shapes.k));
+  problem.v = Array(problem.dtypes.kv_dtype(), shape_in(problem.layout, shapes.v));
+  return problem;
+}
+
 Result<Problem> make_problem(const RunOptions& options) {
+  if (Diagnostics found = unusable(options); !found.empty()) return found;
   Problem problem;
   problem.layout = options.files.layout;
   SizeSolver solver(options.sizes);
   if (Diagnostics found = load_inputs(solver, problem, options); !found.empty()) return found;
   problem.out_dtype = problem.dtypes.out_dtype();
   problem.weights = options.pattern.flags.weights;
-  const Sizes s = problem.sizes = solver.solve();
+  problem.sizes = solver.solve();
+  if (Diagnostics found = add_sequences(options, problem); !found.empty()) return found;
   if (Diagnostics found = too_large(problem); !found.empty()) return found;
 
   const auto generate = [&](Array& array, std::array<std::int64_t, 4> shape, DType dtype, std::uint64_t stream) {
@@ -269,11 +358,12 @@ Result<Problem> make_problem(const RunOptions& options) {
                 .value();  // float to float cannot fail
   };
   const DType kv = problem.dtypes.kv_dtype();
-  generate(problem.q, {s.batch, s.heads, s.q_len, s.head_dim}, problem.dtypes.q, 0);
-  generate(problem.k, {s.batch, s.kv_heads, s.kv_len, s.head_dim}, kv, 1);
-  generate(problem.v, {s.batch, s.kv_heads, s.kv_len, s.v_head_dim}, kv, 2);
+  const Shapes shapes = shapes_of(problem);
+  generate(problem.q, shapes.q, problem.dtypes.q, 0);
+  generate(problem.k, shapes.k, kv, 1);
+  generate(problem.v, shapes.v, kv, 2);
   if (options.pattern.flags.sinks.given()) {
-    Result<Array> sinks = make_sinks(options, s.heads);
+    Result<Array> sinks = make_sinks(options, problem.sizes.heads);
     if (!sinks) return sinks.diagnostics();
     problem.sinks = std::move(*sinks);
   }

@@ -52,6 +52,10 @@ class ExplainRun {
   Diagnostics load() {
     if (Diagnostics wrong = check_file_uses(inputs_of(options_.pattern, options_.names, options_.files), {}); !wrong.empty())
       return wrong;
+    if (options_.sequences.any())
+      return {
+          failure("usage", "--lengths",
+                  "is for run, inspect and bench; explain measures calls of one length, as --batch, --q-len and --kv-len say")};
     Result<AttentionSpec> spec = load_pattern(options_.pattern);
     if (!spec) return spec.diagnostics();
     subject_.spec = std::move(*spec);

@@ -89,8 +89,9 @@ Work backward_work(const Problem& problem, std::int64_t allowed_pairs) {
           .arithmetic = fma_peak_for(problem.q.dtype)};
 }
 
-bool backward_check_is_quick(const Sizes& s) {
-  const double pairs = static_cast<double>(s.batch * s.heads) * static_cast<double>(s.q_len) * static_cast<double>(s.kv_len);
+bool backward_check_is_quick(const Problem& problem) {
+  const Sizes& s = problem.sizes;
+  const double pairs = static_cast<double>(s.heads) * problem.pairs();
   return pairs * static_cast<double>(3 * s.head_dim + 2 * s.v_head_dim) <= kQuickMultiplyAdds;
 }
 

@@ -39,7 +39,7 @@ struct BackwardErrors {
 };
 
 // Where the reference is quick, in less than a second or so.
-bool backward_check_is_quick(const Sizes& sizes);
+bool backward_check_is_quick(const Problem& problem);
 
 // A gradient is correct within a part of the largest number in its tensor, since it is a sum in which large terms cancel: 350
 // units of rounding, and 8 for each unit of |lse|, whose rounding moves the weights; with bf16 or fp16 queries 4 of theirs.

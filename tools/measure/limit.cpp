@@ -36,8 +36,12 @@ Work work_of(const Problem& problem, std::int64_t allowed_pairs) {
   Work work{.operations = 2.0 * static_cast<double>(s.head_dim + s.v_head_dim) * static_cast<double>(allowed_pairs)};
   if (s.q_len == 0 || s.q_len > kFewQueries || s.kv_len <= kManyKeys * s.q_len) return work;
   // The query rows of a key head share its keys: the keys that one of them sees, on average.
-  const double pairs = static_cast<double>(s.batch * s.heads * s.q_len) * static_cast<double>(s.kv_len);
-  work.read_bytes = all_bytes(problem) * static_cast<double>(allowed_pairs) / pairs;
+  const double pairs = static_cast<double>(s.heads) * problem.pairs();
+  const auto bytes = [](const Array& array, std::int64_t dim) {
+    return static_cast<double>(dim) * static_cast<double>(size_of(array.dtype));
+  };
+  const double row = static_cast<double>(s.kv_heads) * (bytes(problem.k, s.head_dim) + bytes(problem.v, s.v_head_dim));
+  work.read_bytes = row * static_cast<double>(problem.keys()) * static_cast<double>(allowed_pairs) / pairs;
   return work;
 }
 

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace flexjit::tools {
@@ -20,8 +21,7 @@ struct RowRun {
 std::int64_t rows_to_check(const VerifyRequest& request) {
   const Sizes& s = request.problem.sizes;
   if (request.rows) return std::min<std::int64_t>(*request.rows, s.q_len);
-  const double work = static_cast<double>(s.batch * s.heads) * static_cast<double>(s.q_len) * static_cast<double>(s.kv_len) *
-                      static_cast<double>(s.head_dim + s.v_head_dim);
+  const double work = static_cast<double>(s.heads) * request.problem.pairs() * static_cast<double>(s.head_dim + s.v_head_dim);
   return work <= kQuickMultiplyAdds ? s.q_len : std::min<std::int64_t>(kSampledRows, s.q_len);
 }
 
@@ -87,16 +87,23 @@ class Comparison {
 
   void compare(const RowRun& run, Verification& result) const {
     const Sizes& s = request_.problem.sizes;
-    for (std::int64_t plane = 0; plane < s.batch * s.heads; ++plane)
-      for (std::int64_t row = run.begin; row < run.begin + run.count; ++row)
-        compare_row(plane / s.heads, plane % s.heads, row, result);
+    const Ragged* ragged = request_.problem.ragged.get();
+    for (std::int64_t plane = 0; plane < s.batch * s.heads; ++plane) {
+      const std::int64_t b = plane / s.heads, h = plane % s.heads;
+      const auto sequence = static_cast<std::size_t>(b);
+      const std::int64_t q_len = ragged != nullptr ? ragged->lengths()[sequence].q : s.q_len;
+      for (std::int64_t row = run.begin; row < std::min(run.begin + run.count, q_len); ++row) {
+        const auto [entry, place] = ragged != nullptr ? ragged->place_of(sequence, row) : std::array{b, row};
+        compare_row(entry, h, place, result);
+      }
+    }
     result.rows += run.count;
   }
 
  private:
   void compare_row(std::int64_t b, std::int64_t h, std::int64_t row, Verification& result) const {
     const Sizes& s = request_.problem.sizes;
-    const std::int64_t lse_at = (b * s.heads + h) * s.q_len + row;
+    const std::int64_t lse_at = (b * s.heads + h) * expected_.lse.shape[2] + row;
     const double lse = expected_.lse.as<float>()[lse_at];
     const double size = std::isfinite(lse) ? std::abs(lse) : 0;
     const double pattern = tolerance_.pattern_size * size + tolerance_.pattern;  // a score may be off by

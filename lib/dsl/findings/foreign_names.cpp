@@ -59,7 +59,7 @@ constexpr Foreign kValues[] = {
     {"NaN is `0.0 / 0.0`", "nan"},
 };
 
-constexpr Foreign kFunctions[] = {
+constexpr Foreign kForeignFunctions[] = {
     {"write `max(a, b)`", "maximum fmax fmaxf"},
     {"write `min(a, b)`", "minimum fmin fminf"},
     {"write `abs(x)`", "absolute fabs fabsf"},
@@ -157,7 +157,7 @@ std::string foreign_value_hint(std::string_view name) {
   return hint.empty() ? foreign_result_hint(name) : hint;
 }
 
-std::string foreign_function_hint(std::string_view name) { return hint_in(kFunctions, name); }
+std::string foreign_function_hint(std::string_view name) { return hint_in(kForeignFunctions, name); }
 
 std::string foreign_result_hint(std::string_view name) { return hint_in(kResults, name); }
 
