@@ -92,6 +92,12 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   check_head_dim("head_dim", spec.head_dim, report);
   check_scale_dims(spec, report);
   if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
+  if (spec.weights != Weights::kSoftmax && spec.weights != Weights::kSigmoid)
+    report.add(Finding::kBadOption, "weights", static_cast<int>(spec.weights), "give Weights::kSoftmax or kSigmoid");
+  const auto has_generator = [&](DropoutGenerator generator) { return spec.dropout->generator == generator; };
+  if (spec.dropout && !has_generator(DropoutGenerator::kPhilox) && !has_generator(DropoutGenerator::kPhilox4))
+    report.add(Finding::kBadOption, "dropout.generator", static_cast<int>(spec.dropout->generator),
+               "give DropoutGenerator::kPhilox or kPhilox4");
   if (spec.scale && !std::isfinite(*spec.scale)) report.add(Finding::kBadOption, "scale", *spec.scale, "give a finite number");
   check_threads("EngineOptions::threads", options.threads, report);
   if (!cache::parse_perf(options.perf)) {

@@ -92,6 +92,8 @@ Diagnostics check_quantize(const QuantizeArgs& args) {
   engine::check_view("scales", scales, report);
   check_shapes(args, report);
   if (engine::overlaps_itself(target)) report.add(Finding::kOverlappingRows, "target");
+  if (args.scales_are != Scales::kComputed && args.scales_are != Scales::kGiven)
+    report.add(Finding::kBadOption, "scales_are", static_cast<int>(args.scales_are), "give Scales::kComputed or kGiven");
   if (args.scales_are == Scales::kComputed) {
     if (engine::overlaps_itself(scales)) report.add(Finding::kOverlappingRows, "scales");
   } else if (report.empty()) {

@@ -216,8 +216,10 @@ TEST(BenchCases, PeersKnowEveryPattern) {
   std::string patterns;
   for (const EmbeddedFile& file : embedded_peers())
     if (file.name == "patterns.py") patterns = file.text;
-  for (const bench::Case& test : bench::select_cases({}))
+  for (const bench::Case& test : bench::select_cases({})) {
+    if (!test.lengths.empty()) continue;  // peers are asked for batches of one length alone
     EXPECT_NE(patterns.find("\"" + test.pattern + "\": "), std::string::npos) << test.pattern;
+  }
 }
 
 // By hand: the same work in half of the time is twice the percent.

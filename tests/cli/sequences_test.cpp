@@ -162,7 +162,8 @@ TEST(SequencesOfCommand, SuitesOfCaches) {
       run_flexjit({"bench", "--quick", "--repeat", "1", "--suite", "varlen,kvcache,paged", "--filter", "64", "--json"});
   ASSERT_EQ(result.exit_code, 0) << result.out << result.err;
   std::size_t varlen = 0, paged = 0;
-  for (const auto& row : result.json()["rows"]) {
+  const auto printed = result.json();
+  for (const auto& row : printed["rows"]) {
     EXPECT_EQ(row["correct"], true) << row;
     if (row["suite"] == "varlen") {
       ++varlen;
