@@ -17,14 +17,15 @@ class Attention:
     def __init__(self, core, out_dtype, softmax=True):
         self.core, self.out_dtype, self.softmax = core, out_dtype, softmax
 
-    def run(self, q, k, v, bindings=None, *, out=None, lse=None, max_scores=None, sinks=None, block_mask=None, sequences=None):
+    def run(self, q, k, v, bindings=None, *, out=None, lse=None, max_scores=None, sinks=None, k_scales=None, v_scales=None,
+            block_mask=None, sequences=None):
         """out (batch, q_heads, q_len, v_head_dim), made where it is not given. q (batch, q_heads, q_len, head_dim), k and v
         (batch, kv_heads, kv_len, ...); lse and max_scores: float32 (batch, q_heads, q_len) to write to; bindings: {name: array
-        or number}; sequences: {"cu_seqlens_q": ..., "block_table": ...} as in docs/api.md. Raises flexjit.Error."""
+        or number}; k_scales, v_scales: of int8 or fp8 k and v; sequences: {"cu_seqlens_q": ..., "block_table": ...} as in docs/api.md. Raises flexjit.Error."""
         if out is None:
             out = empty(q, (*q.shape[:3], v.shape[3]), self.out_dtype)
-        self.core.run(q=q, k=k, v=v, out=out, lse=lse, max_scores=max_scores, sinks=sinks, bindings=bindings, block_mask=block_mask,
-                      sequences=sequences)
+        self.core.run(q=q, k=k, v=v, out=out, lse=lse, max_scores=max_scores, sinks=sinks, k_scales=k_scales, v_scales=v_scales,
+                      bindings=bindings, block_mask=block_mask, sequences=sequences)
         return out
 
     __call__ = run
@@ -133,7 +134,7 @@ def types_of(q, k, v):
 
 
 def attention(q, k, v, score_mod=None, mask_mod=None, *, program=None, bindings=None, scale=None, block_mask=None, out=None,
-              return_lse=False, sinks=None, sequences=None, engine=None, **flags):
+              return_lse=False, sinks=None, k_scales=None, v_scales=None, sequences=None, engine=None, **flags):
     """softmax(mask(score_mod(scale q k^T))) v, as (batch, q_heads, q_len, v_head_dim); with return_lse also the log-sum-exp of
     each row, float32 (batch, q_heads, q_len). Mods are texts or Python functions; the other arguments are those of
     Engine.compile and Attention.run."""
@@ -142,7 +143,8 @@ def attention(q, k, v, score_mod=None, mask_mod=None, *, program=None, bindings=
     handle = (engine or default_engine()).handle(pattern, dtype=dtype, kv_dtype=kv_dtype, head_dim=q.shape[3], v_head_dim=v.shape[3],
                                                  scale=scale, **flags)
     lse = empty(q, tuple(q.shape[:3]), "f64" if dtype == "f64" else "f32") if return_lse else None
-    out = handle.run(q, k, v, pattern.bindings, out=out, lse=lse, sinks=sinks, block_mask=block_mask, sequences=sequences)
+    out = handle.run(q, k, v, pattern.bindings, out=out, lse=lse, sinks=sinks, k_scales=k_scales, v_scales=v_scales, block_mask=block_mask,
+                     sequences=sequences)
     return (out, lse) if return_lse else out
 
 

@@ -44,7 +44,7 @@ void take_sequences(Call& call, nb::handle values) {
   call.args.sequences = &to;
 }
 
-// Keyword arguments of a call: q, k, v, out, lse, max_scores, sinks, bindings, block_mask, sequences.
+// Keyword arguments of a call: q, k, v, out, lse, max_scores, sinks, k_scales, v_scales, bindings, block_mask, sequences.
 void take(Call& call, const nb::kwargs& keywords) {
   RunArgs& args = call.args;
   for (const auto& [key, value] : keywords) {
@@ -63,6 +63,10 @@ void take(Call& call, const nb::kwargs& keywords) {
       args.max_scores = call.arrays.write(value, "max_scores");
     else if (name == "sinks")
       args.sinks = call.arrays.read(value, "sinks");
+    else if (name == "k_scales")
+      args.k_scales = call.arrays.read(value, "k_scales");
+    else if (name == "v_scales")
+      args.v_scales = call.arrays.read(value, "v_scales");
     else if (name == "bindings")
       call.bindings = bindings_of(value, call.arrays);
     else if (name == "block_mask")

@@ -72,6 +72,7 @@ const Setters<AttentionSpec>& spec_setters() {
       {"params", set_params},
       {"dtype", [](S& spec, nb::handle value) { spec.dtype = dtype_of_value(value); }},
       {"kv_dtype", [](S& spec, nb::handle value) { spec.kv_dtype = dtype_of_value(value); }},
+      {"kv_scale_dims", set(&S::kv_scale_dims)},
       {"out_dtype", [](S& spec, nb::handle value) { spec.out_dtype = dtype_of_value(value); }},
       {"head_dim", set(&S::head_dim)},
       {"v_head_dim", set(&S::v_head_dim)},

@@ -9,16 +9,25 @@ namespace {
 constexpr struct {
   const char* python;  // numpy's, torch's and ml_dtypes' name
   DType dtype;
+  const char* stored = nullptr;  // as numpy sees it where neither its buffers nor its DLPack know the type
 } kNames[] = {
-    {"float32", DType::kF32},   {"float64", DType::kF64}, {"float16", DType::kF16},
-    {"bfloat16", DType::kBF16}, {"int64", DType::kI64},   {"int32", DType::kI32},
-    {"int8", DType::kI8},       {"uint8", DType::kU8},    {"bool", DType::kBool},
+    {"float32", DType::kF32},
+    {"float64", DType::kF64},
+    {"float16", DType::kF16},
+    {"bfloat16", DType::kBF16, "uint16"},
+    {"int64", DType::kI64},
+    {"int32", DType::kI32},
+    {"int8", DType::kI8},
+    {"uint8", DType::kU8},
+    {"bool", DType::kBool},
+    {"float8_e4m3fn", DType::kE4M3, "uint8"},
+    {"float8_e5m2", DType::kE5M2, "uint8"},
 };
 
 std::optional<DType> find_dtype(const nb::object& type) {
   std::string name = nb::cast<std::string>(nb::str(type));
   if (name.starts_with("torch.")) name.erase(0, 6);
-  for (const auto& [python, dtype] : kNames) {
+  for (const auto& [python, dtype, stored] : kNames) {
     if (name == python) return dtype;
   }
   return std::nullopt;
@@ -34,7 +43,8 @@ DType dtype_or_refuse(nb::handle object, const nb::object& type, const char* wha
   if (const std::optional<DType> found = find_dtype(type)) return *found;
   refuse(object, what,
          "elements of " + nb::cast<std::string>(nb::str(type)) +
-             "; there are float32, float64, float16, bfloat16, int64, int32, int8, uint8 and bool: convert it first");
+             "; there are float32, float64, float16, bfloat16, float8_e4m3fn, float8_e5m2, int64, int32, int8, uint8 and bool: "
+             "convert it first");
 }
 
 void check_rank(nb::handle object, const char* what, std::size_t rank) {
@@ -107,10 +117,11 @@ std::optional<DType> find_dtype(const nb::dlpack::dtype& type) {
 }  // namespace
 
 DType dtype_of(const std::string& name) {
-  for (const auto& [python, dtype] : kNames) {
+  for (const auto& [python, dtype, stored] : kNames) {
     if (name == name_of(dtype) || name == python) return dtype;
   }
-  throw nb::value_error(("no element type '" + name + "'; there are f32, f64, f16, bf16, i64, i32, i8, u8 and bool").c_str());
+  throw nb::value_error(
+      ("no element type '" + name + "'; there are f32, f64, f16, bf16, e4m3, e5m2, i64, i32, i8, u8 and bool").c_str());
 }
 
 std::string dtype_name(nb::handle object) {
@@ -122,11 +133,11 @@ std::string dtype_name(nb::handle object) {
 MutableTensorView Arrays::dlpack_view(nb::handle object, const char* what, Access access) {
   std::optional<DType> dtype;
   nb::object array = nb::borrow(object);
-  if (dtype_name(object) == "bf16" && !nb::hasattr(object, "__dlpack_device__")) dtype = DType::kBF16;
-  if (dtype_name(object) == "bf16" &&
-      nb::hasattr(object, "__array_interface__")) {  // neither buffers nor DLPack of numpy know it
-    array = object.attr("view")("uint16");
-    dtype = DType::kBF16;
+  const std::string name = dtype_name(object);
+  for (const auto& [python, type, stored] : kNames) {
+    if (stored == nullptr || name != name_of(type) || !nb::hasattr(object, "__array_interface__")) continue;
+    array = object.attr("view")(stored);
+    dtype = type;
     owners_.push_back(array);
   }
   const auto take = [&](auto& list, auto value) {

@@ -55,6 +55,27 @@ def test_bfloat16_of_ml_dtypes():
     assert (given.view("uint16") == out.view("uint16")).all()
 
 
+def test_fp8_keys_with_scales():
+    ml_dtypes = pytest.importorskip("ml_dtypes", reason="no ml_dtypes here")
+    q, k, v = inputs()
+    for dtype in (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, np.int8):
+        k8, v8 = (4 * k).astype(dtype), (4 * v).astype(dtype)
+        scale = np.full((1, 1, 1, 1), 0.25, np.float32)
+        out = flexjit.attention(q, k8, v8, mask_mod=causal, k_scales=scale, v_scales=scale)
+        close(out, attention(q, k8.astype("f4") / 4, v8.astype("f4") / 4, None, causal)[0])
+
+
+def test_packed_sequences():
+    q, k, v = inputs(batch=1)
+    cu = np.array([0, 20, 70], np.int32)
+    out = flexjit.attention(q, k, v, mask_mod=causal, sequences={"cu_seqlens_q": cu, "cu_seqlens_k": cu})
+    for begin, end in ((0, 20), (20, 70)):
+        part = slice(begin, end)
+        close(out[:, :, part], attention(q[:, :, part], k[:, :, part], v[:, :, part], None, causal)[0])
+    with pytest.raises(TypeError, match="no member"):
+        flexjit.attention(q, k, v, sequences={"cu_seqlens": cu})
+
+
 def test_layouts_are_read_and_written_in_place():
     q, k, v = inputs()
     expected = flexjit.attention(q, k, v, mask_mod=causal)
@@ -108,6 +129,10 @@ def test_wrong_arrays_are_exceptions():
         flexjit.attention(q, k, v, None, "q_idx < n", bindings={"n": 2**40})
     with pytest.raises(TypeError, match="no option 'sofcap'"):
         flexjit.attention(q, k, v, sofcap=3.0)
+    room = np.zeros(q.nbytes + 1, np.uint8)
+    unaligned = room[1:].view("float32").reshape(q.shape)
+    with pytest.raises(flexjit.Error, match="multiple of 4 bytes"):
+        flexjit.attention(unaligned, k, v)
     for wrong in (np.zeros((2, 4, 70, 16), "int64"), np.zeros((2, 4, 70, 16), "float64"), np.zeros((2, 4, 70, 15), "float32")):
         with pytest.raises((flexjit.Error, TypeError)):
             flexjit.attention(q, k, v, out=wrong)

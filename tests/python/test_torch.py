@@ -157,6 +157,26 @@ def test_layouts():
     torch.testing.assert_close(flex_attention(q, one, one), F.scaled_dot_product_attention(q, one, one))
 
 
+def test_parameters_and_bool_masks_as_captures():
+    q, k, v = inputs()
+    weight, allowed = torch.nn.Parameter(torch.linspace(0.5, 1, 4)), torch.rand(64, 64) > 0.4
+    mask = create_block_mask(lambda b, h, i, j: allowed[i, j] | (i == j), None, None, 64, 64)
+    out = flex_attention(q, k, v, lambda s, b, h, i, j: s * weight[h], mask)
+    expected = F.scaled_dot_product_attention(q * weight.detach()[:, None, None], k, v, attn_mask=allowed | torch.eye(64).bool())
+    torch.testing.assert_close(out.detach(), expected)
+    with torch.no_grad():
+        assert not flex_attention(q, k, v, lambda s, b, h, i, j: s * weight[h], mask).requires_grad
+
+
+def test_inside_torch_compile():
+    q, k, v = inputs(grad=True)
+    attend = torch.compile(lambda q, k, v: flex_attention(q * 2, k, v, lambda s, b, h, i, j: s - 0.1 * (i - j).abs()) + 1, backend="aot_eager")
+    out = attend(q, k, v)
+    torch.testing.assert_close(out, flex_attention(q * 2, k, v, lambda s, b, h, i, j: s - 0.1 * (i - j).abs()) + 1)
+    out.sum().backward()
+    assert q.grad.abs().sum() > 0
+
+
 def test_wrong_arguments():
     q, k, v = inputs()
     with pytest.raises(ValueError, match="enable_gqa"):

@@ -3,7 +3,8 @@ from . import graph as g
 from .. import _core
 from .value import Operators, Vector, from_end, lift
 
-KINDS = {"f32": "float", "f64": "float", "f16": "float", "bf16": "float", "i64": "int64", "i32": "int", "i8": "int", "u8": "int", "bool": "bool"}
+KINDS = {"f32": "float", "f64": "float", "f16": "float", "bf16": "float", "i64": "int64", "i32": "int", "i8": "int", "u8": "int", "bool": "bool",
+         "e4m3": "float", "e5m2": "float"}
 
 
 def dtype_of(array):
