@@ -24,8 +24,8 @@ namespace flexjit {
 
 // One call. Shapes: q (batch, q_heads, q_len, head_dim), k (batch, kv_heads, kv_len, head_dim), v (batch, kv_heads, kv_len,
 // v_head_dim), out (batch, q_heads, q_len, v_head_dim), lse fp32 (batch, q_heads, q_len) or absent; of f64 calls fp64 as well.
-// Query head h reads kv head h / (q_heads / kv_heads). max_scores as lse; sinks (q_heads). Outputs must not overlap the inputs.
-// Whether lse, max_scores and sinks are given recompiles nothing.
+// Query head h reads kv head h / (q_heads / kv_heads). max_scores fp32, of the shape of lse; sinks (q_heads). Outputs must not
+// overlap the inputs. Whether lse, max_scores and sinks are given recompiles nothing.
 struct RunArgs {
   TensorView q, k, v;
   MutableTensorView out;
@@ -47,8 +47,8 @@ struct RunArgs {
   // queries and kv_len keys.
   const Sequences* sequences = nullptr;
   // Queries are rotated before they meet keys, which were rotated as they were appended (flexjit/kv_cache.h), by a copy that
-  // lives as long as the call: q is not written. Null: they are taken as they are. A sequence that has keys has no more queries
-  // than keys. Not with run_backward.
+  // lives as long as the call: q is not written. Null: they are taken as they are, wherever rotary_positions says. A sequence
+  // that has keys has no more queries than keys. Not with run_backward.
   const Rotary* rotary = nullptr;
   RotaryPositions rotary_positions = RotaryPositions::kOfEachQuery;
   // Of this pattern, for `sequences` as they are: run() checks tensors and bindings alone and derives nothing. Null: all is

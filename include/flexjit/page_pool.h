@@ -55,7 +55,8 @@ class FLEXJIT_API PagePool {
   Status make_room(PageList& pages, std::int64_t past_len, std::int64_t new_len);
   // The pages of a sequence that begins with the first `prefix_len` keys of another; they have one owner more. Errors as above.
   Result<PageList> share(const PageList& pages, std::int64_t prefix_len);
-  // Ends a sequence: `pages` is empty, and those without an owner are free. Errors as above.
+  // Ends a sequence: `pages` is empty, and those without an owner are free. Errors as above, and for a
+  // page that is listed oftener than it has owners.
   Status release(PageList& pages);
   // A row of a block table: the pages, then -1. Error `bad-option` where `row` is too short.
   Status write_row(const PageList& pages, std::span<std::int32_t> row) const;

@@ -46,6 +46,7 @@ class DerivedMask {
     bool operator==(const Inputs&) const = default;
   };
   Inputs inputs_of(const ir::Environment& environment, const Wanted& wanted) const;
+  bool reads_buffers() const { return reads_buffers_; }
 
  private:
   static constexpr std::size_t kKept = 16;

@@ -57,6 +57,10 @@ plan::RotaryArg check_rotary(const Rotary& rotary, std::int64_t head_dim, std::i
 }
 
 plan::RotaryArg check_query_rotary(const RunArgs& args, std::span<const plan::Sequence> sequences, Report& report) {
+  const bool by_query = args.rotary_positions == RotaryPositions::kOfEachQuery;
+  if (!by_query && args.rotary_positions != RotaryPositions::kPastLen)
+    report.add(Finding::kBadOption, "rotary_positions", static_cast<int>(args.rotary_positions),
+               "say kOfEachQuery or kPastLen");
   std::int64_t positions = 0;
   for (const plan::Sequence& sequence : sequences) {
     if (sequence.q_len == 0 || sequence.kv_len == 0) continue;
@@ -66,13 +70,11 @@ plan::RotaryArg check_query_rotary(const RunArgs& args, std::span<const plan::Se
                              sequence.b, sequence.q_len, sequence.kv_len));
       return {};
     }
-    positions = std::max<std::int64_t>(positions, sequence.kv_len);
+    const std::int64_t last_query = by_query ? sequence.q_len - 1 : 0;
+    positions = std::max(positions, sequence.kv_len - sequence.q_len + last_query + 1);
   }
   plan::RotaryArg rotary = check_rotary(*args.rotary, args.q.shape[3], positions, report);
-  switch (args.rotary_positions) {
-    case RotaryPositions::kOfEachQuery: break;
-    case RotaryPositions::kPastLen: rotary.by_query = false; break;
-  }
+  rotary.by_query = by_query;
   return rotary;
 }
 

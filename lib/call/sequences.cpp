@@ -88,7 +88,8 @@ void check_block_masks(const RunArgs& args, const CallShape& shape, const std::v
   }
   for (std::size_t i = 0; i < masks.size(); ++i) {
     const CallShape of_one{1, shape.q_heads, shape.kv_heads, sequences[i].q_len, sequences[i].kv_len};
-    check_block_mask(masks[i].shape(), of_one, report);
+    check_block_mask(masks[i].shape(), of_one, report,
+                     {fmt::format("block_masks[{}]", i), fmt::format("sequence {}", sequences[i].b)});
   }
 }
 

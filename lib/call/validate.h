@@ -65,7 +65,11 @@ Bound bind_names(const ir::Interface& interface, const Bindings* bindings, const
 void check_threads(const char* name, int threads, Report& report);
 
 // A given block mask against the call's sizes.
-void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report& report);
+// What findings about a block mask call it, and what its lengths must fit.
+struct MaskNames {
+  std::string mask = "the block mask", call = "this call";
+};
+void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report& report, const MaskNames& names = {});
 
 // BlockMaskOptions as a call's sizes. No value when they are not usable.
 // The same elements, to be read.

@@ -8,8 +8,8 @@ namespace flexjit::engine {
 
 namespace {
 
-void check_plane(const char* name, std::int32_t mask, std::int32_t call, Report& report) {
-  if (mask != 1 && mask != call) report.add(Finding::kMaskPlanes, mask, name, call);
+void check_plane(const char* name, std::int32_t mask, std::int32_t call, const MaskNames& names, Report& report) {
+  if (mask != 1 && mask != call) report.add(Finding::kMaskPlanes, names.mask, mask, name, names.call, call);
 }
 
 void check_range(const char* name, std::int32_t value, std::int32_t least, Report& report) {
@@ -21,18 +21,19 @@ void check_range(const char* name, std::int32_t value, std::int32_t least, Repor
 
 }  // namespace
 
-void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report& report) {
-  if (mask.q_len != shape.q_len) report.add(Finding::kMaskLengths, "q_len", mask.q_len, shape.q_len);
-  if (mask.kv_len != shape.kv_len) report.add(Finding::kMaskLengths, "kv_len", mask.kv_len, shape.kv_len);
-  check_plane("batch entries", mask.batch, shape.batch, report);
-  check_plane("heads", mask.heads, shape.q_heads, report);
+void check_block_mask(const BlockMaskShape& mask, const CallShape& shape, Report& report, const MaskNames& names) {
+  if (mask.q_len != shape.q_len) report.add(Finding::kMaskLengths, names.mask, "q_len", mask.q_len, names.call, shape.q_len);
+  if (mask.kv_len != shape.kv_len)
+    report.add(Finding::kMaskLengths, names.mask, "kv_len", mask.kv_len, names.call, shape.kv_len);
+  check_plane("batch entries", mask.batch, shape.batch, names, report);
+  check_plane("heads", mask.heads, shape.q_heads, names, report);
 }
 
 void check_shorter_mask(const BlockMaskShape& mask, const BlockMaskOptions& options, Report& report) {
   if (mask.q_len > options.q_len) report.add(Finding::kMaskShrinks, "q_len", mask.q_len, options.q_len);
   if (mask.kv_len > options.kv_len) report.add(Finding::kMaskShrinks, "kv_len", mask.kv_len, options.kv_len);
-  check_plane("batch entries", mask.batch, options.batch, report);
-  check_plane("heads", mask.heads, options.heads, report);
+  check_plane("batch entries", mask.batch, options.batch, {}, report);
+  check_plane("heads", mask.heads, options.heads, {}, report);
 }
 
 CallShape call_shape_of(const BlockMaskOptions& options) {

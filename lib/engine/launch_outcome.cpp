@@ -2,7 +2,9 @@
 #include "engine/launch_outcome.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "ir/analysis/intervals.h"
 #include "runtime/parallel.h"
 
 namespace flexjit::engine {
@@ -23,15 +25,46 @@ DerivedMask::Wanted wanted_of(const Attention::Impl& impl, const Call& call, con
   return {.shape = shape, .first_b = sequence.b, .budget = derivation_budget(impl.kernel->kernel.layout, shape)};
 }
 
+// A step of decoding has one query a sequence, whose mask mostly allows every key: causal, a padding that ends at kv_len. One
+// interval of the whole sequence shows it, sooner than blocks can be listed. Of masks that read no buffer.
+class OneQuery {
+ public:
+  OneQuery(const Attention::Impl& impl, const Call& call)
+      : heads_(call.shape.q_heads),
+        environment_(call.bound.environment),
+        analysis_(impl.pattern->program, environment_, nullptr) {}
+
+  bool sees_all(const Call& call, const plan::Sequence& sequence) {
+    if (sequence.q_len != 1) return false;
+    environment_ = call.environment_of(sequence);
+    const ir::Range allowed =
+        analysis_.mask({.b_lo = sequence.b, .b_hi = sequence.b, .h_hi = heads_ - 1, .kv_hi = sequence.kv_len - 1});
+    return allowed.is_point() && allowed.lo == 1;
+  }
+
+ private:
+  const std::int32_t heads_;
+  ir::Environment environment_;
+  ir::IntervalAnalysis analysis_;
+};
+
 // Sequences of like inputs share a mask, neighbours mostly.
 void derive_each(const Attention::Impl& impl, const Call& call, std::span<const plan::Sequence> sequences,
                  const WantedBlocks& wanted, Work& work) {
+  constexpr std::size_t kLookedAt = 16;  // of the last masks
   std::vector<DerivedMask::Inputs> made;
+  std::optional<OneQuery> one_query;
+  if (!impl.derived->reads_buffers()) one_query.emplace(impl, call);
   for (const plan::Sequence& sequence : sequences) {
+    if (one_query && one_query->sees_all(call, sequence)) {
+      work.sequences.push_back({.sequence = &sequence});
+      continue;
+    }
     const ir::Environment environment = call.environment_of(sequence);
     const DerivedMask::Wanted one = wanted_of(impl, call, sequence, 1, wanted);
     const DerivedMask::Inputs inputs = impl.derived->inputs_of(environment, one);
-    const auto found = std::ranges::find(made, inputs);
+    const auto from = made.begin() + static_cast<std::ptrdiff_t>(made.size() > kLookedAt ? made.size() - kLookedAt : 0);
+    const auto found = std::find(from, made.end(), inputs);
     const auto index = static_cast<std::size_t>(found - made.begin());
     if (found == made.end()) {
       made.push_back(inputs);

@@ -13,8 +13,8 @@ namespace flexjit::runtime {
 
 inline constexpr int kMaxThreads = 1 << 12;
 
-// How many threads a call gets that wants so many; 0 wants as many as OpenMP would take: OMP_NUM_THREADS, else the processors
-// that this process may use. Never more than kMaxThreads.
+// How many threads a call gets that wants so many; 0 wants OMP_NUM_THREADS, else one for each processor that this process may
+// use, as they were at the first call. Never more than kMaxThreads.
 int threads_of(int wanted);
 
 // body(item, thread) for item in [0, count), thread in [0, threads). The body is noexcept because an exception must not leave

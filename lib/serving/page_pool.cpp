@@ -23,8 +23,8 @@ namespace {
 using engine::Finding;
 using engine::Report;
 
-// A huge page of the system. Pages of keys that lie anywhere in small ones cost a walk of page tables each: decoding with pages of
-// 16 keys takes a quarter longer than with huge pages.
+// A huge page of the system. Pages of keys that lie anywhere in small ones cost a walk of page tables each: decoding with pages
+// of 16 keys takes a quarter longer than with huge pages.
 constexpr std::int64_t kAlignment = std::int64_t{2} << 20;
 
 Diagnostics check(const PagePoolOptions& options) {
@@ -92,6 +92,13 @@ struct PagePool::Impl {
                  exists ? std::string("a page that has an owner") : fmt::format("0 to {}", options.pages - 1));
       return;
     }
+  }
+  // The place of the first page that is listed oftener than it has owners; the number of pages for none.
+  std::size_t listed_too_often(const PageList& pages) {
+    std::size_t taken = 0;
+    while (taken < pages.size() && owners_of(pages[taken]) > 0) --owners_of(pages[taken++]);
+    for (std::size_t i = 0; i < taken; ++i) ++owners_of(pages[i]);
+    return taken;
   }
   std::int32_t take() {
     const std::int32_t page = free.back();
@@ -191,6 +198,10 @@ Status PagePool::release(PageList& pages) {
     Report report("PagePool::release");
     impl_->check_pages(pages, report);
     if (!report.empty()) return report.take();
+    if (const std::size_t once_more = impl_->listed_too_often(pages); once_more < pages.size()) {
+      report.add(Finding::kSequenceIndex, "pages", once_more, pages[once_more], "in the list no oftener than it has owners");
+      return report.take();
+    }
     for (const std::int32_t page : pages) impl_->drop(page);
     pages.clear();
     return Unit{};

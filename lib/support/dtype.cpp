@@ -21,7 +21,13 @@ constexpr std::array kRows = {
 #undef FLEXJIT_DTYPE
 };
 
-const Row& row_of(DType dtype) { return kRows[static_cast<std::size_t>(dtype)]; }
+// Of a number that is no dtype, which findings name as they refuse it.
+constexpr Row kNone{1, "no dtype", {support::ElementKind::kBool, 0, 0}};
+
+const Row& row_of(DType dtype) {
+  const auto index = static_cast<std::size_t>(dtype);
+  return index < kRows.size() ? kRows[index] : kNone;
+}
 
 }  // namespace
 

@@ -126,7 +126,7 @@ std::vector<FindingCase> wanted_cases() {
 
 // Keys that two sequences may share.
 std::vector<FindingCase> shared_key_cases() {
-  static const std::int32_t numbers[] = {0, 1, 1}, none[] = {0, 0};
+  static const std::int32_t numbers[] = {0, 1, 1};
   static Sequences sequences;
   const auto refused = [](const std::string& name, std::function<void()> give) {
     return broken_backward("sequence-option",
@@ -148,7 +148,8 @@ std::vector<FindingCase> shared_key_cases() {
           refused("page_indptr", [] {
             sequences.page_indptr = TensorView(numbers, DType::kI32, {3});
             sequences.page_indices = TensorView(numbers, DType::kI32, {1});
-            sequences.total_len = TensorView(none, DType::kI32, {2});
+            sequences.total_len = TensorView(numbers, DType::kI32, {2});
+            sequences.total_len.strides[0] = 0;  // the second has no page
           })};
 }
 

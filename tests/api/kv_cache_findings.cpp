@@ -95,6 +95,31 @@ std::vector<FindingCase> beside_cases() {
          PageList pages;
          return pool.make_room(pages, 0, 9).diagnostics();
        }},
+      {"sequence-index", "PagePool::release: error: pages[1] is 0; it must be in the list no oftener than it has owners\n",
+       [] {
+         PagePool pool = PagePool::create({.pages = 2, .kv_heads = 1, .head_dim = 4, .page_size = 4}).value();
+         PageList pages;
+         pool.make_room(pages, 0, 1).value();
+         PageList twice{pages[0], pages[0]};
+         return pool.release(twice).diagnostics();
+       }},
+      // The queries 2, 3 and 4 of 5 keys rotate at position 2, for which a table of three positions is enough.
+      broken("bad-option", "run: error: rotary_positions is 3; say kOfEachQuery or kPastLen\n",
+             [](Sample& s) {
+               static const std::vector<float> table(3, 1.0F);
+               static const TensorView view(table.data(), DType::kF32, {3, 1});
+               static const Rotary rotary{view, view, RotaryPairing::kHalves};
+               s.args.rotary = &rotary;
+               s.args.rotary_positions = static_cast<RotaryPositions>(3);
+             }),
+      broken("bad-option", "run: error: the number of positions in rotary.cos is 2; position 2 is looked up\n",
+             [](Sample& s) {
+               static const std::vector<float> table(2, 1.0F);
+               static const TensorView view(table.data(), DType::kF32, {2, 1});
+               static const Rotary rotary{view, view, RotaryPairing::kHalves};
+               s.args.rotary = &rotary;
+               s.args.rotary_positions = RotaryPositions::kPastLen;
+             }),
       broken("sequence-option",
              "run: error: sequence 0 has 6 queries and 5 keys, so that its first query has no position to rotate at\n",
              [](Sample& s) {

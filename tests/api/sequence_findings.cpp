@@ -128,6 +128,16 @@ std::vector<FindingCase> cache_cases() {
                       .value()};
               s.sequences.block_masks = masks;
             }),
+      wrong("mask-lengths", "block_masks[1] was made for kv_len 5, sequence 1 has 4",
+            [](S& s) {
+              static const std::vector masks(2, BlockMask::from_kinds({.q_len = 3, .kv_len = 5, .q_block = 4, .kv_block = 8},
+                                                                      std::vector{BlockKind::kFull})
+                                                    .value());
+              s.sequences.total_len = s.ints({5, 4});
+              s.sequences.block_masks = masks;
+            }),
+      wrong("unsupported-dtype", "total_len is no dtype; it must be i32",
+            [](S& s) { s.sequences.total_len = s.ints({5, 4}), s.sequences.total_len.dtype = static_cast<DType>(77); }),
   };
 }
 

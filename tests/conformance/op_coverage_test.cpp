@@ -31,6 +31,8 @@ constexpr OpProgram kPrograms[] = {
     {"num_kv_heads", "score + float(h + kv_idx) / num_kv_heads * 0.1"},
     {"kv_head", "score + kv_head * (kv_idx % 2)"},
     {"batch_size", "score + (b + kv_idx) % batch_size"},
+    {"q_offset", "score + 0.01 * q_global * (kv_idx % 3)"},
+    {"kv_offset", "score - 0.02 * kv_global"},
     {"param", "score * f + (flag ? kv_idx % i : 0)"},
     {"read", "score + t[kv_idx]"},
     {"dot", "score + dot(a[q_idx, :], c[kv_idx, :])"},

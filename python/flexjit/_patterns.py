@@ -1,0 +1,68 @@
+"""A score and a mask, each a text or a Python function, with what they capture -> keywords of a spec and bindings of a call."""
+import operator
+
+from . import _core
+from .trace import trace
+
+
+class Pattern:
+    """score_mod, mask_mod: expressions. buffers: {name: (dtype, rank)}. params: {name: value}. bindings: {name: array or number}."""
+
+    __slots__ = ("score_mod", "mask_mod", "program", "buffers", "params", "bindings", "key", "traced_score")
+
+    def __init__(self, score_mod=None, mask_mod=None, program=None, bindings=None):
+        self.program = program or ""
+        self.bindings = dict(bindings) if bindings else {}
+        self.buffers, self.params, self.traced_score = {}, {}, ()
+        for name, value in self.bindings.items():
+            if isinstance(value, (bool, int, float)):
+                self.params[name] = value
+            else:
+                self.buffers[name] = (_core.dtype_name(value), max(1, len(value.shape)))
+        declared = tuple(self.buffers.items())
+        self.score_mod, score_key = self.take(score_mod, "score")
+        self.mask_mod, mask_key = self.take(mask_mod, "mask")
+        kinds = tuple([(name, type(value)) for name, value in self.params.items()])
+        self.key = (self.program, score_key, mask_key, declared, kinds)
+        if self.program:  # which declares its names itself
+            self.buffers, self.params = {}, {}
+
+    def take(self, mod, kind):
+        if mod is None:
+            return "", None
+        if isinstance(mod, str):
+            return mod, mod
+        traced = trace(mod, kind)
+        self.bindings.update(traced.captured)
+        self.buffers.update(traced.declared)
+        if kind == "score":
+            self.traced_score = tuple(traced.captured)
+        return traced.text, traced.key
+
+    def keywords(self):
+        return {"program": self.program, "score_mod": self.score_mod, "mask_mod": self.mask_mod, "buffers": self.buffers,
+                "params": self.params}
+
+
+def refuse_other_kind(mod, kind):
+    """A mask_mod in the place of a score_mod, or the reverse, is told at once."""
+    code = getattr(mod, "__code__", None)
+    if code is None:
+        return
+    needed = code.co_argcount - len(mod.__defaults__ or ()) - hasattr(mod, "__self__")
+    if needed == (4 if kind == "score" else 5):
+        raise TypeError(f"{kind}_mod takes {5 if kind == 'score' else 4} arguments; this function of {needed} is a "
+                        f"{'mask_mod' if kind == 'score' else 'score_mod'}")
+
+
+def pattern_of(score_mod=None, mask_mod=None, program=None, bindings=None):
+    refuse_other_kind(score_mod, "score")
+    refuse_other_kind(mask_mod, "mask")
+    return Pattern(score_mod, mask_mod, program, bindings)
+
+
+def index(x, name):
+    try:
+        return operator.index(x)
+    except TypeError:
+        raise TypeError(f"{name} is an int, not a {type(x).__name__}") from None

@@ -1,0 +1,8 @@
+"""torch.nn.attention.flex_attention's names and meanings on flexjit, for tensors in the processor's memory, with gradients:
+
+    from flexjit.torch import flex_attention, create_block_mask
+"""
+from .attention import AuxOutput, AuxRequest, flex_attention
+from .block_mask import BlockMask, and_masks, create_block_mask, create_mask, noop_mask, or_masks
+
+__all__ = ["AuxOutput", "AuxRequest", "BlockMask", "and_masks", "create_block_mask", "create_mask", "flex_attention", "noop_mask", "or_masks"]

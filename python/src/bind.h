@@ -1,0 +1,13 @@
+// What each file of the module adds to it.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace flexjit::python {
+
+void bind_errors(nanobind::module_& module);
+void bind_block_mask(nanobind::module_& module);
+void bind_attention(nanobind::module_& module);
+void bind_texts(nanobind::module_& module);
+
+}  // namespace flexjit::python

@@ -1,0 +1,14 @@
+// The compiled half of the package: flexjit's public C++ API for Python. flexjit/ is the half that users see.
+#include "bind.h"
+#include "gil.h"
+
+NB_MODULE(_core, module) {
+  nanobind::set_leak_warnings(false);  // handles in module globals outlive the interpreter, on purpose
+  nanobind::module_::import_("atexit").attr("register")(
+      nanobind::cpp_function(&flexjit::python::WithoutGil::end_of_interpreter));
+  flexjit::python::WithoutGil::watch_forks();
+  flexjit::python::bind_errors(module);
+  flexjit::python::bind_block_mask(module);
+  flexjit::python::bind_attention(module);
+  flexjit::python::bind_texts(module);
+}
