@@ -135,6 +135,8 @@ struct FlashAttnKvcacheOptions {
   int num_splits = 0;               // 0 to 128, a hint: splits follow from lengths, so that no bit depends on it
   bool return_softmax_lse = false;  // softmax_lse must be given then
   MutableTensorView softmax_lse{};  // (batch, heads_q, seqlen_q)
+  // (batch), i32: written with cache_seqlens and the number of new keys, which may be cache_seqlens itself; absent: not wanted
+  MutableTensorView return_cache_seqlens{};
   TensorView learnable_sink{};
   std::string score_mod{}, mask_mod{};
   const Bindings* bindings = nullptr;
@@ -145,6 +147,24 @@ struct FlashAttnKvcacheOptions {
 // and window to cache_seqlens. On an error the cache is as it was. Errors besides: those of append_kv (kv_cache.h).
 FLEXJIT_API Result<RunStats> flash_attn_with_kvcache(Engine& engine, const TensorView& q, const MutableTensorView& k_cache,
                                                      const MutableTensorView& v_cache, const FlashAttnKvcacheOptions& options);
+
+// What tensors of pages come to.
+struct PagedKvParams {
+  std::int32_t page_size = 0, max_pages = 0;  // max_pages: those of a sequence
+};
+// Whether block_table (batch, max_pages), i32, names pages of caches that are both (num_pages, page_size, heads_k, dim), of one
+// element type, with at least one page of at least one row. An entry below 0 is no page. Thread-safe. Errors (all that apply):
+// those of tensors, `sequence-option` for no pages, `sequence-index` for an entry of num_pages or more.
+FLEXJIT_API Result<PagedKvParams> validate_paged_kv_params(const TensorView& block_table, std::int64_t batch_size,
+                                                           const TensorView& k_cache, const TensorView& v_cache);
+
+// Writes new_k and new_v (batch, seqlen_new, heads_k, dim) behind the cache_seqlens (batch), i32, keys that are in the pages of
+// each sequence, and returns how many are there now. seqlen_new may be 0. On an error the cache is as it was: errors of
+// validate_paged_kv_params and append_kv (kv_cache.h).
+FLEXJIT_API Result<std::vector<std::int32_t>> update_paged_kv_cache(const MutableTensorView& k_cache,
+                                                                    const MutableTensorView& v_cache, const TensorView& new_k,
+                                                                    const TensorView& new_v, const TensorView& block_table,
+                                                                    const TensorView& cache_seqlens);
 
 // Attention over keys that were split into disjoint parts, from those of the parts.
 struct FlashAttnCombineArgs {

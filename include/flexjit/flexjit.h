@@ -19,6 +19,7 @@
 #include "flexjit/diagnostic.h"
 #include "flexjit/engine.h"
 #include "flexjit/flash_attention.h"
+#include "flexjit/flex_flash_infer.h"
 #include "flexjit/kernel_files.h"
 #include "flexjit/kv_cache.h"
 #include "flexjit/merge_states.h"

@@ -4,14 +4,15 @@
 #include <vector>
 
 #include "call/call.h"
+#include "call/expected_tensor.h"
 #include "call/numbers.h"
 #include "call/rotary.h"
 #include "diagnostics/guard.h"
 #include "entry/flash_call.h"
 #include "entry/layouts.h"
 #include "flexjit/kv_cache.h"
-#include "runtime/rows/rotary.h"
 #include "runtime/parallel.h"
+#include "runtime/rows/rotary.h"
 
 namespace flexjit {
 
@@ -62,6 +63,9 @@ void check_options(const CacheCall& call, Report& report) {
   refuse(call.rotates() && !call.appends(), "rotary_cos is given without k and v; keys in the cache are rotated already");
   refuse(options.return_softmax_lse && options.softmax_lse.data == nullptr,
          "return_softmax_lse is set, but softmax_lse has no data to write it to");
+  const Expected lengths{"return_cache_seqlens", DType::kI32, "(batch)", {{"sequences", call.batch(), "q"}}};
+  if (options.return_cache_seqlens.data != nullptr && check_rank(lengths, options.return_cache_seqlens, report))
+    check_output(lengths, options.return_cache_seqlens, report);
   if (options.num_splits < 0 || options.num_splits > kMaxSplits)
     report.add(Finding::kBadOption, "num_splits", options.num_splits, fmt::format("give 0 to {}", kMaxSplits));
 }
@@ -113,6 +117,13 @@ Diagnostics about_cache(Diagnostics found) {
     if (one.message.starts_with("k ") || one.message.starts_with("v ")) one.message.insert(1, "_cache");
   }
   return found;
+}
+
+void return_lengths(const CacheCall& call) {
+  const MutableTensorView& to = call.options.return_cache_seqlens;
+  for (std::int64_t b = 0; b < call.batch() && to.data != nullptr; ++b)
+    static_cast<std::int32_t*>(to.data)[b * to.strides[0]] =
+        static_cast<std::int32_t>(call.past[static_cast<std::size_t>(b)] + call.fresh());
 }
 
 // Queries at cache_seqlens, whatever the number of keys that are appended and the left pad.
@@ -182,7 +193,9 @@ Result<RunStats> attend_cache(Engine& engine, CacheCall& call, Report& report) {
     if (!appended) return appended.diagnostics();
   }
   const Result<RunStats> stats = pattern->attention.run(flash.args);
-  return stats ? stats : about_cache(stats.diagnostics());
+  if (!stats) return about_cache(stats.diagnostics());
+  return_lengths(call);
+  return stats;
 }
 
 Result<RunStats> check_and_attend(Engine& engine, CacheCall& call, Report& report) {
