@@ -114,6 +114,14 @@ std::vector<FindingCase> cache_cases() {
             }),
       wrong("sequence-option", "block_table and cache_leftpad are both given; keys lie in one way",
             [](S& s) { s.add_pages({0, 1, 1, 0}), s.sequences.cache_leftpad = s.ints({0, 0}); }),
+      wrong("unsupported-dtype", "total_len is no dtype; it must be i32",
+            [](S& s) { s.sequences.total_len = s.ints({5, 4}), s.sequences.total_len.dtype = static_cast<DType>(77); }),
+  };
+}
+
+std::vector<FindingCase> mask_cases_of_sequences() {
+  using S = SequenceSample;
+  return {
       wrong("sequence-option", "block_mask is given beside sequences; give Sequences::block_masks, one a sequence",
             [](S& s) {
               static const BlockMask mask =
@@ -136,8 +144,6 @@ std::vector<FindingCase> cache_cases() {
               s.sequences.total_len = s.ints({5, 4});
               s.sequences.block_masks = masks;
             }),
-      wrong("unsupported-dtype", "total_len is no dtype; it must be i32",
-            [](S& s) { s.sequences.total_len = s.ints({5, 4}), s.sequences.total_len.dtype = static_cast<DType>(77); }),
   };
 }
 
@@ -162,6 +168,7 @@ std::vector<FindingCase> sequence_cases() {
   cases.push_back(stale_plan());
   for (FindingCase& one : length_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : cache_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : mask_cases_of_sequences()) cases.push_back(std::move(one));
   return cases;
 }
 
