@@ -1,8 +1,8 @@
 // Keys and values of sequences that grow: appended in place to contiguous caches and to pages, keys rotated on the way.
 //
-//   append_kv({.k = k_cache, .v = v_cache, .past_len = lengths, .block_table = table}, {.k = k, .v = v, .rotary =
-//   &rotary}).value(); attention.run({.q = q, .k = k_cache, .v = v_cache, .out = out, .sequences = &in_pages, .rotary =
-//   &rotary}).value();
+//   append_kv({.k = k_cache, .v = v_cache, .past_len = lengths, .block_table = table},
+//             {.k = k, .v = v, .rotary = &rotary}).value();
+//   attention.run({.q = q, .k = k_cache, .v = v_cache, .out = out, .sequences = &in_pages, .rotary = &rotary}).value();
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@ namespace flexjit {
 // cache_leftpad, block_table, page_indptr and page_indices holds here. All of these are i32.
 struct KvCache {
   // Written. Without pages (cache_batch, kv_heads, capacity, dim), with pages (num_pages, kv_heads, page_size, dim); f32, f64,
-  // f16, bf16, or what quantize_kv makes, which is stored as it is; with a unit innermost stride. The dims of k and v may differ.
+  // f16, bf16, or what quantize_kv makes, which is stored as it is; with a unit innermost stride. The dims of k and v may
+  // differ.
   MutableTensorView k, v;
   TensorView past_len{};  // (batch): how many keys each sequence has before; key i of it is at position i
   TensorView cache_batch_idx{}, cache_leftpad{};

@@ -137,8 +137,8 @@ struct DecodeArg {
   float* scale;   // (row_count): 1, or more where o would overflow
   void* scratch;  // KernelLayout::scratch_bytes, 64-byte aligned
   FaultArg* fault;
-  // An item may be computed by several calls, in the order of its keys and with one scratch: the first one begins it, the last one
-  // ends it. all_spans are those of the whole item, of which some rows may be visited once more in the end.
+  // An item may be computed by several calls, in the order of its keys and with one scratch: the first one begins it, the last
+  // one ends it. all_spans are those of the whole item, of which some rows may be visited once more in the end.
   const SpanArg* all_spans;
   std::int32_t all_span_count;
   std::int32_t begins, ends;  // 0 or 1

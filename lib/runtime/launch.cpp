@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "runtime/rows/pack.h"
 #include "runtime/parallel.h"
+#include "runtime/rows/pack.h"
 #include "runtime/rows/rows.h"
 #include "runtime/workspace.h"
 #include "support/check.h"

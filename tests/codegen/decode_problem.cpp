@@ -102,9 +102,8 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
     mask = &*undecided;
   }
   const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
-  const runtime::LaunchOutcome outcome =
-      runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch, runtime::work_of(sequences, mask),
-                      {}, {.threads = threads});
+  const runtime::LaunchOutcome outcome = runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch,
+                                                         runtime::work_of(sequences, mask), {}, {.threads = threads});
   tensors.out.bytes = out.copy();
   return outcome;
 }

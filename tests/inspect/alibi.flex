@@ -82,10 +82,13 @@ mask  = q_idx >= kv_idx
 # DECODE-NEXT: key step    16 keys between K and V, so that both streams advance together
 # DECODE-NEXT: products    4 rows x 4 keys of K, 4 rows x 4 vectors of V: 16 accumulators of 32 registers
 # DECODE-NEXT: K and V     read once, as they lie, for all rows; nothing is packed
-# DECODE-NEXT: scratch     11264 bytes a thread, within L1
+# DECODE-NEXT: scratch     11520 bytes a thread, within L1
 # DECODE-NEXT:   q                    8192  queries, as the products read them
 # DECODE-NEXT:   s                    2048  scores, then weights
-# DECODE-NEXT:   keys                   64  which key each column is computed from
+# DECODE-NEXT:   k_rows                 64  which row of K each column is computed from
+# DECODE-NEXT:   k_to_come              64  which row of K is prefetched meanwhile
+# DECODE-NEXT:   v_to_come              64  which row of V
+# DECODE-NEXT:   v_rows                128  where the row of V of each column lies
 # DECODE-NEXT:   sum_lanes             512  running sum of each lane
 # DECODE-NEXT:   unsettled             128  rows whose output is not finite
 # DECODE-NEXT:   row_values            256  table of what varies with h and q_idx

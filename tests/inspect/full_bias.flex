@@ -75,7 +75,7 @@ score = score + bias[b, h, q_idx, kv_idx]
 # PLAN-NEXT:   row_values            192  table of what varies with q_idx
 # PLAN-NEXT:   column_values        1024  table of what varies with kv_idx
 # PLAN-NEXT:   visits                576  which panels each group of rows visits
-# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11264 bytes of scratch
+# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11520 bytes of scratch
 # PLAN-NOT: {{.}}
 
 # LLVM: define void @attend(ptr %tile) #0 {

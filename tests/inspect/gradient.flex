@@ -37,8 +37,8 @@ mask  = q_idx >= kv_idx
 # GRADIENT-NEXT: %21 = select %16, %19, %20 : float
 # GRADIENT-NEXT: %22 = add %11, %21 : float
 # GRADIENT-NEXT: %23 = le %3, %12 : bool
-# GRADIENT-NEXT: %24 = le %6, %5 : bool
-# GRADIENT-NEXT: %25 = le %5, %7 : bool
+# GRADIENT-NEXT: %24 = le %5, %7 : bool
+# GRADIENT-NEXT: %25 = le %6, %5 : bool
 # GRADIENT-NEXT: %26 = and %24, %25 : bool
 # GRADIENT-NEXT: %27 = const 1.0 : float
 # GRADIENT-NEXT: %28 = mul %10, %10 : float

@@ -148,5 +148,5 @@ score = score + bias[base + (n < exact ? n : min(far, half - 1)), h]
 # PLAN-NEXT:   unsettled             192  rows whose output is not finite
 # PLAN-NEXT:   diagonal_values      3648  table of what varies with kv_idx - q_idx
 # PLAN-NEXT:   visits                576  which panels each group of rows visits
-# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11264 bytes of scratch
+# PLAN-NEXT: decode      up to 32 rows x 16 keys a step, 4 x 4 accumulators, 11520 bytes of scratch
 # PLAN-NOT: {{.}}

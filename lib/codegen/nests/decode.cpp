@@ -17,8 +17,8 @@ namespace flexjit::codegen {
 
 using plan::DecodeArg;
 
-// if (begins) { queries; states = none; } careful = false; do { careful ? all spans : spans; careful = states; } while (careful);
-// One function, so that the loops are seen at once.
+// if (begins) { queries; states = none; } careful = false; do { careful ? all spans : spans; careful = states; } while
+// (careful); One function, so that the loops are seen at once.
 void emit_decode(Emitter& e, const plan::KernelKey& key) {
   const Ptr arg = e.begin_function("decode", "item");
   const SourceScope setup = e.part(plan::Part::kSetup);
