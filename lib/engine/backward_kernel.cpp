@@ -105,10 +105,13 @@ struct Owners {
 };
 
 Owners owners_of(const Call& call) {
-  Owners owners{.all = call.sequences};
-  std::erase_if(owners.all, [](const plan::Sequence& one) { return one.q_len == 0; });
-  const auto keyless = std::ranges::stable_partition(owners.all, [](const plan::Sequence& one) { return one.kv_len > 0; });
-  owners.pairs = owners.all.size() - keyless.size();
+  Owners owners{.all = {}};
+  for (const bool with_keys : {true, false}) {
+    for (const plan::Sequence& one : call.sequences) {
+      if (one.q_len > 0 && (one.kv_len > 0) == with_keys) owners.all.push_back(one);
+    }
+    if (with_keys) owners.pairs = owners.all.size();
+  }
   return owners;
 }
 

@@ -173,8 +173,10 @@ class Server {
     sequences.cu_seqlens_q = Step::ints(step.begins);
     sequences.total_len = Step::ints(step.total);
     sequences.block_table = step.pages();
-    RunArgs args{.q = Step::rows(step.q, kQHeads), .k = pool_.k(), .v = pool_.v()};
-    args.out = thd(static_cast<void*>(step.out.data()), DType::kF32, {step.begins.back(), kQHeads, kDim});
+    RunArgs args{.q = Step::rows(step.q, kQHeads),
+                 .k = pool_.k(),
+                 .v = pool_.v(),
+                 .out = thd(static_cast<void*>(step.out.data()), DType::kF32, {step.begins.back(), kQHeads, kDim})};
     args.sequences = &sequences;
     args.rotary = &rotary_;
     const Result<RunStats> ran = attention_.run(args);

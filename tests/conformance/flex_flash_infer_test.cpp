@@ -242,7 +242,7 @@ TEST_P(FlexFlashInfers, RowsWithoutBlocks) {
   const Shape shape{.q_heads = 2, .kv_heads = 2, .q_len = 70, .kv_len = 50, .head_dim = 16};
   const std::vector<std::int32_t> indptr{0, 0, 0};
   FlexPrepareArgs by_text = args_of(shape, "false"), by_matrix = args_of(shape, "");
-  by_matrix.bsr = BsrMatrix{.indptr = indptr};
+  by_matrix.bsr.emplace().indptr = indptr;
   for (const FlexPrepareArgs& args : {by_text, by_matrix}) {
     FlexFlashInfer handle(engine());
     const Status prepared = handle.prepare(args);

@@ -9,6 +9,7 @@
 #include "runtime/backward/backward.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "runtime/backward/gradient_job.h"
 #include "runtime/parallel.h"

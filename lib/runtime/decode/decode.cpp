@@ -93,7 +93,6 @@ class Decode {
          const Workers& workers, DecodePlan& plan)
       : kernel_(kernel),
         output_(output),
-        operands_(operands),
         launch_(operands.launch()),
         rows_(operands, kernel.layout),
         keys_(operands, kernel.layout),
@@ -136,7 +135,6 @@ class Decode {
 
   const Kernel& kernel_;
   const DecodeOutput& output_;
-  const plan::Operands& operands_;
   const plan::LaunchArg launch_;
   const Rows rows_;
   const Keys keys_;
