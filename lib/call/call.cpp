@@ -1,12 +1,11 @@
 // RunArgs -> Call -> Launch: the checks in their order, then the plain structs of kernel_abi.h.
 #include "call/call.h"
 
-#include "call/rotary.h"
-
 #include <algorithm>
 #include <bit>
 #include <utility>
 
+#include "call/rotary.h"
 #include "support/check.h"
 #include "support/elements.h"
 
@@ -121,9 +120,7 @@ std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Repo
     call.sequences = std::move(checked.sequences);
     call.block_masks = args.sequences->block_masks;
   } else {
-    call.sequences.reserve(static_cast<std::size_t>(shape->batch));
-    for (std::int32_t b = 0; b < shape->batch; ++b)
-      call.sequences.push_back({.b = b, .q_len = shape->q_len, .kv_len = shape->kv_len, .q_batch = b, .kv_batch = b});
+    call.sequences = plan::batch_of(shape->batch, shape->q_len, shape->kv_len);
   }
   if (args.rotary != nullptr) call.rotary = check_query_rotary(args, call.sequences, report);
   if (!report.empty()) return std::nullopt;

@@ -140,11 +140,11 @@ struct Operands {
 };
 
 // Those of a call whose batch entries are sequences of one length.
-inline std::vector<Sequence> batch_of(const Operands& operands) {
+inline std::vector<Sequence> batch_of(std::int32_t batch, std::int32_t q_len, std::int32_t kv_len) {
   std::vector<Sequence> sequences;
-  sequences.reserve(static_cast<std::size_t>(operands.batch_size));
-  for (std::int32_t b = 0; b < operands.batch_size; ++b)
-    sequences.push_back({.b = b, .q_len = operands.q_len, .kv_len = operands.kv_len, .q_batch = b, .kv_batch = b});
+  sequences.reserve(static_cast<std::size_t>(batch));
+  for (std::int32_t b = 0; b < batch; ++b)
+    sequences.push_back({.b = b, .q_len = q_len, .kv_len = kv_len, .q_batch = b, .kv_batch = b});
   return sequences;
 }
 

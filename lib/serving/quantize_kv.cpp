@@ -118,14 +118,15 @@ std::uint8_t to_fp8(float x) {
   constexpr auto kRebase = static_cast<std::uint32_t>(kFormat.least_exponent + 126) << kFormat.fraction_bits;
   const auto bits = std::bit_cast<std::uint32_t>(x);
   const std::uint32_t sign = bits >> 24 & 0x80U, magnitude = bits & 0x7fffffffU;
-  const float bounded = std::min(std::bit_cast<float>(magnitude), static_cast<float>(kFormat.largest));
+  const bool is_nan = magnitude > 0x7f800000U;
+  const float bounded = is_nan ? 0.0F : std::min(std::bit_cast<float>(magnitude), static_cast<float>(kFormat.largest));
   const auto code_bits = std::bit_cast<std::uint32_t>(bounded);
   const std::uint32_t rounded = (code_bits + ((1U << (kDropped - 1)) - 1) + (code_bits >> kDropped & 1U)) >> kDropped;
   const float units = std::ldexp(1.0F, kFormat.fraction_bits - kFormat.least_exponent);  // of a subnormal number
   const auto subnormal = static_cast<std::uint32_t>((bounded * units + kRounding) - kRounding);
   const bool is_normal = bounded >= std::ldexp(1.0F, kFormat.least_exponent);
   const std::uint32_t code = is_normal ? rounded - kRebase : subnormal;
-  return static_cast<std::uint8_t>(sign | (magnitude > 0x7f800000U ? kFormat.nan_code : code));
+  return static_cast<std::uint8_t>(sign | (is_nan ? kFormat.nan_code : code));
 }
 
 float largest_of(DType dtype) {

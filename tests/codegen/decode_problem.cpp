@@ -101,7 +101,7 @@ runtime::LaunchOutcome DecodeProblem::run(const DecodePattern& pattern, const pl
     undecided = BlockMask::from_kinds(shape, std::vector<BlockKind>{BlockKind::kPartial}).value();
     mask = &*undecided;
   }
-  const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+  const std::vector<plan::Sequence> sequences = plan::batch_of(launch.batch_size, launch.q_len, launch.kv_len);
   const runtime::LaunchOutcome outcome = runtime::decode(kernel->kernel, {c.types.out, c.weights}, launch,
                                                          runtime::work_of(sequences, mask), {}, {.threads = threads});
   tensors.out.bytes = out.copy();

@@ -9,7 +9,7 @@ namespace flexjit::runtime {
 
 struct Batch {
   Batch(const plan::Operands& operands, const BlockMask* mask)
-      : sequences(plan::batch_of(operands)), work(work_of(sequences, mask)) {}
+      : sequences(plan::batch_of(operands.batch_size, operands.q_len, operands.kv_len)), work(work_of(sequences, mask)) {}
   Batch(std::int32_t batch, std::int32_t q_len, std::int32_t kv_len, const BlockMask* mask)
       : Batch(operands_of(batch, q_len, kv_len), mask) {}
 

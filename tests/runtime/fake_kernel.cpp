@@ -145,7 +145,7 @@ LaunchProblem::LaunchProblem(const test::Shape& s, bool packs_v) : test::Problem
 }
 
 runtime::LaunchOutcome LaunchProblem::run(const BlockMask* mask, int threads, Trace* trace) {
-  const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+  const std::vector<plan::Sequence> sequences = plan::batch_of(launch.batch_size, launch.q_len, launch.kv_len);
   return runtime::launch({.attend = attend, .pack = pack, .layout = state.layout}, launch, runtime::work_of(sequences, mask),
                          {threads, trace});
 }

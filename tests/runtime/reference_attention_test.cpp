@@ -33,7 +33,7 @@ struct TwoKeys {
     launch.batch_size = launch.num_heads = launch.num_kv_heads = launch.q_len = 1;
     launch.kv_len = 2;
     launch.scale = 1;
-    const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+    const std::vector<plan::Sequence> sequences = plan::batch_of(launch.batch_size, launch.q_len, launch.kv_len);
     return reference::reference_attention(launch, {.head_dim = 1, .v_head_dim = 2}, {sequences}, pattern);
   }
 };
@@ -109,7 +109,7 @@ TEST(ReferenceAttention, SumsOfFp64ValuesMayPassTheLargestNumber) {
   launch.scale = 1;
   const plan::ElementTypes types{.q = DType::kF64, .kv = DType::kF64, .out = DType::kF64};
   const reference::ReferenceKernel kernel{.types = types, .weights = plan::Weights::kSigmoid, .head_dim = 1, .v_head_dim = 2};
-  const std::vector<plan::Sequence> sequences = plan::batch_of(launch);
+  const std::vector<plan::Sequence> sequences = plan::batch_of(launch.batch_size, launch.q_len, launch.kv_len);
   ASSERT_TRUE(
       reference::reference_attention(launch, kernel, {sequences}, [](const reference::ReferenceRow&, std::span<double> scores) {
         std::ranges::fill(scores, 2.0);
@@ -136,7 +136,8 @@ TEST(ReferenceAttention, GroupsStridesAndPositions) {
   problem.launch.lse.stride_batch = 2 * 6 * 9;
   problem.launch.lse.stride_head = 2 * 9;
   problem.launch.lse.stride_row = 2;
-  const std::vector<plan::Sequence> sequences = plan::batch_of(problem.launch);
+  const std::vector<plan::Sequence> sequences =
+      plan::batch_of(problem.launch.batch_size, problem.launch.q_len, problem.launch.kv_len);
   ASSERT_TRUE(reference::reference_attention(problem.launch, {.head_dim = 8, .v_head_dim = 5}, {sequences},
                                              [&](const reference::ReferenceRow& row, std::span<double> s) {
                                                for (int kv = 0; kv < 21; ++kv) {
