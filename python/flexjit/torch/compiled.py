@@ -8,11 +8,6 @@ from ..trace import trace_once
 from .autograd import Call, attend
 
 
-def captures(held):
-    """Numbers that Dynamo lifted out of a mod are part of its text; another one is another text."""
-    return [x.node.pytype(x) if isinstance(x, (torch.SymInt, torch.SymFloat, torch.SymBool)) else x for x in held]
-
-
 class FlexjitAttention(HigherOrderOperator):
     """With the arguments of PyTorch's operator, so that what Dynamo does for that one serves this one: mods as graphs, and the
     tensors that each captures. block_mask: (blocks, lists, block_size, mask's graph). options: texts of mods that are texts."""
@@ -22,8 +17,8 @@ class FlexjitAttention(HigherOrderOperator):
 
     def __call__(self, query, key, value, score_mod, block_mask, scale, options, score_held=(), mask_held=()):
         blocks, lists, block_size, mask_mod = block_mask
-        score = options["score"] if options["score"] is not None else trace_once(score_mod, "score", captures(score_held))
-        mask = options["mask"] if options["mask"] is not None else trace_once(mask_mod, "mask", captures(mask_held))
+        score = options["score"] if options["score"] is not None else trace_once(score_mod, "score", score_held)
+        mask = options["mask"] if options["mask"] is not None else trace_once(mask_mod, "mask", mask_held)
         pattern = Pattern(score, mask)
         call = Call(pattern, blocks, list(lists), list(block_size), scale, options["with_max"])
         return attend(call, query, key, value, *pattern.bindings.values())

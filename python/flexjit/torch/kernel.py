@@ -26,8 +26,8 @@ class Kernel:
         self.names, self.of_score = tuple(pattern.buffers), pattern.traced_score
 
     def forward(self, q, k, v, captured, block_mask, with_max, with_lse=True):
-        """(out, lse, max_scores): out (batch, q_heads, q_len, v_head_dim) like q, the others float32 (batch, q_heads, q_len), float64
-        beside a float64 q, without elements where they are not wanted. block_mask: the engine's, or None."""
+        """(out, lse, max_scores): out (batch, q_heads, q_len, v_head_dim) like q, the others float32 (batch, q_heads, q_len), lse
+        float64 beside a float64 q, without elements where they are not wanted. block_mask: the engine's, or None."""
         out, lse, most = results(q, v, with_max, with_lse)
         self.handle.core.run(q=q, k=k, v=v, out=out, lse=lse if with_lse else None, max_scores=most if with_max else None,
                              bindings=dict(zip(self.names, captured)), block_mask=block_mask)
@@ -48,7 +48,7 @@ def results(q, v, with_max, with_lse=True):
     statistics = torch.float64 if q.dtype == torch.float64 else torch.float32
     rows = q.shape[:3]
     return (q.new_empty((*rows, v.shape[3])), q.new_empty(rows if with_lse else (0,), dtype=statistics),
-            q.new_empty(rows if with_max else (0,), dtype=statistics))
+            q.new_empty(rows if with_max else (0,), dtype=torch.float32))
 
 
 def in_rows(x):

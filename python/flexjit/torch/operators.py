@@ -16,6 +16,9 @@ from .vmap import batched, one_call
 class Blocks(CustomClassBase):
     """An engine's block mask, `core`, which is None for none. A graph's argument: another mask compiles nothing again."""
 
+    def __deepcopy__(self, memo):
+        return self  # immutable
+
 
 def blocks_of(core):
     blocks = Blocks()

@@ -13,7 +13,7 @@ def batched(call, size, tensors, dims, rows):
     them, from the first on, are (batch, ...), for one call of a batch `size` times as large; 0: the calls one after the other."""
     if rows:
         batch = tensors[0].shape[:1] if dims[0] is None else tensors[0].movedim(dims[0], 0).shape[1:2]
-        joined = [x if x is None else (x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)).flatten(0, 1)
+        joined = [x if x is None else x.repeat(size, *[1] * (x.dim() - 1)) if dim is None else x.movedim(dim, 0).flatten(0, 1)
                   for x, dim in zip(tensors[:rows], dims)]
         results = [x if x is None or x.dim() == 1 else x.unflatten(0, (size, *batch)) for x in call(*joined, *tensors[rows:])]
         return results, [None if x is None or x.dim() == 1 else 0 for x in results]
