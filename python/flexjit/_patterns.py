@@ -1,8 +1,10 @@
 """A score and a mask, each a text or a Python function, with what they capture -> keywords of a spec and bindings of a call."""
+import functools
+import json
 import operator
 
 from . import _core
-from .trace import trace
+from .trace import Traced, trace
 
 
 class Pattern:
@@ -32,7 +34,7 @@ class Pattern:
             return "", None
         if isinstance(mod, str):
             return mod, mod
-        traced = trace(mod, kind)
+        traced = mod if isinstance(mod, Traced) else trace(mod, kind)
         self.bindings.update(traced.captured)
         self.buffers.update(traced.declared)
         if kind == "score":
@@ -42,6 +44,30 @@ class Pattern:
     def keywords(self):
         return {"program": self.program, "score_mod": self.score_mod, "mask_mod": self.mask_mod, "buffers": self.buffers,
                 "params": self.params}
+
+    def written(self):
+        """The pattern without its bindings as a text, for `read`: what stands for it in a graph, which may outlive the process."""
+        return json.dumps({"score": self.score_mod, "mask": self.mask_mod, "buffers": self.buffers, "of_score": self.traced_score})
+
+
+class Written:
+    """A pattern that was written: key and keywords() as of a Pattern, buffers in the order of its captured arrays."""
+
+    __slots__ = ("key", "score_mod", "mask_mod", "buffers", "traced_score")
+
+    def written(self):
+        return self.key
+
+    def __init__(self, text):
+        parts = json.loads(text)
+        self.key, self.score_mod, self.mask_mod, self.traced_score = text, parts["score"], parts["mask"], tuple(parts["of_score"])
+        self.buffers = {name: tuple(declared) for name, declared in parts["buffers"].items()}
+
+    def keywords(self):
+        return {"score_mod": self.score_mod, "mask_mod": self.mask_mod, "buffers": self.buffers}
+
+
+read = functools.lru_cache(512)(Written)
 
 
 def refuse_other_kind(mod, kind):

@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from .. import _core
 from .._engine import default_engine
 from .._patterns import Pattern, index
 from ..trace import kind_of
+from .operators import NO_BLOCKS, blocks_of, mask_of_lists
 
 BLOCK = 128
 LISTS = ("kv_num_blocks", "kv_indices", "full_kv_num_blocks", "full_kv_indices", "q_num_blocks", "q_indices", "full_q_num_blocks",
@@ -84,7 +84,7 @@ class BlockMask:
         self.seq_lengths, self.BLOCK_SIZE, self.mask_mod = tuple(seq_lengths), tuple(BLOCK_SIZE), mask_mod
         self.dq_write_order, self.dq_write_order_full = dq_write_order, dq_write_order_full
         self.dq_kv_order, self.dq_kv_order_spt = dq_kv_order, dq_kv_order_spt
-        self._engine, self._versions = None, None
+        self._blocks, self._planes = NO_BLOCKS, None
 
     @classmethod
     def _of(cls, core, planes, mask_mod, separate_full_blocks):
@@ -93,25 +93,27 @@ class BlockMask:
         _, _, q_len, kv_len, q_block, kv_block = core.sizes
         mask.seq_lengths, mask.BLOCK_SIZE, mask.mask_mod = (q_len, kv_len), (q_block, kv_block), mask_mod
         mask.dq_write_order = mask.dq_write_order_full = mask.dq_kv_order = mask.dq_kv_order_spt = None
-        mask._engine, mask._versions, mask._planes, mask._separate = core, None, planes, separate_full_blocks
+        mask._blocks, mask._planes, mask._separate = blocks_of(core), planes, separate_full_blocks
         return mask
 
     def __getattr__(self, name):
-        if name not in LISTS or "_planes" not in self.__dict__:
+        if name not in LISTS or self.__dict__.get("_planes") is None:
             raise AttributeError(name)
         self._fill()
         return self.__dict__[name]
 
     def _fill(self):
-        batch, heads, q_len, kv_len, q_block, kv_block = self._engine.sizes
-        kinds = torch.frombuffer(bytearray(self._engine.kinds() or b"\0"), dtype=torch.uint8)
+        """The lists of the engine's mask, which may be written to from then on: they are the mask."""
+        core, planes, self._planes, self._blocks = self._blocks.core, self._planes, None, NO_BLOCKS
+        batch, heads, q_len, kv_len, q_block, kv_block = core.sizes
+        kinds = torch.frombuffer(bytearray(core.kinds() or b"\0"), dtype=torch.uint8)
         kinds = kinds[: batch * heads * -(-q_len // q_block) * -(-kv_len // kv_block)]
-        kinds = kinds.view(batch, heads, -(-q_len // q_block), -(-kv_len // kv_block)).expand(*self._planes, -1, -1)
-        lists = [*ordered(kinds == 1 if self._separate else kinds != 0), *(ordered(kinds == 2) if self._separate else (None, None))]
-        kinds = kinds.transpose(-2, -1)
-        lists += [*ordered(kinds == 1 if self._separate else kinds != 0), *(ordered(kinds == 2) if self._separate else (None, None))]
-        for name, value in zip(LISTS, lists):
-            self.__dict__.setdefault(name, value)
+        kinds = kinds.view(batch, heads, -(-q_len // q_block), -(-kv_len // kv_block)).expand(*planes, -1, -1)
+        for name, columns in (("kv", kinds), ("q", kinds.transpose(-2, -1))):
+            full = ordered(columns == 2) if self._separate else (None, None)
+            found = (*ordered(columns == 1 if self._separate else columns != 0), *full)
+            for part, value in zip((f"{name}_num_blocks", f"{name}_indices", f"full_{name}_num_blocks", f"full_{name}_indices"), found):
+                self.__dict__.setdefault(part, value)
 
     @classmethod
     def from_kv_blocks(cls, kv_num_blocks, kv_indices, full_kv_num_blocks=None, full_kv_indices=None, BLOCK_SIZE=BLOCK, mask_mod=None,
@@ -135,22 +137,23 @@ class BlockMask:
                    dq_write_order_full=dq_write_order_full, dq_kv_order=dq_kv_order if isinstance(dq_kv_order, torch.Tensor) else None,
                    dq_kv_order_spt=dq_kv_order if isinstance(dq_kv_order, bool) else None)
 
+    def operands(self):
+        """(blocks, lists), one of which has the mask, as torch.ops.flexjit.attention takes it."""
+        if self._planes is not None:
+            return self._blocks, []
+        lists = [self.kv_num_blocks, self.kv_indices]
+        if self.full_kv_num_blocks is not None:
+            lists += [self.full_kv_num_blocks, self.full_kv_indices]
+        return NO_BLOCKS, lists
+
     def engine_mask(self):
-        """The engine's form of the lists; made anew when one of them was replaced or written to."""
-        if self._engine is not None and self._versions is None and "kv_indices" not in self.__dict__:
-            return self._engine
-        lists = [getattr(self, name) for name in LISTS[:4]]
-        versions = [(id(x), x._version) for x in lists if x is not None]
-        if self._engine is None or self._versions != versions:
-            planes = lists[1].shape[:-2] if lists[1].dim() == 4 else (1,) * (4 - lists[1].dim()) + lists[1].shape[:-2]
-            sizes = (*planes, *self.seq_lengths, *self.BLOCK_SIZE)
-            self._engine = _core.BlockMask.from_lists(sizes, *[None if x is None else x.to(torch.int32).contiguous().numpy() for x in lists])
-            self._versions = versions
-        return self._engine
+        """The engine's form; of lists it is made anew when one of them was replaced or written to."""
+        blocks, lists = self.operands()
+        return mask_of_lists(lists, self.seq_lengths, self.BLOCK_SIZE) if lists else blocks.core
 
     @property
     def shape(self):
-        planes = self._planes if "_planes" in self.__dict__ else tuple(self.kv_indices.shape[:-2])
+        planes = self._planes if self._planes is not None else tuple(self.kv_indices.shape[:-2])
         return tuple(planes) + self.seq_lengths
 
     def numel(self):
@@ -229,13 +232,13 @@ class BlockMask:
 
     def __getstate__(self):
         lists = {name: getattr(self, name) for name in LISTS}
-        kept = {key: value for key, value in self.__dict__.items() if key not in ("_engine", "_versions", "_planes", "_separate")}
-        return {**kept, **lists}
+        return {**{key: value for key, value in self.__dict__.items() if key != "_blocks"}, **lists}
 
     def __setstate__(self, state):
-        self.__dict__.update(state, _engine=None, _versions=None)
+        self.__dict__.update(state, _blocks=NO_BLOCKS)
 
 
+@torch.compiler.disable
 def create_block_mask(mask_mod, B, H, Q_LEN, KV_LEN, device=None, BLOCK_SIZE=BLOCK, _compile=False, separate_full_blocks=True,
                       compute_dq_write_order=False, dq_kv_order=True):
     """The exact BlockMask of a mask_mod, a Python function or a text, by interval analysis: no Q_LEN x KV_LEN array is made.

@@ -60,25 +60,35 @@ def trace(function, kind):
 
 def traced_anew(function, kind, held):
     graph = Graph(kind[0], held.arrays if held.constant else None)
-    values = {"score": "float", "b": "int", "h": "int", "q_idx": "int", "kv_idx": "int"}
-    args = [graph.value(values[name], name, (), name != "score") for name in ARGUMENTS[kind]]
     called = function
     if held.numpy or not held.constant:
         called = rebound(function, lambda array: arrays.Captured(graph, array), {})
+    traced = run(called, kind, graph, getattr(function, "__name__", function))
+    traced.reusable = all(id(array) in held.arrays for array in traced.captured.values())
+    return traced
+
+
+def trace_once(function, kind, held):
+    """Traces what is no function of a user: a graph, called with the arrays `held` besides."""
+    return run(lambda *values: function(*values, *held), kind, Graph(kind[0], None), "the mod")
+
+
+def run(function, kind, graph, name):
+    values = {"score": "float", "b": "int", "h": "int", "q_idx": "int", "kv_idx": "int"}
     try:
-        result = called(*args)
+        result = function(*[graph.value(values[arg], arg, (), arg != "score") for arg in ARGUMENTS[kind]])
     except TypeError as error:
         if "positional argument" in str(error) and error.__traceback__.tb_next is None:
-            raise TraceError(f"{getattr(function, '__name__', function)}: {error}\n  {NO_SIGNATURE}") from error
+            raise TraceError(f"{name}: {error}\n  {NO_SIGNATURE}") from error
         raise
+    if isinstance(result, (tuple, list)) and len(result) == 1:  # of a graph
+        result = result[0]
     if result is None:
-        refuse(f"a mod that returns nothing ({getattr(function, '__name__', function)})", "return the score, or whether the pair is allowed")
+        refuse(f"a mod that returns nothing ({name})", "return the score, or whether the pair is allowed")
     value = lift(graph, result)
     if isinstance(value, Vector):
         value = value.at(graph.constant(0)) if value.length == 1 else refuse("a mod that returns several numbers", "it returns one")
-    traced = Traced(kind, text(convert(value, "float" if kind == "score" else "bool")), graph)
-    traced.reusable = all(id(array) in held.arrays for array in traced.captured.values())
-    return traced
+    return Traced(kind, text(convert(value, "float" if kind == "score" else "bool")), graph)
 
 
 def text_of(function, kind=None):
@@ -97,4 +107,4 @@ def kind_of(function):
     return "score" if len(needed) == 5 else "mask"
 
 
-__all__ = ["TraceError", "Traced", "trace", "text_of", "kind_of", "Value"]
+__all__ = ["TraceError", "Traced", "trace", "trace_once", "text_of", "kind_of", "Value"]

@@ -27,7 +27,7 @@ def number_or_vector(graph, array):
             return graph.constant(array.item())
         return read(graph, array, (graph.constant(0),))
     if rank == 1:
-        return Vector(graph, array.shape[0], lambda n: read(graph, array, (n,)))
+        return Vector(graph, int(array.shape[0]), lambda n: read(graph, array, (n,)))
     g.refuse(f"a captured array of shape {tuple(array.shape)} without an index", "index all of its dimensions but at most the last one")
 
 
@@ -92,7 +92,7 @@ def gather(graph, array, before, index):
         if isinstance(item, slice):
             if item != slice(None):
                 g.refuse("a slice of a captured array", "slice it before the mod, or compute the index")
-            item = Vector(graph, array.shape[len(taken)], lambda n: n)
+            item = Vector(graph, int(array.shape[len(taken)]), lambda n: n)
         else:
             item = index_of(graph, array, len(taken), item)
         if isinstance(item, Vector):
@@ -105,7 +105,7 @@ def gather(graph, array, before, index):
     if len(taken) == rank or (len(taken) == rank - 1 and vector is None):
         if vector is None:
             vector = rank - 1
-            taken.append(Vector(graph, array.shape[-1], lambda n: n))
+            taken.append(Vector(graph, int(array.shape[-1]), lambda n: n))
         whole = taken[vector]
         return Vector(graph, whole.length, lambda n: read(graph, array, [*taken[:vector], whole.at(n), *taken[vector + 1:]]))
     if vector is not None:

@@ -13,6 +13,8 @@ def lift(graph, x):
         return x
     if isinstance(x, (bool, int, float)):
         return graph.constant(x)
+    if hasattr(getattr(x, "node", None), "pytype"):  # a torch.SymInt: as a part of the text it is a number like others
+        return graph.constant(x.node.pytype(x))
     if hasattr(x, "shape") and hasattr(x, "dtype"):
         return sys.modules[__package__ + ".arrays"].number_or_vector(graph, x)
     g.refuse(f"a {type(x).__name__} in an expression", "numbers, bools and tensors are possible")
@@ -130,6 +132,7 @@ def from_end(index, extent):
         g.refuse(f"an index that is a {index.kind}", "indices are ints: write x.to(torch.int32), or x.long()")
     if index.nonneg:
         return index
+    extent = int(extent)
     if not index.args and index.template.startswith("(-"):
         return index.graph.constant(extent + int(index.template[1:-1]))
     below = compare("<", index, index.graph.constant(0))

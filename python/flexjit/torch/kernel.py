@@ -1,0 +1,58 @@
+"""A compiled pattern as PyTorch's operators and autograd use it: tensors in, new tensors out."""
+import re
+
+import torch
+
+from .. import _core
+from .._engine import default_engine
+
+BATCH = re.compile(r"\bb\b")
+
+
+def reads_batch(pattern):
+    """Whether a mod may depend on the batch index."""
+    return bool(BATCH.search(pattern.score_mod) or BATCH.search(pattern.mask_mod))
+
+
+class Kernel:
+    """handle: the engine's. names: of the captured tensors, in their order. of_score: those whose gradients exist."""
+
+    __slots__ = ("handle", "names", "of_score")
+
+    def __init__(self, pattern, q, k, v, scale):
+        dtype = _core.dtype_name(q)
+        kv_dtype = dtype if k.dtype == q.dtype else _core.dtype_name(k)
+        self.handle = default_engine().handle(pattern, dtype=dtype, kv_dtype=kv_dtype, head_dim=q.size(3), v_head_dim=v.size(3), scale=scale)
+        self.names, self.of_score = tuple(pattern.buffers), pattern.traced_score
+
+    def forward(self, q, k, v, captured, block_mask, with_max, with_lse=True):
+        """(out, lse, max_scores): out (batch, q_heads, q_len, v_head_dim) like q, the others float32 (batch, q_heads, q_len), lse
+        float64 beside a float64 q, without elements where they are not wanted. block_mask: the engine's, or None."""
+        out, lse, most = results(q, v, with_max, with_lse)
+        self.handle.core.run(q=q, k=k, v=v, out=out, lse=lse if with_lse else None, max_scores=most if with_max else None,
+                             bindings=dict(zip(self.names, captured)), block_mask=block_mask)
+        return out, lse, most
+
+    def backward(self, q, k, v, captured, out, lse, grad_out, grad_lse, block_mask, needed):
+        """Gradients by q, k, v and each captured tensor, None for those that are not in `needed` or do not exist."""
+        given = {"out": in_rows(grad_out), "lse": None if grad_lse is None else grad_lse.float()}  # the engine takes fp32 alone
+        wanted = [torch.empty_like(x, memory_format=torch.contiguous_format) if need else None for x, need in zip((q, k, v), needed)]
+        given.update({name: grad for name, grad in zip("qkv", wanted) if grad is not None})
+        into = {name: torch.empty(x.shape, dtype=x.dtype) for name, x, need in zip(self.names, captured, needed[3:]) if need and name in self.of_score}
+        self.handle.core.run_backward(given, into, q=q, k=k, v=v, out=out, lse=lse, bindings=dict(zip(self.names, captured)), block_mask=block_mask)
+        return (*wanted, *[into.get(name) for name in self.names])
+
+
+def results(q, v, with_max, with_lse=True):
+    """Tensors for what a call gives, of any kind of tensor that q is."""
+    statistics = torch.float64 if q.dtype == torch.float64 else torch.float32
+    rows = q.shape[:3]
+    return (q.new_empty((*rows, v.shape[3])), q.new_empty(rows if with_lse else (0,), dtype=statistics),
+            q.new_empty(rows if with_max else (0,), dtype=torch.float32))
+
+
+def in_rows(x):
+    """x, or a copy whose rows lie dense, as the engine needs them; a single repeated number is taken as it is."""
+    if x is None or x.stride(-1) == 1 or x.size(-1) == 1 or not any(x.stride()):
+        return x
+    return x.contiguous()
