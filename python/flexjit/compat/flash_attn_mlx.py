@@ -21,6 +21,7 @@ __all__ = ["FlashAttentionError", "check_mlx_requirements", "flash_attn_func", "
            "update_paged_kv_cache", "validate_paged_kv_params"]
 
 RNG_STATE = (0x1BF58, 0x1D4B49)
+LENGTHS = ("cu_seqlens", "cu_seqlens_q", "cu_seqlens_k", "cache_seqlens", "block_table")  # may be lists
 _reference = None
 _lock = threading.Lock()
 
@@ -55,18 +56,18 @@ def ints(x):
     return given.astype(numpy.int32)
 
 
-def same_as(function, *lengths):
-    """FlashAttention's function with what MLX's has besides; `lengths` names its arguments that may be lists."""
+def same_as(function):
+    """FlashAttention's function with what MLX's has besides."""
     places = {name: n for n, name in enumerate(function.__code__.co_varnames[: function.__code__.co_argcount])}
 
     @functools.wraps(function)
     def call(*args, engine=None, reference=None, **keywords):
         args = list(args)
-        for name in lengths:
-            if places[name] < len(args):
-                args[places[name]] = ints(args[places[name]])
-            elif name in keywords:
+        for name in LENGTHS:
+            if name in keywords:
                 keywords[name] = ints(keywords[name])
+            elif places.get(name, len(args)) < len(args):
+                args[places[name]] = ints(args[places[name]])
         window = args[places["window_size"]] if places["window_size"] < len(args) else keywords.get("window_size", (-1, -1))
         if min(window, default=-1) < -1:
             raise FlashAttentionError(f"window_size {tuple(window)}: give -1 for no bound, or 0 and more")
@@ -81,10 +82,10 @@ def same_as(function, *lengths):
 flash_attn_func = same_as(flash_attn.flash_attn_func)
 flash_attn_qkvpacked_func = same_as(flash_attn.flash_attn_qkvpacked_func)
 flash_attn_kvpacked_func = same_as(flash_attn.flash_attn_kvpacked_func)
-flash_attn_varlen_func = same_as(flash_attn.flash_attn_varlen_func, "cu_seqlens_q", "cu_seqlens_k", "block_table")
-flash_attn_varlen_qkvpacked_func = same_as(flash_attn.flash_attn_varlen_qkvpacked_func, "cu_seqlens")
-flash_attn_varlen_kvpacked_func = same_as(flash_attn.flash_attn_varlen_kvpacked_func, "cu_seqlens_q", "cu_seqlens_k")
-flash_attn_with_kvcache = same_as(flash_attn.flash_attn_with_kvcache, "cache_seqlens", "block_table")
+flash_attn_varlen_func = same_as(flash_attn.flash_attn_varlen_func)
+flash_attn_varlen_qkvpacked_func = same_as(flash_attn.flash_attn_varlen_qkvpacked_func)
+flash_attn_varlen_kvpacked_func = same_as(flash_attn.flash_attn_varlen_kvpacked_func)
+flash_attn_with_kvcache = same_as(flash_attn.flash_attn_with_kvcache)
 
 
 def need_int32(name, x):
