@@ -6,12 +6,15 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "flexjit/attention.h"
+#include "flexjit/backward.h"
 #include "flexjit/engine.h"
 #include "flexjit/export.h"
 #include "flexjit/result.h"
@@ -106,6 +109,26 @@ FLEXJIT_API Result<FlashAttnResult> flash_attn_varlen_qkvpacked_func(Engine& eng
                                                                      const FlashAttnVarlenOptions& options);
 FLEXJIT_API Result<FlashAttnResult> flash_attn_varlen_kvpacked_func(Engine& engine, const TensorView& q, const PackedView& kv,
                                                                     const FlashAttnVarlenOptions& options);
+
+// Gradients of those calls, in the order of extents of what they are of; what has no data is absent, as in Gradients
+// (backward.h), which says what they are.
+struct FlashAttnGradients {
+  TensorView dout{};                   // given: of the loss by out, of the element type of out or f32
+  TensorView dlse{};                   // given: by softmax_lse, f32
+  MutableTensorView dq{}, dk{}, dv{};  // wanted, of the types of q, k and v or f32
+  MutableTensorView dsink{};           // wanted: by learnable_sink
+  std::map<std::string, MutableTensorView, std::less<>> buffers{};  // wanted: by tensors that score_mod reads
+};
+
+// `options` are those of the call before, whose `out` and `softmax_lse` hold what it wrote and are read here; of packed tensors
+// q, k and v are the views of their parts, and so are dq, dk and dv. Rows of gradients that belong to no sequence are 0.
+// Compiles the kernel of gradients at the first such call. Errors: those of the call and of run_backward(); keys in pages have
+// none.
+FLEXJIT_API Result<RunStats> flash_attn_backward(Engine& engine, const TensorView& q, const TensorView& k, const TensorView& v,
+                                                 const FlashAttnOptions& options, const FlashAttnGradients& gradients);
+FLEXJIT_API Result<RunStats> flash_attn_varlen_backward(Engine& engine, const TensorView& q, const TensorView& k,
+                                                        const TensorView& v, const FlashAttnVarlenOptions& options,
+                                                        const FlashAttnGradients& gradients);
 
 // A length for all sequences, one for each ((batch), i32), or none: what is in the cache is all of it.
 struct CacheSeqlens {

@@ -83,10 +83,12 @@ Result<std::vector<float>> rows_of(Looked what, const Pattern& pattern, const Ru
         std::ranges::fill(row, what == Looked::kWeights ? 0.0 : -std::numeric_limits<double>::infinity());
         const std::span<double> of_row =
             std::span(row).first(static_cast<std::size_t>(q < sequence.q_len ? sequence.kv_len : 0));
-        if (!of_row.empty()) scaled.compute(at, of_row);
-        bool fine = of_row.empty() || apply.apply(at, of_row);
-        if (what == Looked::kWeights) fine = fine && to_signed_weights(launch.arg, at, apply, kernel, of_row);
-        if (!fine) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
+        if (!of_row.empty()) {
+          scaled.compute(at, of_row);
+          bool fine = apply.apply(at, of_row);
+          if (what == Looked::kWeights) fine = fine && to_signed_weights(launch.arg, at, apply, kernel, of_row);
+          if (!fine) return describe_fault(pattern, call.bound.buffers, apply.fault().value());
+        }
         std::ranges::transform(row, std::back_inserter(scores), [](double score) { return static_cast<float>(score); });
       }
     }

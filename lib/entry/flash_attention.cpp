@@ -7,27 +7,36 @@
 
 namespace flexjit {
 
-namespace {
+namespace engine {
 
-using engine::Finding, engine::Lengths, engine::Report;
-
-Result<FlashAttnResult> attend_batch(Engine& engine, const TensorView& q, const TensorView& k, const TensorView& v,
-                                     const FlashAttnOptions& options, Report& report) {
+std::optional<FlashCall> take_batch(const TensorView& q, const TensorView& k, const TensorView& v,
+                                    const FlashAttnOptions& options, Report& report) {
   const auto q_view = heads_first("q", q, Lengths::kBatch, report);
   const auto k_view = heads_first("k", k, Lengths::kBatch, report);
   const auto v_view = heads_first("v", v, Lengths::kBatch, report);
   const auto out = heads_first("out", options.out, Lengths::kBatch, report);
-  const auto lse = lse_of(options.softmax_lse, Lengths::kBatch, report);
+  const auto lse = lse_of("softmax_lse", options.softmax_lse, Lengths::kBatch, report);
   if (q_view && q_view->shape[0] == 0) report.add(Finding::kBadOption, "the batch of q", 0, "it must be at least 1");
-  if (!report.empty()) return report.take();
-  return attend_flash(
-      engine,
-      {.args = {.q = *q_view, .k = *k_view, .v = *v_view, .out = *out, .lse = *lse, .sinks = options.learnable_sink},
-       .flags = engine::FlashFlags::of(options),
-       .seqlen_q = q_view->shape[2],
-       .seqlen_k = k_view->shape[2],
-       .wants_weights = options.return_attn_probs},
-      report);
+  if (!report.empty()) return std::nullopt;
+  return FlashCall{
+      .args = {.q = *q_view, .k = *k_view, .v = *v_view, .out = *out, .lse = *lse, .sinks = options.learnable_sink},
+      .flags = FlashFlags::of(options),
+      .seqlen_q = q_view->shape[2],
+      .seqlen_k = k_view->shape[2],
+      .wants_weights = options.return_attn_probs};
+}
+
+}  // namespace engine
+
+namespace {
+
+using engine::Lengths, engine::Report;
+
+Result<FlashAttnResult> attend_batch(Engine& engine, const TensorView& q, const TensorView& k, const TensorView& v,
+                                     const FlashAttnOptions& options, Report& report) {
+  const auto call = engine::take_batch(q, k, v, options, report);
+  if (!call) return report.take();
+  return attend_flash(engine, *call, report);
 }
 
 }  // namespace

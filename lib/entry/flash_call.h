@@ -2,7 +2,9 @@
 // handle that the engine remembers -> its run.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "diagnostics/report.h"
 #include "flexjit/flash_attention.h"
@@ -39,6 +41,12 @@ struct FlashFlags {
   }
 };
 
+// Sequences and the arrays that they refer to.
+struct FlashSequences {
+  Sequences sequences{};
+  std::vector<std::int32_t> begins{}, lengths{};
+};
+
 struct FlashCall {
   RunArgs args{};  // `bindings` are set by attend_flash
   FlashFlags flags{};
@@ -58,5 +66,12 @@ struct FlashPattern {
 Result<FlashPattern> find_pattern(Engine& engine, const FlashCall& call, Report& report);
 
 Result<FlashAttnResult> attend_flash(Engine& engine, const FlashCall& call, Report& report);
+
+// The call of a batch of one length; no value where the report has findings.
+std::optional<FlashCall> take_batch(const TensorView& q, const TensorView& k, const TensorView& v,
+                                    const FlashAttnOptions& options, Report& report);
+// The call of packed sequences, which refers to `said`.
+std::optional<FlashCall> take_packed(const TensorView& q, const TensorView& k, const TensorView& v,
+                                     const FlashAttnVarlenOptions& options, FlashSequences& said, Report& report);
 
 }  // namespace flexjit::engine

@@ -45,7 +45,7 @@ void take_views(const TensorView& q, const MutableTensorView& k_cache, const Mut
   take("k_cache", k_cache, call.k_cache);
   take("v_cache", v_cache, call.v_cache);
   take("out", options.out, call.out);
-  if (const auto lse = lse_of(options.softmax_lse, Lengths::kBatch, report)) call.lse = *lse;
+  if (const auto lse = lse_of("softmax_lse", options.softmax_lse, Lengths::kBatch, report)) call.lse = *lse;
   if (options.k.data != nullptr) take("k", options.k, call.k);
   if (options.v.data != nullptr) take("v", options.v, call.v);
 }

@@ -83,13 +83,7 @@ std::int64_t longest(const char* name, int given, std::int64_t batch, const Leng
   return given == 0 ? most : given;
 }
 
-// Sequences and the arrays that they refer to.
-struct Said {
-  Sequences sequences{};
-  std::vector<std::int32_t> begins{}, lengths{};
-};
-
-void say(const Numbers& n, const FlashAttnVarlenOptions& options, Said& said) {
+void say(const Numbers& n, const FlashAttnVarlenOptions& options, FlashSequences& said) {
   said.sequences.cu_seqlens_q = options.cu_seqlens_q;
   said.sequences.seqused_q = options.seqused_q;
   said.sequences.block_table = options.block_table;
@@ -112,27 +106,35 @@ void say(const Numbers& n, const FlashAttnVarlenOptions& options, Said& said) {
 
 Result<FlashAttnResult> attend_packed(Engine& engine, const TensorView& q, const TensorView& k, const TensorView& v,
                                       const FlashAttnVarlenOptions& options, Report& report) {
+  FlashSequences said;
+  const auto call = take_packed(q, k, v, options, said, report);
+  if (!call) return report.take();
+  return attend_flash(engine, *call, report);
+}
+
+}  // namespace
+
+std::optional<FlashCall> take_packed(const TensorView& q, const TensorView& k, const TensorView& v,
+                                     const FlashAttnVarlenOptions& options, FlashSequences& said, Report& report) {
   const Numbers n(options);
   const Lengths keys_in = n.block_table.given() ? Lengths::kBatch : Lengths::kPacked;
   const auto q_view = heads_first("q", q, Lengths::kPacked, report);
   const auto k_view = heads_first("k", k, keys_in, report);
   const auto v_view = heads_first("v", v, keys_in, report);
   const auto out = heads_first("out", options.out, Lengths::kPacked, report);
-  const auto lse = lse_of(options.softmax_lse, Lengths::kPacked, report);
+  const auto lse = lse_of("softmax_lse", options.softmax_lse, Lengths::kPacked, report);
   const bool forms = check_forms(n, report);
-  if (!forms || !report.empty() || !check_values(n, *q_view, *k_view, report)) return report.take();
+  if (!forms || !report.empty() || !check_values(n, *q_view, *k_view, report)) return std::nullopt;
   FlashCall call{.args = {.q = *q_view, .k = *k_view, .v = *v_view, .out = *out, .lse = *lse, .sinks = options.learnable_sink},
                  .flags = FlashFlags::of(options),
                  .wants_weights = options.return_attn_probs};
   call.seqlen_q = longest("max_seqlen_q", options.max_seqlen_q, n.batch(), [&](std::int64_t b) { return n.used_q(b); }, report);
   call.seqlen_k = longest("max_seqlen_k", options.max_seqlen_k, n.batch(), [&](std::int64_t b) { return n.used_k(b); }, report);
-  Said said;
   say(n, options, said);
   call.args.sequences = &said.sequences;
-  return attend_flash(engine, call, report);
+  return call;
 }
 
-}  // namespace
 }  // namespace engine
 
 using engine::Lengths, engine::Report;

@@ -38,6 +38,23 @@ std::optional<View> exchanged(const char* name, const View& view, Lengths length
   return result;
 }
 
+template <typename View>
+std::optional<View> rows_of(const char* name, const View& view, Lengths lengths, Report& report) {
+  if (view.data == nullptr) return view;
+  const bool packed = lengths == Lengths::kPacked;
+  const int rank = packed ? 2 : 3;
+  if (view.rank != rank) {
+    report.add(Finding::kTensorRank, name, view.rank, rank, packed ? "(heads_q, total_q)" : "(batch, heads_q, seqlen_q)");
+    return std::nullopt;
+  }
+  if (!packed) return view;
+  View result = view;
+  result.rank = 3;
+  result.shape = {1, view.shape[0], view.shape[1]};
+  result.strides = {0, view.strides[0], view.strides[1]};
+  return result;
+}
+
 }  // namespace
 
 std::optional<TensorView> heads_first(const char* name, const TensorView& view, Lengths lengths, Report& report) {
@@ -48,21 +65,12 @@ std::optional<MutableTensorView> heads_first(const char* name, const MutableTens
   return exchanged(name, view, lengths, report);
 }
 
-std::optional<MutableTensorView> lse_of(const MutableTensorView& view, Lengths lengths, Report& report) {
-  if (view.data == nullptr) return view;
-  const bool packed = lengths == Lengths::kPacked;
-  const int rank = packed ? 2 : 3;
-  if (view.rank != rank) {
-    report.add(Finding::kTensorRank, "softmax_lse", view.rank, rank,
-               packed ? "(heads_q, total_q)" : "(batch, heads_q, seqlen_q)");
-    return std::nullopt;
-  }
-  if (!packed) return view;
-  MutableTensorView result = view;
-  result.rank = 3;
-  result.shape = {1, view.shape[0], view.shape[1]};
-  result.strides = {0, view.strides[0], view.strides[1]};
-  return result;
+std::optional<TensorView> lse_of(const char* name, const TensorView& view, Lengths lengths, Report& report) {
+  return rows_of(name, view, lengths, report);
+}
+
+std::optional<MutableTensorView> lse_of(const char* name, const MutableTensorView& view, Lengths lengths, Report& report) {
+  return rows_of(name, view, lengths, report);
 }
 
 template <std::size_t kParts>

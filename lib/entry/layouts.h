@@ -18,7 +18,8 @@ std::optional<TensorView> heads_first(const char* name, const TensorView& view, 
 std::optional<MutableTensorView> heads_first(const char* name, const MutableTensorView& view, Lengths lengths, Report& report);
 
 // (batch, heads, length) of itself or of (heads, total); absent stays absent.
-std::optional<MutableTensorView> lse_of(const MutableTensorView& view, Lengths lengths, Report& report);
+std::optional<TensorView> lse_of(const char* name, const TensorView& view, Lengths lengths, Report& report);
+std::optional<MutableTensorView> lse_of(const char* name, const MutableTensorView& view, Lengths lengths, Report& report);
 
 // The tensors that lie side by side, in their order. No value, and a finding, for another rank or number of parts.
 template <std::size_t kParts>

@@ -9,5 +9,7 @@ void bind_errors(nanobind::module_& module);
 void bind_block_mask(nanobind::module_& module);
 void bind_attention(nanobind::module_& module);
 void bind_texts(nanobind::module_& module);
+void bind_flash_attention(nanobind::module_& module);
+void bind_flex_flash_infer(nanobind::module_& module);
 
 }  // namespace flexjit::python

@@ -11,4 +11,6 @@ NB_MODULE(_core, module) {
   flexjit::python::bind_block_mask(module);
   flexjit::python::bind_attention(module);
   flexjit::python::bind_texts(module);
+  flexjit::python::bind_flash_attention(module);
+  flexjit::python::bind_flex_flash_infer(module);
 }

@@ -82,14 +82,11 @@ MutableTensorView torch_view(nb::handle object, const char* what) {
 
 template <typename Array>
 MutableTensorView array_view(const Array& array, DType dtype) {
-  MutableTensorView view;
-  view.dtype = dtype;
-  view.rank = static_cast<int>(array.ndim());
-  view.data = const_cast<void*>(static_cast<const void*>(array.data()));
-  for (std::size_t d = 0; d < array.ndim(); ++d) {
-    view.shape[d] = static_cast<std::int64_t>(array.shape(d));
-    view.strides[d] = array.stride(d);
-  }
+  std::vector<std::int64_t> extents;
+  for (std::size_t d = 0; d < array.ndim(); ++d) extents.push_back(static_cast<std::int64_t>(array.shape(d)));
+  MutableTensorView view(const_cast<void*>(static_cast<const void*>(array.data())), dtype, std::span(std::as_const(extents)));
+  // Strides of an array without elements are nobody's: dense ones suit every call.
+  for (std::size_t d = 0; d < array.ndim() && array.size() != 0; ++d) view.strides[d] = array.stride(d);
   give_rank(view);
   return view;
 }

@@ -186,6 +186,21 @@ TEST_P(FlashVarlen, Pages) {
   }
 }
 
+// Rows that a shorter sequence lacks have weights of 0.
+TEST_P(FlashVarlen, WeightsOfEachSequence) {
+  Packed p({{3, 5}, {0, 4}, {6, 2}, {2, 0}}, kEach);
+  FlashAttnVarlenOptions options = p.options();
+  options.return_attn_probs = true;
+  const FlashAttnResult result = call(p, options).value();
+  ASSERT_EQ(result.s_dmask.size(), at(4 * 4 * 6 * 5));
+  for (std::int64_t row = 0; row < 4 * 4 * 6; ++row) {
+    const Shape& shape = p.problems[at(row / 24)].shape;
+    float sum = 0;
+    for (std::int64_t kv = 0; kv < 5; ++kv) sum += result.s_dmask[at(row * 5 + kv)];
+    EXPECT_NEAR(sum, row % 6 < shape.q_len && shape.kv_len > 0 ? 1 : 0, 1e-6) << row;
+  }
+}
+
 struct WrongVarlen {
   const char* expected;
   std::function<void(Packed& p, FlashAttnVarlenOptions& options)> breakage;

@@ -23,7 +23,8 @@ def attention(q, k, v, score=None, allowed=None, scale=None):
 
 def close(a, b, tolerance=2e-5):
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    same = (a == b) | (np.abs(a - b) <= tolerance * (1 + np.abs(b)))
+    with np.errstate(invalid="ignore"):  # of equal infinities
+        same = (a == b) | (np.abs(a - b) <= tolerance * (1 + np.abs(b)))
     assert same.all(), f"largest difference {np.nanmax(np.abs(a - b))} at {np.argwhere(~same)[0]}"
 
 

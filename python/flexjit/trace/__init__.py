@@ -9,6 +9,7 @@ import weakref
 
 from .. import _core
 from . import arrays, functions  # noqa: F401  (they register themselves)
+from .branches import every_branch
 from .graph import Graph, TraceError, refuse, text
 from .held import Held, rebound, still
 from .value import Value, Vector, convert, lift
@@ -35,35 +36,36 @@ class Traced:
         return "\n".join([*lines, *lets, f"{self.kind} = {last}"]) + "\n"
 
 
-_traces = weakref.WeakKeyDictionary()  # function -> {kind: (checks, Traced)}
+_traces = weakref.WeakKeyDictionary()  # function -> {(kind, branches): (checks, Traced)}
 
 
-def trace(function, kind):
-    """Traces a Python function as a "score" or a "mask" mod. The same function object with the same closure is traced once."""
+def trace(function, kind, branches=False):
+    """Traces a Python function as a "score" or a "mask" mod. The same function object with the same closure is traced once.
+    branches: conditions on its arguments are taken both ways, for functions that were written for Python's numbers."""
     try:
         known = _traces.get(function)
     except TypeError:  # no weak references, or no hash: never kept
         known = None
-    if known is not None and kind in known:
-        checks, traced = known[kind]
+    if known is not None and (kind, branches) in known:
+        checks, traced = known[kind, branches]
         if still(checks, function):
             return traced
     held = Held(function)
-    traced = traced_anew(function, kind, held)
+    traced = traced_anew(function, kind, held, branches)
     if held.constant and traced.reusable:
         try:
-            _traces.setdefault(function, {})[kind] = (held.checks, traced)
+            _traces.setdefault(function, {})[kind, branches] = (held.checks, traced)
         except TypeError:
             pass
     return traced
 
 
-def traced_anew(function, kind, held):
+def traced_anew(function, kind, held, branches):
     graph = Graph(kind[0], held.arrays if held.constant else None)
     called = function
     if held.numpy or not held.constant:
         called = rebound(function, lambda array: arrays.Captured(graph, array), {})
-    traced = run(called, kind, graph, getattr(function, "__name__", function))
+    traced = run(called, kind, graph, getattr(function, "__name__", function), branches)
     traced.reusable = all(id(array) in held.arrays for array in traced.captured.values())
     return traced
 
@@ -73,10 +75,11 @@ def trace_once(function, kind, held):
     return run(lambda *values: function(*values, *held), kind, Graph(kind[0], None), "the mod")
 
 
-def run(function, kind, graph, name):
+def run(function, kind, graph, name, branches=False):
     values = {"score": "float", "b": "int", "h": "int", "q_idx": "int", "kv_idx": "int"}
     try:
-        result = function(*[graph.value(values[arg], arg, (), arg != "score") for arg in ARGUMENTS[kind]])
+        args = [graph.value(values[arg], arg, (), arg != "score") for arg in ARGUMENTS[kind]]
+        result = every_branch(graph, function, args) if branches else function(*args)
     except TypeError as error:
         if "positional argument" in str(error) and error.__traceback__.tb_next is None:
             raise TraceError(f"{name}: {error}\n  {NO_SIGNATURE}") from error

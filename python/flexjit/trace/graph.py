@@ -49,6 +49,7 @@ class Graph:
         self.values = {}
         self.captured = {}  # id -> (name, array)
         self.loops = 0
+        self.decide = None  # Value -> bool where a Python condition on it may be taken both ways
 
     def value(self, kind, template, args=(), nonneg=False):
         key = (template, kind) if not args else (template, kind, *map(id, args))

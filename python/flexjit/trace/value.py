@@ -201,6 +201,9 @@ class Operators:
         return functions().method(self, name)
 
     def __bool__(self):
+        decide = self.graph.decide
+        if decide is not None and type(self) is Value:
+            return decide(self)
         g.refuse("a condition on a value of the kernel (`if`, `while`, `and`, `or`, `not`, a chained comparison, min, max)", OPERATORS)
 
     def __index__(self):

@@ -1,0 +1,24 @@
+"""Every program of examples/python/flash_attention runs and prints what it is about."""
+import pathlib
+import runpy
+
+import pytest
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "examples/python/flash_attention"
+PRINTS = {"basic_attention": "(2, 1024, 8, 64)", "gqa_attention": "ratio 4: (2, 512, 8, 64)", "kv_cache_inference": "18/128 (14.1%)",
+          "packed_variants": "q (2, 128, 8, 64), kv (2, 512, 2, 8, 64) -> (2, 128, 8, 64)",
+          "sliding_window_attention": "up to 257 keys a query, 509824 pairs", "training_with_gradients": "Step 4: Loss = "}
+IDS = {"basic_attention": ("E01", "E02"), "gqa_attention": ("E04", "E05"), "kv_cache_inference": ("E12", "E13", "E14", "E15"),
+       "packed_variants": ("E10", "E11"), "sliding_window_attention": ("E06",), "training_with_gradients": ("E08",)}
+
+
+def test_every_program_is_run():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(PRINTS)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.covers(*IDS[name])) for name in PRINTS])
+def test_program(name, capsys):
+    if name.startswith("training"):
+        pytest.importorskip("torch", reason="no torch here")
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    assert PRINTS[name] in capsys.readouterr().out
