@@ -1,0 +1,1 @@
+"""Other packages, whose attention flexjit takes over: flexjit.integrations.transformers."""
