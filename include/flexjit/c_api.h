@@ -20,9 +20,9 @@
  * Threads. Engines, attentions and block masks may be used from several threads at once, except while they are destroyed.
  * Lifetime. Strings and arrays are read during the call only. Handles are independent: an attention outlives its engine. Every
  * *_destroy() and flexjit_error_free() accepts NULL. Strings that are given back live as long as the handle that they belong
- * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_kv_cache.h (appending, rotary
- * embeddings), c_sequences.h (lengths of their own, caches, pages), c_tools.h (presets, the inspector, traces, building of
- * libraries).
+ * to. Further parts, which this header includes: c_backward.h, c_block_mask.h, c_built.h, c_flash_attention.h and
+ * c_flex_flash_infer.h (calls by these names), c_kv_cache.h (appending, rotary embeddings), c_sequences.h (lengths of their
+ * own, caches, pages), c_tools.h (presets, the inspector, traces, building of libraries).
  */
 #ifndef FLEXJIT_C_API_H
 #define FLEXJIT_C_API_H
@@ -390,6 +390,8 @@ FLEXJIT_API flexjit_status flexjit_merge_states(const flexjit_merge_args* args, 
 #include "flexjit/c_backward.h"
 #include "flexjit/c_block_mask.h"
 #include "flexjit/c_built.h"
+#include "flexjit/c_flash_attention.h"
+#include "flexjit/c_flex_flash_infer.h"
 #include "flexjit/c_kv_cache.h"
 #include "flexjit/c_sequences.h"
 #include "flexjit/c_tools.h"

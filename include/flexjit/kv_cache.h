@@ -47,8 +47,8 @@ struct AppendStats {
 // the cache is as it was. Errors (all that apply): rank, shape, dtype, stride, null or misaligned data; `sequence-index` for an
 // index out of range or a hole (an entry below 0) where a key must go; `cache-capacity` for more keys than the cache, or the
 // pages that are named, hold; `shared-slot` where two sequences append to one page or cache entry, or one to a page that it has
-// twice. Holes before past_len are left alone. Calls on caches that share no memory may run at once; new tensors must not
-// overlap the cache.
+// twice; `shared-memory` where two of cache.k, cache.v and the new tensors have an element in common. Holes before past_len are
+// left alone. Calls on caches that share no memory may run at once.
 FLEXJIT_API Result<AppendStats> append_kv(const KvCache& cache, const NewKeys& fresh);
 
 // Appending to pages at positions that the caller says: FlashInfer's append_paged_kv_cache.

@@ -26,7 +26,7 @@ struct MergeArgs {
 // keys at once, up to rounding. Associative and commutative up to rounding. Rows that no state saw: 0 and -inf. Tensors may
 // have any strides with a unit innermost stride of v and out; `out` and `lse` may be the v and lse of one state, and must not
 // overlap the states otherwise. Thread-safe. Errors (all that apply, nothing is written): no state, rank, dtype, shape, stride,
-// null or misaligned data.
+// null or misaligned data, `shared-memory`.
 FLEXJIT_API Status merge_states(const MergeArgs& args);
 
 }  // namespace flexjit

@@ -30,7 +30,8 @@ struct PagePoolOptions {
 using PageList = std::vector<std::int32_t>;
 
 // Pages with numbers of owners, so that sequences may share what they begin with. Memory is zeros at first; the system gives it
-// as pages are written. Not thread-safe; calls of attention may read its pages meanwhile.
+// as pages are written. Not thread-safe; calls of attention may read its pages meanwhile. A pool that was moved from has no
+// tensors and no pages, and its changes are the error `empty-handle`.
 class FLEXJIT_API PagePool {
  public:
   // Errors: `bad-option` for sizes below 1 and dtypes that no keys have; `out-of-memory`.

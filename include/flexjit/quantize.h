@@ -27,9 +27,10 @@ struct QuantizeArgs {
 // infinities included. A computed scale is the largest finite magnitude of what shares it over the largest number of the type
 // (127, 448 or 57344), at least 2^-126, and 1 where all are 0: never 0, infinite or NaN. NaN stays NaN in e4m3 and e5m2 and is
 // 0 in i8. Of normal numbers that share a scale by row of 128, the relative error (Frobenius) is 0.007 in i8, 0.026 in e4m3 and
-// 0.052 in e5m2. Views may have any strides, so parts of a cache are written in place; target must not overlap source, nor
-// elements of target or of computed scales each other. Single-threaded, thread-safe. Errors (all that apply, nothing is
-// written): rank, dtype, shape, null or misaligned data, overlapping results, given scales that are not positive and finite.
+// 0.052 in e5m2. Views may have any strides, so parts of a cache are written in place; none of source,
+// target and scales may have memory in common, nor elements of target or of computed scales each other. Single-threaded,
+// thread-safe. Errors (all that apply, nothing is written): rank, dtype, shape, null or misaligned data, overlapping results,
+// `shared-memory`, given scales that are not positive and finite.
 FLEXJIT_API Status quantize_kv(const QuantizeArgs& args);
 
 }  // namespace flexjit

@@ -46,6 +46,12 @@ flexjit_status fail(const Diagnostics& diagnostics, flexjit_error** error) noexc
   return machine ? FLEXJIT_FAILED : FLEXJIT_INVALID;
 }
 
+void fill_stats(const RunStats& result, flexjit_run_stats* stats) {
+  if (stats == nullptr) return;
+  const BlockCounts& blocks = result.blocks;
+  fill(stats, {0, blocks.empty, blocks.partial, blocks.full, result.scores_visited}, sizeof(*stats));
+}
+
 Status run_with(const RunFunction& run, const flexjit_run_args* given, flexjit_run_stats* stats, Report& report) {
   const auto args = complete(given, "flexjit_run_args", flexjit_run_args_init, report);
   if (!args) return report.take();
@@ -62,10 +68,7 @@ Status run_with(const RunFunction& run, const flexjit_run_args* given, flexjit_r
   if (args->trace != nullptr) run_args.trace = &args->trace->trace;
   const Result<RunStats> result = run(run_args);
   if (!result) return result.diagnostics();
-  if (stats != nullptr) {
-    const BlockCounts& blocks = result->blocks;
-    fill(stats, {0, blocks.empty, blocks.partial, blocks.full, result->scores_visited}, sizeof(*stats));
-  }
+  fill_stats(*result, stats);
   return Unit{};
 }
 

@@ -80,12 +80,6 @@ flexjit::BlockLists to_lists(const flexjit_block_lists& lists, Report& report) {
           flexjit::engine::elements(lists.indices, lists.index_count, "indices", report), lists.width};
 }
 
-flexjit::BsrMatrix to_matrix(const flexjit_bsr_matrix& matrix, Report& report) {
-  return {flexjit::engine::elements(matrix.indptr, matrix.indptr_count, "indptr", report),
-          flexjit::engine::elements(matrix.indices, matrix.index_count, "indices", report),
-          flexjit::engine::elements(matrix.data, matrix.data_count, "data", report)};
-}
-
 template <typename From, typename To>
 Status copy_all(std::span<const From> from, To* to, std::size_t count, const char* name) {
   if (from.size() != count) {
@@ -221,7 +215,7 @@ flexjit_status flexjit_block_mask_from_bsr(const flexjit_block_mask_options* opt
                 [&](const flexjit::BlockMaskShape& shape, Report& report) -> Result<BlockMask> {
                   const auto full = complete(matrix, "flexjit_bsr_matrix", flexjit_bsr_matrix_init, report);
                   if (!full) return BlockMask();
-                  const flexjit::BsrMatrix converted = to_matrix(*full, report);
+                  const flexjit::BsrMatrix converted = flexjit::engine::to_matrix(*full, report);
                   if (!report.empty()) return BlockMask();
                   return BlockMask::from_bsr(shape, converted);
                 });
@@ -234,7 +228,7 @@ flexjit_status flexjit_bsr_slots(const flexjit_block_mask_options* options, cons
     const auto sizes = complete(options, "flexjit_block_mask_options", flexjit_block_mask_options_init, report);
     const auto full = complete(matrix, "flexjit_bsr_matrix", flexjit_bsr_matrix_init, report);
     if (!report.empty()) return report.take();
-    const flexjit::BsrMatrix converted = to_matrix(*full, report);
+    const flexjit::BsrMatrix converted = flexjit::engine::to_matrix(*full, report);
     if (!report.empty()) return report.take();
     const flexjit::BlockMaskShape shape{sizes->batch,  sizes->heads,   sizes->q_len,
                                         sizes->kv_len, sizes->q_block, sizes->kv_block};

@@ -228,6 +228,12 @@ std::vector<std::string> to_strings(const char* const* texts, std::size_t count,
   return strings;
 }
 
+BsrMatrix to_matrix(const flexjit_bsr_matrix& matrix, Report& report) {
+  return {elements(matrix.indptr, matrix.indptr_count, "indptr", report),
+          elements(matrix.indices, matrix.index_count, "indices", report),
+          elements(matrix.data, matrix.data_count, "data", report)};
+}
+
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options) {
   return {.batch = options.batch,
           .heads = options.heads,

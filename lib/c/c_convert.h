@@ -25,6 +25,11 @@ template <typename View>
 View to_view(const flexjit_tensor& tensor, std::string_view what, Report& report);
 extern template TensorView to_view<TensorView>(const flexjit_tensor&, std::string_view, Report&);
 extern template MutableTensorView to_view<MutableTensorView>(const flexjit_tensor&, std::string_view, Report&);
+// `view` stays absent where the tensor has neither data nor a rank.
+template <typename View>
+void set_given(const flexjit_tensor& tensor, View& view, std::string_view what, Report& report) {
+  if (tensor.data != nullptr || tensor.rank != 0) view = to_view<View>(tensor, what, report);
+}
 DType to_dtype(const flexjit_dtype& dtype, std::string_view what, Report& report);
 // None where it is null.
 std::optional<Rotary> to_rotary(const flexjit_rotary* rotary, Report& report);
@@ -71,6 +76,7 @@ struct OwnedSequences {
   }
 };
 std::optional<OwnedSequences> to_sequences(const flexjit_sequences* given, Report& report);
+BsrMatrix to_matrix(const flexjit_bsr_matrix& matrix, Report& report);
 BlockMaskOptions to_mask_options(const flexjit_block_mask_options& options);
 Gradients to_gradients(const flexjit_gradients& gradients, Report& report);
 QuantizeArgs to_quantize_args(const flexjit_quantize_args& args, Report& report);

@@ -86,6 +86,9 @@ void fill(Struct* target, Struct filled, std::size_t first) {
   std::memcpy(target, &filled, size);
 }
 
+// `stats` may be null.
+void fill_stats(const RunStats& result, flexjit_run_stats* stats);
+
 using RunFunction = std::function<Result<RunStats>(const RunArgs&)>;
 // `given` may be null or of an older version; `stats` may be null.
 Status run_with(const RunFunction& run, const flexjit_run_args* given, flexjit_run_stats* stats, Report& report);

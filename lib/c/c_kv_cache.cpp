@@ -22,21 +22,18 @@ using flexjit::engine::complete;
 using flexjit::engine::Finding;
 using flexjit::engine::Report;
 using flexjit::engine::require;
+using flexjit::engine::set_given;
 using flexjit::engine::to_view;
-
-void set(const flexjit_tensor& tensor, flexjit::TensorView& view, const char* name, Report& report) {
-  if (tensor.data != nullptr || tensor.rank != 0) view = to_view<flexjit::TensorView>(tensor, name, report);
-}
 
 flexjit::KvCache to_cache(const flexjit_kv_cache& given, Report& report) {
   flexjit::KvCache cache{.k = to_view<flexjit::MutableTensorView>(given.k, "cache.k", report),
                          .v = to_view<flexjit::MutableTensorView>(given.v, "cache.v", report)};
-  set(given.past_len, cache.past_len, "past_len", report);
-  set(given.cache_batch_idx, cache.cache_batch_idx, "cache_batch_idx", report);
-  set(given.cache_leftpad, cache.cache_leftpad, "cache_leftpad", report);
-  set(given.block_table, cache.block_table, "block_table", report);
-  set(given.page_indptr, cache.page_indptr, "page_indptr", report);
-  set(given.page_indices, cache.page_indices, "page_indices", report);
+  set_given(given.past_len, cache.past_len, "past_len", report);
+  set_given(given.cache_batch_idx, cache.cache_batch_idx, "cache_batch_idx", report);
+  set_given(given.cache_leftpad, cache.cache_leftpad, "cache_leftpad", report);
+  set_given(given.block_table, cache.block_table, "block_table", report);
+  set_given(given.page_indptr, cache.page_indptr, "page_indptr", report);
+  set_given(given.page_indices, cache.page_indices, "page_indices", report);
   return cache;
 }
 
@@ -70,7 +67,7 @@ flexjit_status flexjit_append_kv(const flexjit_kv_cache* cache, const flexjit_ne
     flexjit::NewKeys keys{.k = to_view<flexjit::TensorView>(full_keys->k, "fresh.k", report),
                           .v = to_view<flexjit::TensorView>(full_keys->v, "fresh.v", report),
                           .threads = full_keys->threads};
-    set(full_keys->cu_seqlens_k_new, keys.cu_seqlens_k_new, "cu_seqlens_k_new", report);
+    set_given(full_keys->cu_seqlens_k_new, keys.cu_seqlens_k_new, "cu_seqlens_k_new", report);
     const auto rotary = flexjit::engine::to_rotary(full_keys->rotary, report);
     if (rotary) keys.rotary = &*rotary;
     const flexjit::KvCache converted = to_cache(*full_cache, report);
@@ -89,9 +86,9 @@ flexjit_status flexjit_append_kv_at(const flexjit_kv_cache* cache, const flexjit
     keys.k = to_view<flexjit::TensorView>(full_keys->k, "fresh.k", report);
     keys.v = to_view<flexjit::TensorView>(full_keys->v, "fresh.v", report);
     keys.threads = full_keys->threads;
-    set(full_keys->batch_indices, keys.batch_indices, "batch_indices", report);
-    set(full_keys->positions, keys.positions, "positions", report);
-    set(full_keys->last_page_len, keys.last_page_len, "last_page_len", report);
+    set_given(full_keys->batch_indices, keys.batch_indices, "batch_indices", report);
+    set_given(full_keys->positions, keys.positions, "positions", report);
+    set_given(full_keys->last_page_len, keys.last_page_len, "last_page_len", report);
     const auto rotary = flexjit::engine::to_rotary(full_keys->rotary, report);
     if (rotary) keys.rotary = &*rotary;
     const flexjit::KvCache converted = to_cache(*full_cache, report);

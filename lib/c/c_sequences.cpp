@@ -14,18 +14,15 @@ std::optional<OwnedSequences> to_sequences(const flexjit_sequences* given, Repor
   const auto full = complete(given, "flexjit_sequences", flexjit_sequences_init, report);
   if (!full) return std::nullopt;
   OwnedSequences owned;
-  const auto set = [&](const flexjit_tensor& tensor, TensorView& view, std::string_view name) {
-    if (tensor.data != nullptr || tensor.rank != 0) view = to_view<TensorView>(tensor, name, report);
-  };
-  set(full->cu_seqlens_q, owned.sequences.cu_seqlens_q, "cu_seqlens_q");
-  set(full->seqused_q, owned.sequences.seqused_q, "seqused_q");
-  set(full->cu_seqlens_k, owned.sequences.cu_seqlens_k, "cu_seqlens_k");
-  set(full->total_len, owned.sequences.total_len, "total_len");
-  set(full->cache_batch_idx, owned.sequences.cache_batch_idx, "cache_batch_idx");
-  set(full->cache_leftpad, owned.sequences.cache_leftpad, "cache_leftpad");
-  set(full->block_table, owned.sequences.block_table, "block_table");
-  set(full->page_indptr, owned.sequences.page_indptr, "page_indptr");
-  set(full->page_indices, owned.sequences.page_indices, "page_indices");
+  set_given(full->cu_seqlens_q, owned.sequences.cu_seqlens_q, "cu_seqlens_q", report);
+  set_given(full->seqused_q, owned.sequences.seqused_q, "seqused_q", report);
+  set_given(full->cu_seqlens_k, owned.sequences.cu_seqlens_k, "cu_seqlens_k", report);
+  set_given(full->total_len, owned.sequences.total_len, "total_len", report);
+  set_given(full->cache_batch_idx, owned.sequences.cache_batch_idx, "cache_batch_idx", report);
+  set_given(full->cache_leftpad, owned.sequences.cache_leftpad, "cache_leftpad", report);
+  set_given(full->block_table, owned.sequences.block_table, "block_table", report);
+  set_given(full->page_indptr, owned.sequences.page_indptr, "page_indptr", report);
+  set_given(full->page_indices, owned.sequences.page_indices, "page_indices", report);
   for (const flexjit_block_mask* mask : elements(full->block_masks, full->block_mask_count, "sequences.block_masks", report)) {
     if (mask == nullptr) report.add(Finding::kNullArgument, fmt::format("sequences.block_masks[{}]", owned.masks.size()));
     owned.masks.push_back(mask != nullptr ? mask->mask : BlockMask{});

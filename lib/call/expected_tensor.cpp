@@ -3,6 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <functional>
+#include <span>
 #include <utility>
 
 namespace flexjit::engine {
@@ -57,6 +60,88 @@ bool overlaps_itself(const TensorView& view) {
     reach += stride * times;
   }
   return false;
+}
+
+namespace {
+
+// steps of `step` bytes, taken 0 to `times` times.
+struct Steps {
+  std::int64_t step = 0, times = 0;
+};
+
+// Bytes that lie together, and how often they are repeated.
+struct Pieces {
+  std::int64_t begin = 0, bytes = 0;  // of the first piece in memory
+  std::array<Steps, kMaxRank> steps{};
+};
+
+Pieces pieces_of(const TensorView& view) {
+  const auto size = static_cast<std::int64_t>(size_of(view.dtype));
+  Pieces pieces{static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(view.data)), size, {}};
+  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
+    const std::int64_t times = view.shape[d] - 1, step = view.strides[d] * (times > 0 ? size : 0);
+    if (step == 0) continue;
+    pieces.begin += std::min<std::int64_t>(0, step * times);
+    pieces.steps[d] = {std::abs(step), times};
+  }
+  std::ranges::sort(pieces.steps, {}, &Steps::step);
+  for (Steps& steps : pieces.steps) {
+    if (steps.step > pieces.bytes) break;
+    pieces.bytes += steps.step * steps.times;
+    steps = {};
+  }
+  return pieces;
+}
+
+// Whether some sum of `steps`, each taken 0 to its number of times, is in lo..hi. Of tensors whose larger strides clear what
+// the smaller ones reach, two or three choices are left at each step; `budget` bounds the search where strides have no such
+// order.
+bool meets(std::span<const Steps> steps, std::int64_t lo, std::int64_t hi, int& budget) {
+  std::int64_t reach = 0;
+  for (const Steps& one : steps) reach += one.step * one.times;
+  if (hi < 0 || lo > reach || --budget < 0) return false;
+  if (lo <= 0 || hi >= reach) return true;
+  const Steps first = steps.front();
+  const std::int64_t rest = reach - first.step * first.times;
+  const std::int64_t least = lo <= rest ? 0 : (lo - rest + first.step - 1) / first.step;
+  const std::int64_t most = std::min(first.times, hi / first.step);
+  for (std::int64_t taken = least; taken <= most; ++taken) {
+    if (meets(steps.subspan(1), lo - taken * first.step, hi - taken * first.step, budget)) return true;
+  }
+  return false;
+}
+
+// a + sum of steps of a - (b + sum of steps of b) must lie in -bytes of a + 1 to bytes of b - 1 for a byte of both. The steps
+// of b are counted from their ends, which makes all of them additions; equal ones are one.
+bool have_common_bytes(const Pieces& a, const Pieces& b) {
+  std::array<Steps, std::size_t{2} * kMaxRank> steps;
+  std::ranges::copy(b.steps, std::ranges::copy(a.steps, steps.begin()).out);
+  std::int64_t begin = a.begin - b.begin;
+  for (const Steps& one : b.steps) begin -= one.step * one.times;
+  std::ranges::sort(steps, std::greater<>{}, &Steps::step);
+  std::size_t last = 0;
+  for (std::size_t i = 1; i < steps.size(); ++i) {
+    if (steps[i].step == steps[last].step)
+      steps[last].times += steps[i].times;
+    else
+      steps[++last] = steps[i];
+  }
+  int budget = 1 << 14;
+  return meets({steps.data(), last + 1}, -a.bytes + 1 - begin, b.bytes - 1 - begin, budget);
+}
+
+bool has_elements(const TensorView& view) {
+  const bool known = view.data != nullptr && view.rank >= 0 && view.rank <= kMaxRank;
+  if (!known || !usable_extents(view) || !is_within_reach(view)) return false;
+  return std::all_of(view.shape.begin(), view.shape.begin() + view.rank, [](std::int64_t extent) { return extent > 0; });
+}
+
+}  // namespace
+
+void check_apart(const Named& read, const Named& written, Report& report) {
+  if (!has_elements(read.view) || !has_elements(written.view)) return;
+  if (have_common_bytes(pieces_of(read.view), pieces_of(written.view)))
+    report.add(Finding::kSharedMemory, read.name, written.name, written.name);
 }
 
 void check_view(const std::string& name, const TensorView& view, Report& report) {

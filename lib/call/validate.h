@@ -42,6 +42,14 @@ void check_view(const std::string& name, const TensorView& view, Report& report)
 // Of results: two of its elements may share an address. Nothing is said of views that check_view has findings about.
 bool overlaps_itself(const TensorView& view);
 
+// Two tensors of one call, by name. `written` is a result, so it must have no byte in common with `read`, which may be another
+// result. Tensors side by side in one array have none, however their rows take turns.
+struct Named {
+  const char* name;
+  const TensorView& view;
+};
+void check_apart(const Named& read, const Named& written, Report& report);
+
 // q, k, v, out and lse against each other and the pattern. No value when ranks or extents leave the shape unknown.
 std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& args, Report& report);
 

@@ -100,6 +100,24 @@ void check_threads(const char* name, int threads, Report& report) {
   report.add(Finding::kBadOption, name, threads, fmt::format("give 1 to {}, or 0 for all cores", runtime::kMaxThreads));
 }
 
+// No result where an input lies, or another result.
+void check_results_apart(const RunArgs& args, Report& report) {
+  const TensorView out = as_const(args.out), lse = as_const(args.lse), max_scores = as_const(args.max_scores);
+  const Named results[] = {{"out", out}, {"lse", lse}, {"max_scores", max_scores}};
+  const Named inputs[] = {{"q", args.q},
+                          {"k", args.k},
+                          {"v", args.v},
+                          {"sinks", args.sinks},
+                          {"k_scales", args.k_scales},
+                          {"v_scales", args.v_scales}};
+  for (const Named& result : results) {
+    for (const Named& input : inputs) check_apart(input, result, report);
+    for (const Named& other : results) {
+      if (&other < &result) check_apart(other, result, report);
+    }
+  }
+}
+
 // Longer than 40 lines: one table of seven tensors, whose rows must be seen together.
 std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& args, Report& report) {
   const TensorView out = as_const(args.out);
@@ -145,6 +163,7 @@ std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& ar
   if (args.sinks.data != nullptr) check_sinks(s, args.sinks, report);
   check_scales({"k_scales", pattern.head_dim}, args.k_scales, pattern, args, report);
   check_scales({"v_scales", pattern.v_head_dim}, args.v_scales, pattern, args, report);
+  if (report.empty()) check_results_apart(args, report);
 
   if (!usable_extents(args.q) || !usable_extents(args.k)) return std::nullopt;
   const auto size = [](std::int64_t extent) { return static_cast<std::int32_t>(extent); };

@@ -43,6 +43,24 @@ void check(const std::string& name, const TensorView& view, int rank, const Tens
   }
 }
 
+bool is_same(const TensorView& a, const TensorView& b) {
+  return a.data == b.data && a.dtype == b.dtype && a.rank == b.rank && a.shape == b.shape && a.strides == b.strides;
+}
+
+// A row is written when all states of it are read, so that a result may lie where the like of it does, and nowhere else.
+void check_places(const MergeArgs& args, engine::Report& report) {
+  const TensorView out = as_const(args.out), lse = as_const(args.lse);
+  for (std::size_t i = 0; i < args.states.size(); ++i) {
+    const auto& [v, of_v] = args.states[i];
+    const std::string name = "states[" + std::to_string(i) + "]", v_name = name + ".v", lse_name = name + ".lse";
+    if (!is_same(v, out)) engine::check_apart({v_name.c_str(), v}, {"out", out}, report);
+    if (!is_same(of_v, lse)) engine::check_apart({lse_name.c_str(), of_v}, {"lse", lse}, report);
+    engine::check_apart({lse_name.c_str(), of_v}, {"out", out}, report);
+    engine::check_apart({v_name.c_str(), v}, {"lse", lse}, report);
+  }
+  engine::check_apart({"lse", lse}, {"out", out}, report);
+}
+
 Diagnostics check_merge(const MergeArgs& args) {
   engine::Report report("merge_states");
   if (args.states.empty()) {
@@ -61,6 +79,7 @@ Diagnostics check_merge(const MergeArgs& args) {
     const bool is_given = view.data != nullptr && view.rank == rank;
     if (is_given && engine::overlaps_itself(view)) report.add(Finding::kOverlappingRows, name);
   }
+  if (report.empty()) check_places(args, report);
   engine::check_threads("MergeArgs::threads", args.threads, report);
   return report.take();
 }

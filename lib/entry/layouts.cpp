@@ -87,6 +87,11 @@ std::optional<std::array<TensorView, kParts>> parts_of(const char* name, const P
     report.add(Finding::kTensorShape, name, "parts", packed.shape[leading], "this call", kParts);
     return std::nullopt;
   }
+  const std::int64_t step = packed.strides[leading];
+  if (step > kMaxReach / 64 || step < -(kMaxReach / 64)) {
+    report.add(Finding::kReach, name, kMaxReach);
+    return std::nullopt;
+  }
   TensorView part;
   part.dtype = packed.dtype;
   part.rank = rank - 1;
@@ -99,7 +104,7 @@ std::optional<std::array<TensorView, kParts>> parts_of(const char* name, const P
   for (std::size_t i = 0; i < kParts; ++i) {
     parts[i] = part;
     if (packed.data == nullptr) continue;
-    const std::int64_t bytes = static_cast<std::int64_t>(i * size_of(packed.dtype)) * packed.strides[leading];
+    const std::int64_t bytes = static_cast<std::int64_t>(i * size_of(packed.dtype)) * step;
     parts[i].data = static_cast<const std::byte*>(packed.data) + bytes;
   }
   return parts;

@@ -79,6 +79,13 @@ std::optional<runtime::AppendOperands> check_append_tensors(const AppendTensors&
     check_inner_stride(expected->name, *view, report);
   }
   if (!report.empty()) return std::nullopt;
+  const Named k_written{"cache.k", t.k_cache}, v_written{"cache.v", t.v_cache};
+  for (const Named& fresh : {Named{"fresh.k", t.k}, Named{"fresh.v", t.v}}) {
+    check_apart(fresh, k_written, report);
+    check_apart(fresh, v_written, report);
+  }
+  check_apart(k_written, v_written, report);
+  if (!report.empty()) return std::nullopt;
   return runtime::AppendOperands{.k_cache = tensor_arg(t.k_cache),
                                  .v_cache = tensor_arg(t.v_cache),
                                  .k = tensor_arg(t.k),

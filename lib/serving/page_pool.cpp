@@ -138,16 +138,37 @@ Result<PagePool> PagePool::create(const PagePoolOptions& options) {
   });
 }
 
-MutableTensorView PagePool::k() const { return impl_->view(impl_->k, impl_->options.head_dim); }
-MutableTensorView PagePool::v() const { return impl_->view(impl_->v, impl_->options.v_head_dim); }
-const PagePoolOptions& PagePool::options() const { return impl_->options; }
-std::int32_t PagePool::free_pages() const { return static_cast<std::int32_t>(impl_->free.size()); }
+namespace {
+
+// body(), unless something was moved out of the pool.
+template <typename Pointer, typename Body>
+auto guarded_pool(const char* call, const Pointer& impl, const Body& body) -> decltype(body()) {
+  return engine::guarded(call, [&]() -> decltype(body()) {
+    if (impl == nullptr)
+      return engine::single_finding(call, Finding::kEmptyHandle, "pool", "make another by PagePool::create()");
+    return body();
+  });
+}
+
+}  // namespace
+
+MutableTensorView PagePool::k() const {
+  return impl_ != nullptr ? impl_->view(impl_->k, impl_->options.head_dim) : MutableTensorView{};
+}
+MutableTensorView PagePool::v() const {
+  return impl_ != nullptr ? impl_->view(impl_->v, impl_->options.v_head_dim) : MutableTensorView{};
+}
+const PagePoolOptions& PagePool::options() const {
+  static const PagePoolOptions none;
+  return impl_ != nullptr ? impl_->options : none;
+}
+std::int32_t PagePool::free_pages() const { return impl_ != nullptr ? static_cast<std::int32_t>(impl_->free.size()) : 0; }
 std::int32_t PagePool::owners(std::int32_t page) const {
-  return page >= 0 && page < impl_->options.pages ? impl_->owners_of(page) : 0;
+  return impl_ != nullptr && page >= 0 && page < impl_->options.pages ? impl_->owners_of(page) : 0;
 }
 
 Status PagePool::make_room(PageList& pages, std::int64_t past_len, std::int64_t new_len) {
-  return engine::guarded("PagePool::make_room", [&]() -> Status {
+  return guarded_pool("PagePool::make_room", impl_, [&]() -> Status {
     Report report("PagePool::make_room");
     impl_->check_pages(pages, report);
     const std::int64_t page_size = impl_->options.page_size, has = static_cast<std::int64_t>(pages.size());
@@ -180,7 +201,7 @@ Status PagePool::make_room(PageList& pages, std::int64_t past_len, std::int64_t 
 }
 
 Result<PageList> PagePool::share(const PageList& pages, std::int64_t prefix_len) {
-  return engine::guarded("PagePool::share", [&]() -> Result<PageList> {
+  return guarded_pool("PagePool::share", impl_, [&]() -> Result<PageList> {
     Report report("PagePool::share");
     impl_->check_pages(pages, report);
     const std::int64_t room = static_cast<std::int64_t>(pages.size()) * impl_->options.page_size;
@@ -194,7 +215,7 @@ Result<PageList> PagePool::share(const PageList& pages, std::int64_t prefix_len)
 }
 
 Status PagePool::release(PageList& pages) {
-  return engine::guarded("PagePool::release", [&]() -> Status {
+  return guarded_pool("PagePool::release", impl_, [&]() -> Status {
     Report report("PagePool::release");
     impl_->check_pages(pages, report);
     if (!report.empty()) return report.take();

@@ -74,6 +74,14 @@ void check_given(const MutableTensorView& scales, engine::Report& report) {
   });
 }
 
+void check_places(const QuantizeArgs& args, engine::Report& report) {
+  const TensorView target = as_const(args.target), scales = as_const(args.scales);
+  const engine::Named of_source{"source", args.source}, of_target{"target", target}, of_scales{"scales", scales};
+  engine::check_apart(of_source, of_target, report);
+  engine::check_apart(of_scales, of_target, report);
+  if (args.scales_are == Scales::kComputed) engine::check_apart(of_source, of_scales, report);
+}
+
 Diagnostics check_quantize(const QuantizeArgs& args) {
   engine::Report report("quantize_kv");
   const TensorView target = as_const(args.target), scales = as_const(args.scales);
@@ -99,6 +107,7 @@ Diagnostics check_quantize(const QuantizeArgs& args) {
   } else if (report.empty()) {
     check_given(args.scales, report);
   }
+  if (report.empty()) check_places(args, report);
   return report.take();
 }
 

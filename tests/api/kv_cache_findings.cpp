@@ -54,6 +54,10 @@ std::vector<FindingCase> append_cases() {
             [](S& s) { s.add_pages({0, -1}); }),
       wrong("shared-slot", "sequences 0 and 1 both append to page 1 of the cache; what one writes, the other loses",
             [](S& s) { s.add_pages({1, 1}); }),
+      wrong("shared-memory", "fresh.v and cache.k have memory in common; cache.k is written and needs a place of its own",
+            [](S& s) { s.fresh.v.data = s.k.data() + 3; }),
+      wrong("shared-memory", "cache.k and cache.v have memory in common; cache.v is written and needs a place of its own",
+            [](S& s) { s.cache.v.data = s.k.data(); }),
       wrong("sequence-option", "cache.past_len is absent; it says where new keys go", [](S& s) { s.cache.past_len = {}; }),
       wrong("unsupported-dtype", "cache.k is i32; it must be f32, f64, f16, bf16, i8, e4m3 or e5m2",
             [](S& s) {
@@ -94,6 +98,24 @@ std::vector<FindingCase> beside_cases() {
          PagePool pool = PagePool::create({.pages = 2, .kv_heads = 1, .head_dim = 4, .page_size = 4}).value();
          PageList pages;
          return pool.make_room(pages, 0, 9).diagnostics();
+       }},
+      {"empty-handle",
+       "PagePool::make_room: error: the pool is empty, made by its default constructor or moved from; make another by "
+       "PagePool::create()\n",
+       [] {
+         PagePool pool = PagePool::create({.pages = 2, .kv_heads = 1, .head_dim = 4}).value();
+         const PagePool taken = std::move(pool);
+         PageList pages;
+         return pool.make_room(pages, 0, 9).diagnostics();
+       }},
+      {"shared-memory",
+       "quantize_kv: error: source and target have memory in common; target is written and needs a place of its own\n",
+       [] {
+         std::vector<float> both(8), scale(1);
+         return quantize_kv({.source = {both.data(), DType::kF32, {1, 1, 2, 4}},
+                             .target = {both.data() + 1, DType::kI8, {1, 1, 2, 4}},
+                             .scales = {scale.data(), DType::kF32, {1, 1, 1, 1}}})
+             .diagnostics();
        }},
       {"sequence-index", "PagePool::release: error: pages[1] is 0; it must be in the list no oftener than it has owners\n",
        [] {

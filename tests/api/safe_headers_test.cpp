@@ -188,6 +188,44 @@ TEST(SafeHeaders, EmptyHandlesAreFindings) {
   engine.clear_cache();
 }
 
+TEST(SafeHeaders, EmptyPoolsPlansAndPreparedMasksAreFindings) {
+  PagePool pool = PagePool::create({.pages = 2, .kv_heads = 1, .head_dim = 8}).value();
+  PagePool taken = std::move(pool);
+  PageList pages;
+  std::int32_t row = 0;
+  EXPECT_EQ(pool.k().data, nullptr);
+  EXPECT_EQ(pool.v().data, nullptr);
+  EXPECT_EQ(pool.options().pages, 0);
+  EXPECT_EQ(pool.free_pages(), 0);
+  EXPECT_EQ(pool.owners(0), 0);
+  EXPECT_EQ(kind_of(pool.make_room(pages, 0, 1)), "empty-handle");
+  EXPECT_EQ(kind_of(pool.share(pages, 0)), "empty-handle");
+  EXPECT_EQ(kind_of(pool.release(pages)), "empty-handle");
+  EXPECT_TRUE(pool.write_row(pages, {&row, 1}));
+  pool = std::move(taken);
+  EXPECT_TRUE(pool.make_room(pages, 0, 1));
+
+  Sample sample;
+  Engine engine({.backend = Backend::kReference});
+  const Attention attention = engine.compile(causal()).value();
+  Plan plan = attention.plan(sample.args).value();
+  const Plan of_plan = std::move(plan);
+  for (const Plan& empty : {Plan(), plan}) {
+    RunArgs args = sample.args;
+    args.plan = &empty;
+    EXPECT_EQ(kind_of(attention.run(args)), "empty-handle");
+  }
+  FlexFlashInfer prepared(engine);
+  ASSERT_TRUE(prepared.prepare({.mask = "causal", .q_len = 6, .kv_len = 6, .num_qo_heads = 2, .head_dim = 8}));
+  const FlexFlashInfer of_prepared = std::move(prepared);
+  EXPECT_TRUE(of_prepared.bsr());
+  for (const FlexFlashInfer& empty : {FlexFlashInfer(engine), prepared}) {
+    EXPECT_EQ(kind_of(empty.run({})), "empty-handle");
+    EXPECT_EQ(kind_of(empty.bsr()), "empty-handle");
+    EXPECT_EQ(kind_of(empty.block_mask()), "empty-handle");
+  }
+}
+
 TEST(SafeHeaders, AnEmptyBlockMaskHasNoBlocksAndServesNoCall) {
   Sample sample;
   const Attention attention = Engine({.backend = Backend::kReference}).compile(causal()).value();

@@ -38,6 +38,21 @@ std::vector<FindingCase> layout_cases() {
   };
 }
 
+// Results where something else lies. Of views that take turns in one array no element is shared.
+std::vector<FindingCase> place_cases() {
+  return {
+      broken("shared-memory", "run: error: k and out have memory in common; out is written and needs a place of its own\n",
+             [](Sample& s) {
+               const std::size_t last = s.k.size() - 1;
+               s.k.resize(last + s.out.size());
+               s.args.k.data = s.k.data();
+               s.args.out.data = s.k.data() + last;
+             }),
+      broken("shared-memory", "run: error: out and lse have memory in common; lse is written and needs a place of its own\n",
+             [](Sample& s) { s.args.lse.data = s.out.data() + 7; }),
+  };
+}
+
 // The sample with keys of i8 and scales, before `breakage`.
 FindingCase broken_scales(std::string kind, std::string expected, std::function<void(Sample&)> breakage) {
   return broken(std::move(kind), std::move(expected), [breakage = std::move(breakage)](Sample& s) {
@@ -106,6 +121,15 @@ std::vector<FindingCase> merge_cases() {
       broken_merge("tensor-rank",
                    "merge_states: error: out has 3 dimensions; it must have 4: (batch, heads, q_len, v_head_dim)\n",
                    [](Sample& s, std::vector<AttentionState>&) { s.args.out.rank = 3; }),
+      broken_merge("shared-memory",
+                   "merge_states: error: states[1].v and out have memory in common; out is written and needs a place of its "
+                   "own\n",
+                   [](Sample& s, std::vector<AttentionState>& states) {
+                     s.out.resize(2 * s.out.size());
+                     s.args.out.data = s.out.data();
+                     states[0].v.data = s.out.data();  // one of the two is where the result goes
+                     states[1].v.data = s.out.data() + 1;
+                   }),
       broken_merge(
           "inner-stride",
           "merge_states: error: states[0].v has stride 2 in its last dimension; it must be 1, so copy the tensor into a "
@@ -170,6 +194,7 @@ std::vector<FindingCase> tensor_cases() {
   };
   for (FindingCase& one : scale_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : layout_cases()) cases.push_back(std::move(one));
+  for (FindingCase& one : place_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : merge_cases()) cases.push_back(std::move(one));
   return cases;
 }
