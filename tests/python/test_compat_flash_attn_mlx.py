@@ -202,6 +202,8 @@ def test_packed_queries_on_pages(lengths, page_size, causal):
     paged = flash_attn_varlen_func(q, kv[:, :, 0], kv[:, :, 1], block_table=table, **keywords)
     close(paged, flash_attn_varlen_func(q, k, v, **keywords), 1e-5)
     assert (flash_attn_varlen_kvpacked_func(q, kv, block_table=table.tolist(), **keywords) == paged).all()
+    with pytest.raises(ValueError):  # more keys than there is room for
+        flash_attn_varlen_func(q, kv[:1, :, 0], kv[:1, :, 1], block_table=table, **keywords)
 
 
 @pytest.mark.covers("P32")
@@ -260,7 +262,7 @@ def test_the_reference_takes_every_feature(monkeypatch):
         monkeypatch.delenv("FLASH_ATTENTION_MLX_REF")
 
 
-@pytest.mark.covers("P14", "C11")
+@pytest.mark.covers("C11")
 def test_dropout_is_the_same_in_every_call():
     q, k, v = tensors(q_len=64, kv_len=64)
     out, _, probs = flash_attn_func(q, k, v, dropout_p=0.1, return_attn_probs=True)
@@ -280,7 +282,6 @@ def test_probabilities_are_real_ones():
     close((probs @ np.repeat(v, 2, 2).swapaxes(1, 2)).swapaxes(1, 2), out, 1e-5)
 
 
-@pytest.mark.covers("P08", "C8")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("window_size", [(-1, -1), (8, -1), (4, 4), (-1, 8), (3, -1), (2, 1)])
 def test_windows(window_size, causal):
@@ -298,7 +299,6 @@ def test_arguments_are_those_of_flash_attention():
     assert "reference" in flash_attn_func.__doc__
 
 
-@pytest.mark.covers("P20")
 def test_requirements_are_printed(capsys):
     assert flash_attn_mlx.check_mlx_requirements()
     assert "compiled attention: works" in capsys.readouterr().out

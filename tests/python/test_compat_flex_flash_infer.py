@@ -199,6 +199,7 @@ def test_bsr_is_scipys(length, block, mask):
         assert np.array_equal(found, right)
 
 
+@pytest.mark.covers("G16")
 def test_bsr_of_a_random_matrix():
     dense = np.random.default_rng(1).random((256, 256)) < 0.02
     handle = FlexFlashInfer()

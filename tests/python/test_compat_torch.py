@@ -86,7 +86,6 @@ def test_gradients_of_alibi_sinks_and_captured_tensors():
     same_gradients((q, k, v, sink, bias), (out,), (expected,), 5e-5)
 
 
-@pytest.mark.covers("P14")
 def test_gradients_beside_dropout():
     torch.manual_seed(3)
     q, k, v = (normal(2, 24, 3, 16) for _ in range(3))
