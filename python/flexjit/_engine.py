@@ -4,7 +4,7 @@ import threading
 
 from . import _core
 from ._arrays import empty
-from ._patterns import Pattern, index, pattern_of
+from ._patterns import Pattern, index, pattern_of, program_text
 
 KEPT = 512  # handles of an engine that are found again by their pattern
 
@@ -12,10 +12,10 @@ KEPT = 512  # handles of an engine that are found again by their pattern
 class Attention:
     """A compiled pattern of one head_dim and one element type; any lengths, batch and heads. Thread-safe."""
 
-    __slots__ = ("core", "out_dtype", "softmax")
+    __slots__ = ("core", "out_dtype", "softmax", "spec")
 
-    def __init__(self, core, out_dtype, softmax=True):
-        self.core, self.out_dtype, self.softmax = core, out_dtype, softmax
+    def __init__(self, core, out_dtype, softmax=True, spec=None):
+        self.core, self.out_dtype, self.softmax, self.spec = core, out_dtype, softmax, spec
 
     def run(self, q, k, v, bindings=None, *, out=None, lse=None, max_scores=None, sinks=None, k_scales=None, v_scales=None,
             block_mask=None, sequences=None):
@@ -49,6 +49,21 @@ class Attention:
         into = {name: empty(bindings[name], tuple(bindings[name].shape), _core.dtype_name(bindings[name])) for name in buffers}
         self.core.run_backward(given, into, q=q, k=k, v=v, out=out, lse=lse, bindings=bindings, block_mask=block_mask, sinks=sinks)
         return {**result, **into}
+
+    def inspect(self, view, *, q_len=1024, kv_len=1024, backward=False):
+        """One view of what this pattern became ("nest", "plan", "asm", ...; docs/inspector.md), as text."""
+        return _core.inspect(view, q_len, kv_len, backward, **self.spec)[0]
+
+    @property
+    def text(self):
+        """The pattern as a whole program."""
+        spec = self.spec
+        return spec["program"] or program_text(spec["score_mod"], spec["mask_mod"], spec["buffers"], spec["params"])
+
+    def _repr_html_(self):
+        from .show.kernels import html
+
+        return html(self)
 
     @property
     def warnings(self):
@@ -86,8 +101,9 @@ class Engine:
         found = self.known.get(key)
         if found is not None:
             return found
-        core = self.core.compile(**pattern.keywords(), **flags)
-        found = Attention(core, flags.get("out_dtype") or flags.get("dtype", "f32"), flags.get("weights") != "sigmoid")
+        spec = {**pattern.keywords(), **flags}
+        core = self.core.compile(**spec)
+        found = Attention(core, flags.get("out_dtype") or flags.get("dtype", "f32"), flags.get("weights") != "sigmoid", spec)
         with self.lock:
             self.known[key] = found
             while len(self.known) > KEPT:

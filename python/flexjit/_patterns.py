@@ -70,6 +70,22 @@ class Written:
 read = functools.lru_cache(512)(Written)
 
 
+def program_text(score_mod, mask_mod, buffers, params=()):
+    """A whole program, as a *.flex file has it, of expressions with `let` statements before them. buffers: {name: (dtype, rank)};
+    params: {name: value}."""
+    kinds = {bool: "bool", int: "int", float: "float"}
+    lines = [f"buffer {name} : {dtype}[{', '.join('?' * rank)}]" for name, (dtype, rank) in buffers.items()]
+    lines += [f"param {name} : {kinds[type(params[name])]}" for name in params]
+    for kind, text in (("score", score_mod), ("mask", mask_mod)):
+        statements = [line.partition("#")[0].strip() for line in text.splitlines()]
+        statements = [line.rstrip(";") for line in statements if line]
+        if len(statements) > 1:  # lets of each in a scope of its own
+            lines.append(f"{kind} = ({'; '.join(statements)})")
+        elif statements:
+            lines.append(f"{kind} = {statements[0]}")
+    return "\n".join(lines or ["score = score"]) + "\n"
+
+
 def refuse_other_kind(mod, kind):
     """A mask_mod in the place of a score_mod, or the reverse, is told at once."""
     code = getattr(mod, "__code__", None)

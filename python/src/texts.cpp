@@ -4,6 +4,7 @@
 #include <nanobind/stl/vector.h>
 
 #include "bind.h"
+#include "flexjit/anatomy.h"
 #include "flexjit/engine.h"
 #include "flexjit/inspect.h"
 #include "flexjit/merge_states.h"
@@ -42,6 +43,38 @@ nb::tuple inspect_view(const std::string& view, std::int32_t q_len, std::int32_t
   return nb::make_tuple(views.front().text, views.front().json);
 }
 
+nb::dict dict_of(const PatternPart& part) {
+  nb::dict result;
+  result["role"] = std::string(name_of(part.role));
+  result["text"] = part.text;
+  result["place"] = nb::make_tuple(part.place.line, part.place.column);
+  result["replacement"] = part.replacement;
+  result["parent"] = part.parent;
+  result["decides_mask"] = part.decides_mask;
+  result["loop"] = part.loop ? nb::cast(std::string(name_of(*part.loop))) : nb::none();
+  result["variant"] = part.variant.program;
+  return result;
+}
+
+nb::dict dict_of(const CapturedRead& read) {
+  nb::dict result;
+  result["buffer"] = read.buffer;
+  result["loop"] = std::string(name_of(read.loop));
+  result["in_mask"] = read.in_mask;
+  result["contiguous"] = read.contiguous;
+  result["proved"] = read.proved;
+  return result;
+}
+
+// The parts of a pattern, each with the program that lacks it, and its reads.
+nb::tuple dissect_program(std::int32_t q_len, std::int32_t kv_len, const nb::kwargs& keywords) {
+  const PatternAnatomy anatomy = dissect(spec_of(keywords), EngineOptions{}, {.q_len = q_len, .kv_len = kv_len}).value();
+  nb::list parts, reads;
+  for (const PatternPart& part : anatomy.parts) parts.append(dict_of(part));
+  for (const CapturedRead& read : anatomy.reads) reads.append(dict_of(read));
+  return nb::make_tuple(parts, reads);
+}
+
 std::string preset_text(const std::string& name) { return std::string(find_preset(name).value().text); }
 
 nb::list preset_names() {
@@ -68,6 +101,7 @@ void merge(const nb::list& outs, const nb::list& lses, const nb::object& out, co
 void bind_texts(nb::module_& module) {
   module.def("check", [](const nb::kwargs& keywords) { return render(check(spec_of(keywords))); });
   module.def("inspect", inspect_view, "view"_a, "q_len"_a = 1024, "kv_len"_a = 1024, "backward"_a = false, "keywords"_a);
+  module.def("dissect", dissect_program, "q_len"_a, "kv_len"_a, "keywords"_a);
   module.def("preset", preset_text);
   module.def("preset_names", preset_names);
   module.def("merge_states", merge);

@@ -202,6 +202,9 @@ class BlockMask:
         return (f"BlockMask(\n{shapes}    BLOCK_SIZE={self.BLOCK_SIZE},\n    shape={self.shape},\n    sparsity={self.sparsity():.2f}%,\n"
                 f"    mask_mod={getattr(self.mask_mod, '__name__', self.mask_mod)}\n)")
 
+    def _repr_svg_(self):
+        return self.engine_mask()._repr_svg_()
+
     def __getitem__(self, at):
         """Planes and rows of blocks; the mask_mod of the result must be set where it depends on positions."""
         at = at if isinstance(at, tuple) else (at,)
