@@ -98,7 +98,7 @@ TEST_P(BackwardTypes, A48_OneTensorForAllThree) {
 // Every way of summing up a captured buffer: one element a head, one for many keys, diagonals, an element of its own for each
 // pair.
 TEST_P(BackwardTypes, A35_FiftyRunsAreOne) {
-  covers("P17", "D23", "D51");
+  covers("P17", "D23", "D24", "D51");
   const Shape shape{.q_heads = 2, .kv_heads = 1, .q_len = 99, .kv_len = 333, .head_dim = 16};
   Captures captures;
   captures.add("slope", {2}, std::vector<float>{0.1F, 0.2F}).add("tab", {7}, std::vector<float>(7, 0.3F));
@@ -128,6 +128,7 @@ TEST_P(BackwardTypes, A35_FiftyRunsAreOne) {
       BackwardProblem actual(shape);
       run(attention, actual);
       ASSERT_TRUE(gradients_identical(actual, expected)) << threads << " threads, run " << i;
+      ASSERT_TRUE(outputs_identical(actual.forward, expected.forward)) << threads << " threads, run " << i;
     }
   }
 }

@@ -224,15 +224,22 @@ TEST_P(FlashKvcache, WithoutNewKeys) {
   EXPECT_EQ(all.k_cache, before);
 }
 
+// Splits follow from lengths: what num_splits asks for changes no bit, of caches that are cut and of those that are not.
 TEST_P(FlashKvcache, SplitsAreAHint) {
   covers("D21 D36");
-  CacheCase c{.past = {20, 0, 60}};
-  CacheProblem unset(c), given(c);
-  FlashAttnKvcacheOptions options = given.options();
-  options.num_splits = 7;
+  const CacheCase c{.capacity = 1600, .past = {1599, 0, 700}};
+  CacheProblem unset(c);
+  const Floats k_before = unset.k_cache, v_before = unset.v_cache;
   ASSERT_TRUE(unset.run(engine(), unset.options()));
-  ASSERT_TRUE(given.run(engine(), options));
-  EXPECT_EQ(unset.out, given.out);
+  unset.expect(k_before, v_before);
+  for (const int splits : {0, 1, 2, 7, 128}) {
+    CacheProblem given(c);
+    FlashAttnKvcacheOptions options = given.options();
+    options.num_splits = splits;
+    ASSERT_TRUE(given.run(engine(), options));
+    EXPECT_EQ(unset.out, given.out) << splits;
+    EXPECT_EQ(unset.lse, given.lse) << splits;
+  }
 }
 
 struct WrongCache {

@@ -39,15 +39,35 @@ std::vector<double> numbers_of(const Format& format) {
   return numbers;
 }
 
+// e4m3 has no infinity; the code behind the largest number is NaN.
+double decode_e4m3(std::uint8_t code) {
+  if ((code & 0x7f) == 0x7f) return std::numeric_limits<double>::quiet_NaN();
+  const int fraction = code & 7, exponent = code >> 3 & 15;
+  const double magnitude = exponent == 0 ? std::ldexp(fraction, -9) : std::ldexp(8 + fraction, exponent - 10);
+  return code < 0x80 ? magnitude : -magnitude;
+}
+
+std::vector<double> numbers_of_e4m3() {
+  std::vector<double> numbers;
+  for (std::uint8_t code = 0; code < 0x7f; ++code) numbers.push_back(decode_e4m3(code));
+  numbers.push_back(std::numeric_limits<double>::infinity());
+  return numbers;
+}
+
 const std::vector<double>& numbers_of(DType dtype) {
   static const std::vector<double> bfloats = numbers_of(Format{7, 8}), halves = numbers_of(Format{10, 5});
+  static const std::vector<double> quarters = numbers_of(Format{2, 5}), e4m3 = numbers_of_e4m3();
+  if (dtype == DType::kE4M3) return e4m3;
+  if (dtype == DType::kE5M2) return quarters;
   return dtype == DType::kBF16 ? bfloats : halves;
 }
 
+// Sign and code; a dtype of 8 bits has its sign in bit 7.
 std::uint16_t encode_small(DType dtype, double value) {
   const std::vector<double>& numbers = numbers_of(dtype);
-  const std::uint16_t sign = std::signbit(value) ? 0x8000 : 0;
-  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | 0x7fff);
+  const int sign_bit = size_of(dtype) == 1 ? 0x80 : 0x8000;
+  const auto sign = static_cast<std::uint16_t>(std::signbit(value) ? sign_bit : 0);
+  if (std::isnan(value)) return static_cast<std::uint16_t>(sign | (sign_bit - 1));
   const double magnitude = std::abs(value);
   const std::size_t above =
       static_cast<std::size_t>(std::lower_bound(numbers.begin(), numbers.end(), magnitude) - numbers.begin());
@@ -79,12 +99,17 @@ void store(unsigned char* at, T value) {
 double read_element(DType dtype, const unsigned char* at) {
   if (dtype == DType::kF64) return load<double>(at);
   if (dtype == DType::kF32) return static_cast<double>(load<float>(at));
+  if (dtype == DType::kI8) return load<std::int8_t>(at);
+  if (dtype == DType::kE4M3) return decode_e4m3(*at);
+  if (dtype == DType::kE5M2) return decode_small(Format{10, 5}, static_cast<std::uint16_t>(*at << 8));  // f16's upper half
   return decode_small(format_of(dtype), load<std::uint16_t>(at));
 }
 
 void write_element(DType dtype, unsigned char* at, double value) {
   if (dtype == DType::kF64) return store(at, value);
   if (dtype == DType::kF32) return store(at, static_cast<float>(value));
+  if (dtype == DType::kI8) return store(at, static_cast<std::int8_t>(std::isnan(value) ? 0 : std::nearbyint(value)));
+  if (size_of(dtype) == 1) return store(at, static_cast<std::uint8_t>(encode_small(dtype, value)));
   store(at, encode_small(dtype, value));
 }
 

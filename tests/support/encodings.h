@@ -1,4 +1,4 @@
-// Elements of the float dtypes into numbers and back, sharing no code with the library: they are decoded by their definition
+// Elements of the float dtypes, and of i8, into numbers and back, sharing no code with the library: they are decoded by their definition
 // and encoded by a search among all of them.
 #pragma once
 

@@ -46,7 +46,7 @@ void KeyPacker::pack(const plan::Sequence& sequence, std::int32_t kv_head, KeyRa
   }
 }
 
-// Rows of holes are zeros.
+// Rows of holes are zeros. Scales of keys in pages are those of their head, whatever the page.
 plan::KeyRun KeyPacker::gather(const plan::Sequence& sequence, std::int32_t kv_head, KeyRange keys, std::byte* scratch) const {
   std::byte *k_rows = scratch, *v_rows = scratch + kGathered * k_row_bytes();
   const std::int32_t page_size = operands_.page_size;
@@ -72,7 +72,9 @@ plan::KeyRun KeyPacker::gather(const plan::Sequence& sequence, std::int32_t kv_h
   return {.k = address_at(k_rows, -keys.begin * k_row_bytes()),
           .v = address_at(v_rows, -keys.begin * v_row_bytes()),
           .k_stride = kernel_.layout.head_dim,
-          .v_stride = kernel_.layout.v_head_dim};
+          .v_stride = kernel_.layout.v_head_dim,
+          .k_scales = scale_run(operands_.k_scales, 0, 0, kv_head),
+          .v_scales = scale_run(operands_.v_scales, 0, 0, kv_head)};
 }
 
 }  // namespace flexjit::runtime
