@@ -10,5 +10,6 @@ NB_MODULE(_core, module) {
   flexjit::python::bind_errors(module);
   flexjit::python::bind_block_mask(module);
   flexjit::python::bind_attention(module);
+  flexjit::python::bind_known_call(module);
   flexjit::python::bind_texts(module);
 }

@@ -10,7 +10,7 @@ import weakref
 from .. import _core
 from . import arrays, functions  # noqa: F401  (they register themselves)
 from .graph import Graph, TraceError, refuse, text
-from .held import Held, rebound, still
+from .held import ROOT, Held, rebound, shape_of, still
 from .value import Value, Vector, convert, lift
 
 ARGUMENTS = {"score": ("score", "b", "h", "q_idx", "kv_idx"), "mask": ("b", "h", "q_idx", "kv_idx")}
@@ -56,6 +56,30 @@ def trace(function, kind):
         except TypeError:
             pass
     return traced
+
+
+def is_traced(mod):
+    """Whether a mod is a text, none, or a function that was traced before."""
+    try:
+        return mod is None or isinstance(mod, str) or mod in _traces
+    except TypeError:
+        return False
+
+
+def checks_of(function, kind, captured):
+    """What must be as it is for the kept trace of a function to hold: (owner or None for the function, name, value) of attributes
+    and of items of dictionaries. None without such a trace, or where it depends on the shape of an array that is not captured."""
+    try:
+        checks, _ = _traces[function][kind]
+    except (TypeError, KeyError):
+        return None
+    result = []
+    for get, owner, name, was in checks:
+        if get is not shape_of:
+            result.append((None if owner is ROOT else owner, name, was))
+        elif not any(name[0](owner, name[1]) is array for array in captured):
+            return None
+    return result
 
 
 def traced_anew(function, kind, held):
