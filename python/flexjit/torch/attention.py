@@ -72,14 +72,15 @@ def in_graph(query, key, value, score_mod, block_mask, scale, with_max):
     return compiled.attention(query, key, value, score_mod, (blocks, tuple(lists), tuple(block_size), mask_mod), scale, options)
 
 
-def at_once(query, key, value, score_mod, block_mask, scale, with_max):
+def at_once(query, key, value, score_mod, block_mask, scale, with_lse, with_max):
     mask_mod, blocks, lists, block_size = None, NO_BLOCKS, [], [0, 0]
     if block_mask is not None:
         checked_mask(block_mask, query, key)
         mask_mod, (blocks, lists), block_size = block_mask.mask_mod, block_mask.operands(), list(block_mask.BLOCK_SIZE)
     again = is_traced(score_mod) and is_traced(mask_mod)
     pattern = pattern_of(score_mod, mask_mod)
-    results = attend(Call(pattern, blocks, lists, block_size, scale, with_max), query, key, value, *pattern.bindings.values())
+    results = attend(Call(pattern, blocks, lists, block_size, scale, with_max), query, key, value, *pattern.bindings.values(),
+                     with_lse=with_lse)
     if again and not results[0].requires_grad:
         remember(query, key, value, score_mod, block_mask, scale, pattern)
     return results
@@ -109,8 +110,11 @@ def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=Non
     query, key, value = in_rows(query), in_rows(key), in_rows(value)
     scale = None if scale is None else float(scale)
     with_max = return_aux is not None and return_aux.max_scores
-    how = in_graph if tracing else at_once
-    out, lse, most = how(query, key, value, score_mod, block_mask, scale, with_max)
+    if tracing:
+        out, lse, most = in_graph(query, key, value, score_mod, block_mask, scale, with_max)
+    else:
+        with_lse = return_lse or return_aux is not None and return_aux.lse
+        out, lse, most = at_once(query, key, value, score_mod, block_mask, scale, with_lse, with_max)
     if return_aux is not None:
         return out, AuxOutput(lse if return_aux.lse else None, most if return_aux.max_scores else None)
     return (out, lse) if return_lse else out

@@ -11,6 +11,7 @@ from .. import _core
 from . import arrays, functions  # noqa: F401  (they register themselves)
 from .graph import Graph, TraceError, refuse, text
 from .held import ROOT, Held, rebound, shape_of, still
+from .watch import watched
 from .value import Value, Vector, convert, lift
 
 ARGUMENTS = {"score": ("score", "b", "h", "q_idx", "kv_idx"), "mask": ("b", "h", "q_idx", "kv_idx")}
@@ -20,13 +21,18 @@ NO_SIGNATURE = "a score_mod takes (score, b, h, q_idx, kv_idx), a mask_mod (b, h
 class Traced:
     """kind: "score" or "mask". text: `let` statements and an expression. captured: {name: array}. declared: {name: (dtype, rank)}."""
 
-    __slots__ = ("kind", "text", "captured", "declared", "key", "reusable")
+    __slots__ = ("kind", "text", "captured", "declared", "key")
 
-    def __init__(self, kind, expression, graph):
-        self.kind, self.text = kind, expression
-        self.captured = {name: array for name, array in graph.captured.values()}
-        self.declared = {name: (_core.dtype_name(array), max(1, len(array.shape))) for name, array in self.captured.items()}
+    def __init__(self, kind, expression, captured):
+        self.kind, self.text, self.captured = kind, expression, captured
+        self.declared = {name: (_core.dtype_name(array), max(1, len(array.shape))) for name, array in captured.items()}
         self.key = (expression, tuple(self.declared.items()))
+
+    def of_others(self, captured):
+        """The same of other arrays, which are like these."""
+        again = Traced.__new__(Traced)
+        again.kind, again.text, again.captured, again.declared, again.key = self.kind, self.text, captured, self.declared, self.key
+        return again
 
     def program(self):
         """The whole text, as a *.flex file has it."""
@@ -35,11 +41,14 @@ class Traced:
         return "\n".join([*lines, *lets, f"{self.kind} = {last}"]) + "\n"
 
 
+KEPT = 1024
 _traces = weakref.WeakKeyDictionary()  # function -> {kind: (checks, Traced)}
+_texts = {}  # (kind, Held.kind) -> (Traced without arrays, {name: which of the arrays that the function holds})
 
 
 def trace(function, kind):
-    """Traces a Python function as a "score" or a "mask" mod. The same function object with the same closure is traced once."""
+    """Traces a Python function as a "score" or a "mask" mod. The same function object with the same closure is traced once, and so
+    are functions of the same code whose closures differ in the contents of arrays alone."""
     try:
         known = _traces.get(function)
     except TypeError:  # no weak references, or no hash: never kept
@@ -49,12 +58,28 @@ def trace(function, kind):
         if still(checks, function):
             return traced
     held = Held(function)
-    traced = traced_anew(function, kind, held)
-    if held.constant and traced.reusable:
-        try:
-            _traces.setdefault(function, {})[kind] = (held.checks, traced)
-        except TypeError:
-            pass
+    traced = like_another(function, kind, held) if held.constant else traced_anew(function, kind, held)[0]
+    return traced
+
+
+def like_another(function, kind, held):
+    found = _texts.get((kind, held.kind))
+    if found is None:
+        traced, graph = traced_anew(function, kind, held)
+        order = list(held.arrays)
+        if graph.looked_at or any(id(array) not in held.arrays for array in traced.captured.values()):
+            return traced
+        found = traced.of_others(None), {name: order.index(id(array)) for name, array in traced.captured.items()}
+        if len(_texts) >= KEPT:
+            _texts.clear()
+        _texts[kind, held.kind] = found
+    else:
+        arrays_held = list(held.arrays.values())
+        traced = found[0].of_others({name: arrays_held[at] for name, at in found[1].items()})
+    try:
+        _traces.setdefault(function, {})[kind] = (held.checks, traced)
+    except TypeError:
+        pass
     return traced
 
 
@@ -87,9 +112,7 @@ def traced_anew(function, kind, held):
     called = function
     if held.numpy or not held.constant:
         called = rebound(function, lambda array: arrays.Captured(graph, array), {})
-    traced = run(called, kind, graph, getattr(function, "__name__", function))
-    traced.reusable = all(id(array) in held.arrays for array in traced.captured.values())
-    return traced
+    return run(called, kind, graph, getattr(function, "__name__", function)), graph
 
 
 def trace_once(function, kind, held):
@@ -100,7 +123,8 @@ def trace_once(function, kind, held):
 def run(function, kind, graph, name):
     values = {"score": "float", "b": "int", "h": "int", "q_idx": "int", "kv_idx": "int"}
     try:
-        result = function(*[graph.value(values[arg], arg, (), arg != "score") for arg in ARGUMENTS[kind]])
+        with watched(graph):
+            result = function(*[graph.value(values[arg], arg, (), arg != "score") for arg in ARGUMENTS[kind]])
     except TypeError as error:
         if "positional argument" in str(error) and error.__traceback__.tb_next is None:
             raise TraceError(f"{name}: {error}\n  {NO_SIGNATURE}") from error
@@ -112,7 +136,8 @@ def run(function, kind, graph, name):
     value = lift(graph, result)
     if isinstance(value, Vector):
         value = value.at(graph.constant(0)) if value.length == 1 else refuse("a mod that returns several numbers", "it returns one")
-    return Traced(kind, text(convert(value, "float" if kind == "score" else "bool")), graph)
+    expression = text(convert(value, "float" if kind == "score" else "bool"))
+    return Traced(kind, expression, {name: array for name, array in graph.captured.values()})
 
 
 def text_of(function, kind=None):
