@@ -8,6 +8,7 @@ namespace flexjit::python {
 void bind_errors(nanobind::module_& module);
 void bind_block_mask(nanobind::module_& module);
 void bind_attention(nanobind::module_& module);
+void bind_known_call(nanobind::module_& module);
 void bind_texts(nanobind::module_& module);
 void bind_flash_attention(nanobind::module_& module);
 void bind_flex_flash_infer(nanobind::module_& module);

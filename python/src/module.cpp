@@ -10,6 +10,7 @@ NB_MODULE(_core, module) {
   flexjit::python::bind_errors(module);
   flexjit::python::bind_block_mask(module);
   flexjit::python::bind_attention(module);
+  flexjit::python::bind_known_call(module);
   flexjit::python::bind_texts(module);
   flexjit::python::bind_flash_attention(module);
   flexjit::python::bind_flex_flash_infer(module);

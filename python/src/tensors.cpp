@@ -1,7 +1,8 @@
 #include "tensors.h"
 
 #include <limits>
-#include <optional>
+
+#include "exchange.h"
 
 namespace flexjit::python {
 namespace {
@@ -51,13 +52,9 @@ void check_rank(nb::handle object, const char* what, std::size_t rank) {
   if (rank > kMaxRank) refuse(object, what, std::to_string(rank) + " dimensions; at most 4 are possible");
 }
 
-// A number is a dimension of one element for the engine, which has no rank 0.
-void give_rank(MutableTensorView& view) {
-  if (view.rank == 0) view.rank = 1, view.shape[0] = 1, view.strides[0] = 1;
-}
-
 bool is_torch(nb::handle object) { return nb::hasattr(object, "data_ptr") && nb::hasattr(object, "is_cpu"); }
 
+// What exchange_view does not take, attribute by attribute, and says why.
 MutableTensorView torch_view(nb::handle object, const char* what) {
   if (!nb::cast<bool>(object.attr("is_cpu")))
     refuse(object, what, "not in the memory of the processor; move it there by .cpu()");
@@ -91,6 +88,8 @@ MutableTensorView array_view(const Array& array, DType dtype) {
   return view;
 }
 
+}  // namespace
+
 std::optional<DType> find_dtype(const nb::dlpack::dtype& type) {
   const bool of = type.lanes == 1;
   switch (static_cast<nb::dlpack::dtype_code>(type.code)) {
@@ -105,13 +104,17 @@ std::optional<DType> find_dtype(const nb::dlpack::dtype& type) {
       if (of && type.bits == 32) return DType::kI32;
       if (of && type.bits == 8) return DType::kI8;
       return std::nullopt;
+    case nb::dlpack::dtype_code::Float8_E4M3FN: return of ? std::optional(DType::kE4M3) : std::nullopt;
+    case nb::dlpack::dtype_code::Float8_E5M2: return of ? std::optional(DType::kE5M2) : std::nullopt;
     case nb::dlpack::dtype_code::UInt: return of && type.bits == 8 ? std::optional(DType::kU8) : std::nullopt;
     case nb::dlpack::dtype_code::Bool: return of && type.bits == 8 ? std::optional(DType::kBool) : std::nullopt;
     default: return std::nullopt;
   }
 }
 
-}  // namespace
+void give_rank(MutableTensorView& view) {
+  if (view.rank == 0) view.rank = 1, view.shape[0] = 1, view.strides[0] = 1;
+}
 
 DType dtype_of(const std::string& name) {
   for (const auto& [python, dtype, stored] : kNames) {
@@ -163,6 +166,8 @@ MutableTensorView Arrays::dlpack_view(nb::handle object, const char* what, Acces
 
 MutableTensorView Arrays::view(nb::handle object, const char* what, Access access) {
   if (object.is_none()) return {};
+  MutableTensorView view;
+  if (exchange_view(object, view)) return view;
   if (is_torch(object)) return torch_view(object, what);
   return dlpack_view(object, what, access);
 }

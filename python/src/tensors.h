@@ -5,6 +5,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ Scalar scalar_of(nb::handle value, const std::string& name);
 
 // "f32", ...; raises ValueError for another name.
 DType dtype_of(const std::string& name);
+std::optional<DType> find_dtype(const nb::dlpack::dtype& type);
+// A number is a dimension of one element for the engine, which has no rank 0.
+void give_rank(MutableTensorView& view);
 // The name of an object's element type; "" for what has none that the engine has.
 std::string dtype_name(nb::handle object);
 

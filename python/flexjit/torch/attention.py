@@ -4,10 +4,12 @@ from typing import NamedTuple, Optional
 import torch
 
 from .._patterns import pattern_of
+from ..trace import is_traced
 from . import compiled
 from .autograd import Call, attend
 from .block_mask import sliced_mask_mod
 from .kernel import in_rows
+from .known import call_again, remember
 from .operators import NO_BLOCKS
 
 
@@ -70,12 +72,31 @@ def in_graph(query, key, value, score_mod, block_mask, scale, with_max):
     return compiled.attention(query, key, value, score_mod, (blocks, tuple(lists), tuple(block_size), mask_mod), scale, options)
 
 
+def at_once(query, key, value, score_mod, block_mask, scale, with_lse, with_max):
+    mask_mod, blocks, lists, block_size = None, NO_BLOCKS, [], [0, 0]
+    if block_mask is not None:
+        checked_mask(block_mask, query, key)
+        mask_mod, (blocks, lists), block_size = block_mask.mask_mod, block_mask.operands(), list(block_mask.BLOCK_SIZE)
+    again = is_traced(score_mod) and is_traced(mask_mod)
+    pattern = pattern_of(score_mod, mask_mod)
+    results = attend(Call(pattern, blocks, lists, block_size, scale, with_max), query, key, value, *pattern.bindings.values(),
+                     with_lse=with_lse)
+    if again and not results[0].requires_grad:
+        remember(query, key, value, score_mod, block_mask, scale, pattern)
+    return results
+
+
 def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=None, enable_gqa=False, return_lse=False, kernel_options=None, *,
                    return_aux=None):
     """softmax(mask(score_mod(scale query key^T))) value. query (B, Hq, L, E), key (B, Hkv, S, E), value (B, Hkv, S, Ev), all of
     float32, float64, bfloat16 or float16; out (B, Hq, L, Ev). score_mod: a function of (score, b, h, q_idx, kv_idx) or a text.
     With return_lse (out, lse), with return_aux (out, AuxOutput). kernel_options are those of other kernels and mean nothing
     here. Differentiable once, by lse too. Raises flexjit.TraceError for mods that cannot be traced."""
+    tracing = torch.compiler.is_dynamo_compiling()
+    if not (tracing or return_lse or return_aux):
+        out = call_again(query, key, value, score_mod, block_mask, scale)
+        if out is not None:
+            return out
     if torch.is_autocast_enabled("cpu"):
         to = torch.get_autocast_dtype("cpu")
         query, key, value = (x.to(to) if x.dtype in (torch.float32, torch.float16, torch.bfloat16) else x for x in (query, key, value))
@@ -89,15 +110,11 @@ def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=Non
     query, key, value = in_rows(query), in_rows(key), in_rows(value)
     scale = None if scale is None else float(scale)
     with_max = return_aux is not None and return_aux.max_scores
-    if torch.compiler.is_dynamo_compiling():
+    if tracing:
         out, lse, most = in_graph(query, key, value, score_mod, block_mask, scale, with_max)
     else:
-        if block_mask is not None:
-            checked_mask(block_mask, query, key)
-        pattern = pattern_of(score_mod, None if block_mask is None else block_mask.mask_mod)
-        blocks, lists = (NO_BLOCKS, []) if block_mask is None else block_mask.operands()
-        block_size = [0, 0] if block_mask is None else list(block_mask.BLOCK_SIZE)
-        out, lse, most = attend(Call(pattern, blocks, lists, block_size, scale, with_max), query, key, value, *pattern.bindings.values())
+        with_lse = return_lse or return_aux is not None and return_aux.lse
+        out, lse, most = at_once(query, key, value, score_mod, block_mask, scale, with_lse, with_max)
     if return_aux is not None:
         return out, AuxOutput(lse if return_aux.lse else None, most if return_aux.max_scores else None)
     return (out, lse) if return_lse else out

@@ -24,9 +24,9 @@ class Call(NamedTuple):
     def mask(self, q, k):
         return operators.engine_mask(q, k, self.blocks, self.lists, self.block_size)
 
-    def forward(self, q, k, v, *captured):
+    def forward(self, q, k, v, *captured, with_lse=True):
         if is_plain(q, k, v, *captured):
-            return Kernel(self.pattern, q, k, v, self.scale).forward(q, k, v, captured, self.mask(q, k), self.with_max)
+            return Kernel(self.pattern, q, k, v, self.scale).forward(q, k, v, captured, self.mask(q, k), with_lse, self.with_max)
         return operators.attention(q, k, v, as_tensors(captured), self.pattern.written(), *self[1:])
 
     def backward(self, q, k, v, out, lse, grad_out, grad_lse, captured, needed):
@@ -80,7 +80,8 @@ class FlexAttention(torch.autograd.Function):
     def setup_context(ctx, inputs, outputs):
         ctx.call = inputs[0]
         ctx.save_for_backward(*inputs[1:], *outputs[:2])
-        ctx.mark_non_differentiable(outputs[2])
+        if outputs[2] is not None:
+            ctx.mark_non_differentiable(outputs[2])
         ctx.set_materialize_grads(False)
 
     @staticmethod
@@ -98,11 +99,11 @@ class FlexAttention(torch.autograd.Function):
         return tuple(results), tuple(dims)
 
 
-def attend(call, q, k, v, *captured):
-    """(out, lse, max_scores) of torch.ops.flexjit.attention."""
+def attend(call, q, k, v, *captured, with_lse=True):
+    """(out, lse, max_scores) of torch.ops.flexjit.attention; None or no elements for what is not wanted."""
     if torch._C._functorch.peek_interpreter_stack() is not None:
         return FlexAttention.apply(call, q, k, v, *captured)
     tensors = (q, k, v, *captured)
     if is_plain(*tensors) and torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in tensors):
         return FlexAttention.apply(call, *tensors)
-    return call.forward(*tensors)
+    return call.forward(*tensors, with_lse=with_lse)

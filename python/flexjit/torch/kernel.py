@@ -25,12 +25,11 @@ class Kernel:
         self.handle = default_engine().handle(pattern, dtype=dtype, kv_dtype=kv_dtype, head_dim=q.size(3), v_head_dim=v.size(3), scale=scale)
         self.names, self.of_score = tuple(pattern.buffers), pattern.traced_score
 
-    def forward(self, q, k, v, captured, block_mask, with_max, with_lse=True):
+    def forward(self, q, k, v, captured, block_mask, with_lse, with_max):
         """(out, lse, max_scores): out (batch, q_heads, q_len, v_head_dim) like q, the others float32 (batch, q_heads, q_len), lse
-        float64 beside a float64 q, without elements where they are not wanted. block_mask: the engine's, or None."""
-        out, lse, most = results(q, v, with_max, with_lse)
-        self.handle.core.run(q=q, k=k, v=v, out=out, lse=lse if with_lse else None, max_scores=most if with_max else None,
-                             bindings=dict(zip(self.names, captured)), block_mask=block_mask)
+        float64 beside a float64 q, None where they are not wanted. block_mask: the engine's, or None."""
+        out, lse, most = results(q, v, with_lse, with_max)
+        self.handle.core.run(q=q, k=k, v=v, out=out, lse=lse, max_scores=most, bindings=dict(zip(self.names, captured)), block_mask=block_mask)
         return out, lse, most
 
     def backward(self, q, k, v, captured, out, lse, grad_out, grad_lse, block_mask, needed):
@@ -43,12 +42,11 @@ class Kernel:
         return (*wanted, *[into.get(name) for name in self.names])
 
 
-def results(q, v, with_max, with_lse=True):
+def results(q, v, with_lse, with_max):
     """Tensors for what a call gives, of any kind of tensor that q is."""
-    statistics = torch.float64 if q.dtype == torch.float64 else torch.float32
     rows = q.shape[:3]
-    return (q.new_empty((*rows, v.shape[3])), q.new_empty(rows if with_lse else (0,), dtype=statistics),
-            q.new_empty(rows if with_max else (0,), dtype=torch.float32))
+    lse = q.new_empty(rows, dtype=torch.float64 if q.dtype == torch.float64 else torch.float32) if with_lse else None
+    return q.new_empty((*rows, v.shape[3])), lse, q.new_empty(rows, dtype=torch.float32) if with_max else None
 
 
 def in_rows(x):

@@ -52,12 +52,17 @@ def attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, captured: list[
               with_max: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """(out, lse, max_scores), the last without elements unless with_max. pattern: Pattern.written(), of as many buffers as are
     captured. The mask's blocks are `blocks`, or where lists are given those, of block_size = (q_block, kv_block)."""
-    return Kernel(read(pattern), q, k, v, scale).forward(q, k, v, captured, engine_mask(q, k, blocks, lists, block_size), with_max)
+    kernel = Kernel(read(pattern), q, k, v, scale)
+    return whole(q, kernel.forward(q, k, v, captured, engine_mask(q, k, blocks, lists, block_size), True, with_max))
 
 
 @attention.register_fake
 def _(q, k, v, captured, pattern, blocks, lists, block_size, scale, with_max):
-    return results(q, v, with_max)
+    return whole(q, results(q, v, True, with_max))
+
+
+def whole(q, results):
+    return *results[:2], q.new_empty(0, dtype=torch.float32) if results[2] is None else results[2]
 
 
 @torch.library.custom_op("flexjit::attention_backward", mutates_args=(), device_types="cpu")

@@ -11,7 +11,8 @@ from .. import _core
 from . import arrays, functions  # noqa: F401  (they register themselves)
 from .branches import every_branch
 from .graph import Graph, TraceError, refuse, text
-from .held import Held, rebound, still
+from .held import ROOT, Held, rebound, shape_of, still
+from .watch import watched
 from .value import Value, Vector, convert, lift
 
 ARGUMENTS = {"score": ("score", "b", "h", "q_idx", "kv_idx"), "mask": ("b", "h", "q_idx", "kv_idx")}
@@ -21,13 +22,18 @@ NO_SIGNATURE = "a score_mod takes (score, b, h, q_idx, kv_idx), a mask_mod (b, h
 class Traced:
     """kind: "score" or "mask". text: `let` statements and an expression. captured: {name: array}. declared: {name: (dtype, rank)}."""
 
-    __slots__ = ("kind", "text", "captured", "declared", "key", "reusable")
+    __slots__ = ("kind", "text", "captured", "declared", "key")
 
-    def __init__(self, kind, expression, graph):
-        self.kind, self.text = kind, expression
-        self.captured = {name: array for name, array in graph.captured.values()}
-        self.declared = {name: (_core.dtype_name(array), max(1, len(array.shape))) for name, array in self.captured.items()}
+    def __init__(self, kind, expression, captured):
+        self.kind, self.text, self.captured = kind, expression, captured
+        self.declared = {name: (_core.dtype_name(array), max(1, len(array.shape))) for name, array in captured.items()}
         self.key = (expression, tuple(self.declared.items()))
+
+    def of_others(self, captured):
+        """The same of other arrays, which are like these."""
+        again = Traced.__new__(Traced)
+        again.kind, again.text, again.captured, again.declared, again.key = self.kind, self.text, captured, self.declared, self.key
+        return again
 
     def program(self):
         """The whole text, as a *.flex file has it."""
@@ -36,12 +42,15 @@ class Traced:
         return "\n".join([*lines, *lets, f"{self.kind} = {last}"]) + "\n"
 
 
+KEPT = 1024
 _traces = weakref.WeakKeyDictionary()  # function -> {(kind, branches): (checks, Traced)}
+_texts = {}  # (kind, branches, Held.kind) -> (Traced without arrays, {name: which of the arrays that the function holds})
 
 
 def trace(function, kind, branches=False):
-    """Traces a Python function as a "score" or a "mask" mod. The same function object with the same closure is traced once.
-    branches: conditions on its arguments are taken both ways, for functions that were written for Python's numbers."""
+    """Traces a Python function as a "score" or a "mask" mod. The same function object with the same closure is traced once, and so
+    are functions of the same code whose closures differ in the contents of arrays alone. branches: conditions on its arguments are
+    taken both ways, for functions that were written for Python's numbers."""
     try:
         known = _traces.get(function)
     except TypeError:  # no weak references, or no hash: never kept
@@ -51,23 +60,60 @@ def trace(function, kind, branches=False):
         if still(checks, function):
             return traced
     held = Held(function)
-    traced = traced_anew(function, kind, held, branches)
-    if held.constant and traced.reusable:
-        try:
-            _traces.setdefault(function, {})[kind, branches] = (held.checks, traced)
-        except TypeError:
-            pass
+    return like_another(function, kind, branches, held) if held.constant else traced_anew(function, kind, branches, held)[0]
+
+
+def like_another(function, kind, branches, held):
+    found = _texts.get((kind, branches, held.kind))
+    if found is None:
+        traced, graph = traced_anew(function, kind, branches, held)
+        order = list(held.arrays)
+        if graph.looked_at or any(id(array) not in held.arrays for array in traced.captured.values()):
+            return traced
+        found = traced.of_others(None), {name: order.index(id(array)) for name, array in traced.captured.items()}
+        if len(_texts) >= KEPT:
+            _texts.clear()
+        _texts[kind, branches, held.kind] = found
+    else:
+        arrays_held = list(held.arrays.values())
+        traced = found[0].of_others({name: arrays_held[at] for name, at in found[1].items()})
+    try:
+        _traces.setdefault(function, {})[kind, branches] = (held.checks, traced)
+    except TypeError:
+        pass
     return traced
 
 
-def traced_anew(function, kind, held, branches):
+def is_traced(mod):
+    """Whether a mod is a text, none, or a function that was traced before."""
+    try:
+        return mod is None or isinstance(mod, str) or mod in _traces
+    except TypeError:
+        return False
+
+
+def checks_of(function, kind, captured):
+    """What must be as it is for the kept trace of a function to hold: (owner or None for the function, name, value) of attributes
+    and of items of dictionaries. None without such a trace, or where it depends on the shape of an array that is not captured."""
+    try:
+        checks, _ = _traces[function][kind, False]
+    except (TypeError, KeyError):
+        return None
+    result = []
+    for get, owner, name, was in checks:
+        if get is not shape_of:
+            result.append((None if owner is ROOT else owner, name, was))
+        elif not any(name[0](owner, name[1]) is array for array in captured):
+            return None
+    return result
+
+
+def traced_anew(function, kind, branches, held):
     graph = Graph(kind[0], held.arrays if held.constant else None)
     called = function
     if held.numpy or not held.constant:
         called = rebound(function, lambda array: arrays.Captured(graph, array), {})
-    traced = run(called, kind, graph, getattr(function, "__name__", function), branches)
-    traced.reusable = all(id(array) in held.arrays for array in traced.captured.values())
-    return traced
+    return run(called, kind, graph, getattr(function, "__name__", function), branches), graph
 
 
 def trace_once(function, kind, held):
@@ -79,7 +125,8 @@ def run(function, kind, graph, name, branches=False):
     values = {"score": "float", "b": "int", "h": "int", "q_idx": "int", "kv_idx": "int"}
     try:
         args = [graph.value(values[arg], arg, (), arg != "score") for arg in ARGUMENTS[kind]]
-        result = every_branch(graph, function, args) if branches else function(*args)
+        with watched(graph):
+            result = every_branch(graph, function, args) if branches else function(*args)
     except TypeError as error:
         if "positional argument" in str(error) and error.__traceback__.tb_next is None:
             raise TraceError(f"{name}: {error}\n  {NO_SIGNATURE}") from error
@@ -91,7 +138,8 @@ def run(function, kind, graph, name, branches=False):
     value = lift(graph, result)
     if isinstance(value, Vector):
         value = value.at(graph.constant(0)) if value.length == 1 else refuse("a mod that returns several numbers", "it returns one")
-    return Traced(kind, text(convert(value, "float" if kind == "score" else "bool")), graph)
+    expression = text(convert(value, "float" if kind == "score" else "bool"))
+    return Traced(kind, expression, {name: array for name, array in graph.captured.values()})
 
 
 def text_of(function, kind=None):

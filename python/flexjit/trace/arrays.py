@@ -72,6 +72,8 @@ class Captured(Operators):
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in ("item", "tolist"):
+            self.graph.looked_at = True
         if not self.indices and name in ("numel", "size", "dim", "device", "T", "stride", "item", "tolist"):
             return getattr(self.array, name)
         return super().__getattr__(name)

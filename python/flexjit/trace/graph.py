@@ -48,6 +48,7 @@ class Graph:
         self.known = known  # ids of the arrays that the function holds, None where that cannot be told
         self.values = {}
         self.captured = {}  # id -> (name, array)
+        self.looked_at = False  # whether the text depends on the contents of an array that the function holds
         self.loops = 0
         self.decide = None  # Value -> bool where a Python condition on it may be taken both ways
 

@@ -30,33 +30,40 @@ _names = functools.lru_cache(4096)(names_of)
 
 
 class Held:
-    """checks: what must be as it was for a trace to hold. constant: whether that can be told. arrays: by id, those that it holds."""
+    """checks: what must be as it was for a trace to hold. constant: whether that can be told. arrays: by id, those that it holds.
+    kind: equal for functions of one code that hold the like, of which other arrays are no other text; hashable where constant."""
 
     def __init__(self, function):
-        self.checks, self.arrays, self.constant, self.numpy = [], {}, True, False
-        self.seen = set()
+        self.checks, self.arrays, self.kind, self.constant, self.numpy = [], {}, [], True, False
+        self.seen = {}
         self.root = function
         self.value(function)
+        self.kind = tuple(self.kind)
 
     def value(self, x):
         if isinstance(x, SCALARS) or isinstance(x, PLAIN):
+            self.kind += (type(x), x)
             return
         if is_array(x):
-            self.arrays[id(x)] = x
+            self.arrays.setdefault(id(x), x)
+            self.kind += (list(self.arrays).index(id(x)), tuple(x.shape), x.dtype)
             self.numpy = self.numpy or is_numpy(x)
             return
+        self.kind += (type(x), self.seen.get(id(x)))
         if id(x) in self.seen:
             self.constant = self.constant and x is not self.root
             return
-        self.seen.add(id(x))
+        self.seen[id(x)] = len(self.seen)
         if isinstance(x, types.FunctionType):
             self.function(x)
         elif isinstance(x, (tuple, frozenset)):
+            self.kind.append(len(x))
             for item in x:
                 self.value(item)
         elif isinstance(x, functools.partial):
             self.value(x.func)
             self.value(x.args)
+            self.value(tuple(x.keywords))
             self.value(tuple(x.keywords.values()))
         elif isinstance(x, types.MethodType):
             self.value(x.__func__)
@@ -70,7 +77,9 @@ class Held:
         owner = ROOT if function is self.root else function
         library = (function.__module__ or "").partition(".")[0] in ("torch", "numpy")
         if library:
+            self.kind.append(function)
             return
+        self.kind.append(function.__code__)
         self.checks.append((getattr, owner, "__code__", function.__code__))
         for cell in function.__closure__ or ():
             try:
@@ -84,6 +93,7 @@ class Held:
         names, scope = _names(function.__code__), function.__globals__
         for name in names:
             if name in scope:
+                self.kind.append(name)
                 self.hold(dict.get, scope, name)
 
     def hold(self, get, owner, name, kept=None):
