@@ -249,6 +249,81 @@ def test_flex_flash_infer_with_tensors():
     assert torch.equal(mask_fn(at[:, None], at), torch.from_numpy(mask_of(128, 128, True, (16, 0))))
 
 
+@pytest.mark.parametrize("sizes", [(0, 5), (5, 0)])
+def test_gradients_of_no_queries_and_no_keys(sizes):
+    q, k, v = normal(2, sizes[0], 4, 8), normal(2, sizes[1], 2, 8), normal(2, sizes[1], 2, 8)
+    out = flash_attn_func(q, k, v, causal=True)
+    assert out.shape == q.shape and not out.any()
+    for gradient, x in zip(torch.autograd.grad(out.sum(), (q, k, v)), (q, k, v)):
+        assert gradient.shape == x.shape and not gradient.any()
+
+
+def test_rows_of_no_sequence_have_no_part():
+    torch.manual_seed(8)
+    cu_q, cu_k = torch.tensor([0, 9, 20], dtype=torch.int32), torch.tensor([0, 12, 25], dtype=torch.int32)
+    k, v = (torch.cat([normal(25, 2, 16, grad=False), torch.full((7, 2, 16), torch.nan)]).requires_grad_() for _ in range(2))
+    q = normal(20, 4, 16)
+    gradients = torch.autograd.grad(flash_attn_varlen_func(q, k, v, cu_q, cu_k, causal=True).square().sum(), (q, k, v))
+    short = torch.autograd.grad(flash_attn_varlen_func(q, k[:25], v[:25], cu_q, cu_k, causal=True).square().sum(), (q, k, v))
+    for one, other in zip(gradients, short):
+        assert torch.equal(one, other)
+    assert not gradients[1][25:].any() and not gradients[2][25:].any()
+
+
+def test_a_captured_tensor_of_packed_sequences():
+    torch.manual_seed(9)
+    lengths = torch.tensor([33, 64, 5])
+    cu = torch.tensor([0, 33, 97, 102], dtype=torch.int32)
+    q, k, v = (normal(102, 2, 16) for _ in range(3))
+    table = normal(64)
+    out = flash_attn_varlen_func(q, k, v, cu, cu, score_mod=lambda s, b, h, i, j: s * 0.5 + table[j])
+    expected = torch.cat([definition(*(x[None, a:a + n] for x in (q, k, v)), score=lambda s, n=n: s * 0.5 + table[:n])[0][0] for a, n in zip(cu, lengths)])
+    same_gradients((q, k, v, table), (out,), (expected,), 5e-5)
+
+
+@pytest.mark.parametrize("how", ["expanded", "sliced", "transposed"])
+def test_gradients_that_come_in_lie_anyhow(how):
+    torch.manual_seed(10)
+    q, k, v = (normal(2, 20, 4, 16) for _ in range(3))
+    out = flash_attn_func(q, k, v, causal=True)
+    given = {"expanded": torch.randn(2, 20, 1, 1).expand_as(out), "sliced": torch.randn(2, 20, 4, 40)[..., 5:21],
+             "transposed": torch.randn(2, 16, 4, 20).transpose(1, 3)}[how]
+    dense = torch.autograd.grad(out, (q, k, v), given.clone(memory_format=torch.contiguous_format), retain_graph=True)
+    for one, other in zip(torch.autograd.grad(out, (q, k, v), given), dense):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("layout", ["bshd", "bhsd"])
+def test_as_many_heads_as_tokens(layout):
+    torch.manual_seed(11)
+    q, k, v = (normal(2, 16, 16, 8) for _ in range(3))
+    turned = [x if layout == "bshd" else x.transpose(1, 2) for x in (q, k, v)]
+    out = flex_attention(q, k, v, mask_mod=lambda b, h, i, j: i >= j, layout=layout)
+    expected = definition(*turned, causal=True)[0]
+    same_gradients((q, k, v), (out,), (expected if layout == "bshd" else expected.transpose(1, 2),))
+
+
+@pytest.mark.parametrize("changed", ["q", "v", "slopes", "cu", "table"])
+def test_what_changes_before_the_backward_pass_is_seen(changed):
+    held = {"q": normal(10, 2, 8), "v": normal(10, 2, 8), "slopes": torch.ones(2), "cu": torch.tensor([0, 4, 10], dtype=torch.int32), "table": normal(10)}
+    table = held["table"]
+    out = flash_attn_varlen_func(held["q"], held["v"], held["v"], held["cu"], held["cu"], alibi_slopes=held["slopes"],
+                                 score_mod=lambda s, b, h, i, j: s + table[j])
+    with torch.no_grad():
+        held[changed].add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.sum().backward()
+
+
+def test_an_append_to_a_cache_is_seen():
+    k_cache, v_cache, k = torch.zeros(1, 8, 2, 8), torch.zeros(1, 8, 2, 8), normal(1, 1, 2, 8, grad=False)
+    scale = torch.ones(1, requires_grad=True)
+    used = (k_cache * scale).sum()
+    flash_attn_with_kvcache(k, k_cache, v_cache, k, k, cache_seqlens=0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        used.backward()
+
+
 def test_what_is_elsewhere_is_named():
     q = torch.empty(1, 8, 2, 8, device="meta")
     with pytest.raises(TypeError, match="q: not in the memory of the processor|q: no memory"):

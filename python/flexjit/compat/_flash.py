@@ -84,6 +84,9 @@ class Call:
         sink = bound.pop("learnable_sink", None)
         return {**self.options, "q": q, "k": k, "v": v, "bindings": {**self.numbers, **bound}, "learnable_sink": sink}
 
+    def read(self):
+        return self.options.values()
+
     def forward(self, tensors):
         q, v = tensors[0], tensors[2]
         out = empty(q, (*q.shape[:-1], v.shape[-1]), _core.dtype_name(q))
@@ -113,6 +116,15 @@ class Call:
         from ._gradients import attend, tensors_of
 
         return attend(self, [*tensors, *tensors_of(self.extra)])
+
+
+def written(*arrays):
+    """Tells torch that these were written to, so that a backward pass which needs what they held before is refused."""
+    for x in arrays:
+        if is_torch(x):
+            import torch
+
+            torch.autograd.graph.increment_version(x)
 
 
 def weights_of(call, q, max_seqlen_q, batch):

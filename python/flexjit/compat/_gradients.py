@@ -7,21 +7,23 @@ from .flex_mlx import project_and_attend
 
 class Attend(torch.autograd.Function):
     """apply(call, *tensors) -> (out, lse), where
-    call.forward(tensors) -> (out, lse), and
-    call.backward(tensors, out, lse, dout, dlse, needed) -> a gradient, or None, for each of the tensors."""
+    call.forward(tensors) -> (out, lse),
+    call.backward(tensors, out, lse, dout, dlse, needed) -> a gradient, or None, for each of the tensors, and
+    call.read() are other arrays that both read: they, too, must be as they were when backward comes."""
 
     @staticmethod
     def forward(ctx, call, *tensors):
         out, lse = call.forward(tensors)
         ctx.call = call
-        ctx.save_for_backward(*tensors, out, lse)
+        ctx.count = len(tensors)
+        ctx.save_for_backward(*tensors, out, lse, *[x for x in call.read() if isinstance(x, torch.Tensor)])
         ctx.set_materialize_grads(False)
         return out, lse
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dout, dlse):
-        *tensors, out, lse = ctx.saved_tensors
+        *tensors, out, lse = ctx.saved_tensors[: ctx.count + 2]
         if dout is None and dlse is None:
             return (None,) * (1 + len(tensors))
         if dout is not None and dout.stride(-1) != 1 and any(dout.stride()):

@@ -10,7 +10,7 @@ from .. import _core
 from .._arrays import empty, is_torch
 from .._engine import default_engine
 from .._patterns import Pattern
-from ._flash import EXTRA, Call, FlashAttentionError, checked, draw, in_rows, lse_type, parts, shape_of, weights_of
+from ._flash import EXTRA, Call, FlashAttentionError, checked, draw, in_rows, lse_type, parts, shape_of, weights_of, written
 
 __all__ = ["FlashAttentionError", "flash_attn_func", "flash_attn_kvpacked_func", "flash_attn_qkvpacked_func", "flash_attn_varlen_func",
            "flash_attn_varlen_kvpacked_func", "flash_attn_varlen_qkvpacked_func", "flash_attn_with_kvcache"]
@@ -128,6 +128,8 @@ def flash_attn_with_kvcache(q, k_cache, v_cache, k=None, v=None, rotary_cos=None
             window_size=window_size, softcap=softcap, rotary_interleaved=rotary_interleaved, alibi_slopes=in_rows(alibi_slopes), num_splits=num_splits,
             learnable_sink=learnable_sink, score_mod=pattern.score_mod, mask_mod=pattern.mask_mod, bindings=pattern.bindings,
             return_cache_seqlens=lengths)
+    if k is not None:
+        written(k_cache, v_cache)
     result = (out, *[x for x in (lse, lengths) if x is not None])
     return result if len(result) > 1 else out
 

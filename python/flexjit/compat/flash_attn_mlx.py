@@ -14,7 +14,7 @@ from .. import _core
 from .._arrays import is_torch
 from .._engine import Engine, default_engine
 from . import flash_attn
-from ._flash import EXTRA, FlashAttentionError, checked
+from ._flash import EXTRA, FlashAttentionError, checked, written
 
 __all__ = ["FlashAttentionError", "check_mlx_requirements", "flash_attn_func", "flash_attn_kvpacked_func", "flash_attn_qkvpacked_func",
            "flash_attn_varlen_func", "flash_attn_varlen_kvpacked_func", "flash_attn_varlen_qkvpacked_func", "flash_attn_with_kvcache",
@@ -110,6 +110,7 @@ def update_paged_kv_cache(k_cache, v_cache, new_k, new_v, page_table, cache_seql
         if _core.dtype_name(cache) != _core.dtype_name(new):
             raise TypeError(f"new_{name} has elements of {new.dtype} and {name}_cache of {cache.dtype}; they must be of one type")
     lengths = checked(_core.update_paged_kv_cache, k_cache, v_cache, new_k, new_v, ints(page_table), cache_seqlens)
+    written(k_cache, v_cache)
     if is_torch(cache_seqlens):
         import torch
 

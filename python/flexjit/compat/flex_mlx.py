@@ -73,6 +73,9 @@ class Call:
         q, k, v, *captured = tensors
         return {"q": q, "k": k, "v": v, "bindings": {**self.bindings, **dict(zip(self.names, captured))}, "block_mask": self.block_mask}
 
+    def read(self):
+        return self.bindings.values()
+
     def new(self, like, shape):
         """An array in the caller's order of dimensions, seen heads first."""
         batch, heads, length, dim = shape
