@@ -77,6 +77,7 @@ class Attention:
 
     @property
     def compile_ms(self):
+        """Milliseconds of the compilation; 0 where the kernel was found."""
         return self.core.compile_ms
 
 
@@ -111,9 +112,11 @@ class Engine:
         return found
 
     def stats(self):
+        """{"compiles", "memory_hits", "disk_hits", "cached_kernels", "cached_bytes"} since the engine was made."""
         return self.core.stats()
 
     def clear_cache(self):
+        """Forgets all kernels and handles; handles that somebody holds keep theirs."""
         with self.lock:
             self.known.clear()
         self.core.clear_cache()

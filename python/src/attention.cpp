@@ -224,23 +224,36 @@ void bind_attention(nb::module_& module) {
       .def("run_reference", run_reference, "The same by naive fp64 attention, slow.")
       .def("run_backward", backward, "given"_a, "buffers"_a.none() = nb::none(), "keywords"_a,
            "Writes gradients. given: out and lse, which are read, and q, k, v, sinks, which are written.")
-      .def("scores", scores, "q_begin"_a, "q_end"_a, "b"_a.none() = nb::none(), "h"_a.none() = nb::none(), "keywords"_a)
-      .def("create_block_mask", create_block_mask, "sizes"_a, "bindings"_a.none() = nb::none(), "kv_heads"_a = 0)
-      .def("mask_elements", mask_elements, "sizes"_a, "b"_a = 0, "h"_a = 0, "bindings"_a.none() = nb::none())
-      .def("count_allowed", count_allowed, "sizes"_a, "bindings"_a.none() = nb::none())
-      .def("gradient_buffers", [](const Attention& attention) { return gradient_buffers(attention).value(); })
-      .def_prop_ro("buffers", names_of_buffers)
-      .def_prop_ro("params", names_of_params)
-      .def_prop_ro("target", &Attention::target)
-      .def_prop_ro("compile_ms", &Attention::compile_ms)
-      .def_prop_ro("kernel_source", [](const Attention& attention) { return std::string(name_of(attention.kernel_source())); })
-      .def_prop_ro("warnings", [](const Attention& attention) { return render(attention.warnings()); });
+      .def("scores", scores, "q_begin"_a, "q_end"_a, "b"_a.none() = nb::none(), "h"_a.none() = nb::none(), "keywords"_a,
+           "What the softmax of rows [q_begin, q_end) sees, (batch, heads, rows, kv_len) of what b and h leave, -inf where "
+           "masked.")
+      .def("create_block_mask", create_block_mask, "sizes"_a, "bindings"_a.none() = nb::none(), "kv_heads"_a = 0,
+           "sizes: (batch, heads, q_len, kv_len, q_block, kv_block).")
+      .def("mask_elements", mask_elements, "sizes"_a, "b"_a = 0, "h"_a = 0, "bindings"_a.none() = nb::none(),
+           "A byte a pair of plane (b, h), (q_len, kv_len): 1 where it is allowed.")
+      .def("count_allowed", count_allowed, "sizes"_a, "bindings"_a.none() = nb::none(),
+           "How many pairs of all planes are allowed.")
+      .def(
+          "gradient_buffers", [](const Attention& attention) { return gradient_buffers(attention).value(); },
+          "Names of captured float arrays that the score reads, whose gradients exist.")
+      .def_prop_ro("buffers", names_of_buffers, "Names of the captured arrays that a call binds.")
+      .def_prop_ro("params", names_of_params, "Names of the numbers that a call binds.")
+      .def_prop_ro("target", &Attention::target, "The instruction set of its kernels.")
+      .def_prop_ro("compile_ms", &Attention::compile_ms, "Milliseconds of the compilation, 0 where the kernel was found.")
+      .def_prop_ro(
+          "kernel_source", [](const Attention& attention) { return std::string(name_of(attention.kernel_source())); },
+          "'compiled', 'memory', 'disk' or 'reference'.")
+      .def_prop_ro(
+          "warnings", [](const Attention& attention) { return render(attention.warnings()); },
+          "Findings as text, '' for none.");
 
   nb::class_<Engine>(module, "Engine", "Compiles patterns and keeps their kernels. Thread-safe.")
-      .def("__init__", [](Engine* self, const nb::kwargs& keywords) { new (self) Engine(engine_options_of(keywords)); })
-      .def("compile", compile)
-      .def("stats", stats_of)
-      .def("clear_cache", &Engine::clear_cache);
+      .def(
+          "__init__", [](Engine* self, const nb::kwargs& keywords) { new (self) Engine(engine_options_of(keywords)); },
+          "Options as flexjit.Engine has them.")
+      .def("compile", compile, "Of the members of an AttentionSpec. Raises flexjit.Error.")
+      .def("stats", stats_of, "{'compiles', 'memory_hits', 'disk_hits', 'cached_kernels', 'cached_bytes'}.")
+      .def("clear_cache", &Engine::clear_cache, "Forgets all kernels; handles keep theirs.");
 }
 
 }  // namespace flexjit::python

@@ -75,21 +75,31 @@ nb::tuple counts_of(const BlockMask& mask) {
 void bind_block_mask(nb::module_& module) {
   nb::class_<BlockMask>(module, "BlockMask",
                         "Which blocks of the scores hold any allowed pair, and which only allowed pairs. Immutable.")
-      .def_static("from_lists", from_lists, "sizes"_a, "num_blocks"_a.none(), "indices"_a.none(), "full_num_blocks"_a.none(),
-                  "full_indices"_a.none(),
-                  "sizes: (batch, heads, q_len, kv_len, q_block, kv_block); int32 lists as FlexAttention's.")
-      .def_prop_ro("sizes", [](const BlockMask& mask) { return tuple_of(mask.shape()); })
+      .def_static(
+          "from_lists", from_lists, "sizes"_a, "num_blocks"_a.none(), "indices"_a.none(), "full_num_blocks"_a.none(),
+          "full_indices"_a.none(),
+          "sizes: (batch, heads, q_len, kv_len, q_block, kv_block); int32 lists as FlexAttention's. Raises flexjit.Error.")
+      .def_prop_ro(
+          "sizes", [](const BlockMask& mask) { return tuple_of(mask.shape()); },
+          "(batch, heads, q_len, kv_len, q_block, kv_block). batch and heads are 1 where the mask depends on neither.")
       .def_prop_ro("counts", counts_of, "(empty, partial, full) blocks of all planes.")
       .def_prop_ro("sparsity", &BlockMask::sparsity, "Percent of the blocks that are empty.")
       .def("kinds", kinds_of, "A byte a block, (batch, heads, q_blocks, kv_blocks): 0 empty, 1 partial, 2 full.")
-      .def("slice", slice)
-      .def("transpose", &BlockMask::transpose)
-      .def("intersect", [](const BlockMask& mask, const BlockMask& other) { return mask.intersect(other).value(); })
-      .def("unite", [](const BlockMask& mask, const BlockMask& other) { return mask.unite(other).value(); })
-      .def("complement", &BlockMask::complement)
-      .def("to_bytes", to_bytes)
-      .def_static("from_bytes", from_bytes)
-      .def("picture", &BlockMask::to_string, "b"_a = 0, "h"_a = 0, "max_side"_a = 64);
+      .def(
+          "slice", slice, "q_begin"_a, "q_end"_a, "kv_begin"_a, "kv_end"_a,
+          "The mask of positions [q_begin, q_end) x [kv_begin, kv_end); blocks that begin elsewhere may be partial that need not be.")
+      .def("transpose", &BlockMask::transpose, "With queries and keys exchanged.")
+      .def(
+          "intersect", [](const BlockMask& mask, const BlockMask& other) { return mask.intersect(other).value(); }, "other"_a,
+          "The blocks of pairs that both allow, of masks of the same sizes; where both are partial, so is the result.")
+      .def(
+          "unite", [](const BlockMask& mask, const BlockMask& other) { return mask.unite(other).value(); }, "other"_a,
+          "The blocks of pairs that either allows, of masks of the same sizes.")
+      .def("complement", &BlockMask::complement, "Full blocks become empty and empty ones full.")
+      .def("to_bytes", to_bytes, "The mask as bytes, for from_bytes of any machine.")
+      .def_static("from_bytes", from_bytes, "data"_a, "The mask of to_bytes. Raises flexjit.Error for other or damaged bytes.")
+      .def("picture", &BlockMask::to_string, "b"_a = 0, "h"_a = 0, "max_side"_a = 64,
+           "Plane (b, h) as text: ' ' empty, '+' partial, '#' full, of at most max_side characters a side.");
 }
 
 }  // namespace flexjit::python

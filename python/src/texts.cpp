@@ -99,14 +99,20 @@ void merge(const nb::list& outs, const nb::list& lses, const nb::object& out, co
 }  // namespace
 
 void bind_texts(nb::module_& module) {
-  module.def("check", [](const nb::kwargs& keywords) { return render(check(spec_of(keywords))); });
-  module.def("inspect", inspect_view, "view"_a, "q_len"_a = 1024, "kv_len"_a = 1024, "backward"_a = false, "keywords"_a);
-  module.def("dissect", dissect_program, "q_len"_a, "kv_len"_a, "keywords"_a);
-  module.def("preset", preset_text);
-  module.def("preset_names", preset_names);
-  module.def("merge_states", merge);
-  module.def("describe_host", describe_host);
-  module.def("dtype_name", [](nb::handle object) { return dtype_name(object); });
+  module.def(
+      "check", [](const nb::kwargs& keywords) { return render(check(spec_of(keywords))); }, "Findings as text, '' for none.");
+  module.def("inspect", inspect_view, "view"_a, "q_len"_a = 1024, "kv_len"_a = 1024, "backward"_a = false, "keywords"_a,
+             "(text, JSON) of one view of the inspector.");
+  module.def("dissect", dissect_program, "q_len"_a, "kv_len"_a, "keywords"_a,
+             "([part], [read]) of a program: dictionaries; a part has the program that lacks it as 'variant'.");
+  module.def("preset", preset_text, "name"_a, "The text of a preset, for program=. Raises flexjit.Error for an unknown name.");
+  module.def("preset_names", preset_names, "Names of all presets.");
+  module.def("merge_states", merge, "outs"_a, "lses"_a, "out"_a, "lse"_a,
+             "Writes out and lse of all keys from those of parts.");
+  module.def("describe_host", describe_host, "The processor's instruction set as kernels see it.");
+  module.def(
+      "dtype_name", [](nb::handle object) { return dtype_name(object); }, "object"_a,
+      "'f32', 'bf16', ... of an array's elements; '' for what is no array or has others.");
 }
 
 }  // namespace flexjit::python
