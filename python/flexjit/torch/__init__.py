@@ -3,9 +3,9 @@ processor's memory, with gradients:
 
     from flexjit.torch import flex_attention, create_block_mask
 """
-from .attention import AuxOutput, AuxRequest, flex_attention
+from .attention import AuxOutput, AuxRequest, FlexKernelOptions, flex_attention
 from .block_mask import BlockMask, and_masks, create_block_mask, create_mask, noop_mask, or_masks
 from .varlen import varlen_attn, varlen_attn_out
 
-__all__ = ["AuxOutput", "AuxRequest", "BlockMask", "and_masks", "create_block_mask", "create_mask", "flex_attention", "noop_mask", "or_masks",
+__all__ = ["AuxOutput", "AuxRequest", "BlockMask", "FlexKernelOptions", "and_masks", "create_block_mask", "create_mask", "flex_attention", "noop_mask", "or_masks",
            "varlen_attn", "varlen_attn_out"]
