@@ -35,18 +35,62 @@ def test_equals_sdpa(dtype, tolerance):
     torch.testing.assert_close(out, F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True), rtol=tolerance, atol=tolerance)
 
 
-def test_documentation_examples():
+def test_names_are_theirs():
+    import inspect
+
+    import flexjit.torch as ours
+
+    assert set(theirs.__all__) <= set(dir(ours))
+    for name in ("flex_attention", "create_block_mask", "create_mask", "and_masks", "or_masks", "noop_mask"):
+        assert list(inspect.signature(getattr(ours, name)).parameters) == list(inspect.signature(getattr(theirs, name)).parameters)
+    masks = [create(causal, 1, 2, 300, 300, "cpu") for create in (create_block_mask, theirs.create_block_mask)]
+    public = [{name for name in dir(mask) if not name.startswith("_")} for mask in masks]
+    assert public[1] <= public[0]
+    for name in public[1]:
+        mine, other = (getattr(mask, name) for mask in masks)
+        if callable(other) and name != "mask_mod":
+            assert list(inspect.signature(mine).parameters) == list(inspect.signature(other).parameters)
+        elif isinstance(other, torch.Tensor):
+            assert mine.dtype == other.dtype and mine.shape == other.shape
+    torch.testing.assert_close(masks[0]._adjust(500, 130).to_dense(), masks[1]._adjust(500, 130).to_dense())
+    torch.testing.assert_close(masks[0].to_dense(), masks[1].to_dense())
+    assert masks[0].sparsity() == masks[1].sparsity() and masks[0].shape == masks[1].shape and masks[0].numel() == masks[1].numel()
+    torch.testing.assert_close(create_mask(causal, 1, 2, 30, 40, "cpu"), theirs.create_mask(causal, 1, 2, 30, 40, "cpu"))
+
+
+# What PyTorch's documentation and its article on flex_attention show, in our own words: each a score_mod, a mask_mod, and what both mean.
+slopes, document = torch.exp2(-torch.arange(1, 9.0)), torch.arange(128) // 40
+EXAMPLES = {
+    "none": (lambda score, b, h, q_idx, kv_idx: score, None, lambda s, h, i, j: s),
+    "relative positions": (lambda score, b, h, q_idx, kv_idx: score + (q_idx - kv_idx), None, lambda s, h, i, j: s + (i - j)),
+    "ALiBi": (lambda score, b, h, q_idx, kv_idx: score + slopes[h] * (kv_idx - q_idx), causal,
+              lambda s, h, i, j: torch.where(i >= j, s + slopes[h] * (j - i), -torch.inf)),
+    "softcap": (lambda score, b, h, q_idx, kv_idx: 20 * torch.tanh(score / 20), None, lambda s, h, i, j: 20 * torch.tanh(s / 20)),
+    "causal by score": (lambda score, b, h, q_idx, kv_idx: torch.where(q_idx >= kv_idx, score, -float("inf")), None,
+                        lambda s, h, i, j: torch.where(i >= j, s, -torch.inf)),
+    "sliding window": (None, and_masks(causal, lambda b, h, q_idx, kv_idx: q_idx - kv_idx <= 32),
+                       lambda s, h, i, j: torch.where((i >= j) & (i - j <= 32), s, -torch.inf)),
+    "prefix": (None, or_masks(causal, lambda b, h, q_idx, kv_idx: kv_idx < 50), lambda s, h, i, j: torch.where((i >= j) | (j < 50), s, -torch.inf)),
+    "documents": (None, and_masks(causal, lambda b, h, q_idx, kv_idx: document[q_idx] == document[kv_idx]),
+                  lambda s, h, i, j: torch.where((i >= j) & (document[i] == document[j]), s, -torch.inf)),
+}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_documentation_examples(name):
+    score_mod, mask_mod, meaning = EXAMPLES[name]
     query, key, value = inputs(1, 8, 8, 128, 64)
+    block_mask = create_block_mask(mask_mod, None, None, 128, 128) if mask_mod else None
+    out, aux = flex_attention(query, key, value, score_mod=score_mod, block_mask=block_mask, return_aux=AuxRequest(lse=True))
+    h, i, j = torch.arange(8)[:, None, None], torch.arange(128)[:, None], torch.arange(128)
+    scores = meaning(query @ key.mT / 8, h, i, j)
+    torch.testing.assert_close(out, scores.softmax(-1) @ value, rtol=2e-5, atol=2e-5)
+    torch.testing.assert_close(aux.lse, scores.logsumexp(-1))
 
-    def tanh_softcap(score, b, h, q_idx, kv_idx):
-        return 20 * torch.tanh(score / 20)
 
-    def relative_positional(score, b, h, q_idx, kv_idx):
-        return score + (q_idx - kv_idx)
-
+def test_their_block_mask_is_taken_by_its_lists():
+    query, key, value = inputs(1, 8, 8, 128, 64)
     block_mask = create_block_mask(causal, 1, 1, 128, 128, device="cpu")
-    for mod in (tanh_softcap, relative_positional, None):
-        assert flex_attention(query, key, value, score_mod=mod, block_mask=block_mask).shape == query.shape
     compact = theirs.create_block_mask(causal, 1, 1, 128, 128, device="cpu")
     torch.testing.assert_close(flex_attention(query, key, value, block_mask=_taken(compact)), flex_attention(query, key, value, block_mask=block_mask))
 

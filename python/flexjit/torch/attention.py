@@ -1,5 +1,5 @@
 """flex_attention with PyTorch's arguments, and its gradients by q, k, v and every captured float tensor."""
-from typing import NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import torch
 
@@ -11,6 +11,9 @@ from .block_mask import sliced_mask_mod
 from .kernel import in_rows
 from .known import call_again, remember
 from .operators import NO_BLOCKS
+
+
+FlexKernelOptions = Dict[str, Any]  # of PyTorch's kernels; they mean nothing here
 
 
 class AuxRequest(NamedTuple):

@@ -220,6 +220,23 @@ class BlockMask:
         return BlockMask.from_kv_blocks(*lists, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=sliced_mask_mod, seq_lengths=(length, self.seq_lengths[1]),
                                         compute_q_blocks=self.q_indices is not None)
 
+    def _adjust(self, new_q_len, new_kv_len):
+        """For other lengths: blocks past the old ones are empty. PyTorch's name for it, which inference code uses."""
+        rows, columns = (-(-length // block) for length, block in zip((new_q_len, new_kv_len), self.BLOCK_SIZE))
+
+        def resized(counts, indices):
+            dense = dense_of(counts, indices, indices.shape[-1])
+            return ordered(torch.nn.functional.pad(dense, (0, columns - dense.shape[-1], 0, rows - dense.shape[-2])))
+
+        lists = resized(self.kv_num_blocks, self.kv_indices)
+        if self.full_kv_num_blocks is not None:
+            lists += resized(self.full_kv_num_blocks, self.full_kv_indices)
+        return BlockMask.from_kv_blocks(*lists, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod, seq_lengths=(new_q_len, new_kv_len),
+                                        compute_q_blocks=self.q_indices is not None)
+
+    def __dir__(self):
+        return [*super().__dir__(), *LISTS]
+
     def as_tuple(self, flatten=True):
         lists = [getattr(self, name) for name in LISTS]
         dq = [self.dq_write_order, self.dq_write_order_full, self.dq_kv_order, self.dq_kv_order_spt]
