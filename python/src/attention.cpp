@@ -148,6 +148,7 @@ std::vector<float> scores(const Attention& attention, std::int32_t q_begin, std:
 }
 
 BlockMaskOptions mask_options(const nb::tuple& sizes, std::int32_t kv_heads) {
+  if (nb::len(sizes) != 6) throw nb::value_error("sizes are (batch, heads, q_len, kv_len, q_block, kv_block)");
   const auto at = [&](int n) { return nb::cast<std::int32_t>(sizes[n]); };
   return {.batch = at(0),
           .heads = at(1),

@@ -25,8 +25,14 @@ auto set(std::optional<Value> Target::* member) {
 
 DType dtype_of_value(nb::handle value) { return dtype_of(nb::cast<std::string>(value)); }
 
+nb::tuple pair_of(nb::handle value) {
+  nb::tuple pair = nb::cast<nb::tuple>(value);
+  if (nb::len(pair) != 2) throw nb::cast_error();
+  return pair;
+}
+
 std::pair<DType, int> declared(nb::handle value) {
-  const nb::tuple pair = nb::cast<nb::tuple>(value);
+  const nb::tuple pair = pair_of(value);
   return {dtype_of_value(pair[0]), nb::cast<int>(pair[1])};
 }
 
@@ -45,7 +51,7 @@ void set_params(AttentionSpec& spec, nb::handle value) {
 }
 
 void set_window(AttentionSpec& spec, nb::handle value) {
-  const nb::tuple pair = nb::cast<nb::tuple>(value);
+  const nb::tuple pair = pair_of(value);
   spec.window = Window{nb::cast<std::int32_t>(pair[0]), nb::cast<std::int32_t>(pair[1])};
 }
 

@@ -65,6 +65,15 @@ def test_fp8_keys_with_scales():
         close(out, attention(q, k8.astype("f4") / 4, v8.astype("f4") / 4, None, causal)[0])
 
 
+def test_pairs_and_sizes_of_other_lengths_are_refused():
+    q, k, v = inputs()
+    for flags in ({"window": (3,)}, {"window": ()}, {"attention_mask": ("f32",)}):
+        with pytest.raises(TypeError, match=next(iter(flags))):
+            flexjit.attention(q, k, v, **flags)
+    with pytest.raises(ValueError, match="sizes are"):
+        flexjit.create_block_mask(CAUSAL, 64, 64, block_size=(8, 8)) and flexjit.compile(mask_mod=CAUSAL).core.create_block_mask((1, 1, 64, 64))
+
+
 def test_packed_sequences():
     q, k, v = inputs(batch=1)
     cu = np.array([0, 20, 70], np.int32)

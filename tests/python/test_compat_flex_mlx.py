@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_named():
                                      ({"mask_mod": "true", "block_mask": mask}, TypeError, "text")]:
         with pytest.raises(error, match=message):
             flex_attention(q, k, v, **keywords)
-    with pytest.raises(TypeError, match="q is an array of 4 dimensions"):
+    with pytest.raises(ValueError, match="q has 3 dimensions"):
         flex_attention(q[0], k, v)
     with pytest.raises(ValueError, match="12.*5"):
         FlexAttention(768, 12, 5)
@@ -243,8 +243,9 @@ def test_what_does_not_fit_is_named():
         FlexAttention(768, 12)(input_tensor(1, 8, 64))
     with pytest.raises(TypeError, match="mask_fn"):
         create_block_mask(None, 1, 1, 8, 8)
-    with pytest.raises(ValueError, match="block"):
-        create_block_mask(causal, 1, 1, 8, 8, 0)
+    for wrong in (0, (), (4, 4, 4)):
+        with pytest.raises(ValueError, match="block"):
+            create_block_mask(causal, 1, 1, 8, 8, wrong)
     assert isinstance(mask, BlockMask) and "sparsity=25.00%" in repr(mask)
 
 

@@ -44,7 +44,7 @@ def in_rows(x):
 def shape_of(x, name, rank, layout):
     shape = getattr(x, "shape", None)
     if shape is None or not _core.dtype_name(x):
-        raise TypeError(f"{name} is an array of numpy or torch, {layout}, not a {type(x).__name__}")
+        raise TypeError(f"{name} is an array of numpy or torch, {layout}, not a {type(x).__name__} of {getattr(x, 'dtype', 'something else')}")
     if len(shape) != rank:
         raise FlashAttentionError(f"{name} has {len(shape)} dimensions; it must have {rank}: {layout}")
     return tuple(shape)
@@ -110,12 +110,12 @@ class Call:
         return gradients
 
     def run(self, q, k, v):
-        tensors = [in_rows(x) for x in (q, k, v)]
+        tensors = [*(in_rows(x) for x in (q, k, v)), *self.extra]
         if not is_torch(q):
-            return self.forward([*tensors, *self.extra])
-        from ._gradients import attend, tensors_of
+            return self.forward(tensors)
+        from ._gradients import attend
 
-        return attend(self, [*tensors, *tensors_of(self.extra)])
+        return attend(self, tensors)
 
 
 def written(*arrays):

@@ -32,15 +32,11 @@ class Attend(torch.autograd.Function):
 
 
 def attend(call, tensors):
-    """(out, lse), with gradients where one of the tensors has one."""
+    """(out, lse), with gradients where one of the tensors has one. Arrays of numpy among them become tensors on the same memory."""
+    tensors = [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in tensors]
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
         return Attend.apply(call, *tensors)
     return call.forward(tensors)
-
-
-def tensors_of(arrays):
-    """Captured arrays of numpy as tensors on the same memory."""
-    return [x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in arrays]
 
 
 class FlexAttentionModule(torch.nn.Module):

@@ -47,6 +47,8 @@ def ints(x):
     if x is None or isinstance(x, int) or _core.dtype_name(x) == "i32":
         return x
     if is_torch(x):
+        if x.is_floating_point() or x.is_complex():
+            raise TypeError(f"lengths are ints, not {x.dtype}")
         return x.int()
     import numpy
 
@@ -108,7 +110,8 @@ def update_paged_kv_cache(k_cache, v_cache, new_k, new_v, page_table, cache_seql
     need_int32("cache_seqlens", cache_seqlens)
     for name, cache, new in (("k", k_cache, new_k), ("v", v_cache, new_v)):
         if _core.dtype_name(cache) != _core.dtype_name(new):
-            raise TypeError(f"new_{name} has elements of {new.dtype} and {name}_cache of {cache.dtype}; they must be of one type")
+            of = [getattr(x, "dtype", type(x).__name__) for x in (new, cache)]
+            raise TypeError(f"new_{name} has elements of {of[0]} and {name}_cache of {of[1]}; they must be of one type")
     lengths = checked(_core.update_paged_kv_cache, k_cache, v_cache, new_k, new_v, ints(page_table), cache_seqlens)
     written(k_cache, v_cache)
     if is_torch(cache_seqlens):

@@ -12,6 +12,7 @@ from .. import _core
 from .._arrays import empty
 from .._engine import default_engine
 from .._patterns import Pattern, index
+from ._flash import shape_of
 
 __all__ = ["FlexFlashInfer", "MaskType", "get_mask_fn"]
 
@@ -91,8 +92,9 @@ class FlexFlashInfer:
         if self.sizes is None:
             raise RuntimeError("call prepare() before forward()")
         for name, x, expected in (("query", query, self.sizes[0]), ("key", key, self.sizes[1]), ("value", value, self.sizes[1])):
-            if x.shape[0] != expected:
-                raise AssertionError(f"{name} has a length of {x.shape[0]}; prepared was {expected}")
+            length = shape_of(x, name, 3, "(length, heads, dim)")[0]
+            if length != expected:
+                raise AssertionError(f"{name} has a length of {length}; prepared was {expected}")
         out = empty(query, tuple(query.shape), _core.dtype_name(query))
         lse = empty(query, tuple(query.shape[:2]), "f32") if return_lse else None
         self.core.run(query, key, value, out, lse)

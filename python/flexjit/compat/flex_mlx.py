@@ -13,7 +13,7 @@ from .._arrays import empty, is_torch
 from .._engine import default_engine
 from .._patterns import Pattern, index
 from ..trace import trace
-from ._flash import draw, in_rows, lse_type
+from ._flash import draw, in_rows, lse_type, shape_of
 
 __all__ = ["BlockMask", "FlexAttention", "Linear", "create_block_mask", "flex_attention"]
 
@@ -58,7 +58,10 @@ def create_block_mask(mask_fn, batch_size, num_heads, q_len, kv_len, block_size=
     if text is None:
         raise TypeError("mask_fn must be callable, or a text; got None")
     sizes = [index(x, name) for x, name in ((batch_size, "batch_size"), (num_heads, "num_heads"), (q_len, "q_len"), (kv_len, "kv_len"))]
-    block = tuple(block_size) if isinstance(block_size, (tuple, list)) else (index(block_size, "block_size"),) * 2
+    block = tuple(block_size) if isinstance(block_size, (tuple, list)) else (block_size, block_size)
+    if len(block) != 2:
+        raise ValueError(f"block_size is an int, or (query, key), not {block_size}")
+    block = tuple(index(x, "block_size") for x in block)
     handle = default_engine().handle(Pattern(None, text, None, captured))
     return BlockMask(handle.core.create_block_mask((*sizes, *block), captured), sizes[:2], mask_fn, text, captured)
 
@@ -129,8 +132,9 @@ def flex_attention(q, k, v, score_mod=None, mask_mod=None, block_mask=None, scal
     dropout of weights draws from the generator of numpy or torch unless rng_state gives its two ints. block_size changes no result:
     the engine has blocks of its own. With return_lse also float32 (batch, heads, q_len). torch tensors have gradients."""
     for name, x in (("q", q), ("k", k), ("v", v)):
-        if not _core.dtype_name(x) or len(x.shape) != 4:
-            raise TypeError(f"{name} is an array of 4 dimensions, not {tuple(getattr(x, 'shape', ()))} of {type(x).__name__}")
+        shape_of(x, name, 4, "(batch, length, heads, dim) or (batch, heads, length, dim)")
+    if mask is not None and not _core.dtype_name(mask):
+        raise TypeError(f"mask is an array of bools or floats, not a {type(mask).__name__}")
     if block_mask is not None and not isinstance(block_mask, BlockMask):
         raise TypeError(f"block_mask is what create_block_mask gives, not a {type(block_mask).__name__}")
     if layout not in (None, "bshd", "bhsd"):
@@ -141,9 +145,9 @@ def flex_attention(q, k, v, score_mod=None, mask_mod=None, block_mask=None, scal
     tensors = [in_rows(exchanged(x) if length_first else x) for x in (q, k, v)]
     call, captured = prepared(tensors, score_mod, mask_mod, block_mask, scale, dropout, mask, rng_state, engine, length_first)
     if is_torch(q):
-        from ._gradients import attend, tensors_of
+        from ._gradients import attend
 
-        out, lse = attend(call, [*tensors, *tensors_of(captured)])
+        out, lse = attend(call, [*tensors, *captured])
     else:
         out, lse = call.forward([*tensors, *captured])
     out = exchanged(out) if length_first else out
@@ -246,7 +250,7 @@ class FlexAttention:
 
 def project_and_attend(module, sizes, x, score_mod_fn, mask_mod_fn, block_mask, mask, rng_state):
     """What a module computes: it has the four projections and `training`, `sizes` the rest."""
-    if len(x.shape) != 3 or x.shape[2] != sizes.hidden_size:
+    if shape_of(x, "x", 3, f"(batch, length, {sizes.hidden_size})")[2] != sizes.hidden_size:
         raise ValueError(f"x is (batch, length, {sizes.hidden_size}), not {tuple(x.shape)}")
     if mask_mod_fn is None and block_mask is None and mask is None:
         mask_mod_fn = sizes.default_mask
