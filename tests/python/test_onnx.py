@@ -1,5 +1,4 @@
 """FlexAttention nodes of ONNX models: what flexjit makes of them equals onnx's reference evaluator, masks are taken out of scores."""
-import ml_dtypes
 import numpy as np
 import pytest
 
@@ -7,6 +6,7 @@ onnx = pytest.importorskip("onnx", reason="no onnx here")
 if not any(schema.name == "FlexAttention" for schema in onnx.defs.get_all_schemas()):
     pytest.skip("this onnx has no FlexAttention", allow_module_level=True)
 
+import ml_dtypes  # noqa: E402  (onnx needs it)
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
