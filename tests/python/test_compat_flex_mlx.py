@@ -170,6 +170,9 @@ def test_function_in_both_layouts():
     for given in (turned, [np.ascontiguousarray(x) for x in turned]):
         by_length = flex_attention(*given, score_mod=relative_position_bias, mask_mod=sliding_causal_mask, block_size=64)
         assert (by_length.swapaxes(1, 2) == out).all()
+    dropped = flex_attention(q=query_tensor, k=key_tensor, v=value_tensor, score_mod=relative_position_bias, mask_mod=sliding_causal_mask, dropout=0.1,
+                             block_size=128)
+    assert dropped.shape == out.shape and (dropped != out).any()
     _, lse = flex_attention(query_tensor, key_tensor, value_tensor, scale=0.2, return_lse=True)
     close(lse, attention(query_tensor, key_tensor, value_tensor, scale=0.2)[1], 1e-5)
 

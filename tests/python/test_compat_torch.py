@@ -84,6 +84,8 @@ def test_gradients_of_alibi_sinks_and_captured_tensors():
     out = flash_attn_func(q, k, v, causal=True, alibi_slopes=slopes, learnable_sink=sink, score_mod=lambda s, b, h, i, j: s + bias[j])
     expected, _ = definition(q, k, v, causal=True, slopes=slopes, sink=sink, score=lambda s: s + bias)
     same_gradients((q, k, v, sink, bias), (out,), (expected,), 5e-5)
+    named = flash_attn_func(q, k, v, causal=True, alibi_slopes=slopes, learnable_sink=sink, score_mod="score + dq[kv_idx]", bindings={"dq": bias})
+    same_gradients((q, k, v, sink, bias), (named,), (expected,), 5e-5)
 
 
 def test_gradients_beside_dropout():

@@ -13,6 +13,9 @@ EXTRA = """
     learnable_sink ((heads,), a logit that takes part in each softmax), engine, and where there is dropout rng_state (two ints)."""
 
 
+SINK = "learnable sink"  # among the names of captured arrays, of which none has a space
+
+
 class FlashAttentionError(_core.Error, RuntimeError):
     """What is wrong with a call, with every finding as its text and in `diagnostics`: a ValueError and, as FlashAttention's own
     errors are, a RuntimeError."""
@@ -73,7 +76,7 @@ class Call:
         self.numbers = {name: x for name, x in pattern.bindings.items() if name not in arrays}
         self.names, self.extra = list(arrays), list(arrays.values())
         if learnable_sink is not None:
-            self.names.append("learnable_sink")
+            self.names.append(SINK)
             self.extra.append(learnable_sink)
         self.s_dmask = b""
 
@@ -81,7 +84,7 @@ class Call:
         """Those of the tensors and options in the engine's call."""
         q, k, v, *extra = tensors
         bound = dict(zip(self.names, extra))
-        sink = bound.pop("learnable_sink", None)
+        sink = bound.pop(SINK, None)
         return {**self.options, "q": q, "k": k, "v": v, "bindings": {**self.numbers, **bound}, "learnable_sink": sink}
 
     def read(self):
@@ -100,12 +103,13 @@ class Call:
 
     def backward(self, tensors, out, lse, dout, dlse, needed):
         gradients = [empty(x, tuple(x.shape), _core.dtype_name(x)) if need else None for x, need in zip(tensors, needed)]
-        of = dict(zip(["dq", "dk", "dv", *self.names], gradients))
-        sink = of.pop("learnable_sink", None)
-        buffers = {name: of[name] for name in self.names if of.get(name) is not None}
+        dq, dk, dv, *extra = gradients
+        of = dict(zip(self.names, extra))
+        sink = of.pop(SINK, None)
+        buffers = {name: gradient for name, gradient in of.items() if gradient is not None}
         keywords = {**self.keywords(tensors), "return_attn_probs": False}
         call = _core.flash_attn_varlen_backward if self.varlen else _core.flash_attn_backward
-        checked(call, self.engine.core, out=out, softmax_lse=lse, dout=dout, dlse=dlse, dq=of["dq"], dk=of["dk"], dv=of["dv"], dsink=sink,
+        checked(call, self.engine.core, out=out, softmax_lse=lse, dout=dout, dlse=dlse, dq=dq, dk=dk, dv=dv, dsink=sink,
                 buffers=buffers, **keywords)
         return gradients
 

@@ -7,7 +7,7 @@ another one for v. Query head h reads key head h // (heads // heads_k). torch te
 torch.manual_seed repeats; numpy arrays work alike without gradients. docs/flash_attention.md says what goes beyond FlashAttention.
 """
 from .. import _core
-from .._arrays import empty, is_torch
+from .._arrays import empty
 from .._engine import default_engine
 from .._patterns import Pattern
 from ._flash import EXTRA, Call, FlashAttentionError, checked, draw, in_rows, lse_type, parts, shape_of, weights_of, written
