@@ -199,7 +199,9 @@ Diagnostics check_program(const AttentionSpec& spec, const char* call) {
 }
 
 Diagnostics check_text(const AttentionSpec& spec) {
-  const Result<ir::Lowered> lowered = ir::lower_source(engine::source_of(spec));
+  const Result<engine::TextSource> text = engine::source_of(spec);
+  if (!text) return text.diagnostics();
+  const Result<ir::Lowered> lowered = ir::lower_source(text->source);
   return lowered ? Diagnostics{} : lowered.diagnostics();
 }
 
