@@ -10,7 +10,9 @@ namespace {
 
 struct ExtentsAttribute : clang::ParsedAttrInfo {
   ExtentsAttribute() {
-    static constexpr Spelling kSpellings[] = {{clang::ParsedAttr::AS_CXX11, "flexjit::extents"}};
+    // The parser asks for the second one before it reads arguments, the analysis for the first.
+    static constexpr Spelling kSpellings[] = {{clang::ParsedAttr::AS_CXX11, "flexjit::extents"},
+                                              {clang::ParsedAttr::AS_CXX11, "extents"}};
     Spellings = kSpellings;
     NumArgs = 1;
   }

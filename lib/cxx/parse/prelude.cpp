@@ -4,6 +4,7 @@
 
 namespace flexjit::cxx {
 
+// One text.
 const char* prelude() {
   return R"prelude(
 #define FLEXJIT_MOD(...) (__VA_ARGS__)
@@ -33,17 +34,17 @@ FLEXJIT_NAMED("abs") double abs(double);
 #define FLEXJIT_FUNCTION(name, meaning) \
   FLEXJIT_NAMED(meaning) float name(float); FLEXJIT_NAMED(meaning) double name(double); \
   FLEXJIT_NAMED(meaning) inline float name##f(float x) { return name(x); } \
-  template <class T> inline of_int<T> name(T x) { return name(static_cast<double>(x)); }
+  template <class T> inline std::of_int<T> name(T x) { return name(static_cast<double>(x)); }
 #define FLEXJIT_FUNCTION2(name, meaning) \
   FLEXJIT_NAMED(meaning) float name(float, float); FLEXJIT_NAMED(meaning) double name(double, double); \
   inline double name(float x, double y) { return name(static_cast<double>(x), y); } \
   inline double name(double x, float y) { return name(x, static_cast<double>(y)); } \
   FLEXJIT_NAMED(meaning) inline float name##f(float x, float y) { return name(x, y); } \
-  template <class T> inline of_int<T> name(double x, T y) { return name(x, static_cast<double>(y)); } \
-  template <class T> inline of_int<T> name(T x, double y) { return name(static_cast<double>(x), y); } \
-  template <class T> inline of_int<T> name(float x, T y) { return name(static_cast<double>(x), static_cast<double>(y)); } \
-  template <class T> inline of_int<T> name(T x, float y) { return name(static_cast<double>(x), static_cast<double>(y)); } \
-  template <class T, class U> inline enable_if_t<__is_integral(U), of_int<T>> name(T x, U y) { return name(static_cast<double>(x), static_cast<double>(y)); }
+  template <class T> inline std::of_int<T> name(double x, T y) { return name(x, static_cast<double>(y)); } \
+  template <class T> inline std::of_int<T> name(T x, double y) { return name(static_cast<double>(x), y); } \
+  template <class T> inline std::of_int<T> name(float x, T y) { return name(static_cast<double>(x), static_cast<double>(y)); } \
+  template <class T> inline std::of_int<T> name(T x, float y) { return name(static_cast<double>(x), static_cast<double>(y)); } \
+  template <class T, class U> inline std::enable_if_t<__is_integral(U), std::of_int<T>> name(T x, U y) { return name(static_cast<double>(x), static_cast<double>(y)); }
 FLEXJIT_FUNCTION(exp, "exp") FLEXJIT_FUNCTION(exp2, "exp2") FLEXJIT_FUNCTION(log, "log") FLEXJIT_FUNCTION(log2, "log2")
 FLEXJIT_FUNCTION(log1p, "log1p") FLEXJIT_FUNCTION(tanh, "tanh") FLEXJIT_FUNCTION(erf, "erf") FLEXJIT_FUNCTION(sin, "sin")
 FLEXJIT_FUNCTION(cos, "cos") FLEXJIT_FUNCTION(sqrt, "sqrt") FLEXJIT_FUNCTION(floor, "floor") FLEXJIT_FUNCTION(ceil, "ceil")
@@ -64,8 +65,8 @@ FLEXJIT_LIMITS(unsigned long, 0, 18446744073709551615ul) FLEXJIT_LIMITS(long lon
 #define FLEXJIT_LIMITS(type, least, most, step, infinite, none) template <> struct numeric_limits<type> { \
   static constexpr type min() { return least; } static constexpr type lowest() { return -most; } static constexpr type max() { return most; } \
   static constexpr type epsilon() { return step; } static constexpr type infinity() { return infinite; } static constexpr type quiet_NaN() { return none; } };
-FLEXJIT_LIMITS(float, 1.17549435e-38f, 3.40282347e+38f, 1.1920929e-7f, __builtin_inff(), __builtin_nanf(""))
-FLEXJIT_LIMITS(double, 2.2250738585072014e-308, 1.7976931348623157e+308, 2.220446049250313e-16, __builtin_inf(), __builtin_nan(""))
+FLEXJIT_LIMITS(float, 1.17549435e-38f, 3.40282347e+38f, 1.1920929e-7f, __builtin_bit_cast(float, 0x7f800000), __builtin_bit_cast(float, 0x7fc00000))
+FLEXJIT_LIMITS(double, 2.2250738585072014e-308, 1.7976931348623157e+308, 2.220446049250313e-16, __builtin_bit_cast(double, 0x7ff0000000000000), __builtin_bit_cast(double, 0x7ff8000000000000))
 #undef FLEXJIT_LIMITS
 namespace numbers {
 template <class T> inline constexpr T pi_v = T(3.141592653589793238);
@@ -115,9 +116,9 @@ using std::sqrt; using std::sqrtf; using std::floor; using std::floorf; using st
 using std::truncf; using std::round; using std::roundf; using std::rint; using std::rintf; using std::nearbyint;
 using std::nearbyintf; using std::pow; using std::powf; using std::fmin; using std::fminf; using std::fmax; using std::fmaxf;
 using std::fmod; using std::fmodf; using std::isnan; using std::isinf; using std::isfinite;
-#define INFINITY (__builtin_inff())
-#define NAN (__builtin_nanf(""))
-#define HUGE_VALF (__builtin_inff())
+#define INFINITY (__builtin_bit_cast(float, 0x7f800000))
+#define NAN (__builtin_bit_cast(float, 0x7fc00000))
+#define HUGE_VALF (__builtin_bit_cast(float, 0x7f800000))
 #define FLT_MAX 3.40282347e+38f
 #define FLT_MIN 1.17549435e-38f
 #define FLT_EPSILON 1.1920929e-7f
