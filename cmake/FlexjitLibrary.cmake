@@ -5,7 +5,8 @@
 # define the crossing, so that reconfiguring rebuilds nothing.
 set(FLEXJIT_DOOR_HEADERS include/flexjit/diagnostic.h include/flexjit/dtypes.def include/flexjit/library_kind.h include/flexjit/result.h include/flexjit/tensor.h
   lib/ir/program/ops.def lib/ir/program/ops.h lib/ir/program/program.h lib/ir/program/roots.def lib/ir/program/roots.h lib/plan/code_listing.h lib/plan/debug_source.h
-  lib/plan/kernel_abi.h lib/plan/kernel_key.h lib/plan/kernel_parts.def lib/plan/kernel_parts.h lib/plan/compiler_door.h lib/plan/phase_time.h lib/plan/nests.def lib/plan/nests.h lib/plan/target.h lib/plan/targets.def)
+  lib/plan/kernel_abi.h lib/plan/kernel_key.h lib/plan/kernel_parts.def lib/plan/kernel_parts.h lib/plan/compiler_door.h lib/plan/phase_time.h lib/plan/nests.def lib/plan/nests.h lib/plan/target.h lib/plan/targets.def
+  lib/dsl/parse/source.h lib/languages/cxx_door.h lib/support/library_door.h lib/support/precision.h)
 set(FLEXJIT_BUILD_ID "${PROJECT_VERSION}")
 foreach(header ${FLEXJIT_DOOR_HEADERS})
   file(SHA256 ${PROJECT_SOURCE_DIR}/${header} digest)
@@ -44,6 +45,7 @@ endif()
 set(FLEXJIT_COMMON_HEADERS <algorithm> <array> <cstdint> <functional> <limits> <map> <memory> <mutex> <optional> <span> <string>
   <string_view> <utility> <vector> <fmt/format.h>)
 set(FLEXJIT_LLVM_HEADERS <llvm/IR/IRBuilder.h> <llvm/IR/Module.h>)
+set(FLEXJIT_CLANG_HEADERS <clang/AST/ASTContext.h> <clang/AST/ExprCXX.h> <clang/AST/StmtCXX.h> <clang/AST/Attr.h>)
 # flexjit_precompile(<target> <kind> <header>...), for the C++ files of a target. Those of one kind have the same compiler flags.
 function(flexjit_precompile target kind)
   get_property(first GLOBAL PROPERTY FLEXJIT_PRECOMPILED_${kind})
@@ -60,7 +62,7 @@ endfunction()
 
 # HEADERS: what most files of the folder include besides.
 function(flexjit_folder folder)
-  cmake_parse_arguments(ARG "LLVM" "" "SOURCES;LINK;HEADERS" ${ARGN})
+  cmake_parse_arguments(ARG "LLVM;CLANG" "" "SOURCES;LINK;HEADERS" ${ARGN})
   set(target flexjit_${folder})
   add_library(${target} OBJECT ${ARG_SOURCES})
   target_include_directories(${target} PUBLIC
@@ -72,6 +74,9 @@ function(flexjit_folder folder)
   if(ARG_LLVM)
     target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
     flexjit_precompile(${target} llvm ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_LLVM_HEADERS})
+  elseif(ARG_CLANG)  # in the folders of LLVM's
+    target_include_directories(${target} SYSTEM PRIVATE ${LLVM_INCLUDE_DIRS})
+    flexjit_precompile(${target} clang ${FLEXJIT_COMMON_HEADERS} ${FLEXJIT_CLANG_HEADERS})
   elseif(ARG_HEADERS)
     flexjit_precompile(${target} ${folder} ${FLEXJIT_COMMON_HEADERS} ${ARG_HEADERS})
   elseif(FLEXJIT_FUZZERS AND folder MATCHES "^(dsl|ir)$")  # what parses and lowers guides the fuzzer

@@ -110,7 +110,7 @@ void add_run(CLI::App& app, RunOptions& run, int& exit_code) {
 
 void add_check(CLI::App& app, CheckOptions& check, int& exit_code) {
   CLI::App* command = app.add_subcommand("check", "Report everything that is wrong with the texts of patterns");
-  command->add_option("FILE", check.files, "The patterns, *.flex files; - is stdin")->allow_extra_args(true);
+  command->add_option("FILE", check.files, "The patterns, *.flex or C++ files; - is stdin")->allow_extra_args(true);
   add_statements(*command, check.pattern);
   add_flags(*command, check.pattern.flags);
   add_json(*command, check.output);
@@ -134,9 +134,10 @@ Examples:
 
 void add_build(CLI::App& app, BuildCommandOptions& build, int& exit_code) {
   CLI::App* command = app.add_subcommand("build", "Compile patterns ahead of time into a C library with its header");
-  command->add_option("FILE", build.files, "The patterns, *.flex files; - is stdin");
+  command->add_option("FILE", build.files, "The patterns, *.flex or C++ files; - is stdin");
   command->add_option("-e,--expression", build.statements, "A statement of one more pattern; repeatable")
       ->allow_extra_args(false);
+  add_language(*command, build.language);
   command->add_option("--preset", build.presets, "A named pattern beside FILEs; repeatable")
       ->allow_extra_args(false)
       ->check(preset_choices());

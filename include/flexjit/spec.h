@@ -8,6 +8,7 @@
 
 #include "flexjit/bindings.h"
 #include "flexjit/export.h"
+#include "flexjit/result.h"
 #include "flexjit/tensor.h"
 
 namespace flexjit {
@@ -50,6 +51,9 @@ struct Dropout {
 // sinks; their bias is part of score_mod, as in "score - log(float(kv_len))".
 enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
 
+// What texts are written in: the language of docs/language.md, or C++ functions of docs/cxx.md, which libflexjit-cxx reads.
+enum class TextLanguage : std::uint8_t { kFlex, kCxx };
+
 // The pattern. Either `program` (the text of a *.flex file) or the two expression strings; leave what you do not need empty.
 // S = scale * Q K^T -> softcap -> alibi -> score_mod -> attention_mask, all masks (to -inf) -> softmax -> dropout -> O = P V;
 // see docs/language.md for the text and docs/api.md for the flags. The flags are texts of the language themselves, composed
@@ -63,6 +67,9 @@ struct AttentionSpec {
   std::string mask_mod{};                    // e.g. "q_idx >= kv_idx"
   std::vector<BufferDeclaration> buffers{};  // of the expression strings
   std::vector<ParamDeclaration> params{};    // of the expression strings
+  // kCxx: `program` defines score_mod, mask_mod or both; the strings are a lambda each, whose parameters declare what buffers
+  // and params declare else.
+  TextLanguage language = TextLanguage::kFlex;
 
   DType dtype = DType::kF32;  // of q: f32, bf16, f16 or f64
   // Of k and v; default: dtype. f32 queries may have bf16 or f16 keys and values; f32, bf16 and f16 ones quantised keys and
@@ -90,5 +97,9 @@ struct AttentionSpec {
   FLEXJIT_API AttentionSpec& declare(const Bindings& bindings) &;
   FLEXJIT_API AttentionSpec declare(const Bindings& bindings) &&;
 };
+
+// The same spec with the program that its C++ text is in the place of that text; any other as it is. Thread-safe. Errors:
+// `no-cxx` where libflexjit-cxx cannot be opened, and those of the text.
+FLEXJIT_API Result<AttentionSpec> as_program(const AttentionSpec& spec);
 
 }  // namespace flexjit

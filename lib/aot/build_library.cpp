@@ -149,6 +149,13 @@ Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOp
   const std::vector<SharedPattern> prepared = prepare(patterns, report);
   if (!report.empty()) return report.take();
 
+  // Where the library is used nothing reads C++.
+  std::vector<BuildPattern> programs;
+  for (const BuildPattern& pattern : patterns) {
+    Result<AttentionSpec> program = as_program(pattern.spec);
+    if (!program) return program.diagnostics();
+    programs.push_back({pattern.name, *std::move(program)});
+  }
   cache::CompilerLoader loader(options.compiler_path);
   const Result<const plan::CompilerDoor*> door = engine::open_compiler(loader);
   if (!door) return door.diagnostics();
@@ -164,9 +171,9 @@ Result<BuiltLibrary> build(std::span<const BuildPattern> patterns, const BuildOp
     if (!kernels) return kernels.diagnostics();
     library.kernels += kernels->size();
     request.patterns.push_back({.name = patterns[i].name,
-                                .bundle = aot::to_bytes({patterns[i].spec, *std::move(kernels)}),
+                                .bundle = aot::to_bytes({programs[i].spec, *std::move(kernels)}),
                                 .initial_arguments = aot::initial_arguments(prepared[i]->interface)});
-    declarations.push_back(declared(patterns[i], *prepared[i], options.passes));
+    declarations.push_back(declared(programs[i], *prepared[i], options.passes));
     if (const auto& gradients = declarations.back().gradients)
       request.patterns.back().initial_gradients = aot::initial_gradients(*gradients);
   }

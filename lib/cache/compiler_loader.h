@@ -24,8 +24,6 @@ class CompilerLoader {
   OpenedCompiler open();
 
  private:
-  std::vector<std::string> candidates() const;
-
   std::string path_;
   support::Mutex mutex_;
   const plan::CompilerDoor* door_ = nullptr;

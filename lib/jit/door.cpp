@@ -36,7 +36,7 @@ extern "C" FLEXJIT_API const flexjit::plan::CompilerDoor* flexjit_compiler_door(
 const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
   namespace jit = flexjit::jit;
   static const flexjit::plan::CompilerDoor door{
-      flexjit::plan::kBuildId,
+      {flexjit::plan::kBuildId},
       &jit::Guarded<&jit::compile>::call,
       &jit::Guarded<&jit::print_ir>::call,
       &jit::Guarded<&jit::list_code>::call,

@@ -7,9 +7,11 @@
 
 #include "cache/perf.h"
 #include "call/validate.h"
+#include "diagnostics/guard.h"
 #include "diagnostics/report.h"
 #include "ir/lower/lower.h"
 #include "ir/passes/passes.h"
+#include "languages/cxx.h"
 #include "pattern/debug_source.h"
 #include "pattern/flags.h"
 #include "pattern/pattern_name.h"
@@ -88,6 +90,10 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
                                    : spec.score_mod.empty() ? "`mask_mod`"
                                                             : "`score_mod` and `mask_mod`");
   }
+  if (spec.language == TextLanguage::kCxx && !(spec.buffers.empty() && spec.params.empty()))
+    report.add(Finding::kBadOption, "buffers and params", "given", "the parameters of C++ functions declare them");
+  if (spec.language != TextLanguage::kFlex && spec.language != TextLanguage::kCxx)
+    report.add(Finding::kBadOption, "language", static_cast<int>(spec.language), "give TextLanguage::kFlex or kCxx");
   check_types(types_of(spec), report);
   check_head_dim("head_dim", spec.head_dim, report);
   check_scale_dims(spec, report);
@@ -121,12 +127,43 @@ support::Precision precision_of(const AttentionSpec& spec) {
   return support::Precision::kFp32;
 }
 
-dsl::Source source_of(const AttentionSpec& spec) {
-  dsl::Source source;
+namespace {
+
+languages::CxxRequest cxx_request(const AttentionSpec& spec) {
+  languages::CxxRequest request;
+  request.precision = precision_of(spec);
+  if (!spec.program.empty()) {
+    request.texts.push_back({spec.program_name, spec.program});
+    return request;
+  }
+  const auto add = [&](const char* name, const std::string& text) {
+    if (text.empty()) return;
+    request.texts.push_back({name, text});
+    request.names.emplace_back(name);
+  };
+  add("score_mod", spec.score_mod);
+  add("mask_mod", spec.mask_mod);
+  return request;
+}
+
+bool has_text(const AttentionSpec& spec) { return !(spec.program.empty() && spec.score_mod.empty() && spec.mask_mod.empty()); }
+
+}  // namespace
+
+Result<TextSource> source_of(const AttentionSpec& spec) {
+  TextSource made;
+  dsl::Source& source = made.source;
   source.precision = precision_of(spec);
+  if (spec.language == TextLanguage::kCxx && has_text(spec)) {
+    Result<languages::CxxTranslation> translation = languages::translate_cxx(cxx_request(spec));
+    if (!translation) return translation.diagnostics();
+    source.file = std::move(translation->program);
+    made.warnings = std::move(translation->warnings);
+    return made;
+  }
   if (!spec.program.empty()) {
     source.file = dsl::SourceText{spec.program_name, spec.program};
-    return source;
+    return made;
   }
   if (!spec.mask_mod.empty()) source.mask = dsl::SourceText{"mask_mod", spec.mask_mod};
   // Plain attention is the identity, said as a text so that declarations are checked in one place.
@@ -134,7 +171,7 @@ dsl::Source source_of(const AttentionSpec& spec) {
   if (plain || !spec.score_mod.empty()) source.score = dsl::SourceText{"score_mod", plain ? "score" : spec.score_mod};
   source.buffers = spec.buffers;
   source.params = spec.params;
-  return source;
+  return made;
 }
 
 ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface) {
@@ -161,16 +198,19 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
       append(wrong, found.diagnostics());
     }
   }
-  Result<ir::Lowered> lowered = ir::lower_source(source_of(spec));
+  Result<TextSource> text = source_of(spec);
+  Result<ir::Lowered> lowered = text ? ir::lower_source(text->source) : Result<ir::Lowered>(text.diagnostics());
   if (!lowered) append(wrong, lowered.diagnostics());
   Report report("compile");
-  Diagnostics warnings = lowered ? lowered->warnings : Diagnostics{};
+  Diagnostics warnings = text ? std::move(text->warnings) : Diagnostics{};
+  if (lowered) append(warnings, lowered->warnings);
   if (lowered) lowered = compose_flags(spec, std::move(*lowered), report);
   append(wrong, report.take());
   if (!wrong.empty()) return wrong;
 
   auto pattern = std::make_shared<Pattern>();
   pattern->name = pattern_name(spec);
+  pattern->source = std::move(text->source);
   pattern->lowered = std::move(lowered->program);
   pattern->interface = std::move(lowered->interface);
   pattern->program = optimise(pattern->lowered, pattern->interface);
@@ -192,3 +232,22 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
 }
 
 }  // namespace flexjit::engine
+
+namespace flexjit {
+
+Result<AttentionSpec> as_program(const AttentionSpec& spec) {
+  return engine::guarded("compile", [&]() -> Result<AttentionSpec> {
+    if (spec.language != TextLanguage::kCxx) return spec;
+    Result<engine::TextSource> text = engine::source_of(spec);
+    if (!text) return text.diagnostics();
+    AttentionSpec made = spec;
+    made.language = TextLanguage::kFlex;
+    if (!text->source.file) return made;
+    made.program = std::move(text->source.file->text);
+    made.score_mod.clear();
+    made.mask_mod.clear();
+    return made;
+  });
+}
+
+}  // namespace flexjit

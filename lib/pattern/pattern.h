@@ -32,6 +32,7 @@ struct Pattern {
   cache::SharedKey key;  // null for the reference backend
   std::string name;      // see pattern_name.h
   Diagnostics warnings;  // of the texts
+  dsl::Source source;    // the spec's text, without those of flags
 };
 
 // What the floats of a spec's texts are.
@@ -40,8 +41,12 @@ support::Precision precision_of(const AttentionSpec& spec);
 // Element types with their defaults filled in.
 plan::ElementTypes types_of(const AttentionSpec& spec);
 
-// The spec's text in the form that the front end takes. The spec has at most one form.
-dsl::Source source_of(const AttentionSpec& spec);
+// The spec's text in the form that the front end takes, where it is C++ after its translation. The spec has at most one form.
+struct TextSource {
+  dsl::Source source;
+  Diagnostics warnings{};  // of the translation
+};
+Result<TextSource> source_of(const AttentionSpec& spec);
 
 // lowered -> simplified, with the reads proved that can be.
 ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface);

@@ -54,7 +54,7 @@ bool same_flags(const AttentionSpec& a, const AttentionSpec& b) {
 AttentionSpec AttentionSpec::declare(const Bindings& bindings) && { return std::move(declare(bindings)); }
 
 AttentionSpec& AttentionSpec::declare(const Bindings& bindings) & {
-  if (!program.empty()) return *this;  // a program declares its own names
+  if (!program.empty() || language == TextLanguage::kCxx) return *this;  // its text declares its own names
   const std::vector<engine::Flag> flags = engine::flags_of(*this);
   const auto is_of_flag = [&](const std::string& name) {
     return std::ranges::any_of(flags, [&](const engine::Flag& flag) { return flag.uses(name); });
@@ -72,7 +72,7 @@ AttentionSpec& AttentionSpec::declare(const Bindings& bindings) & {
 namespace engine {
 
 bool SpecEqual::operator()(const AttentionSpec& a, const AttentionSpec& b) const {
-  return a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program && a.program_name == b.program_name &&
+  return a.language == b.language && a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program && a.program_name == b.program_name &&
          types_of(a) == types_of(b) && a.weights == b.weights && same_flags(a, b) && a.head_dim == b.head_dim &&
          a.v_head_dim == b.v_head_dim && same_bits(a.scale, b.scale) && std::ranges::equal(a.buffers, b.buffers, same_buffer) &&
          std::ranges::equal(a.params, b.params, same_param);

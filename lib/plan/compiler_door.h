@@ -11,6 +11,7 @@
 #include "plan/code_listing.h"
 #include "plan/kernel_key.h"
 #include "plan/phase_time.h"
+#include "support/library_door.h"
 #ifndef FLEXJIT_BUILD_ID
 #include "build_id.h"  // made by cmake/FlexjitLibrary.cmake
 #endif
@@ -50,8 +51,8 @@ struct LibraryRequest {
   std::string soname;  // kShared
 };
 
-struct CompilerDoor {
-  const char* build_id;  // must equal kBuildId of the caller: the structs above cross this door by reference
+// Its build_id must equal kBuildId of the caller: the structs above cross this door by reference.
+struct CompilerDoor : support::DoorHead {
   Result<CodeImage> (*compile)(const KernelKey& key);
   // For the inspector; a test's stand-in for the compiler has none.
   Result<std::string> (*print_ir)(const KernelKey& key) = nullptr;

@@ -55,14 +55,17 @@ std::string on_one_line(std::string_view text) {
   return line;
 }
 
-TextPlace place_of(const std::string& text, dsl::Span span) {
-  dsl::Location location = dsl::locate(text, span);
+TextPlace place_of(const dsl::SourceText& text, dsl::Span span) {
+  const dsl::Place place = dsl::shown_place({&text, 1}, span);
+  dsl::Location location = dsl::locate(place.text->text, place.span);
   return {location.line, location.column, location.length, std::move(location.snippet)};
 }
 
 class Dissection {
  public:
-  Dissection(const AttentionSpec& spec, const EngineOptions& options) : spec_(spec), options_(options) {
+  // `text`: the spec's program, with what it was made of.
+  Dissection(const AttentionSpec& spec, dsl::SourceText text, const EngineOptions& options)
+      : spec_(spec), text_(std::move(text)), options_(options) {
     options_.backend = Backend::kCompiled;
   }
 
@@ -74,7 +77,7 @@ class Dissection {
     anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key));
     programs_.push_back((*whole)->program);
     numbers_.push_back(-1);
-    std::vector<dsl::Part> parts = dsl::list_parts({spec_.program_name, spec_.program});
+    std::vector<dsl::Part> parts = dsl::list_parts({text_.name, text_.text});
     for (dsl::Part& part : parts) number_of_.push_back(add_part(part));
     hoist_with_parents();
     add_reads(**whole);
@@ -96,6 +99,7 @@ class Dissection {
   std::int32_t add_part(dsl::Part& part) {
     const std::int32_t parent = part.parent < 0 ? -1 : number_of_[static_cast<std::size_t>(part.parent)];
     AttentionSpec variant = spec_;
+    variant.language = TextLanguage::kFlex;
     variant.program = std::move(part.variant);
     const auto pattern = engine::prepare_pattern(variant, options_, engine::Purpose::kShow);
     if (!pattern) return parent;
@@ -120,15 +124,15 @@ class Dissection {
   // name.
   bool is_said_better(const PatternPart& known, const dsl::Part& part, bool is_inside) const {
     const bool is_result = known.role == PartRole::kScore || known.role == PartRole::kMask;
-    const std::string_view text = std::string_view(spec_.program).substr(part.span.begin, part.span.end - part.span.begin);
+    const std::string_view text = std::string_view(text_.text).substr(part.span.begin, part.span.end - part.span.begin);
     const bool is_name = text.find_first_of(" +-*/%(<>=&|!?~^[") == std::string_view::npos;
     return !is_name && ((is_result && is_inside) || known.role == PartRole::kLet);
   }
 
   void describe(PatternPart& to, const dsl::Part& part) {
     to.role = part.role;
-    to.text = on_one_line(std::string_view(spec_.program).substr(part.span.begin, part.span.end - part.span.begin));
-    to.place = place_of(spec_.program, part.span);
+    to.text = on_one_line(std::string_view(text_.text).substr(part.span.begin, part.span.end - part.span.begin));
+    to.place = place_of(text_, part.span);
     to.replacement = part.replacement;
     to.depends_on_score = part.depends_on_score;
     to.loop = loop_of_probe(part.probe, nest());
@@ -167,6 +171,7 @@ class Dissection {
   }
 
   const AttentionSpec& spec_;
+  const dsl::SourceText text_;
   EngineOptions options_;
   PatternAnatomy anatomy_;
   std::vector<ir::Program> programs_;    // of the spec and of each part
@@ -199,7 +204,9 @@ Diagnostics check_program(const AttentionSpec& spec, const char* call) {
 }
 
 Diagnostics check_text(const AttentionSpec& spec) {
-  const Result<ir::Lowered> lowered = ir::lower_source(engine::source_of(spec));
+  const Result<engine::TextSource> text = engine::source_of(spec);
+  if (!text) return text.diagnostics();
+  const Result<ir::Lowered> lowered = ir::lower_source(text->source);
   return lowered ? Diagnostics{} : lowered.diagnostics();
 }
 
@@ -236,12 +243,17 @@ std::string_view name_of(Loop loop) noexcept {
 Result<PatternAnatomy> dissect(const AttentionSpec& spec, const EngineOptions& options, const BlockMaskOptions& call) {
   return engine::guarded_on_large_stack("dissect", [&]() -> Result<PatternAnatomy> {
     if (Diagnostics wrong = check_program(spec, "dissect"); !wrong.empty()) return wrong;
-    return Dissection(spec, options).run(call);
+    Result<engine::TextSource> text = engine::source_of(spec);
+    if (!text) return text.diagnostics();
+    return Dissection(spec, *std::move(text->source.file), options).run(call);
   });
 }
 
-Result<AttentionSpec> with_constant(const AttentionSpec& spec, const std::string& name, const Scalar& value) {
+Result<AttentionSpec> with_constant(const AttentionSpec& given, const std::string& name, const Scalar& value) {
   return engine::guarded_on_large_stack("with_constant", [&]() -> Result<AttentionSpec> {
+    const Result<AttentionSpec> program = as_program(given);
+    if (!program) return program.diagnostics();
+    const AttentionSpec& spec = *program;
     if (Diagnostics wrong = check_program(spec, "with_constant"); !wrong.empty()) return wrong;
     if (Diagnostics wrong = check_text(spec); !wrong.empty()) return wrong;
     const auto* number = std::get_if<double>(&value);
@@ -257,9 +269,12 @@ Result<AttentionSpec> with_constant(const AttentionSpec& spec, const std::string
   });
 }
 
-Result<AttentionSpec> with_extents(const AttentionSpec& spec, const std::string& name,
+Result<AttentionSpec> with_extents(const AttentionSpec& given, const std::string& name,
                                    const std::vector<std::string>& extents) {
   return engine::guarded_on_large_stack("with_extents", [&]() -> Result<AttentionSpec> {
+    const Result<AttentionSpec> program = as_program(given);
+    if (!program) return program.diagnostics();
+    const AttentionSpec& spec = *program;
     if (Diagnostics wrong = check_program(spec, "with_extents"); !wrong.empty()) return wrong;
     const std::string tail = fmt::format("[{}]", fmt::join(extents, ", "));
     Result<AttentionSpec> result =

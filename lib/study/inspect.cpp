@@ -108,13 +108,13 @@ Result<plan::KernelKey> key_of(const engine::Pattern& pattern, const InspectRequ
 }
 
 // In the order in which they apply.
-std::vector<study::Text> texts_of(const AttentionSpec& spec) {
+std::vector<study::Text> texts_of(const AttentionSpec& spec, const engine::Pattern& pattern) {
   std::vector<study::Text> before, after;
   for (const engine::Flag& flag : engine::flags_of(spec)) {
     if (flag.text.empty()) continue;
     (flag.place == engine::FlagPlace::kBeforeText ? before : after).push_back({flag.name, flag.source()});
   }
-  before.push_back({.flag = {}, .source = engine::source_of(spec)});
+  before.push_back({.flag = {}, .source = pattern.source});
   std::ranges::move(after, std::back_inserter(before));
   return before;
 }
@@ -164,7 +164,7 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   const Result<plan::KernelKey> key = key_of(pattern, request);
   if (!key) return key.diagnostics();
   cache::CompilerLoader loader(options.compiler_path);
-  study::Subject subject{.texts = texts_of(spec),
+  study::Subject subject{.texts = texts_of(spec, pattern),
                          .lowered = pattern.lowered,
                          .forward = pattern.program,
                          .program = key->program,

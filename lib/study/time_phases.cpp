@@ -51,7 +51,7 @@ void parse_all(const dsl::Source& source) {
 
 // What became of the text at each step; the spec has been compiled before, so that nothing here can fail.
 std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pattern& pattern, const plan::KernelKey& key) {
-  const dsl::Source source = source_of(spec);
+  const dsl::Source& source = pattern.source;
   const dsl::Checked checked = dsl::check_source(source).value();
   const ir::Program simplified = ir::simplify(pattern.lowered);
   const ir::Program proved = ir::prove_reads(simplified, pattern.interface);

@@ -21,7 +21,7 @@ inline constexpr std::size_t kLargeStack = std::size_t{16} << 20;  // address sp
 // body(), whose exceptions are the caller's. Throws std::system_error where no thread can be started. A thread costs some
 // ten microseconds, which the work must be worth. The thread takes no signals of the program.
 template <typename Body>
-auto on_large_stack(const Body& body) {
+auto on_large_stack(const Body& body, std::size_t bytes = kLargeStack) {
   struct Call {
     const Body& body;
     bool is_inside = ForkGate::is_inside();
@@ -42,7 +42,7 @@ auto on_large_stack(const Body& body) {
   sigset_t all, before;
   pthread_t thread{};
   ::pthread_attr_init(&attributes);
-  ::pthread_attr_setstacksize(&attributes, kLargeStack);
+  ::pthread_attr_setstacksize(&attributes, bytes);
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
   const int error = ::pthread_create(&thread, &attributes, work, &call);

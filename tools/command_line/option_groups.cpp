@@ -25,11 +25,20 @@ CLI::Validator preset_choices() {
   return {[](std::string&) { return std::string(); }, "{" + names + "}"};
 }
 
+void add_language(CLI::App& app, std::optional<TextLanguage>& language) {
+  app.add_option_function<std::string>(
+         "-x,--language",
+         [&language](const std::string& name) { language = name == "c++" ? TextLanguage::kCxx : TextLanguage::kFlex; },
+         "Of FILE and -e: flex or c++ (by the file's name: c++ for .cpp, .cc, .cxx, .h and .hpp)")
+      ->check(CLI::IsMember({"flex", "c++"}));
+}
+
 void add_statements(CLI::App& app, PatternOptions& pattern) {
   app.add_option("-e,--expression", pattern.statements,
                  "A statement of the pattern instead of FILE, e.g. 'mask = q_idx >= kv_idx'; repeatable")
       ->allow_extra_args(false);
   app.add_option("--preset", pattern.preset, "A named pattern instead of FILE")->check(preset_choices());
+  add_language(app, pattern.language);
 }
 
 namespace {
@@ -95,7 +104,7 @@ std::vector<std::string> join_flag_files(std::vector<std::string> words) {
 }
 
 void add_pattern(CLI::App& app, PatternOptions& pattern) {
-  app.add_option("FILE", pattern.file, "The pattern, a *.flex file; - is stdin");
+  app.add_option("FILE", pattern.file, "The pattern, a *.flex or C++ file; - is stdin");
   add_statements(app, pattern);
   add_flags(app, pattern.flags);
 }

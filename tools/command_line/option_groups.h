@@ -13,7 +13,9 @@ inline constexpr const char* kTargets =
 
 // FILE and what may stand in its place, and the flags.
 void add_pattern(CLI::App& app, PatternOptions& pattern);
-// -e and --preset alone, for commands that take several FILEs.
+// Which language a FILE or -e is of.
+void add_language(CLI::App& app, std::optional<TextLanguage>& language);
+// -e, --preset and the language alone, for commands that take several FILEs.
 void add_statements(CLI::App& app, PatternOptions& pattern);
 // What --preset can name, for help and completion; a name that is none of them is left to whoever looks for it.
 CLI::Validator preset_choices();

@@ -44,10 +44,11 @@ struct FlagOptions {
   }
 };
 
-// A pattern is a *.flex file, statements given with -e, one a line, the text of a preset, or nothing but flags; flags are
+// A pattern is a file of the language or of C++, statements given with -e, one a line, the text of a preset, or nothing but flags; flags are
 // composed with the text.
 struct PatternOptions {
   std::string file{};  // "-": stdin
+  std::optional<TextLanguage> language{};  // absent: by the file's name
   std::vector<std::string> statements{};
   std::string preset{};
   FlagOptions flags{};
@@ -214,6 +215,7 @@ struct MaskOptions {
 struct BuildCommandOptions {
   std::vector<std::string> files, presets;
   std::vector<std::string> statements;  // of one pattern; empty: none
+  std::optional<TextLanguage> language;
   std::vector<std::string> names;       // none, or one a file, then one a preset, then one for the statements
   FlagOptions flags;                    // of each
   DTypeOptions dtypes;

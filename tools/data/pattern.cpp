@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <fstream>
 
@@ -40,6 +41,13 @@ void print_warnings(const AttentionSpec& spec) {
   if (!wrong) fmt::print(stderr, "{}", coloured_diagnostics(render(found), stderr));
 }
 
+TextLanguage language_of(const PatternOptions& options) {
+  if (options.language) return *options.language;
+  constexpr std::array<std::string_view, 5> kCxx = {".cpp", ".cc", ".cxx", ".h", ".hpp"};
+  const auto ends_so = [&](std::string_view ending) { return options.file.ends_with(ending); };
+  return std::ranges::any_of(kCxx, ends_so) ? TextLanguage::kCxx : TextLanguage::kFlex;
+}
+
 // The text alone.
 Result<AttentionSpec> load_text(const PatternOptions& options) {
   AttentionSpec spec;
@@ -54,8 +62,10 @@ Result<AttentionSpec> load_text(const PatternOptions& options) {
     // An empty program would be a spec without one, which is plain attention; an empty file is a mistake.
     spec.program = text->empty() ? "\n" : std::move(*text);
     spec.program_name = options.file == kStdin ? "<stdin>" : options.file;
+    spec.language = language_of(options);
   } else if (!options.statements.empty()) {
     spec.program_name = "-e";
+    spec.language = language_of(options);
     for (const std::string& statement : options.statements) spec.program += statement + "\n";
   } else {
     spec.program_name = "flags";

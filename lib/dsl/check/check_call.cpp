@@ -60,7 +60,10 @@ TypedId Checker::check_builtin_call(ExprId id, Function function) {
   for (ExprId argument : ast_->operands_of(id)) arguments.push_back(check(argument));
   const std::string what = quoted(info.name);
   if (info.rule == FunctionRule::kWhere) return select(what, expr.span, arguments);
-  if (info.rule == FunctionRule::kCast) return check_cast(expr, *find_type(info.name), arguments[0]);
+  if (info.rule == FunctionRule::kCast) {
+    // No statement can declare the type of 64 bits, so that its name is none of the types'.
+    return check_cast(expr, function == Function::kInt64 ? Type::kLong : *find_type(info.name), arguments[0]);
+  }
 
   if (!unify_numbers(arguments, what)) return {};
   TypedNode node;
@@ -85,6 +88,10 @@ TypedId Checker::check_cast(const Expr& expr, Type to, const Operand& operand) {
     Expr not_equal = expr;
     not_equal.op = Operator::kNotEqual;
     return add_operator(not_equal, Type::kBool, {operand.id, zero});
+  }
+  if (to == Type::kLong && from == Type::kFloat) {
+    report(Kind::kOperandType, operand.span, {quoted(expr.name.text), "an int or a bool", "float; write `int64(int(x))`"});
+    return {};
   }
   return build_.convert(operand.id, to, expr.span);
 }

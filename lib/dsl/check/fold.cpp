@@ -157,6 +157,7 @@ double fold_function(Function function, double x, double y) {
     case Function::kClamp:
     case Function::kRelu:
     case Function::kInt:
+    case Function::kInt64:
     case Function::kFloat:
     case Function::kBool:
     case Function::kWhere:

@@ -52,11 +52,11 @@ std::span<const std::string_view> all_kind_ids() { return kIds; }
 
 DiagnosticEngine::Entry DiagnosticEngine::entry_at(Kind kind, Span span,
                                                    std::initializer_list<std::string_view> arguments) const {
-  const SourceText& text = texts_[span.text];
-  Location location = locate(text.text, span);
+  const Place place = shown_place(texts_, span);
+  Location location = locate(place.text->text, place.span);
   Diagnostic diagnostic = make_diagnostic(kind, arguments);
   diagnostic.message += suffix_;
-  diagnostic.source_name = text.name;
+  diagnostic.source_name = place.text->name;
   diagnostic.line = location.line;
   diagnostic.column = location.column;
   diagnostic.length = location.length;

@@ -1,6 +1,8 @@
 // What the language front end is given: one *.flex file, or up to two expression strings with the types of their free names.
 #pragma once
 
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,9 +12,28 @@
 
 namespace flexjit::dsl {
 
+struct Origin;
+
 struct SourceText {
   std::string name;  // shown in diagnostics
   std::string text;
+  std::shared_ptr<const Origin> origin{};  // of a text that was made of others, which is what people are then shown
+};
+
+// What a text was made of, and which bytes of it stand for which.
+struct Origin {
+  // Bytes [begin, end) stand for [origin_begin, origin_end) of texts[text]. Pieces lie apart or inside one another, in the order
+  // of their beginnings, outer ones first.
+  struct Piece {
+    std::uint32_t begin = 0;
+    std::uint32_t end = 0;
+    std::uint32_t text = 0;
+    std::uint32_t origin_begin = 0;
+    std::uint32_t origin_end = 0;
+    std::uint32_t outer = 0;  // the piece around it; its own number where there is none
+  };
+  std::vector<SourceText> texts;
+  std::vector<Piece> pieces;
 };
 
 // Exactly one form: `file`, or `score` and/or `mask` with their declarations.

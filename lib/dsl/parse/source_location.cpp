@@ -54,6 +54,33 @@ std::uint32_t utf8_length(std::string_view text, std::size_t at) {
 
 Span join(Span first, Span last) { return {first.text, std::min(first.begin, last.begin), std::max(first.end, last.end)}; }
 
+std::vector<const SourceText*> shown_texts(std::span<const SourceText> texts) {
+  std::vector<const SourceText*> shown;
+  for (const SourceText& text : texts) {
+    if (!text.origin) {
+      shown.push_back(&text);
+      continue;
+    }
+    for (const SourceText& original : text.origin->texts) shown.push_back(&original);
+  }
+  return shown;
+}
+
+Place shown_place(std::span<const SourceText> texts, Span span) {
+  const SourceText& text = texts[span.text];
+  std::uint32_t number = 0;
+  for (const SourceText& before : texts.first(span.text))
+    number += before.origin ? static_cast<std::uint32_t>(before.origin->texts.size()) : 1;
+  if (!text.origin) return {&text, {number, span.begin, span.end}};
+  const std::vector<Origin::Piece>& pieces = text.origin->pieces;
+  const auto begins_after = [](std::uint32_t at, const Origin::Piece& piece) { return at < piece.begin; };
+  const auto next = std::upper_bound(pieces.begin(), pieces.end(), span.begin, begins_after);
+  if (next == pieces.begin()) return {&text.origin->texts.front(), {number, 0, 0}};
+  const Origin::Piece* piece = &*(next - 1);
+  while (piece->end < span.end && piece != &pieces[piece->outer]) piece = &pieces[piece->outer];
+  return {&text.origin->texts[piece->text], {number + piece->text, piece->origin_begin, piece->origin_end}};
+}
+
 Location locate(std::string_view text, Span span) {
   const std::size_t begin = std::min<std::size_t>(span.begin, text.size());
   const std::string_view before = text.substr(0, begin);

@@ -3,8 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "dsl/parse/source.h"
 
@@ -20,6 +22,17 @@ struct Span {
 
 // The smallest span that holds both; they are of one text.
 Span join(Span first, Span last);
+
+// Where a person is shown a span of one of `texts`: there, or where its text comes from, in the smallest piece around it (the
+// beginning where no piece is). The text is one of `texts` or of an origin.
+struct Place {
+  const SourceText* text = nullptr;
+  Span span{};  // its number counts through the texts that are shown, see shown_texts
+};
+Place shown_place(std::span<const SourceText> texts, Span span);
+
+// `texts`, each made one replaced by what it was made of.
+std::vector<const SourceText*> shown_texts(std::span<const SourceText> texts);
 
 // As in Diagnostic: 1-based, columns and lengths in bytes, the length cut at the end of the first line.
 struct Location {

@@ -11,7 +11,8 @@
 
 namespace flexjit::dsl {
 
-// kLong, a 64-bit int, is what reads of i64 buffers give and what is computed from them; no param or const is declared so.
+// kLong, a 64-bit int, is what reads of i64 buffers and int64(...) give and what is computed from them; no param or const is
+// declared so.
 enum class Type : std::uint8_t { kInt, kFloat, kBool, kLong };
 std::string_view type_name(Type type);
 std::optional<Type> find_type(std::string_view name);

@@ -54,7 +54,7 @@ Result<Lowered> lower_source(const dsl::Source& source) {
 Result<Lowered> lower_checked(const dsl::Checked& checked) {
   ProgramBuilder builder(checked.precision);
   Interface interface = lower_declarations(checked, builder);
-  for (const dsl::SourceText& text : checked.texts) interface.texts.push_back({text.name, text.text});
+  for (const dsl::SourceText* text : dsl::shown_texts(checked.texts)) interface.texts.push_back({text->name, text->text});
   ExpressionLowering lowering(checked, builder, interface);
   Roots roots;
   for (const auto& [root, text] : {std::pair{Root::kScore, checked.score}, {Root::kMask, checked.mask}}) {

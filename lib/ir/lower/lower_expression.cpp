@@ -37,7 +37,8 @@ Id ExpressionLowering::lower(dsl::TypedId id, GuardId guard) {
 
 void ExpressionLowering::mark(dsl::Span span, Id id) {
   builder_.mark(id);
-  interface_.expressions.push_back({.text = span.text, .begin = span.begin, .end = span.end});
+  const dsl::Span shown = dsl::shown_place(checked_.texts, span).span;
+  interface_.expressions.push_back({.text = shown.text, .begin = shown.begin, .end = shown.end});
 }
 
 Id ExpressionLowering::lower_node(dsl::TypedId id, GuardId guard) {
@@ -135,10 +136,10 @@ std::uint32_t ExpressionLowering::site_of(dsl::Span span, std::uint32_t buffer) 
   const auto next = static_cast<std::uint32_t>(interface_.sites.size());
   const auto [entry, is_new] = known_sites_.try_emplace({span.text, span.begin, span.end}, next);
   if (!is_new) return entry->second;
-  const dsl::SourceText& text = checked_.texts[span.text];
-  dsl::Location location = dsl::locate(text.text, span);
+  const dsl::Place place = dsl::shown_place(checked_.texts, span);
+  dsl::Location location = dsl::locate(place.text->text, place.span);
   interface_.sites.push_back({.buffer = buffer,
-                              .source_name = text.name,
+                              .source_name = place.text->name,
                               .line = location.line,
                               .column = location.column,
                               .length = location.length,

@@ -1,0 +1,182 @@
+// Expressions that name a place: variables, elements, fields; and reading and writing there.
+#include "cxx/translate/translator.h"
+
+namespace flexjit::cxx {
+
+SlotId Translator::new_slot(Value value) {
+  slots_.push_back(std::move(value));
+  return {static_cast<std::uint32_t>(slots_.size() - 1)};
+}
+
+Value Translator::copy(const Value& value) {
+  const Aggregate* parts = std::get_if<Aggregate>(&value);
+  if (parts == nullptr) return value;
+  Aggregate made;
+  for (const SlotId part : std::vector<SlotId>(parts->parts)) {
+    Value of_part = copy(slots_[part.index]);
+    made.parts.push_back(new_slot(std::move(of_part)));
+  }
+  return made;
+}
+
+Location Translator::locate(const clang::Expr* expression) {
+  step(expression->getSourceRange());
+  const dsl::Span outer = graph_.place();
+  dsl::Span here = outer;
+  if (tree_.place(expression->getSourceRange(), here)) graph_.set_place(here);
+  Location location = locate_here(*expression);
+  graph_.set_place(outer);
+  return location;
+}
+
+Location Translator::locate_here(const clang::Expr& expression) {
+  using namespace clang;
+  if (const auto* inner = dyn_cast<ParenExpr>(&expression)) return locate(inner->getSubExpr());
+  if (const auto* inner = dyn_cast<ExprWithCleanups>(&expression)) return locate(inner->getSubExpr());
+  if (const auto* inner = dyn_cast<MaterializeTemporaryExpr>(&expression)) return {new_slot(evaluate(inner->getSubExpr())), {}};
+  if (const auto* inner = dyn_cast<SubstNonTypeTemplateParmExpr>(&expression)) return locate(inner->getReplacement());
+  if (const auto* inner = dyn_cast<CXXDefaultArgExpr>(&expression)) return locate(inner->getExpr());
+  if (isa<CXXThisExpr>(&expression)) return frames_.back().object;
+  if (const auto* name = dyn_cast<DeclRefExpr>(&expression)) return variable(*name->getDecl(), name->getSourceRange());
+  if (const auto* at = dyn_cast<MemberExpr>(&expression)) return member(*at);
+  if (const auto* at = dyn_cast<ArraySubscriptExpr>(&expression)) return subscript(*at);
+  if (const auto* at = dyn_cast<CallExpr>(&expression)) return call_location(*at);
+  if (const auto* list = dyn_cast<InitListExpr>(&expression); list != nullptr && expression.isGLValue())
+    return locate(list->getInit(0));
+  if (const auto* cast = dyn_cast<CastExpr>(&expression)) {
+    const CastKind kind = cast->getCastKind();
+    const bool is_same = kind == CK_NoOp || kind == CK_ArrayToPointerDecay || kind == CK_LValueToRValue;
+    if (is_same && (cast->getSubExpr()->isGLValue() || kind == CK_ArrayToPointerDecay)) return locate(cast->getSubExpr());
+  }
+  if (const auto* operation = dyn_cast<UnaryOperator>(&expression)) {
+    const auto opcode = operation->getOpcode();
+    if (opcode == UO_Deref) return element_at(locate(operation->getSubExpr()), arithmetic_.integer(kIntType, 0), expression);
+    if (opcode == UO_PreInc || opcode == UO_PreDec) {
+      increment(*operation);
+      return locate(operation->getSubExpr());
+    }
+    if (opcode == UO_Extension) return locate(operation->getSubExpr());
+  }
+  if (const auto* operation = dyn_cast<BinaryOperator>(&expression)) {
+    if (operation->isAssignmentOp()) {
+      if (const auto* compound = dyn_cast<CompoundAssignOperator>(operation)) {
+        compound_assign(*compound);
+      } else {
+        assign(*operation);
+      }
+      return locate(operation->getLHS());
+    }
+    if (operation->getOpcode() == BO_Comma) {
+      evaluate(operation->getLHS());
+      return locate(operation->getRHS());
+    }
+    const bool is_sum = operation->getOpcode() == BO_Add && operation->getType()->isPointerType();
+    if (is_sum) refuse(Finding::kPointer, expression.getSourceRange(), ", as `table[i]`");
+  }
+  if (const auto* choice = dyn_cast<ConditionalOperator>(&expression); choice != nullptr && expression.isGLValue())
+    return {{}, conditional(*choice)};
+  return {{}, evaluate_here(expression)};
+}
+
+Location Translator::variable(const clang::ValueDecl& declaration, clang::SourceRange at) {
+  if (const auto known = variables_.find(&declaration); known != variables_.end()) return known->second;
+  if (const auto* binding = llvm::dyn_cast<clang::BindingDecl>(&declaration)) return locate(binding->getBinding());
+  const auto* variable = llvm::dyn_cast<clang::VarDecl>(&declaration);
+  if (variable == nullptr) refuse(Finding::kUnsupported, at, "`" + declaration.getNameAsString() + "` as a value", "");
+  const clang::Expr* initialiser = variable->getAnyInitializer();
+  const bool is_constant = variable->isConstexpr() || (variable->getType().isConstQualified() && initialiser != nullptr);
+  if (is_constant && initialiser != nullptr) {
+    const auto* record = variable->getType()->getAsCXXRecordDecl();
+    if (record != nullptr && record->isLambda()) return variables_[variable] = {new_slot(evaluate(initialiser)), {}};
+    if (const clang::APValue* value = variable->evaluateValue())
+      return variables_[variable] = {{}, from_constant(*value, variable->getType(), at)};
+  }
+  refuse(Finding::kGlobal, at, declaration.getNameAsString());
+}
+
+Location Translator::member(const clang::MemberExpr& expression) {
+  const auto* field = llvm::dyn_cast<clang::FieldDecl>(expression.getMemberDecl());
+  if (field == nullptr) {
+    if (const auto* variable = llvm::dyn_cast<clang::VarDecl>(expression.getMemberDecl()))
+      return this->variable(*variable, expression.getSourceRange());
+    refuse_expression(expression, "this member");
+  }
+  const Location object = locate(expression.getBase());
+  const Value whole = object.slot.valid() ? slots_[object.slot.index] : object.value;
+  const Aggregate* parts = std::get_if<Aggregate>(&whole);
+  if (parts == nullptr || field->getFieldIndex() >= parts->parts.size()) refuse_expression(expression, "this member");
+  return {parts->parts[field->getFieldIndex()], {}};
+}
+
+Location Translator::subscript(const clang::ArraySubscriptExpr& expression) {
+  const Location base = locate(expression.getBase());
+  return element_at(base, scalar(expression.getIdx()), expression);
+}
+
+Location Translator::element_at(const Location& array, Scalar index, const clang::Expr& at) {
+  const Value whole = array.slot.valid() ? slots_[array.slot.index] : array.value;
+  if (const Element* element = std::get_if<Element>(&whole)) {
+    Element inner = *element;
+    if (inner.indices.size() >= inner.array->extents.size()) refuse_expression(at, "more indices than the array has extents");
+    const bool is_short = index.type.bits < 64;
+    inner.indices.push_back(is_short && !index.type.is_signed && graph_.range(index.id).lo < 0
+                                ? arithmetic_.convert(index, kLongType).id
+                                : index.id);
+    return {{}, std::move(inner)};
+  }
+  if (const Aggregate* parts = std::get_if<Aggregate>(&whole)) return pick(*parts, index, at);
+  refuse(Finding::kPointer, at.getSourceRange(), "");
+}
+
+// An element of an array of its own: that variable, or a choice among all of them.
+Location Translator::pick(const Aggregate& parts, Scalar index, const clang::Expr& at) {
+  constexpr std::size_t kMaxChoice = 64;
+  const auto known = graph_.int_value(index.id);
+  const std::size_t count = parts.parts.size();
+  if (known) {
+    if (*known < 0 || static_cast<std::size_t>(*known) >= count)
+      refuse(Finding::kUnsupported, at.getSourceRange(), fmt::format("element {} of an array of {}", *known, count), "");
+    return {parts.parts[static_cast<std::size_t>(*known)], {}};
+  }
+  if (count > kMaxChoice || count == 0)
+    refuse(Finding::kUnsupported, at.getSourceRange(), "an index that the call decides into an array of more than 64 elements",
+           "; capture the array");
+  Value value = slots_[parts.parts[count - 1].index];
+  for (std::size_t i = count - 1; i-- > 0;) {
+    const Scalar number = arithmetic_.integer(index.type, static_cast<std::int64_t>(i));
+    value = merged(arithmetic_.binary(Operator::kEqual, index, number).id, slots_[parts.parts[i].index], value);
+  }
+  return {{}, std::move(value)};
+}
+
+Value Translator::load(const Location& location, const clang::Expr& at) {
+  const Value& value = location.slot.valid() ? slots_[location.slot.index] : location.value;
+  if (const Element* element = std::get_if<Element>(&value)) {
+    const Captured& array = *element->array;
+    if (element->indices.size() != array.extents.size()) return value;
+    const NodeId read = graph_.read(array.name, array.type, array.range, element->indices);
+    return Scalar{read, array.element};
+  }
+  if (std::holds_alternative<Nothing>(value)) {
+    const auto* name = llvm::dyn_cast<clang::DeclRefExpr>(at.IgnoreParenImpCasts());
+    refuse(Finding::kUninitialised, at.getSourceRange(), name != nullptr ? name->getDecl()->getNameAsString() : "this value");
+  }
+  return value;
+}
+
+void Translator::store(const Location& location, Value value, const clang::Expr& at) {
+  if (!location.slot.valid()) refuse(Finding::kWrite, at.getSourceRange(), "this");
+  if (std::holds_alternative<Element>(slots_[location.slot.index])) refuse(Finding::kWrite, at.getSourceRange(), "a captured array");
+  if (const Aggregate* parts = std::get_if<Aggregate>(&slots_[location.slot.index])) {
+    const Aggregate* given = std::get_if<Aggregate>(&value);
+    const std::vector<SlotId> to = parts->parts;
+    if (given == nullptr || given->parts.size() != to.size()) refuse_expression(at, "this assignment");
+    std::vector<Value> values;
+    for (const SlotId part : given->parts) values.push_back(slots_[part.index]);
+    for (std::size_t i = 0; i < to.size(); ++i) store({to[i], {}}, values[i], at);
+    return;
+  }
+  slots_[location.slot.index] = std::move(value);
+}
+
+}  // namespace flexjit::cxx

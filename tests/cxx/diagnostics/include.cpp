@@ -1,0 +1,3 @@
+#include <cmath>
+#include "my_masks.h"
+float score_mod(float score) { return score; }

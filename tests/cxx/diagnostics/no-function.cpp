@@ -1,0 +1,1 @@
+float score_modifier(float score) { return score; }
