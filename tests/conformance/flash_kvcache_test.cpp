@@ -242,6 +242,30 @@ TEST_P(FlashKvcache, SplitsAreAHint) {
   }
 }
 
+// Whatever num_splits says and whoever is beside it.
+TEST_P(FlashKvcache, ARowIsThatOfABatchOfOne) {
+  covers("D53 D21 I16");
+  const CacheCase c{.batch = 8, .seqlen_q = 2, .fresh = 0, .capacity = 1600, .past = {1600, 0, 700, 513, 512, 511, 1, 1024}};
+  CacheProblem together(c), alone(c);
+  ASSERT_TRUE(together.run(engine(), together.options()));
+  const std::int64_t row = c.seqlen_q * kHeads * kDim;
+  for (std::int32_t b = 0; b < c.batch; ++b) {
+    const std::vector<std::int32_t> past{c.past[at(b)]}, entry{b};
+    FlashAttnKvcacheOptions options = alone.options();
+    options.out = MutableTensorView(&alone.out[at(b * row)], DType::kF32, {1, c.seqlen_q, kHeads, kDim});
+    options.softmax_lse = MutableTensorView(&alone.lse[at(b * kHeads * c.seqlen_q)], DType::kF32, {1, kHeads, c.seqlen_q});
+    options.cache_seqlens = ints(past);
+    options.cache_batch_idx = ints(entry);
+    options.num_splits = b * 16;
+    const TensorView q(&alone.q[at(b * row)], DType::kF32, {1, c.seqlen_q, kHeads, kDim});
+    const Result<RunStats> ran = flash_attn_with_kvcache(engine(), q, floats(alone.k_cache, alone.cache_shape()),
+                                                         floats(alone.v_cache, alone.cache_shape()), options);
+    ASSERT_TRUE(ran) << render(ran.diagnostics());
+  }
+  EXPECT_EQ(alone.out, together.out);
+  EXPECT_EQ(alone.lse, together.lse);
+}
+
 struct WrongCache {
   const char* expected;
   std::int64_t page_size;

@@ -239,7 +239,7 @@ TEST(ServingRows, SoftcapOverLongCaches) {
   covers("I18 P13 D06");
   for (const double cap : {1.0, 30.0, 50.0}) {
     for (const Lengths& lengths : {Lengths{1, 33001}, {1, 1177}, {37, 1177}, {17, 54}}) {
-      Problem problem({.q_heads = 4, .kv_heads = 1, .q_len = lengths.q, .kv_len = lengths.kv, .head_dim = 64});
+      Problem problem({.q_heads = 2, .kv_heads = 1, .q_len = lengths.q, .kv_len = lengths.kv, .head_dim = 64});
       problem.q.fill([&](std::size_t i) { return 5 * problem.q[i]; });
       AttentionSpec spec = spec_of("", problem.shape);
       spec.softcap = cap;
