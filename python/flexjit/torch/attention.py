@@ -12,7 +12,6 @@ from .kernel import in_rows
 from .known import call_again, remember
 from .operators import NO_BLOCKS
 
-
 FlexKernelOptions = Dict[str, Any]  # of PyTorch's kernels; they mean nothing here
 
 
@@ -112,7 +111,7 @@ def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=Non
         raise ValueError("Cannot specify both return_lse and return_aux; return_aux=AuxRequest(lse=True) is enough")
     with_lse, with_max = (return_lse, False) if return_aux is None else return_aux
     tracing = torch.compiler.is_dynamo_compiling()
-    results = None if tracing else call_again(query, key, value, score_mod, block_mask, scale, with_lse, with_max)
+    results = None if tracing else call_again(query, key, value, score_mod, block_mask, scale, enable_gqa, with_lse, with_max)
     if results is None:
         call = in_graph if tracing else at_once
         tensors = prepared(query, key, value, block_mask, enable_gqa)

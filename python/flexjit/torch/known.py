@@ -11,7 +11,7 @@ from .kernel import Kernel, statistics
 KEPT = 1024
 modes, autocast, transforms = torch._C._len_torch_dispatch_stack, torch._C._is_any_autocast_enabled, torch._C._are_functorch_transforms_active
 recording = torch.is_grad_enabled
-calls = {}  # (id(score_mod), id(block_mask), scale) -> (KnownCall, what keeps the ids from being others')
+calls = {}  # (id(score_mod), id(block_mask), scale) -> (KnownCall, whether heads share keys, what keeps the ids from being others')
 
 
 def recorded():
@@ -19,10 +19,10 @@ def recorded():
     return modes() or autocast() or transforms()
 
 
-def call_again(query, key, value, score_mod, block_mask, scale, with_lse, with_max):
+def call_again(query, key, value, score_mod, block_mask, scale, enable_gqa, with_lse, with_max):
     """(out, lse, max_scores), or None where no call before was like this one."""
     found = calls.get((id(score_mod), id(block_mask), scale))
-    if found is None or modes() or autocast() or transforms():
+    if found is None or found[1] and not enable_gqa or modes() or autocast() or transforms():
         return None
     lse = most = mask_mod = engine_mask = None
     if block_mask is not None:
@@ -55,7 +55,7 @@ def remember(query, key, value, score_mod, block_mask, scale, pattern):
     at = (id(score_mod), id(block_mask), scale)
     if len(calls) >= KEPT:
         calls.clear()
-    calls[at] = (call, [kept(x, at) for x in (score_mod, block_mask)])
+    calls[at] = (call, query.size(1) != key.size(1), [kept(x, at) for x in (score_mod, block_mask)])
 
 
 def kept(x, at):
