@@ -48,9 +48,13 @@ class KnownCall {
  public:
   // captured: {name: tensor}. checks: tuples (of the mask?, owner or None, name, value). types: of tensors that are no more
   // than tensors. q, k, v: those of the call before.
-  KnownCall(const Attention& attention, const nb::dict& captured, const nb::list& checks, nb::tuple types,
+  KnownCall(const Attention& attention, const nb::dict& captured, const nb::list& checks, const nb::tuple& types,
             nb::object empty_like, nb::handle mask_mod, nb::handle q, nb::handle k, nb::handle v)
-      : attention_(attention), types_(std::move(types)), empty_like_(std::move(empty_like)), mask_mod_(nb::borrow(mask_mod)) {
+      : attention_(attention),
+        tensor_(types[0]),
+        parameter_(types[1]),
+        empty_like_(std::move(empty_like)),
+        mask_mod_(nb::borrow(mask_mod)) {
     for (const nb::handle check : checks)
       checks_.push_back({.owner = check[1], .name = check[2], .value = check[3], .of_mask = nb::cast<bool>(check[0])});
     usable_ = view(q, q_) && view(k, k_) && view(v, v_) && q_.rank == 4 && k_.rank == 4 && v_.rank == 4 &&
@@ -63,9 +67,10 @@ class KnownCall {
 
   bool usable() const { return usable_; }
 
-  // The output, or None. block_mask: the engine's or None. with_grad: whether gradients are recorded.
+  // The output, or None. block_mask: the engine's or None. with_grad: whether gradients are recorded. lse, max_scores: new
+  // tensors to write to, or None.
   nb::object call(nb::handle q, nb::handle k, nb::handle v, nb::handle score_mod, nb::handle mask_mod,
-                  const BlockMask* block_mask, bool with_grad) const {
+                  const BlockMask* block_mask, bool with_grad, nb::handle lse, nb::handle max_scores) const {
     RunArgs args;
     Bindings bindings;
     if (!mask_mod.is(mask_mod_) || (with_grad && any_gradient(q, k, v)) || !take(q, k, v, args) || !take_captured(bindings))
@@ -80,6 +85,8 @@ class KnownCall {
     MutableTensorView out_view;
     if (!view(out, out_view) || !has_rows(out_view)) return nb::none();
     args.out = out_view;
+    if ((!lse.is_none() && !view(lse, args.lse)) || (!max_scores.is_none() && !view(max_scores, args.max_scores)))
+      return nb::none();
     args.bindings = &bindings;
     args.block_mask = block_mask;
     std::optional<Result<RunStats>> result;
@@ -93,13 +100,12 @@ class KnownCall {
 
  private:
   bool view(nb::handle tensor, MutableTensorView& to) const {
-    const nb::handle type = nb::handle(reinterpret_cast<PyObject*>(Py_TYPE(tensor.ptr())));
-    const bool plain = std::any_of(types_.begin(), types_.end(), [&](nb::handle each) { return each.is(type); });
-    return plain && exchange_view(tensor, to);
+    const auto* type = reinterpret_cast<PyObject*>(Py_TYPE(tensor.ptr()));
+    return (type == tensor_.ptr() || type == parameter_.ptr()) && exchange_view(tensor, to);
   }
 
   bool any_gradient(nb::handle q, nb::handle k, nb::handle v) const {
-    const auto wanted = [](nb::handle tensor) { return !tensor.attr("requires_grad").is(nb::handle(Py_False)); };
+    const auto wanted = [&](nb::handle tensor) { return !tensor.attr(requires_grad_).is(nb::handle(Py_False)); };
     return wanted(q) || wanted(k) || wanted(v) ||
            std::any_of(captured_.begin(), captured_.end(), [&](const Captured& each) { return wanted(each.tensor); });
   }
@@ -127,7 +133,8 @@ class KnownCall {
   }
 
   Attention attention_;
-  nb::tuple types_;
+  nb::object requires_grad_ = nb::steal(PyUnicode_InternFromString("requires_grad"));
+  nb::object tensor_, parameter_;  // types
   nb::object empty_like_, mask_mod_;
   std::vector<Check> checks_;
   std::vector<Captured> captured_;
@@ -139,12 +146,12 @@ class KnownCall {
 
 void bind_known_call(nb::module_& module) {
   nb::class_<KnownCall>(module, "KnownCall", "flex_attention on tensors like those of a call before.")
-      .def(nb::init<const Attention&, const nb::dict&, const nb::list&, nb::tuple, nb::object, nb::handle, nb::handle,
+      .def(nb::init<const Attention&, const nb::dict&, const nb::list&, const nb::tuple&, nb::object, nb::handle, nb::handle,
                     nb::handle, nb::handle>(),
            "attention"_a, "captured"_a, "checks"_a, "types"_a, "empty_like"_a, "mask_mod"_a.none(), "q"_a, "k"_a, "v"_a)
       .def_prop_ro("usable", &KnownCall::usable)
       .def("__call__", &KnownCall::call, "q"_a, "k"_a, "v"_a, "score_mod"_a.none(), "mask_mod"_a.none(), "block_mask"_a.none(),
-           "with_grad"_a);
+           "with_grad"_a, "lse"_a.none() = nb::none(), "max_scores"_a.none() = nb::none());
 }
 
 }  // namespace flexjit::python

@@ -86,6 +86,10 @@ def test_a_kept_call_sees_all_that_changes():
         flex_attention(q.double(), k, v, mod, mask)
     with pytest.raises(ValueError, match="Hq=1 and Hkv=2"):
         flex_attention(q[:, :1], k, v, mod, mask)
+    for _ in range(3):
+        flex_attention(q, k[:, :1], v[:, :1], mod, mask, enable_gqa=True)
+    with pytest.raises(ValueError, match="Hq=2 and Hkv=1"):
+        flex_attention(q, k[:, :1], v[:, :1], mod, mask)
     with pytest.raises(RuntimeError, match="create a new block mask"):
         flex_attention(q[:, :, :8], k, v, mod, mask)
     mask.kv_num_blocks[:] = 0

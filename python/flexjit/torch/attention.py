@@ -12,7 +12,6 @@ from .kernel import in_rows
 from .known import call_again, remember
 from .operators import NO_BLOCKS
 
-
 FlexKernelOptions = Dict[str, Any]  # of PyTorch's kernels; they mean nothing here
 
 
@@ -50,6 +49,19 @@ def checked(query, key, value, block_mask, enable_gqa):
         raise ValueError(f"Expect query and key/value to have the same batch size, but got Bq={query.size(0)}, Bkv={key.size(0)}")
 
 
+def prepared(query, key, value, block_mask, enable_gqa):
+    """The tensors of a call as the engine takes them: of autocast's element type, of one batch, their rows dense."""
+    if torch.is_autocast_enabled("cpu"):
+        to = torch.get_autocast_dtype("cpu")
+        query, key, value = (x.to(to) if x.dtype in (torch.float32, torch.float16, torch.bfloat16) else x for x in (query, key, value))
+    checked(query, key, value, block_mask, enable_gqa)
+    if block_mask is not None and block_mask.mask_mod is sliced_mask_mod:
+        raise RuntimeError("Cannot use mask_mod from a sliced BlockMask")
+    if key.size(0) != query.size(0):
+        key, value = key.expand(query.size(0), -1, -1, -1), value.expand(query.size(0), -1, -1, -1)
+    return in_rows(query), in_rows(key), in_rows(value)
+
+
 def checked_mask(block_mask, query, key):
     lengths = (query.size(-2), key.size(-2))
     if lengths != block_mask.seq_lengths:
@@ -58,7 +70,7 @@ def checked_mask(block_mask, query, key):
                            f"for, {lengths}: create a new block mask for these")
 
 
-def in_graph(query, key, value, score_mod, block_mask, scale, with_max):
+def in_graph(query, key, value, score_mod, block_mask, scale, with_lse, with_max):
     """The call while Dynamo traces it. Lengths are not looked at, so that others are no other graph; the engine compares them."""
     compiled.known_to_dynamo()
     score, mask, mask_mod = None, None, compiled.every_pair
@@ -95,29 +107,16 @@ def flex_attention(query, key, value, score_mod=None, block_mask=None, scale=Non
     float32, float64, bfloat16 or float16; out (B, Hq, L, Ev). score_mod: a function of (score, b, h, q_idx, kv_idx) or a text.
     With return_lse (out, lse), with return_aux (out, AuxOutput). kernel_options are those of other kernels and mean nothing
     here. Differentiable once, by lse too. Raises flexjit.TraceError for mods that cannot be traced."""
-    tracing = torch.compiler.is_dynamo_compiling()
-    if not (tracing or return_lse or return_aux):
-        out = call_again(query, key, value, score_mod, block_mask, scale)
-        if out is not None:
-            return out
-    if torch.is_autocast_enabled("cpu"):
-        to = torch.get_autocast_dtype("cpu")
-        query, key, value = (x.to(to) if x.dtype in (torch.float32, torch.float16, torch.bfloat16) else x for x in (query, key, value))
-    checked(query, key, value, block_mask, enable_gqa)
     if return_lse and return_aux is not None:
         raise ValueError("Cannot specify both return_lse and return_aux; return_aux=AuxRequest(lse=True) is enough")
-    if block_mask is not None and block_mask.mask_mod is sliced_mask_mod:
-        raise RuntimeError("Cannot use mask_mod from a sliced BlockMask")
-    if key.size(0) != query.size(0):
-        key, value = key.expand(query.size(0), -1, -1, -1), value.expand(query.size(0), -1, -1, -1)
-    query, key, value = in_rows(query), in_rows(key), in_rows(value)
-    scale = None if scale is None else float(scale)
-    with_max = return_aux is not None and return_aux.max_scores
-    if tracing:
-        out, lse, most = in_graph(query, key, value, score_mod, block_mask, scale, with_max)
-    else:
-        with_lse = return_lse or return_aux is not None and return_aux.lse
-        out, lse, most = at_once(query, key, value, score_mod, block_mask, scale, with_lse, with_max)
+    with_lse, with_max = (return_lse, False) if return_aux is None else return_aux
+    tracing = torch.compiler.is_dynamo_compiling()
+    results = None if tracing else call_again(query, key, value, score_mod, block_mask, scale, enable_gqa, with_lse, with_max)
+    if results is None:
+        call = in_graph if tracing else at_once
+        tensors = prepared(query, key, value, block_mask, enable_gqa)
+        results = call(*tensors, score_mod, block_mask, None if scale is None else float(scale), with_lse, with_max)
+    out, lse, most = results
     if return_aux is not None:
-        return out, AuxOutput(lse if return_aux.lse else None, most if return_aux.max_scores else None)
+        return out, AuxOutput(lse if with_lse else None, most if with_max else None)
     return (out, lse) if return_lse else out

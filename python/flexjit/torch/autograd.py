@@ -99,11 +99,23 @@ class FlexAttention(torch.autograd.Function):
         return tuple(results), tuple(dims)
 
 
+class Recorded(torch.autograd.Function):
+    """FlexAttention outside of torch.func, faster: PyTorch looks at the signature of a function that has a setup_context each time."""
+
+    @staticmethod
+    def forward(ctx, *inputs):
+        outputs = FlexAttention.forward(*inputs)
+        FlexAttention.setup_context(ctx, inputs, outputs)
+        return outputs
+
+    backward = FlexAttention.backward
+
+
 def attend(call, q, k, v, *captured, with_lse=True):
     """(out, lse, max_scores) of torch.ops.flexjit.attention; None or no elements for what is not wanted."""
-    if torch._C._functorch.peek_interpreter_stack() is not None:
+    if torch._C._are_functorch_transforms_active():
         return FlexAttention.apply(call, q, k, v, *captured)
     tensors = (q, k, v, *captured)
     if is_plain(*tensors) and torch.is_grad_enabled() and any(isinstance(x, torch.Tensor) and x.requires_grad for x in tensors):
-        return FlexAttention.apply(call, *tensors)
+        return Recorded.apply(call, *tensors)
     return call.forward(*tensors, with_lse=with_lse)

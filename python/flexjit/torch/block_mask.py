@@ -148,8 +148,9 @@ class BlockMask:
 
     def engine_mask(self):
         """The engine's form; of lists it is made anew when one of them was replaced or written to."""
-        blocks, lists = self.operands()
-        return mask_of_lists(lists, self.seq_lengths, self.BLOCK_SIZE) if lists else blocks.core
+        if self._planes is not None:
+            return self._blocks.core
+        return mask_of_lists(self.operands()[1], self.seq_lengths, self.BLOCK_SIZE)
 
     @property
     def shape(self):

@@ -44,9 +44,14 @@ class Kernel:
 
 def results(q, v, with_lse, with_max):
     """Tensors for what a call gives, of any kind of tensor that q is."""
+    return q.new_empty((*q.shape[:3], v.shape[3])), *statistics(q, with_lse, with_max)
+
+
+def statistics(q, with_lse, with_max):
+    """Tensors for lse and max_scores, None for what is not wanted."""
     rows = q.shape[:3]
     lse = q.new_empty(rows, dtype=torch.float64 if q.dtype == torch.float64 else torch.float32) if with_lse else None
-    return q.new_empty((*rows, v.shape[3])), lse, q.new_empty(rows, dtype=torch.float32) if with_max else None
+    return lse, q.new_empty(rows, dtype=torch.float32) if with_max else None
 
 
 def in_rows(x):

@@ -6,25 +6,31 @@ import torch
 from .. import _core
 from ..trace import checks_of
 from .autograd import PLAIN
-from .kernel import Kernel
+from .kernel import Kernel, statistics
 
 KEPT = 1024
-calls = {}  # (id(score_mod), id(block_mask), scale) -> (KnownCall, what keeps the ids from being others')
+modes, autocast, transforms = torch._C._len_torch_dispatch_stack, torch._C._is_any_autocast_enabled, torch._C._are_functorch_transforms_active
+recording = torch.is_grad_enabled
+calls = {}  # (id(score_mod), id(block_mask), scale) -> (KnownCall, whether heads share keys, what keeps the ids from being others')
 
 
 def recorded():
     """Whether anything but the tensors themselves sees what is done with them: torch.func, autocast, a mode."""
-    return (torch._C._len_torch_dispatch_stack() > 0 or torch._C._functorch.peek_interpreter_stack() is not None
-            or torch._C._is_any_autocast_enabled())
+    return modes() or autocast() or transforms()
 
 
-def call_again(query, key, value, score_mod, block_mask, scale):
-    """The output, or None where no call before was like this one."""
+def call_again(query, key, value, score_mod, block_mask, scale, enable_gqa, with_lse, with_max):
+    """(out, lse, max_scores), or None where no call before was like this one."""
     found = calls.get((id(score_mod), id(block_mask), scale))
-    if found is None or recorded():
+    if found is None or found[1] and not enable_gqa or modes() or autocast() or transforms():
         return None
-    mask_mod, engine_mask = (None, None) if block_mask is None else (block_mask.mask_mod, block_mask.engine_mask())
-    return found[0](query, key, value, score_mod, mask_mod, engine_mask, torch.is_grad_enabled())
+    lse = most = mask_mod = engine_mask = None
+    if block_mask is not None:
+        mask_mod, engine_mask = block_mask.mask_mod, block_mask._blocks.core or block_mask.engine_mask()
+    if with_lse or with_max:
+        lse, most = statistics(query, with_lse, with_max)
+    out = found[0](query, key, value, score_mod, mask_mod, engine_mask, recording(), lse, most)
+    return None if out is None else (out, lse, most)
 
 
 def checks(mod, kind, captured):
@@ -49,7 +55,7 @@ def remember(query, key, value, score_mod, block_mask, scale, pattern):
     at = (id(score_mod), id(block_mask), scale)
     if len(calls) >= KEPT:
         calls.clear()
-    calls[at] = (call, [kept(x, at) for x in (score_mod, block_mask)])
+    calls[at] = (call, query.size(1) != key.size(1), [kept(x, at) for x in (score_mod, block_mask)])
 
 
 def kept(x, at):
