@@ -22,6 +22,7 @@
 #include "flexjit/flex_flash_infer.h"
 #include "flexjit/kernel_files.h"
 #include "flexjit/kv_cache.h"
+#include "flexjit/linear.h"
 #include "flexjit/merge_states.h"
 #include "flexjit/page_pool.h"
 #include "flexjit/presets.h"
@@ -31,4 +32,5 @@
 #include "flexjit/sequences.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
+#include "flexjit/variants.h"
 #include "flexjit/version.h"

@@ -48,8 +48,34 @@ struct Dropout {
 };
 
 // What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V. They have no lse, no max_scores and no
-// sinks; their bias is part of score_mod, as in "score - log(float(kv_len))".
-enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
+// sinks; their bias is part of score_mod, as in "score - log(float(kv_len))". Linear weights are those of LinearWeights: no
+// scores, in time that is linear in the lengths.
+enum class Weights : std::uint8_t { kSoftmax, kSigmoid, kLinear };
+
+// w_ij = phi(q_i) . phi(k_j) * g_(j+1) * ... * g_(i+c), where phi is the feature map, g the gate and i + c the last key that
+// query i sees; out_i = sum_j w_ij v_j / max(sum_j w_ij, eps), or without the division. They have no score_mod, dropout, lse,
+// max_scores or sinks. Masks are causal (in any words that compare kv_idx with q_idx plus something), of keys alone
+// (key_lengths, key_mask, a text without q_idx), or both; any other mask is computed in quadratic time by the reference, with a
+// warning. Choromanski et al. 2020, Katharopoulos et al. 2020, Sun et al. 2023 (retention), Yang et al. 2023 (gates).
+struct LinearWeights {
+  // What feature number `feature` is of a row x, a query or a key: an expression of `x`, its element of that number, or of
+  // `dot(W, x)`, that of its product with a captured buffer W (features, head_dim); of `sumsq(x)`, the sum of its squares; or
+  // one of the named maps:
+  //   "elu1"                  elu(x) + 1
+  //   "relu", "relu(eps)"     max(x, 0) + eps
+  //   "identity"              x
+  //   "favor(W)", "favor(W, eps)"  FAVOR+: (exp(W x~ - |x~|^2 / 2) + eps) / sqrt(features), x~ = sqrt(scale) x; eps = 1e-4
+  //   "trig(W)"               sqrt(2 / features) exp(|x~|^2 / 2) (cos or sin)(W x~): W has each row twice
+  //   "exp_clamp(W, low, high)"    exp(clamp(W x / sqrt(head_dim), low, high))
+  // Empty: the one of `program`, else "elu1". AttentionSpec::scale is that of favor and trig alone.
+  std::string feature_map{};
+  std::int32_t features = 0;  // rows of W where no text declares them, 1..4096; 0: as many as it declares, without W head_dim
+  // Of key kv_idx, 0..1, as in "gate[h]" or "gate[b, h, kv_idx]"; beside a causal mask alone. Empty: that of `program`, else 1.
+  std::string gate{};
+  bool normalised = true;
+  double eps = 1e-6;  // above 0
+  bool operator==(const LinearWeights&) const = default;
+};
 
 // What texts are written in: the language of docs/language.md, or C++ functions of docs/cxx.md, which libflexjit-cxx reads.
 enum class TextLanguage : std::uint8_t { kFlex, kCxx };
@@ -91,6 +117,7 @@ struct AttentionSpec {
   bool key_mask = false;            // keys where key_mask[b, kv_idx] is false are masked; bool (batch, kv_len)
   std::optional<MaskTensor> attention_mask{};  // buffer attention_mask
   Weights weights = Weights::kSoftmax;
+  LinearWeights linear{};            // of Weights::kLinear alone
   std::optional<Dropout> dropout{};  // params dropout_p, dropout_seed and dropout_offset
 
   // Declares every name of `bindings` that is not yet declared and that no flag uses, with its type and rank.

@@ -77,7 +77,9 @@ std::vector<SharedPattern> prepare(std::span<const BuildPattern> patterns, engin
   std::vector<SharedPattern> prepared;
   for (const BuildPattern& pattern : patterns) {
     Result<SharedPattern> one = engine::prepare_pattern(pattern.spec, without_kernel, engine::Purpose::kShow);
-    if (one && support::is_quantised((*one)->types.kv)) {
+    if (one && (*one)->weights == plan::Weights::kLinear) {
+      report.add(Finding::kNotLinear, fmt::format("a library of `{}`", pattern.name), "compile it where it runs");
+    } else if (one && support::is_quantised((*one)->types.kv)) {
       report.add(Finding::kUnsupportedDType, fmt::format("kv_dtype of `{}`", pattern.name), name_of((*one)->types.kv),
                  "a float: the calls of built libraries have no scales");
     } else if (one) {

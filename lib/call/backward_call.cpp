@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "call/linear/linear_call.h"
 #include "dsl/findings/spelling.h"
 #include "support/dtype.h"
 
@@ -65,7 +66,7 @@ void check_given(const Pattern& pattern, const RunArgs& forward, const Gradients
   }
   if (gradients.lse.data == nullptr) return;
   if (pattern.weights != plan::Weights::kSoftmax) {
-    report.add(Finding::kNoSoftmax, "gradients.lse");
+    report.add(Finding::kNoSoftmax, "gradients.lse", plan::name_of(pattern.weights));
     return;
   }
   check_gradient("gradients.lse", gradients.lse,
@@ -95,7 +96,7 @@ void check_tensors_wanted(const Pattern& pattern, const RunArgs& forward, const 
 void check_sinks(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients, Report& report) {
   if (gradients.sinks.data == nullptr) return;
   if (pattern.weights != plan::Weights::kSoftmax) {
-    report.add(Finding::kNoSoftmax, "gradients.sinks");
+    report.add(Finding::kNoSoftmax, "gradients.sinks", plan::name_of(pattern.weights));
   } else if (forward.sinks.data == nullptr) {
     report.add(Finding::kNoGradient, "gradients.sinks", "the call has no sinks");
   } else {
@@ -216,8 +217,24 @@ Result<std::vector<std::uint32_t>> gradient_slots(const Pattern& pattern, const 
   return slots;
 }
 
+namespace {
+
+// What gradients of linear weights are not there for.
+Diagnostics refuse_gradients(const Pattern& pattern, const Gradients& gradients) {
+  if (pattern.weights != plan::Weights::kLinear) return {};
+  const char* hint = pattern.key == nullptr ? "they are computed by kernels alone, under causal masks, masks of keys or both"
+                     : pattern.program.gate().valid() ? "gates have none, nor what they fade"
+                     : !gradients.buffers.empty()     ? "captured buffers have none"
+                                                      : nullptr;
+  if (hint == nullptr) return {};
+  return single_finding("run_backward", Finding::kNotLinear, "this gradient", hint);
+}
+
+}  // namespace
+
 Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forward, const Gradients& gradients) {
   Report report("run_backward");
+  if (Diagnostics none = refuse_gradients(pattern, gradients); !none.empty()) return none;
   RunArgs saved = forward;
   saved.max_scores = {};  // nothing depends on what it holds
   if (support::is_quantised(pattern.types.kv)) {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <utility>
 
+#include "call/linear/linear_call.h"
 #include "call/rotary.h"
 #include "support/check.h"
 #include "support/elements.h"
@@ -81,6 +82,7 @@ std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> patt
   handle->kernel = std::move(kernels.prefill);
   handle->decode = std::move(kernels.decode);
   handle->backward = std::move(kernels.backward);
+  handle->linear = std::move(kernels.linear);
   if (handle->kernel != nullptr) handle->derived = std::make_shared<DerivedMask>(handle->pattern->program);
   return handle;
 }
@@ -112,6 +114,7 @@ std::optional<Call> check_call(const Pattern& pattern, const RunArgs& args, Repo
       shape.reset();
   }
   Bound bound = bind_names(pattern.interface, args.bindings, shape, report);
+  if (shape && report.empty()) check_linear_call(pattern, args, bound, report);
   if (shape && args.block_mask != nullptr) check_block_mask(args.block_mask->shape(), *shape, report);
   if (!report.empty()) return std::nullopt;
   Call call{.shape = *shape, .bound = std::move(bound), .block_mask = args.block_mask};

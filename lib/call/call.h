@@ -10,6 +10,7 @@
 #include "call/backward_kernels.h"
 #include "call/decode_kernel.h"
 #include "call/derived_mask.h"
+#include "call/linear/linear_kernels.h"
 #include "call/sequences.h"
 #include "call/validate.h"
 #include "flexjit/attention.h"
@@ -26,6 +27,7 @@ struct Attention::Impl {
   std::shared_ptr<engine::DecodeKernel> decode;       // null with the kernel
   std::shared_ptr<engine::BackwardKernels> backward;  // null with the kernel, and of libraries built without
   std::shared_ptr<engine::DerivedMask> derived;       // null with the kernel
+  std::shared_ptr<engine::LinearKernels> linear;      // of linear weights alone, which have neither of the two before
   KernelSource source = KernelSource::kReference;
   double compile_ms = 0;
   int threads = 0;                       // as EngineOptions::threads
@@ -44,6 +46,7 @@ struct HandleKernels {
   cache::SharedKernel prefill{};
   std::shared_ptr<DecodeKernel> decode{};
   std::shared_ptr<BackwardKernels> backward{};
+  std::shared_ptr<LinearKernels> linear{};
 };
 std::shared_ptr<Attention::Impl> make_handle(std::shared_ptr<const Pattern> pattern, HandleKernels kernels);
 

@@ -34,7 +34,7 @@ void check_softmax_only(const Pattern& pattern, std::initializer_list<const Expe
   if (pattern.weights == plan::Weights::kSoftmax) return;
   auto view = views.begin();
   for (const Expected* tensor : expected) {
-    if ((*view++)->data != nullptr) report.add(Finding::kNoSoftmax, tensor->name);
+    if ((*view++)->data != nullptr) report.add(Finding::kNoSoftmax, tensor->name, plan::name_of(pattern.weights));
   }
 }
 

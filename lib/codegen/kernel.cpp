@@ -26,6 +26,8 @@ std::unique_ptr<llvm::Module> emit_kernel(llvm::LLVMContext& context, const plan
       emit_pack(emitter, key);
       break;
     case plan::Nest::kDecode: emit_decode(emitter, key); break;
+    case plan::Nest::kLinear: emit_linear(emitter, key); break;
+    case plan::Nest::kLinearRows: emit_linear_rows(emitter, key); break;
     case plan::Nest::kBackward:
       emit_backward(emitter, key);
       emit_gradient_rows(emitter, key);

@@ -2,8 +2,10 @@
 #include "flexjit/backward.h"
 
 #include "call/backward_call.h"
+#include "call/linear/linear_call.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
+#include "engine/linear/linear.h"
 #include "engine/unowned_rows.h"
 #include "ir/passes/passes.h"
 #include "runtime/traced.h"
@@ -35,6 +37,7 @@ Result<RunStats> run_backward(const Attention& attention, const RunArgs& forward
     const Attention::Impl& impl = attention.impl();
     const Result<engine::BackwardCall> call = engine::check_backward(*impl.pattern, forward, gradients);
     if (!call) return call.diagnostics();
+    if (impl.linear != nullptr) return engine::backward_linear(impl, forward, gradients, *call);
     if (impl.kernel != nullptr && impl.backward == nullptr)
       return engine::single_finding("run_backward", engine::Finding::kBuiltBackward);
     if (engine::by_reference(impl, *call)) return engine::traced_reference(*impl.pattern, forward, gradients, *call);
@@ -55,6 +58,9 @@ Result<std::vector<std::string>> gradient_buffers(const Attention& attention) {
 Result<RunStats> run_backward_reference(const Attention& attention, const RunArgs& forward, const Gradients& gradients) {
   return engine::guarded("run_backward", attention, [&]() -> Result<RunStats> {
     const engine::Pattern& pattern = *attention.impl().pattern;
+    if (Diagnostics none = engine::refuse_linear(pattern, "run_backward_reference", "run_backward() has kernels");
+        !none.empty())
+      return none;
     const Result<engine::BackwardCall> call = engine::check_backward(pattern, forward, gradients);
     if (!call) return call.diagnostics();
     return engine::traced_reference(pattern, forward, gradients, *call);

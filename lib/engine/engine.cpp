@@ -81,16 +81,21 @@ Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace)
     handle->backend = options.backend;
     return handle;
   };
-  if (options.backend == Backend::kReference) return Attention(made({}));
+  if ((*pattern)->key == nullptr) return Attention(made({}));
   Result<engine::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
   if (!found) {
     auto without_kernel = made({});
     if (!without_kernel->may_lack_compiler(found.diagnostics())) return found.diagnostics();
     return Attention(std::move(without_kernel));
   }
-  auto decode = std::make_shared<engine::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
-  auto backward = std::make_shared<engine::BackwardKernels>(*pattern, kernels);
-  auto handle = made({.prefill = found->kernel, .decode = std::move(decode), .backward = std::move(backward)});
+  engine::HandleKernels with{.prefill = found->kernel};
+  if ((*pattern)->linear) {
+    with.linear = std::make_shared<engine::LinearKernels>(*pattern, kernels);
+  } else {
+    with.decode = std::make_shared<engine::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
+    with.backward = std::make_shared<engine::BackwardKernels>(*pattern, kernels);
+  }
+  auto handle = made(std::move(with));
   handle->source = found->source;
   handle->compile_ms = found->source == KernelSource::kCompiled ? found->kernel->compile_ms : 0;
   return Attention(std::move(handle));

@@ -5,6 +5,7 @@
 
 #include <cstring>
 
+#include "call/linear/linear_call.h"
 #include "diagnostics/guard.h"
 #include "engine/planned.h"
 
@@ -105,7 +106,11 @@ Diagnostics check_plan(const Attention::Impl& impl, const RunArgs& args) {
 }  // namespace engine
 
 Result<Plan> Attention::plan(const RunArgs& args) const {
-  return engine::guarded("plan", *this, [&] { return engine::make_plan(*impl_, args); });
+  return engine::guarded("plan", *this, [&]() -> Result<Plan> {
+    if (Diagnostics none = engine::refuse_linear(*impl_->pattern, "plan", "nothing is derived for a call"); !none.empty())
+      return none;
+    return engine::make_plan(*impl_, args);
+  });
 }
 
 }  // namespace flexjit

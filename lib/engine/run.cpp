@@ -5,6 +5,7 @@
 
 #include "call/call.h"
 #include "diagnostics/guard.h"
+#include "engine/linear/linear.h"
 #include "engine/planned.h"
 #include "runtime/decode/decode.h"
 #include "runtime/launch.h"
@@ -199,6 +200,7 @@ Result<RunStats> Attention::run(const RunArgs& args) const {
       const runtime::TracedPhase phase(args.trace, TraceKind::kReference);
       return engine::attend_by_reference(*impl_->pattern, args, *call, ReferenceRows{});
     }
+    if (impl_->pattern->linear) return engine::attend_linear(*impl_, args, *call);
     if (args.plan == nullptr) return engine::attend(*impl_, args, *call);
     const Plan::Impl& plan = args.plan->impl();
     return engine::attend_shares(*impl_, args, *call, plan.shares, &plan);

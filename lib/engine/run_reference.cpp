@@ -5,6 +5,7 @@
 
 #include "call/call.h"
 #include "diagnostics/guard.h"
+#include "engine/linear/linear.h"
 #include "engine/row_pattern.h"
 #include "reference/reference_attention.h"
 
@@ -18,6 +19,7 @@ Result<RunStats> attend(const Pattern& pattern, const RunArgs& args, const Call&
                         const reference::ReferenceQueries& queries) {
   const Launch launch = make_launch(pattern, args, call);
   RowPattern apply(pattern.lowered, call);
+  if (pattern.weights == plan::Weights::kLinear) return attend_linear_by_reference(pattern, launch, call, queries);
   const reference::ReferenceKernel kernel{pattern.types, pattern.weights, pattern.head_dim, pattern.v_head_dim};
   using Row = reference::ReferenceRow;
   const auto modify = [&](const Row& row, std::span<double> scores) { return apply.apply(row, scores); };

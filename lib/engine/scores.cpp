@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "call/call.h"
+#include "call/linear/linear_call.h"
 #include "diagnostics/guard.h"
 #include "engine/row_pattern.h"
 #include "reference/reference_attention.h"
@@ -109,11 +110,19 @@ Result<std::vector<float>> look(Looked what, const Pattern& pattern, const RunAr
 }  // namespace engine
 
 Result<std::vector<float>> Attention::scores(const RunArgs& args, const ScoreRows& rows) const {
-  return engine::guarded("scores", *this, [&] { return engine::look(engine::Looked::kScores, *impl_->pattern, args, rows); });
+  return engine::guarded("scores", *this, [&]() -> Result<std::vector<float>> {
+    if (Diagnostics none = engine::refuse_linear(*impl_->pattern, "scores", "its weights are products of features");
+        !none.empty())
+      return none;
+    return engine::look(engine::Looked::kScores, *impl_->pattern, args, rows);
+  });
 }
 
 Result<std::vector<float>> Attention::weights(const RunArgs& args, const ScoreRows& rows) const {
-  return engine::guarded("weights", *this, [&] { return engine::look(engine::Looked::kWeights, *impl_->pattern, args, rows); });
+  return engine::guarded("weights", *this, [&]() -> Result<std::vector<float>> {
+    if (Diagnostics none = engine::refuse_linear(*impl_->pattern, "weights", "run() sums them up"); !none.empty()) return none;
+    return engine::look(engine::Looked::kWeights, *impl_->pattern, args, rows);
+  });
 }
 
 }  // namespace flexjit

@@ -14,6 +14,7 @@
 #include "languages/cxx.h"
 #include "pattern/debug_source.h"
 #include "pattern/flags.h"
+#include "pattern/linear_options.h"
 #include "pattern/pattern_name.h"
 #include "plan/code_size.h"
 #include "plan/kernel_key.h"
@@ -71,6 +72,7 @@ plan::Weights weights_of(const AttentionSpec& spec) {
   switch (spec.weights) {
     case Weights::kSoftmax: return plan::Weights::kSoftmax;
     case Weights::kSigmoid: return plan::Weights::kSigmoid;
+    case Weights::kLinear: return plan::Weights::kLinear;
   }
   return plan::Weights::kSoftmax;
 }
@@ -98,8 +100,9 @@ Diagnostics check_spec(const AttentionSpec& spec, const EngineOptions& options) 
   check_head_dim("head_dim", spec.head_dim, report);
   check_scale_dims(spec, report);
   if (spec.v_head_dim != 0) check_head_dim("v_head_dim", spec.v_head_dim, report);
-  if (spec.weights != Weights::kSoftmax && spec.weights != Weights::kSigmoid)
-    report.add(Finding::kBadOption, "weights", static_cast<int>(spec.weights), "give Weights::kSoftmax or kSigmoid");
+  if (spec.weights > Weights::kLinear)
+    report.add(Finding::kBadOption, "weights", static_cast<int>(spec.weights), "give Weights::kSoftmax, kSigmoid or kLinear");
+  check_linear_options(spec, report);
   const auto has_generator = [&](DropoutGenerator generator) { return spec.dropout->generator == generator; };
   if (spec.dropout && !has_generator(DropoutGenerator::kPhilox) && !has_generator(DropoutGenerator::kPhilox4))
     report.add(Finding::kBadOption, "dropout.generator", static_cast<int>(spec.dropout->generator),
@@ -179,6 +182,16 @@ ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface)
 }
 
 plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& target) {
+  if (pattern.linear) {
+    return plan::plan_kernel({.program = pattern.linear->kernel,
+                              .nest = plan::Nest::kLinear,
+                              .types = pattern.types,
+                              .weights = pattern.weights,
+                              .head_dim = pattern.head_dim,
+                              .v_head_dim = pattern.v_head_dim,
+                              .linear = pattern.linear->shape},
+                             target);
+  }
   return plan::plan_kernel({.program = pattern.program,
                             .types = pattern.types,
                             .weights = pattern.weights,
@@ -199,7 +212,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
     }
   }
   Result<TextSource> text = source_of(spec);
-  Result<ir::Lowered> lowered = text ? ir::lower_source(text->source) : Result<ir::Lowered>(text.diagnostics());
+  Result<ir::Lowered> lowered = text ? lower_spec(spec, text->source) : Result<ir::Lowered>(text.diagnostics());
   if (!lowered) append(wrong, lowered.diagnostics());
   Report report("compile");
   Diagnostics warnings = text ? std::move(text->warnings) : Diagnostics{};
@@ -223,7 +236,9 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   pattern->types = types_of(spec);
   pattern->weights = weights_of(spec);
   pattern->warnings = std::move(warnings);
-  if (options.backend != Backend::kReference) {
+  make_linear(spec, *pattern, report);
+  if (!report.empty()) return report.take();
+  if (options.backend != Backend::kReference && (!pattern->linear || pattern->linear->has_nest)) {
     plan::KernelKey key = prefill_key_of(*pattern, target);
     if (options.gdb) key.debug = make_debug_source(pattern->program, pattern->interface);
     pattern->key = std::make_shared<const cache::HashedKey>(std::move(key));

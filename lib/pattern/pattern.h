@@ -4,14 +4,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cache/kernel_cache.h"
+#include "diagnostics/report.h"
 #include "dsl/parse/source.h"
 #include "flexjit/engine_options.h"
 #include "flexjit/spec.h"
 #include "ir/program/interface.h"
 #include "ir/program/program.h"
+#include "pattern/linear_pattern.h"
 #include "plan/kernel_key.h"
 #include "plan/target.h"
 #include "support/precision.h"
@@ -29,7 +32,8 @@ struct Pattern {
   double scale = 1;
   plan::ElementTypes types;
   plan::Weights weights = plan::Weights::kSoftmax;
-  cache::SharedKey key;  // null for the reference backend
+  std::optional<LinearPattern> linear{};  // of linear weights
+  cache::SharedKey key;  // null where the reference computes: its backend, or linear weights under a mask that no nest has
   std::string name;      // see pattern_name.h
   Diagnostics warnings;  // of the texts
   dsl::Source source;    // the spec's text, without those of flags
@@ -42,11 +46,16 @@ support::Precision precision_of(const AttentionSpec& spec);
 plan::ElementTypes types_of(const AttentionSpec& spec);
 
 // The spec's text in the form that the front end takes, where it is C++ after its translation. The spec has at most one form.
+// Feature maps are not in it.
 struct TextSource {
   dsl::Source source;
   Diagnostics warnings{};  // of the translation
 };
 Result<TextSource> source_of(const AttentionSpec& spec);
+// The spec's text, `source`, lowered, with the feature map of linear weights; and findings.
+Result<ir::Lowered> lower_spec(const AttentionSpec& spec, const dsl::Source& source);
+// What is linear about a pattern of linear weights; its programs are there. Adds a warning where no nest has its mask.
+void make_linear(const AttentionSpec& spec, Pattern& pattern, Report& report);
 
 // lowered -> simplified, with the reads proved that can be.
 ir::Program optimise(const ir::Program& lowered, const ir::Interface& interface);

@@ -43,6 +43,11 @@ bool same_dropout(const std::optional<Dropout>& a, const std::optional<Dropout>&
   return same_bits(a->p, b->p) && a->generator == b->generator;
 }
 
+bool same_linear(const LinearWeights& a, const LinearWeights& b) {
+  return a.feature_map == b.feature_map && a.features == b.features && a.gate == b.gate && a.normalised == b.normalised &&
+         same_bits(a.eps, b.eps);
+}
+
 bool same_flags(const AttentionSpec& a, const AttentionSpec& b) {
   return a.causal == b.causal && a.window == b.window && same_bits(a.softcap, b.softcap) && a.alibi == b.alibi &&
          a.key_lengths == b.key_lengths && a.key_mask == b.key_mask && a.attention_mask == b.attention_mask &&
@@ -72,9 +77,10 @@ AttentionSpec& AttentionSpec::declare(const Bindings& bindings) & {
 namespace engine {
 
 bool SpecEqual::operator()(const AttentionSpec& a, const AttentionSpec& b) const {
-  return a.language == b.language && a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program && a.program_name == b.program_name &&
-         types_of(a) == types_of(b) && a.weights == b.weights && same_flags(a, b) && a.head_dim == b.head_dim &&
-         a.v_head_dim == b.v_head_dim && same_bits(a.scale, b.scale) && std::ranges::equal(a.buffers, b.buffers, same_buffer) &&
+  return a.language == b.language && a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program &&
+         a.program_name == b.program_name && types_of(a) == types_of(b) && a.weights == b.weights &&
+         same_linear(a.linear, b.linear) && same_flags(a, b) && a.head_dim == b.head_dim && a.v_head_dim == b.v_head_dim &&
+         same_bits(a.scale, b.scale) && std::ranges::equal(a.buffers, b.buffers, same_buffer) &&
          std::ranges::equal(a.params, b.params, same_param);
 }
 
@@ -85,6 +91,7 @@ std::size_t SpecHash::operator()(const AttentionSpec& spec) const {
   const auto mix = [&](std::size_t value) { seed = (seed ^ value) * 0x9E3779B97F4A7C15ULL + (seed >> 29); };
   mix(hash(spec.mask_mod));
   mix(hash(spec.program));
+  mix(hash(spec.linear.feature_map));
   mix(static_cast<std::size_t>(spec.head_dim));
   mix(static_cast<std::size_t>(spec.v_head_dim));
   const plan::ElementTypes types = types_of(spec);

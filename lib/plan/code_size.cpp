@@ -27,6 +27,8 @@ std::int64_t instructions_of(const ir::Program& program) {
   std::vector<Id> of_pairs = ir::gradients_of(program);
   of_pairs.push_back(program.score());
   of_pairs.push_back(program.weight_factor());
+  of_pairs.push_back(program.feature());
+  of_pairs.push_back(program.gate());
   const std::vector<bool> in_score = ir::reachable(program, of_pairs);
   std::int64_t sum = 0;
   for (std::uint32_t i = 0; i < program.size(); ++i) {

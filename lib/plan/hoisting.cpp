@@ -86,7 +86,7 @@ void classify(const ir::Program& program, Nest nest, Hoisting& hoisting) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const Id id{i};
     const Op op = program.node(id).op;
-    Level level = ir::is_of_pair(op) || ir::accumulates(op) ? Level::kElement : Level::kUniform;
+    Level level = ir::is_of_pair(op) || ir::is_of_feature(op) || ir::accumulates(op) ? Level::kElement : Level::kUniform;
     for (Id operand : deciding_operands(program, id)) level = join(level, hoisting.level[operand.index]);
     Slopes slopes = slopes_of(program, id, hoisting.slopes);
     if (level == Level::kUniform && op != Op::kQIdx && op != Op::kKvIdx && program.node(id).type == ir::Type::kInt) {

@@ -223,12 +223,51 @@ struct GiveRowsArg {
   std::int64_t as_f32;  // not 0: as fp32, else of the type of the tensor
 };
 
+// One step of linear weights: queries and keys of one sequence, each at most a chunk (KernelLayout::q_tile), and the state of
+// the keys before. The queries meet the state and, of the keys, query i those up to number i, so that there are as many of
+// both; without keys the state alone. Then the state takes the keys. A token is one key and one query, and as many heads as
+// leave room for the key in a chunk. What is of a query head is of those that share the kv head.
+struct LinearArg {
+  const LaunchArg* launch;
+  std::int32_t b, h, kv_head;        // h: the first of `heads`
+  std::int32_t q_len, kv_len;        // of the sequence
+  std::int32_t heads;                // that share the state
+  std::int32_t q_offset, kv_offset;  // packed positions of query 0 and key 0 of the sequence
+  std::int32_t q_count;
+  std::int32_t kv_begin, kv_count;
+  std::int32_t as_f32;  // of what rows of a gradient are: not 0: fp32, else the type of the tensor; of the nest of rows alone
+  const void* q;        // the first of the queries of head h; strides in elements
+  std::int64_t q_head, q_row;
+  void* out;
+  std::int64_t out_head, out_row;
+  const void* k;  // the first of the keys
+  std::int64_t k_row;
+  const void* v;
+  std::int64_t v_row;
+  const void* w_rows;    // reals, [features][head_dim]: what rows are multiplied with
+  const void* w_panels;  // the same as [f_padded / lanes][head_dim][lanes], zeros past the features
+  double eps;            // the least that sums of weights count as
+  void* state;           // KernelLayout::state_bytes, 64-byte aligned; zeros before the first key
+  void* scratch;         // KernelLayout::scratch_bytes, 64-byte aligned
+  FaultArg* fault;
+};
+
+// The nest of rows takes the same, of up to a chunk of rows, with what is said here in the place of what is said above. Rows of
+// reals have strides in reals: features [f_padded], and values with a 1 or gradients with what is taken from all of them behind
+// them, [v_head_dim + 1 rounded up to lanes].
+//   query_features, key_features: q or k -> out, features; of masked keys zeros
+//   key_values: v -> out, values and a 1; of masked keys zeros
+//   output_gradients: q, the gradients of rows of outputs, v, the outputs, k, the sums of their weights -> out
+//   pull_queries, pull_keys: q or k, and v, the gradients of their features -> out, the gradients of the rows
+//   give_values: v, rows of v_padded reals -> out, elements
+
 using AttendFn = void (*)(const TileArg*);
 using PackFn = void (*)(const PackArg*);
 using DecodeFn = void (*)(const DecodeArg*);
 using GradientsFn = void (*)(const GradientsArg*);
 using TakeRowsFn = void (*)(const TakeRowsArg*);
 using TakeKeysFn = void (*)(const TakeKeysArg*);
+using LinearFn = void (*)(const LinearArg*);
 using GiveRowsFn = void (*)(const GiveRowsArg*);
 
 static_assert(offsetof(LaunchArg, scale) == 32 && offsetof(LaunchArg, batch_size) == 40 && sizeof(LaunchArg) == 56);
@@ -245,6 +284,7 @@ static_assert(offsetof(GradientsArg, b) == offsetof(TileArg, b) &&
 static_assert(offsetof(GradientsArg, spans) == offsetof(TileArg, spans) && sizeof(GradientsArg) == 168);
 static_assert(sizeof(GradientRow) == 40 && sizeof(TakeRowsArg) == 80 && sizeof(TakeKeysArg) == 72 && sizeof(GiveRowsArg) == 56);
 static_assert(offsetof(PackArg, kv_begin) == 16 && offsetof(PackArg, run) == 32 && sizeof(PackArg) == 56);
+static_assert(offsetof(LinearArg, b) == 8 && offsetof(LinearArg, q) == 56 && sizeof(LinearArg) == 184);
 static_assert(offsetof(DecodeArg, b) == 8 && offsetof(DecodeArg, rows) == 40 && offsetof(DecodeArg, o) == 64);
 static_assert(offsetof(DecodeArg, scratch) == 96 && sizeof(DecodeArg) == 136);
 

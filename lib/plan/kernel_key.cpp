@@ -8,6 +8,7 @@
 #include "plan/hoisting.h"
 #include "plan/sizes/backward.h"
 #include "plan/sizes/decode.h"
+#include "plan/sizes/linear.h"
 #include "plan/sizes/prefill.h"
 #include "plan/sizes/scratch.h"
 #include "support/rounding.h"
@@ -20,6 +21,7 @@ std::string_view name_of(Weights weights) {
   switch (weights) {
     case Weights::kSoftmax: return "softmax";
     case Weights::kSigmoid: return "sigmoid";
+    case Weights::kLinear: return "linear";
   }
   return "";
 }
@@ -54,11 +56,14 @@ KernelKey plan_kernel(KernelRequest request, const Target& target) {
   key.weights = request.weights;
   key.head_dim = request.head_dim;
   key.v_head_dim = request.v_head_dim;
+  key.linear = request.linear;
   key.target = target;
   switch (key.nest) {
     case Nest::kPrefill: key.tiling = prefill_tiling(key); break;
     case Nest::kDecode: key.tiling = decode_tiling(target.isa, key.types); break;
     case Nest::kBackward: key.tiling = backward_tiling(key); break;
+    case Nest::kLinear:
+    case Nest::kLinearRows: key.tiling = linear_tiling(target.isa); break;
   }
   key.llvm_version = kLlvmVersion;
   return key;
@@ -143,6 +148,8 @@ static KernelLayout nest_layout_of(const KernelKey& key) {
     case Nest::kPrefill: return prefill_layout_of(key);
     case Nest::kDecode: return decode_layout_of(key);
     case Nest::kBackward: return backward_layout_of(key);
+    case Nest::kLinear:
+    case Nest::kLinearRows: return linear_layout_of(key);
   }
   return {};
 }
@@ -184,12 +191,17 @@ std::string canonical_text(const DebugSource& source) {
 }  // namespace
 
 std::string canonical_text(const KernelKey& key) {
+  const LinearShape& linear = key.linear;
+  const std::string features = linear == LinearShape{}
+                                   ? ""
+                                   : fmt::format("features {}{}{}\n", linear.features, linear.projected ? " projected" : "",
+                                                 linear.normalised ? " normalised" : "");
   return fmt::format(
       "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {}{} out {} weights {}\nhead_dim {} v_head_dim {}\n"
-      "tiling q {} kv {} micro {}x{}\n{}{}",
+      "{}tiling q {} kv {} micro {}x{}\n{}{}",
       key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest), flexjit::name_of(key.types.q),
       flexjit::name_of(key.types.kv), key.types.scale_dims == 0 ? "" : fmt::format(" by {}", key.types.scale_dims),
-      flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim, key.tiling.q_tile,
+      flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim, features, key.tiling.q_tile,
       key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors, key.debug ? canonical_text(*key.debug) : "",
       ir::print(key.program));
 }

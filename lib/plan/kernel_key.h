@@ -25,8 +25,9 @@ struct Tiling {
   bool operator==(const Tiling&) const = default;
 };
 
-// What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V.
-enum class Weights : std::uint8_t { kSoftmax, kSigmoid };
+// What turns scores into weights. Sigmoid weights are not normalised: O = sigmoid(S) V. Linear weights have no scores: they are
+// products of features of queries and keys.
+enum class Weights : std::uint8_t { kSoftmax, kSigmoid, kLinear };
 std::string_view name_of(Weights weights);
 
 // Element types of the tensors: f32, bf16, f16 or f64. K and V share one, which may also be quantised.
@@ -36,6 +37,15 @@ struct ElementTypes {
   DType out = DType::kF32;
   std::int32_t scale_dims = 0;  // of quantised K and V: dims of a row that share a scale; 0: all
   bool operator==(const ElementTypes&) const = default;
+};
+
+// Of linear weights: the features of a row, whether they are of its product with a matrix, and whether outputs are divided by
+// the sums of their weights.
+struct LinearShape {
+  std::int32_t features = 0;
+  bool projected = false;
+  bool normalised = true;
+  bool operator==(const LinearShape&) const = default;
 };
 
 // What a kernel computes with, which follows from the element types and the target.
@@ -64,6 +74,7 @@ struct KernelRequest {
   Weights weights = Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
+  LinearShape linear{};
 };
 
 struct KernelKey {
@@ -73,6 +84,7 @@ struct KernelKey {
   Weights weights = Weights::kSoftmax;
   std::int32_t head_dim = 0;
   std::int32_t v_head_dim = 0;
+  LinearShape linear{};
   Tiling tiling;
   Target target;
   std::string llvm_version;
@@ -100,6 +112,10 @@ struct KernelLayout {
   std::int32_t v_padded = 0;       // v_head_dim rounded up to lanes
   bool packs_v = false;            // V does not lie in memory as the products want it: other element type or ragged rows
   std::int64_t scratch_bytes = 0;  // per thread, 64-byte aligned
+  LinearShape linear{};
+  std::int32_t f_padded = 0;  // features rounded up to lanes
+  std::int64_t state_bytes =
+      0;  // of linear weights: [f_padded][v_padded] sums of features times values, then [f_padded] of features
 
   // Bytes of packed K (and V, 0 if not packed) for one (batch, kv head). K has room for the last strip to overrun.
   std::int64_t k_bytes(std::int32_t kv_len) const;

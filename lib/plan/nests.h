@@ -7,7 +7,8 @@
 
 namespace flexjit::plan {
 
-// Tiles of query rows over packed keys, few query rows that stream K and V as they lie, or the gradients of tiles of both.
+// Tiles of query rows over packed keys, few query rows that stream K and V as they lie, the gradients of tiles of both, or
+// features of queries and keys that meet in a state, and what of rows alone its gradients need.
 enum class Nest : std::uint8_t {
 #define FLEXJIT_NEST(name, text, item, row, heads_by_row, diagonals, pairs) k##name,
 #include "plan/nests.def"

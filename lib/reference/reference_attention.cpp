@@ -94,7 +94,8 @@ class Reference {
         write(launch_.lse, row, summary.lse);
         write(launch_.max_scores, row, summary.max_score);
         break;
-      case plan::Weights::kSigmoid: break;
+      case plan::Weights::kSigmoid:
+      case plan::Weights::kLinear: break;
     }
     if (factors) {
       const std::span<double> of_row = std::span(factors_).first(scores.size());
@@ -189,6 +190,7 @@ RowSummary to_weights(plan::Weights weights, std::span<double> scores, double si
   switch (weights) {
     case plan::Weights::kSoftmax: return softmax(scores, sink);
     case plan::Weights::kSigmoid: sigmoid(scores); break;
+    case plan::Weights::kLinear: break;  // not of scores
   }
   return {kMasked, kMasked};
 }

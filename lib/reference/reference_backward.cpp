@@ -173,6 +173,7 @@ class Backward {
       switch (kernel_.weights) {
         case plan::Weights::kSoftmax: d_scores_[i] = weight * (d_weight - delta + d_lse); break;
         case plan::Weights::kSigmoid: d_scores_[i] = weight * (1 - weight) * d_weight; break;
+        case plan::Weights::kLinear: break;  // not of scores
       }
     }
     if (launch_.sinks == nullptr) return;
@@ -185,6 +186,7 @@ class Backward {
     switch (kernel_.weights) {
       case plan::Weights::kSoftmax: return std::exp(score - lse_of(row));
       case plan::Weights::kSigmoid: return 1 / (1 + std::exp(-score));
+      case plan::Weights::kLinear: break;
     }
     return 0;
   }

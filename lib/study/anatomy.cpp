@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "call/decode_kernel.h"
+#include "call/linear/linear_call.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
 #include "dsl/parse/edit_statement.h"
@@ -72,6 +73,8 @@ class Dissection {
   Result<PatternAnatomy> run(const BlockMaskOptions& call) {
     const auto whole = engine::prepare_pattern(spec_, options_, engine::Purpose::kShow);
     if (!whole) return whole.diagnostics();
+    if (Diagnostics refused = engine::refuse_linear(**whole, "explain", "its parts are those of scores"); !refused.empty())
+      return refused;
     const plan::KernelKey& key = (*whole)->key->key;
     anatomy_.decodes = engine::suits_decode(key.types, call);
     anatomy_.lanes = plan::lanes_of(key.target.isa, plan::arithmetic_of(key));

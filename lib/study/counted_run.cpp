@@ -144,7 +144,9 @@ Result<study::CountedRun> run_counted(const std::shared_ptr<const Pattern>& patt
   switch (key.nest) {
     case plan::Nest::kPrefill: return run_both(pattern, key, door, prefill_way(args, *call));
     case plan::Nest::kDecode: return run_both(pattern, key, door, decode_way(pattern, args, *call));
-    case plan::Nest::kBackward: break;
+    case plan::Nest::kBackward:
+    case plan::Nest::kLinear:
+    case plan::Nest::kLinearRows: break;  // the latter are refused before
   }
   return run_backward_counted(pattern, key, door, args, *call);
 }

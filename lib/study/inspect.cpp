@@ -9,6 +9,7 @@
 #include "call/backward_call.h"
 #include "call/call.h"
 #include "call/decode_kernel.h"
+#include "call/linear/linear_call.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
 #include "ir/passes/passes.h"
@@ -100,7 +101,9 @@ Result<plan::KernelKey> key_of(const engine::Pattern& pattern, const InspectRequ
   switch (shown_nest(pattern, request)) {
     case plan::Nest::kPrefill: return pattern.key->key;
     case plan::Nest::kBackward: return backward_key(pattern, request);
-    case plan::Nest::kDecode: break;
+    case plan::Nest::kDecode:
+    case plan::Nest::kLinear:
+    case plan::Nest::kLinearRows: break;
   }
   if (!plan::can_decode(pattern.types))
     return engine::single_finding("inspect", engine::Finding::kInspectKernel, "there is none of f64");
@@ -161,6 +164,8 @@ Result<std::vector<Inspection>> inspect_pattern(const AttentionSpec& spec, const
   const auto prepared = engine::prepare_pattern(spec, with_compiler(options), engine::Purpose::kShow);
   if (!prepared) return prepared.diagnostics();
   const engine::Pattern& pattern = **prepared;
+  if (Diagnostics refused = engine::refuse_linear(pattern, "inspect", "its views are of scores"); !refused.empty())
+    return refused;
   const Result<plan::KernelKey> key = key_of(pattern, request);
   if (!key) return key.diagnostics();
   cache::CompilerLoader loader(options.compiler_path);

@@ -81,6 +81,8 @@ std::vector<plan::PhaseTime> time_front_end(const AttentionSpec& spec, const Pat
           [&, derivative = ir::differentiate(pattern.program, buffers)] { ir::simplify(derivative); });
       add("plan", [&] { plan::backward_key_of(pattern.key->key, key.program); });
       break;
+    case plan::Nest::kLinear:
+    case plan::Nest::kLinearRows: break;  // refused before
   }
   return phases;
 }

@@ -97,8 +97,12 @@ std::vector<FindingCase> compile_cases() {
       broken("head-dim", "compile: error: head_dim is 0; it must be 1 to 512\n", [](Sample& s) { s.spec.head_dim = 0; }),
       broken("head-dim", "compile: error: v_head_dim is 513; it must be 1 to 512\n",
              [](Sample& s) { s.spec.v_head_dim = 513; }),
-      broken("bad-option", "compile: error: weights is 5; give Weights::kSoftmax or kSigmoid\n",
+      broken("bad-option", "compile: error: weights is 5; give Weights::kSoftmax, kSigmoid or kLinear\n",
              [](Sample& sample) { sample.spec.weights = static_cast<Weights>(5); }),
+      {"quadratic",
+       "compile: warning: this mask of linear weights is neither causal nor of keys alone, nor both: every pair is computed, "
+       "slowly, by the reference\n",
+       [] { return check({.mask_mod = "abs(q_idx - kv_idx) < 4", .weights = Weights::kLinear}); }},
       broken("bad-option", "compile: error: dropout.generator is 6; give DropoutGenerator::kPhilox or kPhilox4\n",
              [](Sample& sample) { sample.spec.dropout = Dropout{.p = 0.1, .generator = static_cast<DropoutGenerator>(6)}; }),
       broken("bad-option", "compile: error: EngineOptions::threads is -1; give 1 to 4096, or 0 for all cores\n",

@@ -166,6 +166,13 @@ std::vector<FindingCase> tensor_cases() {
                s.args.lse = {};
                s.args.sinks = TensorView(s.k.data(), DType::kF32, {4});
              }),
+      broken("not-linear", "run: error: rotary is not there for linear weights; rotate queries before the call, as keys are\n",
+             [](Sample& s) {
+               static const Rotary none;
+               s.spec.weights = Weights::kLinear;
+               s.args.lse = {};
+               s.args.rotary = &none;
+             }),
       broken("tensor-rank", "run: error: k has 3 dimensions; it must have 4: (batch, kv_heads, kv_len, head_dim)\n",
              [](Sample& s) { s.args.k.rank = 3; }),
       broken("tensor-rank", "run: error: lse has 9 dimensions; it must have 3: (batch, q_heads, q_len)\n",

@@ -43,6 +43,13 @@ TEST(Flags, MeanWhatTheyDoInTheApi) {
   EXPECT_EQ(allowed({"--alibi"}), kAll);
   EXPECT_EQ(allowed({"--sinks"}), kAll);
   EXPECT_EQ(allowed({"--weights", "sigmoid"}), kAll);
+  EXPECT_EQ(allowed({"--weights", "linear", "--causal"}), kTriangle);
+  EXPECT_EQ(allowed({"--weights", "linear", "--feature-map", "relu(1e-3)", "--unnormalised"}), kAll);
+  EXPECT_EQ(allowed({"-e", "buffer g : f32[num_heads]; mask = kv_idx <= q_idx", "--weights", "linear", "--gate", "exp(-abs(g[h]))"}),
+            kTriangle);
+  EXPECT_EQ(allowed({"-e", "buffer W : f32[24, 8]; mask = kv_idx <= q_idx", "--weights", "linear", "--feature-map",
+                     "exp_clamp(W, -5, 5)"}),
+            kTriangle);
   EXPECT_EQ(allowed({"--dropout", "0.1", "--dropout-seed", "7", "--dropout-offset", "3"}), kAll);
   EXPECT_EQ(allowed({"-e", "mask = kv_idx != 3", "--causal", "--alibi", "--sinks", "--softcap", "9"}), kTriangle - 2 * 37);
   EXPECT_EQ(allowed({"--preset", "prefix_lm", "--param", "prefix=40"}), kAll);

@@ -21,7 +21,8 @@ float unit(std::uint32_t word) { return static_cast<float>(word) * 0x1p-32F; }
 // clang-format off
 const std::vector<OpCase> kCases = {
     {Op::kConst, {1.5F}, 1.5F}, {Op::kConst, {-3}, -3}, {Op::kConst, {true}, true}, {Op::kConst, {-0.0F}, -0.0F},
-    {Op::kScore, {}, 0.25F}, {Op::kScoreGrad, {}, 0.75F}, {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
+    {Op::kScore, {}, 0.25F}, {Op::kScoreGrad, {}, 0.75F}, {Op::kRowValue, {}, 0.25F}, {Op::kSumSq, {}, 1.5F}, {Op::kFeature, {}, 8},
+    {Op::kBatch, {}, 1}, {Op::kHead, {}, 5}, {Op::kQIdx, {}, 4}, {Op::kKvIdx, {}, 8},
     {Op::kQLen, {}, 7}, {Op::kKvLen, {}, 9}, {Op::kNumHeads, {}, 6}, {Op::kNumKvHeads, {}, 3}, {Op::kKvHead, {}, 2},
     {Op::kBatchSize, {}, 2}, {Op::kQOffset, {}, 11}, {Op::kKvOffset, {}, 13},
     {Op::kParam, {7}, 7}, {Op::kParam, {0.5F}, 0.5F}, {Op::kParam, {false}, false},
@@ -184,6 +185,11 @@ Program case_program(const OpCase& test_case, OperandsAs as) {
     roots[Root::kScoreGrad] = result;
     return std::move(builder).finish(roots);
   }
+  if (is_of_row(test_case.op)) {
+    Roots roots;
+    roots[Root::kFeature] = result;
+    return std::move(builder).finish(roots);
+  }
   switch (type_of(test_case.expected)) {
     case Type::kFloat: return std::move(builder).finish(result, {});
     case Type::kBool: return std::move(builder).finish({}, result);
@@ -201,6 +207,10 @@ bool gives_expected(const OpCase& test_case, const Program& program, const Envir
   if (const auto* truth = std::get_if<bool>(&test_case.expected)) return (allowed[0] != 0) == *truth;
   if (std::holds_alternative<std::int32_t>(test_case.expected)) return allowed[0] != 0;
   std::array<double, 1> score = {kCaseScore}, grad = {kCaseScoreGrad};
+  if (program.feature().valid()) {
+    if (interpreter.eval_feature(kCaseRow, kCaseSumSq, score)) return false;
+    return score[0] == std::get<double>(test_case.expected);
+  }
   if (interpreter.eval_score_grad(kCaseRow, allowed, score, grad)) return false;
   if (interpreter.eval_score(kCaseRow, allowed, score)) return false;
   if (test_case.op == Op::kScoreGrad) score = grad;

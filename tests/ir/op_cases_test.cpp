@@ -62,7 +62,10 @@ TEST(OpCases, Intervals) {
     const Program program = case_program(test_case, OperandsAs::kParams);
     IntervalAnalysis analysis(program, environment, nullptr);
     const std::vector<Id> gradients = gradients_of(program);
-    const Id root = !gradients.empty() ? gradients[0] : program.score().valid() ? program.score() : program.mask();
+    const Id root = !gradients.empty()          ? gradients[0]
+                    : program.score().valid()   ? program.score()
+                    : program.feature().valid() ? program.feature()
+                                                : program.mask();
     double expected = 1;  // of an int the mask tells that it is as expected
     if (const auto* f = std::get_if<double>(&test_case.expected)) expected = *f;
     if (const auto* b = std::get_if<bool>(&test_case.expected)) expected = *b ? 1 : 0;

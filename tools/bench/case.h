@@ -28,6 +28,7 @@ struct Case {
   Beside beside = Beside::kNothing;
   std::string plain{};  // of kPlain: its text, whose buffers' gradients are not wanted, and which drops nothing
   std::optional<Dropout> dropout{};
+  std::optional<LinearWeights> linear{};  // then weights are linear; those of what a case of kPlain alternates with are not
   DTypeOptions dtypes{};
   Sizes sizes{};
   int threads = 1;

@@ -76,6 +76,32 @@ class Table {
     add("2k causal softcap", "softcap", example("softcap"), causal);
   }
 
+  // Beside exact causal attention.
+  void linear() {
+    constexpr const char* kCausal = "mask = q_idx >= kv_idx\n";
+    const auto add = [&](const char* name, std::int64_t length, const std::string& text, const LinearWeights& linear) {
+      cases_.push_back({.suite = "linear",
+                        .name = fmt::format("{}k {}", length / 1024, name),
+                        .pattern = linear.feature_map,
+                        .program = text + kCausal,
+                        .beside = Beside::kPlain,
+                        .plain = kCausal,
+                        .linear = linear,
+                        .sizes = square(1, length, 64)});
+    };
+    for (const std::int64_t length : {4096, 16384}) {
+      for (const std::int32_t features : {128, 256})
+        add(features == 128 ? "FAVOR m=128" : "FAVOR m=256", length, fmt::format("buffer W : f32[{}, 64]\n", features),
+            {.feature_map = "favor(W)", .features = features});
+      add("elu+1", length, "", {.feature_map = "elu1"});
+      add("relu", length, "", {.feature_map = "relu"});
+      add("retention", length, "buffer g : f32[num_heads]\n",
+          {.feature_map = "identity", .gate = "exp(-0.05 * abs(g[h]))", .normalised = false});
+      add("gate per token", length, "buffer g : f32[num_heads, kv_len]\n",
+          {.feature_map = "identity", .gate = "exp(-0.05 * abs(g[h, kv_idx]))", .normalised = false});
+    }
+  }
+
   void decode() {
     for (DType dtype : {kF32, kBF16, kF16})
       example_case("decode", "32/8 heads kv 16k", "full", of(dtype), step(1, 32, 8, 16384));
@@ -282,6 +308,7 @@ Case plain_version(Case test) {
   test.program = test.plain;
   test.gradients.clear();
   test.dropout.reset();
+  test.linear.reset();
   return test;
 }
 
@@ -301,7 +328,7 @@ std::string dtype_text(const Case& test) {
 
 std::vector<std::string> suite_names() {
   return {"dense",   "causal",   "sparse",  "mods",   "decode",  "shapes", "quantized",
-          "scaling", "backward", "dropout", "varlen", "kvcache", "paged"};
+          "scaling", "backward", "dropout", "varlen", "kvcache", "paged",  "linear"};
 }
 
 std::vector<Case> select_cases(const BenchOptions& options) {
@@ -319,6 +346,7 @@ std::vector<Case> select_cases(const BenchOptions& options) {
   table.varlen();
   table.kvcache();
   table.paged();
+  table.linear();
   std::vector<Case> selected;
   for (Case& test : table.take()) {
     const bool suite = options.suites.empty() || std::ranges::find(options.suites, test.suite) != options.suites.end();

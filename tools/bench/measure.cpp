@@ -99,6 +99,11 @@ class Measurement {
     if (!allowed) return allowed.diagnostics();
     row_.allowed_pairs = *allowed;
     row_.work = test_.pass == Pass::kBackward ? backward_work(problem_, *allowed) : work_of(problem_, *allowed);
+    if (test_.linear) {
+      const std::int32_t features = test_.linear->features;
+      row_.work = linear_work(
+          problem_, {.features = features > 0 ? features : problem_.sizes.head_dim, .projected = features > 0, .causal = true});
+    }
     return {};
   }
 

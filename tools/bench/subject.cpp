@@ -37,6 +37,7 @@ RunOptions run_options_of(const Case& test) {
   options.sizes = {s.batch, s.heads, s.kv_heads, s.q_len, s.kv_len, s.head_dim, s.v_head_dim};
   options.dtypes = test.dtypes;
   options.files.layout = test.layout;
+  if (test.linear) options.pattern.flags.weights = Weights::kLinear;
   if (test.lengths.empty()) return options;
   options.sizes.batch = options.sizes.q_len = options.sizes.kv_len = std::nullopt;
   for (const SequenceLengths& one : test.lengths) options.sequences.lengths.push_back(fmt::format("{}x{}", one.q, one.kv));
@@ -53,6 +54,10 @@ Result<Attention> compile_case(const SubjectRequest& request) {
   spec.program = test.program;
   spec.program_name = test.pattern;
   spec.dropout = test.dropout;
+  if (test.linear) {
+    spec.weights = Weights::kLinear;
+    spec.linear = *test.linear;
+  }
   apply_options(run_options_of(test), test.sizes, spec);
   EngineOptions engine;
   engine.cache_dir.clear();

@@ -61,6 +61,20 @@ void add_dropout(CLI::App& app, FlagOptions& flags) {
 
 }  // namespace
 
+namespace {
+
+void add_linear(CLI::App& app, LinearWeights& linear) {
+  const auto add = [](CLI::Option* option) { option->group("Linear weights"); };
+  add(app.add_option("--feature-map", linear.feature_map,
+                     "Of a row x: elu1 (the default), relu, identity, favor(W), exp_clamp(W, low, high) or an expression"));
+  add(app.add_option("--features", linear.features, "Rows of W, where the text does not declare them"));
+  add(app.add_option("--gate", linear.gate, "What weights fade by from a key to the next, as in g[h]"));
+  add(app.add_flag_callback(
+      "--unnormalised", [&linear] { linear.normalised = false; }, "Sums that are not divided by their weights"));
+}
+
+}  // namespace
+
 void add_flags(CLI::App& app, FlagOptions& flags) {
   const auto grouped = [](CLI::Option* option) { option->group("Flags, composed with the pattern"); };
   const auto add_tensor = [&](const char* name, TensorFlag& flag, const char* what) {
@@ -82,10 +96,13 @@ void add_flags(CLI::App& app, FlagOptions& flags) {
   grouped(
       app.add_option_function<std::string>(
              "--weights",
-             [&flags](const std::string& name) { flags.weights = name == "sigmoid" ? Weights::kSigmoid : Weights::kSoftmax; },
-             "How scores become weights: softmax or sigmoid")
-          ->check(CLI::IsMember({"softmax", "sigmoid"}))
+             [&flags](const std::string& name) {
+               flags.weights = name == "sigmoid" ? Weights::kSigmoid : name == "linear" ? Weights::kLinear : Weights::kSoftmax;
+             },
+             "How scores become weights: softmax, sigmoid or linear")
+          ->check(CLI::IsMember({"softmax", "sigmoid", "linear"}))
           ->default_str("softmax"));
+  add_linear(app, flags.linear);
   add_dropout(app, flags);
 }
 

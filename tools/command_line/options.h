@@ -33,6 +33,7 @@ struct FlagOptions {
   TensorFlag alibi{}, key_lengths{}, key_mask{}, sinks{};
   std::string attention_mask{};  // the file, whose element type and rank say what it is; empty: none
   Weights weights = Weights::kSoftmax;
+  LinearWeights linear{};           // of linear ones
   std::optional<double> dropout{};  // the probability
   DropoutGenerator generator = DropoutGenerator::kPhilox;
   std::optional<std::int32_t> dropout_seed{}, dropout_offset{};

@@ -91,8 +91,8 @@ class Run {
     if (Diagnostics forgotten = forgotten_inputs(options_); !forgotten.empty()) return forgotten;
     if (problem_.ragged && !(options_.scores.file + options_.scores.heat_map).empty())
       return {failure("usage", "--dump-scores", "and --heat-map show calls of one length; run one of the sequences alone")};
-    if (problem_.weights == Weights::kSigmoid && !options_.files.lse.empty())
-      return {failure("usage", "--lse", "is of a softmax; sigmoid weights have none")};
+    if (problem_.weights != Weights::kSoftmax && !options_.files.lse.empty())
+      return {failure("usage", "--lse", "is of a softmax; other weights have none")};
     options_.dtypes = problem_.dtypes;
     apply_options(options_, problem_.sizes, spec_);
     report_.dtypes = options_.dtypes;
@@ -152,7 +152,20 @@ class Run {
     report_.allowed_pairs = *allowed;
     report_.pairs = problem_.pairs();
     report_.work = work_of(problem_, *allowed);
+    if (problem_.weights == Weights::kLinear) report_.work = linear_work(problem_, linear_cost_of(*attention_, spec_));
     return {};
+  }
+
+  static LinearCost linear_cost_of(const Attention& attention, const AttentionSpec& spec) {
+    for (const BufferDeclaration& buffer : attention.buffers()) {
+      const bool declares =
+          buffer.extents.size() == 2 && buffer.extents[0].find_first_not_of("0123456789") == std::string::npos;
+      if (declares || spec.linear.features > 0)
+        return {.features = spec.linear.features > 0 ? spec.linear.features : std::stoll(buffer.extents[0]),
+                .projected = true,
+                .causal = true};
+    }
+    return {.features = spec.head_dim, .causal = true};
   }
 
   Diagnostics time_runs() {

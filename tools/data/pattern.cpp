@@ -94,9 +94,10 @@ Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags) {
   spec.key_lengths = flags.key_lengths.given();
   spec.key_mask = flags.key_mask.given();
   spec.weights = flags.weights;
+  spec.linear = flags.linear;
   if (flags.dropout) spec.dropout = Dropout{*flags.dropout, flags.generator};
-  if (flags.sinks.given() && flags.weights == Weights::kSigmoid)
-    return failure("usage", "--sinks", "take part in a softmax; sigmoid weights have none");
+  if (flags.sinks.given() && flags.weights != Weights::kSoftmax)
+    return failure("usage", "--sinks", "take part in a softmax; other weights have none");
   if (Diagnostics missing = missing_files(flags); !missing.empty()) return missing;
   if (flags.attention_mask.empty()) return spec;
   const Result<Array> mask = read_npy(flags.attention_mask);

@@ -26,7 +26,7 @@ struct Problem {
   Array k_scales, v_scales;  // of quantised k and v, (batch, kv_heads, kv_len, groups); no shape: 1
   DTypeOptions dtypes;
   DType out_dtype = DType::kF32;
-  Weights weights = Weights::kSoftmax;  // sigmoid weights have no lse
+  Weights weights = Weights::kSoftmax;  // only these have an lse
 
   Array make_output() const;  // zeros, in `layout`
   Array make_lse() const;     // fp32, (batch, heads, q_len)

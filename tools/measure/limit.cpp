@@ -45,6 +45,18 @@ Work work_of(const Problem& problem, std::int64_t allowed_pairs) {
   return work;
 }
 
+Work linear_work(const Problem& problem, const LinearCost& cost) {
+  constexpr double kChunk = 32;
+  const Sizes& s = problem.sizes;
+  const auto features = static_cast<double>(cost.features), dim = static_cast<double>(s.head_dim),
+             v_dim = static_cast<double>(s.v_head_dim);
+  const double row = (cost.projected ? features * dim : 0) + features * v_dim;
+  const double pairs = cost.causal ? (kChunk + 1) / 2 * (features + v_dim) : 0;
+  const double queries = static_cast<double>(s.batch * s.heads * s.q_len),
+               keys = static_cast<double>(s.kv_heads * problem.keys());
+  return {.operations = 2 * (queries * (row + pairs) + keys * row)};
+}
+
 double Limit::rate_of(const Work& work, double ms) const {
   return ms > 0 ? (read_gbps ? work.read_bytes : work.operations) / (ms * 1e6) : 0;
 }

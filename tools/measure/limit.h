@@ -20,6 +20,13 @@ struct Work {
   std::optional<Peak> arithmetic{};  // what its products are made of; absent: the fastest for the element type
 };
 Work work_of(const Problem& problem, std::int64_t allowed_pairs);
+// Of linear weights: 2 for each multiply-add of features that are products with a matrix, of features with the state and of
+// what the state takes, and of causal ones for the pairs inside chunks of 32 tokens.
+struct LinearCost {
+  std::int64_t features = 0;
+  bool projected = false, causal = false;
+};
+Work linear_work(const Problem& problem, const LinearCost& cost);
 
 struct Limit {
   Peak peak = Peak::kFmaF32;

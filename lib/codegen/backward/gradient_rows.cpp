@@ -4,6 +4,7 @@
 
 #include "codegen/backward/gradient_tile.h"
 #include "codegen/emit/storage.h"
+#include "codegen/parts/element_rows.h"
 #include "codegen/parts/panels.h"
 #include "codegen/parts/product.h"
 #include "plan/kernel_abi.h"
@@ -16,35 +17,6 @@ using plan::GradientRow;
 using plan::GradientsArg;
 using plan::TakeKeysArg;
 using plan::TakeRowsArg;
-
-// One row of a tensor.
-struct ElementsOf {
-  DType dtype;
-  int dims;
-};
-
-// Elements as reals, of which the first `count` are in memory and the others 0.
-Float load_part(Emitter& e, Ptr address, DType dtype, int count) {
-  llvm::Value* stored = load_first(e, address, dtype, {e.lanes(), count});
-  if (dtype == DType::kF64) return {stored};
-  return e.to_real(Float{widen(e, stored, dtype)});
-}
-
-// for (d = 0; d < dims; d += lanes) body(d, elements of source from d on)
-void for_vectors_of(Emitter& e, const char* name, Ptr source, const ElementsOf& of,
-                    llvm::function_ref<void(Index, Float)> body) {
-  for_chunks(e, name, {of.dims, e.lanes(), 1}, [&](const Chunk& chunk) {
-    const Ptr address = at_element(e, source, chunk.dim, of.dtype);
-    body(chunk.dim, load_part(e, address, of.dtype, chunk.elements(0, e.lanes())));
-  });
-}
-
-// target[0 .. padded) = source[0 .. dims) * factor, then zeros.   factor empty: 1
-void copy_row(Emitter& e, const char* name, Ptr source, const ElementsOf& of, Ptr target, Float factor) {
-  for_vectors_of(e, name, source, of, [&](Index d, Float x) {
-    e.store((factor ? e.mul(x, factor) : x).value, e.at_real(target, d), vector_bytes(e));
-  });
-}
 
 // The same where elements lie `stride` apart.
 void copy_strided_row(Emitter& e, Ptr source, const ElementsOf& of, Index stride, Ptr target) {
@@ -80,12 +52,6 @@ Float load_lse(Emitter& e, Ptr pointer, Bool is_f64) {
   if (!is_f64) return e.to_real(e.load(pointer));
   return {e.choose(
       "lse_f64", is_f64, [&] { return e.load_real(pointer).value; }, [&] { return e.to_real(e.load(pointer)).value; })};
-}
-
-// body(fp32), or body(own): whichever the flag says
-void of_either_type(Emitter& e, DType own, Bool is_f32, llvm::function_ref<void(DType)> body) {
-  if (own == DType::kF32) return body(own);
-  e.if_else("is_f32", is_f32, [&] { body(DType::kF32); }, [&] { body(own); });
 }
 
 Bool load_flag(Emitter& e, const ArgFields& fields, std::size_t offset) {
@@ -209,24 +175,6 @@ void emit_take_keys(Emitter& e, const plan::KernelKey& key) {
   e.end_function();
 }
 
-// What becomes fp32 of fp64 is rounded once.
-Float as_stored(Emitter& e, Float value, DType dtype) {
-  if (!Emitter::is_double(value) || dtype == DType::kF64) return value;
-  return {e.ir().CreateFPTrunc(value.value, e.shaped(e.ir().getFloatTy(), value.value))};
-}
-
-// for (d = 0; d < dims; ++d) to[d] = factor * rows[row][d]
-void give_row(Emitter& e, const RealRows& rows, Index row, Ptr to, const ElementsOf& of, Float factor) {
-  const std::int64_t whole = of.dims / e.lanes() * e.lanes();
-  const auto give = [&](Float sum, Index d) {
-    store_elements(e, as_stored(e, e.mul(sum, factor), of.dtype), at_element(e, to, d, of.dtype), of.dtype);
-  };
-  e.for_range("give.vector", e.index(0), e.index(whole), e.index(e.lanes()),
-              [&](Index d) { give(rows.load_vector(row, d), d); });
-  e.for_range("give.tail", e.index(whole), e.index(of.dims), e.index(1),
-              [&](Index d) { give(e.load_real(rows.at(row, d)), d); });
-}
-
 // for (r = 0; r < count; ++r) target[r] = factor * rows[r]
 void emit_give_rows(Emitter& e, const char* name, const ElementsOf& of, std::int64_t padded) {
   const Ptr arg = e.begin_function(name, "arg");
@@ -238,7 +186,7 @@ void emit_give_rows(Emitter& e, const char* name, const ElementsOf& of, std::int
   const Index count = fields.long_index(offsetof(GiveRowsArg, count));
   of_either_type(e, of.dtype, load_flag(e, fields, offsetof(GiveRowsArg, as_f32)), [&](DType dtype) {
     e.for_range("give", e.index(0), count, e.index(1),
-                [&](Index row) { give_row(e, rows, row, row_of(e, target, dtype, row), {dtype, of.dims}, factor); });
+                [&](Index row) { give_row(e, "give", rows.at(row), row_of(e, target, dtype, row), {dtype, of.dims}, factor); });
   });
   e.end_function();
 }

@@ -68,6 +68,7 @@ PairGradient softmax_gradient(Emitter& e, GradientTile& t, const GradientRowValu
       const Float weight = t.kind.weight_of_score(score);
       return {weight, e.mul(e.mul(weight, e.sub(e.real(1.0), weight)), of_weight)};
     }
+    case plan::Weights::kLinear: break;
   }
   return {};
 }

@@ -1,4 +1,4 @@
-// The loop nests of plan::Nest, each one function over parts: the functions `attend` and `decode` of kernel_abi.h.
+// The loop nests of plan::Nest, each one function over parts: the functions of kernel_abi.h.
 #pragma once
 
 #include "codegen/emit/emitter.h"
@@ -9,5 +9,7 @@ namespace flexjit::codegen {
 void emit_prefill(Emitter& e, const plan::KernelKey& key);
 void emit_backward(Emitter& e, const plan::KernelKey& key);
 void emit_decode(Emitter& e, const plan::KernelKey& key);
+void emit_linear(Emitter& e, const plan::KernelKey& key);
+void emit_linear_rows(Emitter& e, const plan::KernelKey& key);
 
 }  // namespace flexjit::codegen

@@ -11,7 +11,8 @@ namespace flexjit::codegen {
 inline bool is_relative(plan::Weights weights) {
   switch (weights) {
     case plan::Weights::kSoftmax: return true;
-    case plan::Weights::kSigmoid: return false;
+    case plan::Weights::kSigmoid:
+    case plan::Weights::kLinear: return false;
   }
   return false;
 }
@@ -44,6 +45,7 @@ struct Weights {
     switch (kind) {
       case plan::Weights::kSoftmax: return e.mul(score, exponent);
       case plan::Weights::kSigmoid: return e.mul(score, e.neg(exponent));
+      case plan::Weights::kLinear: break;  // no exponential
     }
     return {};
   }
@@ -54,6 +56,7 @@ struct Weights {
     switch (kind) {
       case plan::Weights::kSoftmax: return precision == Precision::kFast ? emit_exp2_fast(e, x) : emit_exp2_coarse(e, x);
       case plan::Weights::kSigmoid: return e.div(one, e.add(one, emit_exp2(e, x)));
+      case plan::Weights::kLinear: break;
     }
     return {};
   }
@@ -63,6 +66,7 @@ struct Weights {
     switch (kind) {
       case plan::Weights::kSoftmax: return e.compare(FloatOrder::kLt, x, least);
       case plan::Weights::kSigmoid: return e.compare(FloatOrder::kGe, x, e.real(kOverflows));
+      case plan::Weights::kLinear: break;
     }
     return {};
   }

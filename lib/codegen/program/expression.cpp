@@ -44,7 +44,7 @@ ExpressionEmitter::ExpressionEmitter(Emitter& e, const ir::Program& program, con
       only_compared_(only_compared_randoms(program, hoisting)),
       threshold_(program.size()) {
   for (std::uint32_t i = 0; i < program.size(); ++i) {
-    from_score_[i] = ir::is_of_pair(program.nodes()[i].op);
+    from_score_[i] = ir::is_of_pair(program.nodes()[i].op) || ir::is_of_row(program.nodes()[i].op);
     for (Id operand : program.operands(Id{i})) from_score_[i] = from_score_[i] || from_score_[operand.index];
   }
 }
@@ -139,7 +139,7 @@ llvm::Value* ExpressionEmitter::leaf(Id id) {
   if (node.op == Op::kNumHeads) return fields_.num_heads.value;
   if (node.op == Op::kNumKvHeads) return fields_.num_kv_heads.value;
   if (node.op == Op::kBatchSize) return fields_.batch_size.value;
-  // Score, its gradient, the indices and the heads are put into the scope by whoever opened it.
+  // Score, its gradient, what is of a row, the indices and the heads are put into the scope by whoever opened it.
   support::check_failed("leaf is in scope", __FILE__, __LINE__, std::string(ir::mnemonic(node.op)));
 }
 

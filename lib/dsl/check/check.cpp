@@ -26,14 +26,21 @@ bool check_sizes(const std::vector<SourceText>& texts, DiagnosticEngine& diagnos
   return diagnostics.count() == 0;
 }
 
+// The expression strings that are there, in the order of Checked::texts.
+std::vector<std::pair<const SourceText*, StatementKind>> results_of(const Source& source) {
+  std::vector<std::pair<const SourceText*, StatementKind>> results;
+  if (source.score) results.emplace_back(&*source.score, StatementKind::kScore);
+  if (source.mask) results.emplace_back(&*source.mask, StatementKind::kMask);
+  if (source.feature) results.emplace_back(&*source.feature, StatementKind::kFeature);
+  if (source.gate) results.emplace_back(&*source.gate, StatementKind::kGate);
+  return results;
+}
+
 void check_file(Checked& checked, DiagnosticEngine& diagnostics) {
   const Ast ast = parse(checked.texts[0], 0, Form::kFile, diagnostics);
   const std::size_t syntax_errors = diagnostics.count();
   Checker(checked, diagnostics).check_text(ast, StatementKind::kScore);
-  const auto sets_result = [](const Statement& statement) {
-    return statement.kind == StatementKind::kScore || statement.kind == StatementKind::kMask;
-  };
-  const bool has_result = std::any_of(ast.statements.begin(), ast.statements.end(), sets_result);
+  const bool has_result = std::ranges::any_of(ast.statements, &Statement::is_result);
   if (!has_result && syntax_errors == 0) diagnostics.report_without_place(Kind::kNoResult, checked.texts[0].name, {});
 }
 
@@ -43,10 +50,11 @@ void check_expressions(const Source& source, Checked& checked, DiagnosticEngine&
     checker.declare_buffers(source.buffers, checked.texts[0].name);
     checker.declare_params(source.params, checked.texts[0].name);
   }
-  for (std::uint32_t number = 0; number < checked.texts.size(); ++number) {
+  std::uint32_t number = 0;
+  for (const auto& [text, kind] : results_of(source)) {
     const Ast ast = parse(checked.texts[number], number, Form::kExpression, diagnostics);
-    const bool is_mask = number == 1 || !source.score;
-    checker.check_text(ast, is_mask ? StatementKind::kMask : StatementKind::kScore);
+    checker.check_text(ast, kind);
+    ++number;
   }
 }
 
@@ -97,8 +105,7 @@ Result<Checked> check_source(const Source& source) {
   if (source.file) {
     checked.texts.push_back(*source.file);
   } else {
-    if (source.score) checked.texts.push_back(*source.score);
-    if (source.mask) checked.texts.push_back(*source.mask);
+    for (const auto& [text, kind] : results_of(source)) checked.texts.push_back(*text);
   }
   DiagnosticEngine diagnostics(checked.texts);
   if (check_sizes(checked.texts, diagnostics)) {

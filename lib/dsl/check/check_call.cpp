@@ -20,6 +20,8 @@ TypedId Checker::check_call(ExprId id) {
   if (symbol != nullptr && symbol->kind == SymbolKind::kFunction) return check_user_call(id, symbol->slot);
   if (symbol != nullptr && symbol->kind == SymbolKind::kBroken) return {};
   if (const std::optional<Function> function = find_function(expr.name.text)) return check_builtin_call(id, *function);
+  if (symbol == nullptr && in(ResultKind::kFeature) && expr.name.text == builtin_name(Builtin::kSumSq))
+    return check_sum_of_squares(id);
 
   if (symbol == nullptr && diagnostics_.full()) {
     report(Kind::kUnknownFunction, expr.name.span, {});
@@ -181,8 +183,49 @@ TypedId Checker::check_index(ExprId id) {
   return build_.add(node, indices);
 }
 
+bool Checker::is_row(ExprId id) const {
+  const Expr& expr = ast_->expr(id);
+  return in(ResultKind::kFeature) && expr.kind == ExprKind::kName && expr.name.text == builtin_name(Builtin::kRowValue);
+}
+
+TypedId Checker::check_sum_of_squares(ExprId id) {
+  const Expr& expr = ast_->expr(id);
+  if (!check_arity(expr, 1, 1)) return {};
+  if (is_row(ast_->operands_of(id)[0])) return add_builtin(expr, Builtin::kSumSq);
+  report(Kind::kProjection, expr.span, {"`sumsq` takes the row itself, as in sumsq(x)"});
+  return {};
+}
+
+// dot(W, x): element `feature` of the product of a matrix with the row.
+TypedId Checker::check_projection(ExprId id) {
+  const Expr& expr = ast_->expr(id);
+  const Expr& matrix = ast_->expr(ast_->operands_of(id)[0]);
+  if (matrix.kind != ExprKind::kName) {
+    report(Kind::kProjection, matrix.span, {"the first argument of dot(..., x) is the name of a buffer"});
+    return {};
+  }
+  const Symbol* symbol = find_buffer(matrix.name);
+  if (symbol == nullptr) return {};
+  const CheckedBuffer& buffer = checked_.buffers[symbol->slot];
+  if (buffer.extents.size() != 2 || type_of_elements(buffer.dtype) != Type::kFloat) {
+    report(
+        Kind::kProjection, matrix.span,
+        {quoted(buffer.name) + " holds " + std::string(name_of(buffer.dtype)) + " in " +
+         count_of(buffer.extents.size(), "dimension", "dimensions") + "; a matrix (features, head_dim) of floats is needed"});
+    return {};
+  }
+  if (checked_.projection.value_or(symbol->slot) != symbol->slot) {
+    report(Kind::kProjection, matrix.span,
+           {quoted(checked_.buffers[*checked_.projection].name) + " is multiplied with x too; a feature map has one matrix"});
+    return {};
+  }
+  checked_.projection = symbol->slot;
+  return add_builtin(expr, Builtin::kRowValue);
+}
+
 TypedId Checker::check_dot(ExprId id) {
   const Expr& expr = ast_->expr(id);
+  if (is_row(ast_->operands_of(id)[1])) return check_projection(id);
   DotRead dot;
   std::vector<TypedId> indices;
   const bool first = check_dot_row(ast_->operands_of(id)[0], dot.buffer_a, indices);

@@ -82,18 +82,28 @@ TypedId Checker::check_builtin_name(const Expr& expr, bool& found) {
     const double value = name == "pi" ? std::numbers::pi : std::numeric_limits<double>::infinity();
     return build_.constant(Constant::of(value), expr.span);
   }
+  if (in(ResultKind::kFeature) && name == "x") {
+    has_plain_row_ = true;
+    return add_builtin(expr, Builtin::kRowValue);
+  }
+  if (in(ResultKind::kFeature) && name == "feature") return add_builtin(expr, Builtin::kFeature);
   const std::optional<Builtin> builtin = find_builtin(name);
   found = builtin.has_value();
   if (!found) return {};
-  if (*builtin == Builtin::kScore && in_mask_) {
+  if (*builtin == Builtin::kScore && in(ResultKind::kMask)) {
     report(Kind::kScoreInMask, expr.span, {""});
     return {};
   }
+  return add_builtin(expr, *builtin);
+}
+
+TypedId Checker::add_builtin(const Expr& expr, Builtin builtin) {
+  const bool is_float = builtin == Builtin::kScore || builtin == Builtin::kRowValue || builtin == Builtin::kSumSq;
   TypedNode node;
   node.kind = TypedKind::kBuiltin;
-  node.type = *builtin == Builtin::kScore ? Type::kFloat : Type::kInt;
-  node.payload = static_cast<std::uint32_t>(*builtin);
-  node.from_score = *builtin == Builtin::kScore;
+  node.type = is_float ? Type::kFloat : Type::kInt;
+  node.payload = static_cast<std::uint32_t>(builtin);
+  node.from_score = builtin == Builtin::kScore;
   node.span = expr.span;
   return build_.add(node, {});
 }
@@ -104,7 +114,7 @@ TypedId Checker::check_symbol(const Expr& expr, const Symbol& symbol) {
     case SymbolKind::kBroken: return {};
     case SymbolKind::kConst:
     case SymbolKind::kValue:
-      if (in_mask_ && symbol.value.valid() && build_.node(symbol.value).from_score) {
+      if (in(ResultKind::kMask) && symbol.value.valid() && build_.node(symbol.value).from_score) {
         report(Kind::kScoreInMask, expr.span, {", as " + quoted(name) + " does"});
         return {};
       }
@@ -130,10 +140,7 @@ TypedId Checker::check_symbol(const Expr& expr, const Symbol& symbol) {
 }
 
 bool Checker::defined_later(std::string_view name) const {
-  const auto defines = [&](const Statement& statement) {
-    const bool has_name = statement.kind != StatementKind::kScore && statement.kind != StatementKind::kMask;
-    return has_name && statement.name.text == name;
-  };
+  const auto defines = [&](const Statement& statement) { return !statement.is_result() && statement.name.text == name; };
   const auto first = ast_->statements.begin() + static_cast<std::ptrdiff_t>(statement_index_);
   return std::any_of(first, ast_->statements.end(), defines);
 }

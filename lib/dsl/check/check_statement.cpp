@@ -62,6 +62,8 @@ void Checker::check_statement(const Statement& statement) {
     case StatementKind::kDef: return check_def(statement);
     case StatementKind::kScore:
     case StatementKind::kMask:
+    case StatementKind::kFeature:
+    case StatementKind::kGate:
     case StatementKind::kResult: return check_result(statement, statement.kind);
     case StatementKind::kLet: break;
   }
@@ -243,27 +245,67 @@ void Checker::check_def(const Statement& statement) {
   functions_[symbol.slot].complete = true;
 }
 
+bool Checker::check_type_of_result(const Operand& value, ResultKind result) {
+  struct Words {
+    std::string_view what, wanted, hint;
+  };
+  static constexpr Words kNumber = {"", "a number", "; write `where(c, 1.0, 0.0)`"};
+  static constexpr std::array<Words, 4> kWords = {{{"a score", "a number", "; write `where(c, score, -inf)` or a mask"},
+                                                   {"a mask", "bool", "; compare it, as in `... != 0`"},
+                                                   {"a feature", kNumber.wanted, kNumber.hint},
+                                                   {"a gate", kNumber.wanted, kNumber.hint}}};
+  const Type type = build_.type_of(value.id);
+  if ((type == Type::kBool) == (result == ResultKind::kMask)) return true;
+  const Words& words = kWords[static_cast<std::size_t>(result)];
+  report(Kind::kResultType, value.span, {words.what, words.wanted, type_name(type), words.hint});
+  return false;
+}
+
+bool Checker::check_place(const Operand& value, ResultKind result) {
+  if (result != ResultKind::kFeature && result != ResultKind::kGate) return true;
+  const auto is_wrong = [&](Builtin builtin) {
+    const bool of_query = builtin == Builtin::kScore || builtin == Builtin::kQIdx || builtin == Builtin::kQGlobal;
+    const bool of_key = builtin == Builtin::kKvIdx || builtin == Builtin::kKvGlobal;
+    return of_query || (of_key && result == ResultKind::kFeature);
+  };
+  std::vector<bool> seen(checked_.nodes.size(), false);
+  std::vector<TypedId> open = {value.id};
+  while (!open.empty()) {
+    const TypedId id = open.back();
+    open.pop_back();
+    if (seen[id.index]) continue;
+    seen[id.index] = true;
+    const TypedNode& node = build_.node(id);
+    const auto builtin = static_cast<Builtin>(node.payload);
+    if (node.kind == TypedKind::kBuiltin && is_wrong(builtin)) {
+      const std::string_view where = result == ResultKind::kFeature ? "a feature map, which is of one row, a query or a key"
+                                                                    : "a gate, which is of one key";
+      report(Kind::kNotHere, value.span, {quoted(builtin_name(builtin)), where});
+      return false;
+    }
+    for (TypedId operand : checked_.operands_of(id)) open.push_back(operand);
+  }
+  return true;
+}
+
 void Checker::check_result(const Statement& statement, StatementKind kind) {
-  const bool is_mask = kind == StatementKind::kMask;
-  const std::string_view name = is_mask ? "mask" : "score";
-  TypedId& root = is_mask ? checked_.mask : checked_.score;
-  bool& seen = is_mask ? has_mask_ : has_score_;
+  const auto result = static_cast<ResultKind>(static_cast<int>(kind) - static_cast<int>(StatementKind::kScore));
+  const std::string_view name = statement_words()[static_cast<std::size_t>(kind)];
+  TypedId* const roots[] = {&checked_.score, &checked_.mask, &checked_.feature, &checked_.gate};
+  bool& seen = has_[static_cast<std::size_t>(result)];
   if (seen) report(Kind::kDuplicateName, statement.name.span, {quoted(name), ""});
   seen = true;
   if (statement.broken) return;
-  in_mask_ = is_mask;
+  result_ = result;
   const Operand value = check(statement.value);
-  in_mask_ = false;
-  if (!value.id.valid()) return;
-  const Type type = build_.type_of(value.id);
-  const bool fine = (type == Type::kBool) == is_mask;
-  if (fine) {
-    root = value.id;
+  result_.reset();
+  if (!value.id.valid() || !check_type_of_result(value, result) || !check_place(value, result)) return;
+  if (result == ResultKind::kFeature && checked_.projection && has_plain_row_) {
+    report(Kind::kProjection, value.span,
+           {"the map has both x and dot(" + checked_.buffers[*checked_.projection].name + ", x); it has the features of one"});
     return;
   }
-  const std::string_view wanted = is_mask ? "bool" : "a number";
-  const std::string_view hint = is_mask ? "; compare it, as in `... != 0`" : "; write `where(c, score, -inf)` or a mask";
-  report(Kind::kResultType, value.span, {is_mask ? "a mask" : "a score", wanted, type_name(type), hint});
+  *roots[static_cast<std::size_t>(result)] = value.id;
 }
 
 }  // namespace flexjit::dsl

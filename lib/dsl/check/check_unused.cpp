@@ -1,16 +1,11 @@
 // Definitions that no result depends on -> warnings. What each statement reads is noted wherever a name is looked up,
 // functions' bodies included.
+#include <algorithm>
+
 #include "dsl/check/checker.h"
 #include "dsl/findings/foreign_names.h"
 
 namespace flexjit::dsl {
-namespace {
-
-bool is_result(StatementKind kind) {
-  return kind == StatementKind::kScore || kind == StatementKind::kMask || kind == StatementKind::kResult;
-}
-
-}  // namespace
 
 const Symbol* Checker::look_up(std::string_view name) {
   Symbol* symbol = scope_.find(name);
@@ -24,7 +19,8 @@ std::vector<bool> Checker::needed_statements() const {
   std::vector<bool> needed(ast_->statements.size(), false);
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < needed.size(); ++i) {
-    if (is_result(ast_->statements[i].kind)) open.push_back(i);
+    const Statement& statement = ast_->statements[i];
+    if (statement.is_result() || statement.kind == StatementKind::kResult) open.push_back(i);
   }
   while (!open.empty()) {
     const std::size_t statement = open.back();
@@ -42,12 +38,12 @@ std::string Checker::unused_hint(const Statement& statement) const {
   const Symbol* symbol = scope_.find_global(statement.name.text);
   const bool is_value = statement.kind == StatementKind::kLet && symbol != nullptr && symbol->value.valid();
   const bool is_condition = is_value && build_.type_of(symbol->value) == Type::kBool;
-  return is_condition && !has_mask_ ? "; a mask is set by `mask = ...`" : "";
+  return is_condition && !has(ResultKind::kMask) ? "; a mask is set by `mask = ...`" : "";
 }
 
 // Only where nothing else is wrong: a use may stand in what could not be understood, and without a result nothing is used.
 void Checker::report_unused() {
-  if (diagnostics_.count() > 0 || !(has_score_ || has_mask_)) return;
+  if (diagnostics_.count() > 0 || std::ranges::find(has_, true) == has_.end()) return;
   const std::vector<bool> needed = needed_statements();
   for (std::size_t i = 0; i < needed.size(); ++i) {
     const Statement& statement = ast_->statements[i];

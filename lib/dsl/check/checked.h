@@ -98,8 +98,11 @@ struct Checked {
   std::vector<CheckedBuffer> buffers;  // by slot, in the order of declaration
   std::vector<CheckedParam> params;
   support::Precision precision = support::Precision::kFp32;
-  TypedId score;  // a number; invalid: the score is left as it is
-  TypedId mask;   // bool; invalid: everything is allowed
+  TypedId score;                              // a number; invalid: the score is left as it is
+  TypedId mask;                               // bool; invalid: everything is allowed
+  TypedId feature;                            // a number; invalid: weights are not linear
+  TypedId gate;                               // a number; invalid: 1
+  std::optional<std::uint32_t> projection{};  // slot of the buffer that rows are multiplied with before `feature` sees them
   Diagnostics warnings;
 
   const TypedNode& node(TypedId id) const { return nodes[id.index]; }

@@ -2,6 +2,7 @@
 // and inlines functions into the typed graph. An invalid TypedId stands for "wrong, and already reported".
 #pragma once
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,11 @@ class Checker {
     bool complete = false;  // false while its own body is being checked
   };
 
+  // What a text sets, in the order of its words.
+  enum class ResultKind : std::uint8_t { kScore, kMask, kFeature, kGate };
+  bool has(ResultKind result) const { return has_[static_cast<std::size_t>(result)]; }
+  bool in(ResultKind result) const { return result_ == result; }
+
   // Statements: check_statement.cpp.
   void check_statement(const Statement& statement);
   bool define(const Symbol& symbol);
@@ -48,6 +54,9 @@ class Checker {
   void check_buffer(const Statement& statement);
   void check_def(const Statement& statement);
   void check_result(const Statement& statement, StatementKind kind);
+  bool check_type_of_result(const Operand& value, ResultKind result);
+  // No position in a feature map, no query in a gate.
+  bool check_place(const Operand& value, ResultKind result);
   bool check_argument_names(const Statement& statement);
   CheckedExtent check_extent(ExprId id);
   Type check_declared_type(const Statement& statement, std::string_view what);
@@ -69,6 +78,7 @@ class Checker {
   TypedId check_float(const Expr& expr);
   TypedId check_name(const Expr& expr);
   TypedId check_builtin_name(const Expr& expr, bool& found);
+  TypedId add_builtin(const Expr& expr, Builtin builtin);
   TypedId check_symbol(const Expr& expr, const Symbol& symbol);
   TypedId check_block(ExprId id);
   TypedId check_unary(ExprId id);
@@ -122,6 +132,9 @@ class Checker {
   TypedId check_index(ExprId id);
   const Symbol* find_buffer(const Identifier& name);
   bool check_indices(ExprId id, std::size_t count, std::vector<TypedId>& indices);
+  TypedId check_sum_of_squares(ExprId id);
+  TypedId check_projection(ExprId id);
+  bool is_row(ExprId id) const;  // the `x` of a feature map
   TypedId check_dot(ExprId id);
   bool check_dot_row(ExprId id, std::uint32_t& buffer, std::vector<TypedId>& indices);
   bool check_dot_extents(Span span, DotRead& dot);
@@ -146,10 +159,10 @@ class Checker {
   std::vector<Identifier> unused_lets_;          // nested ones
   std::uint32_t level_ = 0;                      // of the recursion
   std::size_t steps_ = 0;                        // expressions visited
-  bool in_mask_ = false;                         // the score is out of reach
-  bool has_score_ = false;                       // a result was set, rightly or not
-  bool has_mask_ = false;
-  bool inlining_ = true;  // false while a body is checked for its own sake: calls in it are not followed
+  std::optional<ResultKind> result_;             // that is being checked
+  std::array<bool, 4> has_{};                    // by ResultKind: it was set, rightly or not
+  bool has_plain_row_ = false;                   // the feature map reads `x` that is not projected
+  bool inlining_ = true;                         // false while a body is checked for its own sake: calls in it are not followed
 };
 
 }  // namespace flexjit::dsl

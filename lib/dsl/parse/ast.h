@@ -72,11 +72,17 @@ struct Expr {
   Span span{};
 };
 
-enum class StatementKind : std::uint8_t { kParam, kConst, kBuffer, kLet, kDef, kScore, kMask, kResult };
+enum class StatementKind : std::uint8_t { kParam, kConst, kBuffer, kLet, kDef, kScore, kMask, kFeature, kGate, kResult };
 
 // kResult is the final expression of the string form. A statement with a syntax error keeps its name and has `broken` set, so
 // that uses of the name are not reported too.
 struct Statement {
+  // Sets a result of the file form.
+  bool is_result() const {
+    return kind == StatementKind::kScore || kind == StatementKind::kMask || kind == StatementKind::kFeature ||
+           kind == StatementKind::kGate;
+  }
+
   StatementKind kind = StatementKind::kLet;
   bool broken = false;
   Identifier name{};

@@ -104,10 +104,10 @@ Ast Parser::run() && {
   return std::move(ast_);
 }
 
-// `score` and `mask` start a statement only before `=`; the other words are keywords and always do.
+// A result starts a statement only before `=`; the other words are keywords and always do.
 bool Parser::starts_statement(std::string_view word) const {
-  if (word == "score" || word == "mask") return peek(1).kind == TokenKind::kAssign;
-  return std::ranges::find(statement_words(), word) != statement_words().end();
+  if (std::ranges::find(statement_words(), word) == statement_words().end()) return false;
+  return is_keyword(word) || peek(1).kind == TokenKind::kAssign;
 }
 
 void Parser::parse_statement() {
@@ -121,9 +121,8 @@ void Parser::parse_statement() {
   const bool of_file =
       statement.kind != StatementKind::kLet && statement.kind != StatementKind::kDef && statement.kind != StatementKind::kConst;
   if (form_ == Form::kExpression && of_file) {
-    const bool is_result = statement.kind == StatementKind::kScore || statement.kind == StatementKind::kMask;
-    const std::string_view hint =
-        is_result ? "this text is the expression alone" : "here the names are declared by the caller, beside the text";
+    const std::string_view hint = statement.is_result() ? "this text is the expression alone"
+                                                        : "here the names are declared by the caller, beside the text";
     return fail(Kind::kStatementInExpression, word.span, {quoted(word.text), hint});
   }
   switch (statement.kind) {
@@ -137,6 +136,8 @@ void Parser::parse_statement() {
       break;
     case StatementKind::kScore:
     case StatementKind::kMask:
+    case StatementKind::kFeature:
+    case StatementKind::kGate:
     case StatementKind::kResult: parse_value(statement); break;
   }
   finish_statement(std::move(statement));

@@ -27,8 +27,7 @@ PartNames::PartNames(const Ast& ast)
 std::optional<std::size_t> PartNames::statement_of(std::string_view name) const {
   for (std::size_t i = 0; i < ast_.statements.size(); ++i) {
     const Statement& statement = ast_.statements[i];
-    const bool is_result = statement.kind == StatementKind::kScore || statement.kind == StatementKind::kMask;
-    if (!is_result && statement.name.text == name) return i;
+    if (!statement.is_result() && statement.name.text == name) return i;
   }
   return std::nullopt;
 }

@@ -50,7 +50,9 @@ class PartWalk {
     switch (statement.kind) {
       case StatementKind::kParam:
       case StatementKind::kConst:
-      case StatementKind::kBuffer: return;
+      case StatementKind::kBuffer:
+      case StatementKind::kFeature:
+      case StatementKind::kGate: return;
       case StatementKind::kLet: {
         const bool whole = is_worth_it(statement.value) && !names_.has_score(statement.value);
         const std::int32_t part = whole ? add(PartRole::kLet, statement.value, {"0", "1", "true"}, root) : root;

@@ -30,6 +30,8 @@ class Printer {
       case StatementKind::kDef: return fmt::format("def {}({}) = {}", name, arguments(statement), expression(statement.value));
       case StatementKind::kScore: return "score = " + expression(statement.value);
       case StatementKind::kMask: return "mask = " + expression(statement.value);
+      case StatementKind::kFeature: return "feature = " + expression(statement.value);
+      case StatementKind::kGate: return "gate = " + expression(statement.value);
       case StatementKind::kResult: return expression(statement.value);
     }
     return "";

@@ -1,4 +1,4 @@
-// What the language front end is given: one *.flex file, or up to two expression strings with the types of their free names.
+// What the language front end is given: one *.flex file, or expression strings with the types of their free names.
 #pragma once
 
 #include <cstdint>
@@ -36,11 +36,13 @@ struct Origin {
   std::vector<Piece> pieces;
 };
 
-// Exactly one form: `file`, or `score` and/or `mask` with their declarations.
+// Exactly one form: `file`, or some of the others with their declarations.
 struct Source {
   std::optional<SourceText> file;
   std::optional<SourceText> score;
   std::optional<SourceText> mask;
+  std::optional<SourceText> feature{};  // of linear weights, as the next
+  std::optional<SourceText> gate{};
   std::vector<BufferDeclaration> buffers;
   std::vector<ParamDeclaration> params;
   support::Precision precision = support::Precision::kFp32;  // of its floats

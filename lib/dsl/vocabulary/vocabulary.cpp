@@ -20,8 +20,12 @@ constexpr std::array<std::string_view, 19> kValueNames = {
     "batch_size", "q_global", "kv_global", "q",     "kv",     "inf",   "pi",     "true",      "false"};
 constexpr std::size_t kBuiltinCount = 13;
 
-// The first five are keywords; `score` and `mask` are builtin names elsewhere.
-constexpr std::array<std::string_view, 7> kStatementWords = {"param", "const", "buffer", "let", "def", "score", "mask"};
+// What a feature map has beside them, by Builtin.
+constexpr std::array<std::string_view, 3> kRowValueNames = {"x", "sumsq", "feature"};
+
+// The first five are keywords; the others are names elsewhere.
+constexpr std::array<std::string_view, 9> kStatementWords = {"param", "const", "buffer",  "let", "def",
+                                                             "score", "mask",  "feature", "gate"};
 constexpr std::size_t kStatementKeywords = 5;
 constexpr std::array<std::string_view, 3> kReductionWords = {"any", "all", "sum"};
 constexpr std::array<std::string_view, 4> kOperatorWords = {"and", "or", "not", "in"};
@@ -71,7 +75,10 @@ std::optional<Builtin> find_builtin(std::string_view name) {
   return found && static_cast<std::size_t>(*found) < kBuiltinCount ? found : std::nullopt;
 }
 
-std::string_view builtin_name(Builtin builtin) { return kValueNames[static_cast<std::size_t>(builtin)]; }
+std::string_view builtin_name(Builtin builtin) {
+  const auto number = static_cast<std::size_t>(builtin);
+  return number < kBuiltinCount ? kValueNames[number] : kRowValueNames[number - kBuiltinCount];
+}
 
 bool is_extent(Builtin builtin) {
   switch (builtin) {
@@ -87,7 +94,10 @@ bool is_extent(Builtin builtin) {
     case Builtin::kKvIdx:
     case Builtin::kKvHead:
     case Builtin::kQGlobal:
-    case Builtin::kKvGlobal: return false;
+    case Builtin::kKvGlobal:
+    case Builtin::kRowValue:
+    case Builtin::kSumSq:
+    case Builtin::kFeature: return false;
   }
   return false;
 }

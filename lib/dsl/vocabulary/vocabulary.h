@@ -35,9 +35,12 @@ enum class Builtin : std::uint8_t {
   kKvHead,
   kBatchSize,
   kQGlobal,
-  kKvGlobal
+  kKvGlobal,
+  kRowValue,  // `x`, `sumsq(x)` and `feature`: of a feature map alone, where no other name hides them
+  kSumSq,
+  kFeature
 };
-// Accepts the aliases `q` and `kv`.
+// None of a feature map. Accepts the aliases `q` and `kv`.
 std::optional<Builtin> find_builtin(std::string_view name);
 std::string_view builtin_name(Builtin builtin);
 // True for those that may stand as an extent of a buffer.

@@ -173,7 +173,8 @@ Range IntervalAnalysis::eval(Id id, const Box& box) {
 Range IntervalAnalysis::eval_variable(const Node& node, const Box& box) const {
   const auto group = std::max(1, environment_.num_heads / std::max(1, environment_.num_kv_heads));
   auto between = [](std::int32_t lo, std::int32_t hi) { return Range{double(lo), double(hi), false}; };
-  if (is_of_pair(node.op)) return any_float();
+  if (is_of_pair(node.op) || is_of_row(node.op)) return any_float();
+  if (node.op == Op::kFeature) return between(0, std::numeric_limits<std::int32_t>::max());
   if (node.op == Op::kParam) return range_of_scalar(environment_.params[node.payload], program_.precision());
   if (node.op == Op::kBatch) return between(box.b_lo, box.b_hi);
   if (node.op == Op::kHead) return between(box.h_lo, box.h_hi);

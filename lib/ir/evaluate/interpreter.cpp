@@ -15,9 +15,9 @@ std::vector<Precision> precisions(const Program& program) {
   std::vector<Precision> result(program.size(), program.precision());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     const auto operands = program.operands(Id{i});
-    const bool from_score = is_of_pair(program.node(Id{i}).op) || std::any_of(operands.begin(), operands.end(), [&](Id id) {
-                              return result[id.index] == Precision::kFp64;
-                            });
+    const bool from_score =
+        is_of_pair(program.node(Id{i}).op) || is_of_row(program.node(Id{i}).op) ||
+        std::any_of(operands.begin(), operands.end(), [&](Id id) { return result[id.index] == Precision::kFp64; });
     if (from_score) result[i] = Precision::kFp64;
   }
   return result;
@@ -76,8 +76,12 @@ Interpreter::Interpreter(const Program& program, const Environment& environment)
   const std::vector<bool> in_mask = reachable(program, program.mask());
   const std::vector<bool> in_weight_factor = reachable(program, program.weight_factor());
   const std::vector<bool> in_score_grad = reachable(program, gradients_of(program));
+  const std::vector<bool> in_feature = reachable(program, program.feature());
+  const std::vector<bool> in_gate = reachable(program, program.gate());
   for (std::uint32_t i = 0; i < program.size(); ++i) {
     if (constant_over_call(program.node(Id{i}).op)) continue;
+    if (in_feature[i]) feature_order_.push_back(i);
+    if (in_gate[i]) gate_order_.push_back(i);
     if (in_score[i]) score_order_.push_back(i);
     if (in_mask[i]) mask_order_.push_back(i);
     if (in_weight_factor[i]) weight_factor_order_.push_back(i);
@@ -90,7 +94,7 @@ std::vector<Interpreter::Varies> Interpreter::variations() const {
   std::vector<Varies> varies(program_.size(), Varies::kByRow);
   for (std::uint32_t i = 0; i < program_.size(); ++i) {
     const Op op = program_.node(Id{i}).op;
-    bool by_key = op == Op::kKvIdx, by_both = is_of_pair(op);
+    bool by_key = op == Op::kKvIdx || op == Op::kFeature, by_both = is_of_pair(op) || is_of_row(op);
     bool by_row = op == Op::kBatch || op == Op::kHead || op == Op::kKvHead || op == Op::kQIdx;
     for (Id operand : program_.operands(Id{i})) {
       if (constant_over_call(program_.node(operand).op)) continue;
@@ -184,6 +188,31 @@ std::optional<ReadFault> Interpreter::eval_weight_factor(const RowRange& row, st
   return fault.fault;
 }
 
+std::optional<ReadFault> Interpreter::eval_feature(const RowRange& row, double sum_of_squares, std::span<double> values) {
+  const auto count = static_cast<std::size_t>(row.count);
+  FLEXJIT_CHECK(row.count >= 0 && row.count <= kMaxCount && values.size() >= count && program_.feature().valid());
+  masked_.reset();
+  FirstFault fault;
+  const std::vector<std::uint8_t> all(count, 1);
+  const Incoming incoming{.row_values = values.first(count), .sum_of_squares = sum_of_squares};
+  for (std::uint32_t i : feature_order_) eval_any(Id{i}, row, all, incoming, fault);
+  std::ranges::copy_n(values_[program_.feature().index].f.begin(), row.count, values.begin());
+  return fault.fault;
+}
+
+std::optional<ReadFault> Interpreter::eval_gate(const RowRange& row, std::span<double> gates) {
+  const auto count = static_cast<std::size_t>(row.count);
+  FLEXJIT_CHECK(row.count >= 0 && row.count <= kMaxCount && gates.size() >= count);
+  std::fill_n(gates.begin(), count, 1.0);
+  if (!program_.gate().valid()) return std::nullopt;
+  masked_.reset();
+  FirstFault fault;
+  const std::vector<std::uint8_t> all(count, 1);
+  for (std::uint32_t i : gate_order_) eval_any(Id{i}, row, all, {}, fault);
+  std::ranges::copy_n(values_[program_.gate().index].f.begin(), row.count, gates.begin());
+  return fault.fault;
+}
+
 std::optional<ReadFault> Interpreter::eval_score_grad(const RowRange& row, std::span<const std::uint8_t> allowed,
                                                       std::span<const double> scores, std::span<double> score_grads) {
   const auto count = static_cast<std::size_t>(row.count);
@@ -248,7 +277,15 @@ void Interpreter::eval_node(Id id, const RowRange& row, const Incoming& incoming
     std::ranges::copy(values, out.f.begin());
     return;
   }
-  if (node.op == Op::kKvIdx) return iota(out, row.kv_begin, row.count);
+  if (node.op == Op::kRowValue) {
+    std::ranges::copy(incoming.row_values, out.f.begin());
+    return;
+  }
+  if (node.op == Op::kSumSq) {
+    std::ranges::fill(out.f, incoming.sum_of_squares);
+    return;
+  }
+  if (node.op == Op::kKvIdx || node.op == Op::kFeature) return iota(out, row.kv_begin, row.count);
   const std::int32_t group = std::max(1, environment_.num_heads / std::max(1, environment_.num_kv_heads));
   const std::int32_t value = node.op == Op::kBatch ? row.b : node.op == Op::kHead ? row.h : row.q_idx;
   std::ranges::fill(out.i, node.op == Op::kKvHead ? row.h / group : value);

@@ -52,6 +52,12 @@ class Interpreter {
   std::optional<ReadFault> eval_weight_factor(const RowRange& row, std::span<const std::uint8_t> allowed,
                                               std::span<double> factors);
 
+  // values[i], element kv_begin + i of a row, or of its product with the pattern's matrix, becomes the feature of that number.
+  // The row's q_idx does not matter.
+  std::optional<ReadFault> eval_feature(const RowRange& row, double sum_of_squares, std::span<double> values);
+  // gates[i] = the gate of key kv_begin + i, 1 without such a root. The row's q_idx does not matter.
+  std::optional<ReadFault> eval_gate(const RowRange& row, std::span<double> gates);
+
   // score_grads[i], the gradient of the modified score, becomes that of scores[i], the score as it comes in, where allowed[i];
   // other lanes are left alone and read nothing. Afterwards lanes() tells what the accumulations add.
   std::optional<ReadFault> eval_score_grad(const RowRange& row, std::span<const std::uint8_t> allowed,
@@ -69,6 +75,8 @@ class Interpreter {
   struct Incoming {
     std::span<const double> scores{};
     std::span<const double> score_grads{};
+    std::span<const double> row_values{};
+    double sum_of_squares = 0;
   };
   void eval_any(Id id, const RowRange& row, std::span<const std::uint8_t> active, const Incoming& incoming, FirstFault& fault);
   void eval_node(Id id, const RowRange& row, const Incoming& incoming);
@@ -84,7 +92,7 @@ class Interpreter {
   std::vector<Lanes> values_;
   std::vector<Precision> precision_;  // fp64 for what depends on score
   // Ascending ids that each root needs, less what is constant; accumulations are with the gradient.
-  std::vector<std::uint32_t> score_order_, mask_order_, weight_factor_order_, score_grad_order_;
+  std::vector<std::uint32_t> score_order_, mask_order_, weight_factor_order_, score_grad_order_, feature_order_, gate_order_;
   std::vector<Varies> varies_;
   std::optional<RowRange> masked_;  // of the last eval_mask, if its values are still there
 };

@@ -77,6 +77,9 @@ class Evaluator {
       case Op::kConst:
       case Op::kScore:
       case Op::kScoreGrad:
+      case Op::kRowValue:
+      case Op::kSumSq:
+      case Op::kFeature:
       case Op::kBatch:
       case Op::kHead:
       case Op::kQIdx:

@@ -1,4 +1,4 @@
-// The checker's result -> Program and Interface: declarations first, so that slots follow the text, then the two roots.
+// The checker's result -> Program and Interface: declarations first, so that slots follow the text, then the roots.
 #include "ir/lower/lower.h"
 
 #include <utility>
@@ -55,14 +55,19 @@ Result<Lowered> lower_checked(const dsl::Checked& checked) {
   ProgramBuilder builder(checked.precision);
   Interface interface = lower_declarations(checked, builder);
   for (const dsl::SourceText* text : dsl::shown_texts(checked.texts)) interface.texts.push_back({text->name, text->text});
+  interface.projection = checked.projection;
   ExpressionLowering lowering(checked, builder, interface);
   Roots roots;
-  for (const auto& [root, text] : {std::pair{Root::kScore, checked.score}, {Root::kMask, checked.mask}}) {
+  for (const auto& [root, text] : {std::pair{Root::kScore, checked.score},
+                                   {Root::kMask, checked.mask},
+                                   {Root::kFeature, checked.feature},
+                                   {Root::kGate, checked.gate}}) {
     if (!text.valid()) continue;
     roots[root] = lowering.lower_root(text);
     if (lowering.exhausted()) return too_complex(checked, text);
   }
-  if (roots[Root::kScore].valid()) roots[Root::kScore] = lower_conversion(builder, Type::kFloat, roots[Root::kScore]);
+  for (Root root : {Root::kScore, Root::kFeature, Root::kGate})
+    if (roots[root].valid()) roots[root] = lower_conversion(builder, Type::kFloat, roots[root]);
   return Lowered{std::move(builder).finish(roots), std::move(interface), checked.warnings};
 }
 

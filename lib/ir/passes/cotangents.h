@@ -40,6 +40,10 @@ class Cotangents {
   std::vector<std::vector<Cotangent>> parts_;  // under different conditions
 };
 
+constexpr bool is_constant_between_steps(Op op) {
+  return op == Op::kFloor || op == Op::kCeil || op == Op::kRound || op == Op::kFloorDiv;
+}
+
 // A node of floats as it was computed.
 struct Computed {
   Op op = Op::kConst;

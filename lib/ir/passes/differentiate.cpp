@@ -13,8 +13,6 @@
 namespace flexjit::ir {
 namespace {
 
-bool is_constant_between_steps(Op op) { return op == Op::kFloor || op == Op::kCeil || op == Op::kRound || op == Op::kFloorDiv; }
-
 class Differentiation {
  public:
   Differentiation(const Program& program, std::span<const std::uint32_t> buffers)

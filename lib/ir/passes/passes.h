@@ -28,6 +28,10 @@ Program prove_reads(const Program& program, const Interface& interface);
 // floats. An identity has an identity as its derivative; a score that does not depend on the score that comes in has 0.
 Program differentiate(const Program& program, std::span<const std::uint32_t> buffers);
 
+// A program with a feature map, with its slopes: the derivatives of a feature by the element of the row and by the sum of its
+// squares. Its other roots stay.
+Program differentiate_features(const Program& program);
+
 // Slots of the buffers of floats that the score reads, ascending: those that may have a gradient other than 0.
 std::vector<std::uint32_t> differentiable_buffers(const Program& program);
 

@@ -161,6 +161,7 @@ Program simplify(const Program& program) {
   if (score_grad.valid() && s.is(score_grad, Op::kScoreGrad)) score_grad = Id{};
   if (mask.valid() && s.is(mask, true)) mask = Id{};
   if (factor.valid() && s.is(factor, 1.0)) factor = Id{};
+  if (Id& gate = roots[Root::kGate]; gate.valid() && s.is(gate, 1.0)) gate = Id{};
   return std::move(s).finish(roots);
 }
 

@@ -31,6 +31,7 @@ class Composition {
                     .text = static_cast<std::uint32_t>(interface_.texts.size())};
     for (std::size_t i = 0; i < stage.interface.buffers.size(); ++i) offsets.buffers.push_back(slot_of(stage, i, offsets));
     add_declarations(stage, offsets);
+    if (stage.interface.projection) interface_.projection = offsets.buffers[*stage.interface.projection];
     std::vector<Id> copies;
     for (std::uint32_t i = 0; i < program.size(); ++i) {
       std::vector<Id> operands;

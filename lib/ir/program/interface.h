@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,7 @@ struct Interface {
   std::vector<BufferInterface> buffers;
   std::vector<ParamInterface> params;
   std::vector<ReadSite> sites;
+  std::optional<std::uint32_t> projection{};  // slot of the matrix (features, head_dim) that makes Op::kRowValue of a row
 };
 
 // As a text declares it: "128", "num_heads", "window" or "?".

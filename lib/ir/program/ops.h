@@ -58,6 +58,9 @@ constexpr TypeRule type_rule(Op op) { return kTypeRules[static_cast<std::size_t>
 constexpr bool accumulates(Op op) { return op == Op::kAccumulate || op == Op::kAccumulateRow; }
 // What varies with the score of a pair.
 constexpr bool is_of_pair(Op op) { return op == Op::kScore || op == Op::kScoreGrad; }
+// What varies with the elements of a row, query or key, and which of them it is.
+constexpr bool is_of_row(Op op) { return op == Op::kRowValue || op == Op::kSumSq; }
+constexpr bool is_of_feature(Op op) { return is_of_row(op) || op == Op::kFeature; }
 
 std::string_view mnemonic(Op op);
 int operand_count(Op op);  // -1: variadic

@@ -92,7 +92,7 @@ Id ProgramBuilder::const_bool(bool value) {
 
 Id ProgramBuilder::variable(Op op) {
   FLEXJIT_CHECK(type_rule(op) == TypeRule::kVariable && op != Op::kParam);
-  return append({.op = op, .type = is_of_pair(op) ? Type::kFloat : Type::kInt}, {});
+  return append({.op = op, .type = is_of_pair(op) || is_of_row(op) ? Type::kFloat : Type::kInt}, {});
 }
 
 Id ProgramBuilder::param(std::uint32_t slot) {

@@ -88,6 +88,8 @@ class Program {
   Id score() const { return roots_[Root::kScore]; }
   Id mask() const { return roots_[Root::kMask]; }
   Id weight_factor() const { return roots_[Root::kWeightFactor]; }
+  Id feature() const { return roots_[Root::kFeature]; }
+  Id gate() const { return roots_[Root::kGate]; }
   // Each an Accumulate or AccumulateRow, for the pairs that the mask allows. One that stands here twice is added twice.
   std::span<const Id> accumulations() const { return accumulations_; }
   std::span<const BufferType> buffers() const { return buffers_; }

@@ -278,6 +278,7 @@ void Decode::write_row(const plan::QueryRow& row, Merging& merging) const {
     if (at != nullptr) *at = value;
   };
   switch (output_.weights) {
+    case plan::Weights::kLinear:
     case plan::Weights::kSigmoid: merging.merger.add(merging.states, dim, target, output_.dtype); return;
     case plan::Weights::kSoftmax: break;
   }

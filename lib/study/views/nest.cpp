@@ -75,6 +75,8 @@ class NestText {
       case plan::Nest::kPrefill: prefill(); break;
       case plan::Nest::kDecode: decode(); break;
       case plan::Nest::kBackward: backward(); break;
+      case plan::Nest::kLinear:
+      case plan::Nest::kLinearRows: break;  // refused before
     }
     return {.text = std::move(text_), .json = {{"nest", plan::name_of(key_.nest)}, {"lines", std::move(lines_)}}};
   }

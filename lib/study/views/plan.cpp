@@ -70,6 +70,8 @@ Result<ViewResult> make_plan_view(const Subject& subject) {
     case plan::Nest::kPrefill: add_prefill_plan(subject.key, plan); break;
     case plan::Nest::kDecode: add_decode_plan(subject.key, plan); break;
     case plan::Nest::kBackward: add_backward_plan(subject.key, plan); break;
+    case plan::Nest::kLinear:
+    case plan::Nest::kLinearRows: break;  // refused before
   }
   return ViewResult{std::move(plan.text), std::move(plan.json)};
 }

@@ -1,0 +1,120 @@
+// Normal numbers by Box and Muller of Philox words, and Gram and Schmidt's process, which is the QR with a positive diagonal.
+#include "flexjit/variants.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+
+#include "diagnostics/guard.h"
+#include "diagnostics/report.h"
+#include "pattern/pattern.h"
+#include "plan/sizes/linear.h"
+#include "support/philox.h"
+
+namespace flexjit {
+
+namespace {
+
+class NormalNumbers {
+ public:
+  explicit NormalNumbers(std::uint64_t seed) : key_{word(seed), word(seed >> 32U), 0, 0} {}
+
+  double next() {
+    if (at_ == 2) refill();
+    return pair_[at_++];
+  }
+
+ private:
+  static std::uint32_t word(std::uint64_t bits) { return static_cast<std::uint32_t>(bits); }
+
+  void refill() {
+    const support::PhiloxWords words = support::philox({word(count_), word(count_ >> 32U), 0, 0}, key_);
+    ++count_;
+    const auto unit = [](std::uint32_t bits) { return (static_cast<double>(bits) + 0.5) * 0x1p-32; };
+    const double radius = std::sqrt(-2 * std::log(unit(words[0]))), angle = 2 * std::numbers::pi * unit(words[1]);
+    pair_[0] = radius * std::cos(angle);
+    pair_[1] = radius * std::sin(angle);
+    at_ = 0;
+  }
+
+  support::PhiloxWords key_;
+  std::uint64_t count_ = 0;
+  double pair_[2]{};
+  std::size_t at_ = 2;
+};
+
+using MatrixRow = std::span<double>;
+
+double product_of(MatrixRow a, MatrixRow b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+void scale_row(MatrixRow row, double factor) {
+  for (double& x : row) x *= factor;
+}
+
+// Rows of one block, each at a right angle to those before it and of length 1. Twice, because once leaves rounding behind.
+void make_orthonormal(std::span<double> block, std::size_t dims) {
+  for (std::size_t r = 0; r < block.size() / dims; ++r) {
+    const MatrixRow row = block.subspan(r * dims, dims);
+    for (int pass = 0; pass < 2; ++pass) {
+      for (std::size_t other = 0; other < r; ++other) {
+        const MatrixRow before = block.subspan(other * dims, dims);
+        const double along = product_of(row, before);
+        for (std::size_t d = 0; d < dims; ++d) row[d] -= along * before[d];
+      }
+      scale_row(row, 1 / std::sqrt(product_of(row, row)));
+    }
+  }
+}
+
+}  // namespace
+
+Result<std::vector<float>> random_features(const RandomFeatures& of) {
+  return engine::guarded("random_features", [&]() -> Result<std::vector<float>> {
+    engine::Report report("random_features");
+    const auto check = [&](const char* name, std::int32_t value, std::int32_t most) {
+      if (value < 1 || value > most) report.add(engine::Finding::kBadOption, name, value, fmt::format("give 1 to {}", most));
+    };
+    check("features", of.features, plan::kMaxFeatures);
+    check("head_dim", of.head_dim, engine::kMaxHeadDim);
+    if (!report.empty()) return report.take();
+    const auto rows = static_cast<std::size_t>(of.features), dims = static_cast<std::size_t>(of.head_dim);
+    NormalNumbers numbers(of.seed);
+    std::vector<double> matrix(rows * dims);
+    for (double& x : matrix) x = numbers.next();
+    const std::span<double> all(matrix);
+    for (std::size_t begin = 0; of.orthogonal && begin < rows; begin += dims)
+      make_orthonormal(all.subspan(begin * dims, std::min(dims, rows - begin) * dims), dims);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const MatrixRow row = all.subspan(r * dims, dims);
+      double squares = 0;  // of other normal numbers
+      for (std::size_t d = 0; d < dims; ++d) {
+        const double x = numbers.next();
+        squares += x * x;
+      }
+      const double length = std::sqrt(product_of(row, row));
+      if (of.lengths == RowLengths::kRoot) scale_row(row, std::sqrt(static_cast<double>(dims)) / length);
+      if (of.lengths == RowLengths::kChi && of.orthogonal) scale_row(row, std::sqrt(squares) / length);
+    }
+    return std::vector<float>(matrix.begin(), matrix.end());
+  });
+}
+
+AttentionSpec performer(const PerformerOptions& options) {
+  AttentionSpec spec;
+  spec.buffers = {{.name = "W", .dtype = DType::kF32, .rank = 2}};
+  spec.head_dim = options.head_dim;
+  spec.causal = options.causal;
+  spec.weights = Weights::kLinear;
+  spec.linear.feature_map = fmt::format("favor(W, {})", options.eps);
+  spec.linear.features = options.features;
+  return spec;
+}
+
+}  // namespace flexjit
