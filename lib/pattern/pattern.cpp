@@ -149,6 +149,16 @@ languages::CxxRequest cxx_request(const AttentionSpec& spec) {
   return request;
 }
 
+// What the spec says beside its text and flags.
+void say_beside_text(const AttentionSpec& spec, Pattern& pattern) {
+  pattern.name = pattern_name(spec);
+  pattern.head_dim = spec.head_dim;
+  pattern.v_head_dim = v_head_dim_of(spec);
+  pattern.scale = spec.scale.value_or(1.0 / std::sqrt(spec.head_dim));
+  pattern.types = types_of(spec);
+  pattern.weights = weights_of(spec);
+}
+
 bool has_text(const AttentionSpec& spec) { return !(spec.program.empty() && spec.score_mod.empty() && spec.mask_mod.empty()); }
 
 }  // namespace
@@ -222,7 +232,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   if (!wrong.empty()) return wrong;
 
   auto pattern = std::make_shared<Pattern>();
-  pattern->name = pattern_name(spec);
+  say_beside_text(spec, *pattern);
   pattern->source = std::move(text->source);
   pattern->lowered = std::move(lowered->program);
   pattern->interface = std::move(lowered->interface);
@@ -230,11 +240,6 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   if (const std::int64_t size = plan::instructions_of(pattern->program); size > plan::kMaxInstructions) {
     return single_finding("compile", Finding::kProgramSize, size, plan::kMaxInstructions);
   }
-  pattern->head_dim = spec.head_dim;
-  pattern->v_head_dim = v_head_dim_of(spec);
-  pattern->scale = spec.scale.value_or(1.0 / std::sqrt(spec.head_dim));
-  pattern->types = types_of(spec);
-  pattern->weights = weights_of(spec);
   pattern->warnings = std::move(warnings);
   make_linear(spec, *pattern, report);
   if (!report.empty()) return report.take();
