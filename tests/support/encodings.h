@@ -1,5 +1,5 @@
-// Elements of the float dtypes, and of i8, into numbers and back, sharing no code with the library: they are decoded by their definition
-// and encoded by a search among all of them.
+// Elements of the float dtypes, and of i8, into numbers and back, sharing no code with the library: they are decoded by their
+// definition and encoded by a search among all of them.
 #pragma once
 
 #include <span>
