@@ -125,7 +125,8 @@ class FlexNode:
             self.mask_mod = self.finished(body, "mask", whole)
 
     def finished(self, body, kind, value):
-        traced = Traced(kind, text(convert(value, "float" if kind == "score" else "bool")), body.graph)
+        expression = text(convert(value, "float" if kind == "score" else "bool"))
+        traced = Traced(kind, expression, {name: array for name, array in body.graph.captured.values()})
         self.captured.update(traced.captured)
         self.declared.update(traced.declared)
         return traced.text
