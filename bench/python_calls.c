@@ -33,7 +33,8 @@ double seconds_of_c_call(float* q, float* k, float* v, float* out, float* slope,
   options.q_len = options.kv_len = (int32_t)length;
   const flexjit_buffer bound = {"slope", flexjit_dense_tensor(slope, FLEXJIT_F32, 1, one)};
   const flexjit_bindings bindings = {&bound, 1, NULL, 0};
-  if (flexjit_engine_create(NULL, &engine, &error) != FLEXJIT_OK || flexjit_compile(engine, &spec, &attention, &error) != FLEXJIT_OK ||
+  if (flexjit_engine_create(NULL, &engine, &error) != FLEXJIT_OK ||
+      flexjit_compile(engine, &spec, &attention, &error) != FLEXJIT_OK ||
       flexjit_block_mask_create(attention, &options, &bindings, &mask, &error) != FLEXJIT_OK)
     return failed(error);
   double begin = 0;

@@ -30,7 +30,8 @@ struct Check {
         PyDict_Check(from.ptr()) ? nb::borrow(nb::handle(found)) : nb::steal(PyObject_GetAttr(from.ptr(), name.ptr()));
     if (!now.is_valid()) PyErr_Clear();
     if (now.is(value)) return true;
-    const bool number = PyLong_Check(value.ptr()) || PyFloat_Check(value.ptr()) || PyUnicode_Check(value.ptr());
+    const bool number =
+        PyLong_Check(value.ptr()) || PyUnicode_Check(value.ptr());  // floats are these objects alone: 0.0 is -0.0
     return now.is_valid() && number && now.type().is(value.type()) &&
            PyObject_RichCompareBool(now.ptr(), value.ptr(), Py_EQ) == 1;
   }

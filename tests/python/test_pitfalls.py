@@ -37,9 +37,11 @@ def test_b1_a_kernel_is_found_by_all_that_it_depends_on():
             return s * c
         return mod
 
-    for times in (1.0, 2.0, 1, True, 3):
+    for times in (1.0, 2.0, 1, True, 3, 0.0, -0.0):
         is_times(defaults(times), float(times))
         is_times((lambda c: lambda s, b, h, q, k: s * c)(times), float(times))
+    texts = {flexjit.text_of((lambda c: lambda s, b, h, q, k: s * c)(c)) for c in (0.0, -0.0, 0, 1.0, 1)}
+    assert len(texts) == 3
     one, two = (lambda s, b, h, q, k: s * 1.5), (lambda s, b, h, q, k: s * 2.5)
     is_times(one, 1.5)
     is_times(two, 2.5)

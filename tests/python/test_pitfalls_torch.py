@@ -197,3 +197,18 @@ def test_b13_as_many_gradients_as_arguments():
     packed = [x[0].transpose(0, 1).detach().requires_grad_() for x in (q, k, v)]
     varlen_attn(*packed, *[torch.tensor([0, 9, 16], dtype=torch.int32)] * 2, 9, 9).sum().backward()
     assert all(x.grad is not None for x in (q, k, v, table, *packed))
+
+
+number = 2.0
+
+
+def test_a_kept_call_sees_globals_that_change_and_go():
+    global number
+    x = inputs()
+    mod = lambda s, b, h, i, j: s * number  # noqa: E731
+    for number in (2.0, 3.0):
+        for _ in range(3):
+            torch.testing.assert_close(flex_attention(*x, mod), torch.nn.functional.scaled_dot_product_attention(*x, scale=number * 8 ** -0.5))
+    del number
+    with pytest.raises(NameError):
+        flex_attention(*x, mod)

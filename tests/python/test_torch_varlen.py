@@ -140,6 +140,15 @@ def test_compiled_and_checked_by_torch():
     torch.library.opcheck(torch.ops.flexjit.varlen_attention_backward.default, (room, None, *tensors, room, lse, *ARGUMENTS[:2], None, [-1, 0], None))
 
 
+def test_autocast():
+    q, k, v = inputs(grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = varlen_attn(q, k, v, *ARGUMENTS)
+    assert out.dtype == torch.bfloat16
+    out.sum().backward()
+    assert q.grad.dtype == torch.float32
+
+
 def test_wrong_arguments():
     q, k, v = inputs(kv_heads=2)
     with pytest.raises(ValueError, match="enable_gqa"):

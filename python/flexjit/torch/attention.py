@@ -8,7 +8,7 @@ from ..trace import is_traced
 from . import compiled
 from .autograd import Call, attend
 from .block_mask import sliced_mask_mod
-from .kernel import in_rows
+from .kernel import autocast, in_rows
 from .known import call_again, remember
 from .operators import NO_BLOCKS
 
@@ -51,9 +51,7 @@ def checked(query, key, value, block_mask, enable_gqa):
 
 def prepared(query, key, value, block_mask, enable_gqa):
     """The tensors of a call as the engine takes them: of autocast's element type, of one batch, their rows dense."""
-    if torch.is_autocast_enabled("cpu"):
-        to = torch.get_autocast_dtype("cpu")
-        query, key, value = (x.to(to) if x.dtype in (torch.float32, torch.float16, torch.bfloat16) else x for x in (query, key, value))
+    query, key, value = autocast(query, key, value)
     checked(query, key, value, block_mask, enable_gqa)
     if block_mask is not None and block_mask.mask_mod is sliced_mask_mod:
         raise RuntimeError("Cannot use mask_mod from a sliced BlockMask")

@@ -54,6 +54,14 @@ def statistics(q, with_lse, with_max):
     return lse, q.new_empty(rows, dtype=torch.float32) if with_max else None
 
 
+def autocast(*tensors):
+    """The tensors as torch.autocast wants them, as they are without it."""
+    if not torch.is_autocast_enabled("cpu"):
+        return tensors
+    to = torch.get_autocast_dtype("cpu")
+    return tuple(x.to(to) if x.dtype in (torch.float32, torch.float16, torch.bfloat16) else x for x in tensors)
+
+
 def in_rows(x):
     """x, or a copy whose rows lie dense, as the engine needs them; a single repeated number is taken as it is."""
     if x is None or x.stride(-1) == 1 or x.size(-1) == 1 or not any(x.stride()):

@@ -60,4 +60,4 @@ def remember(query, key, value, score_mod, block_mask, scale, pattern):
 
 def kept(x, at):
     """A text itself; of what else has an id, a reference that forgets the call when x is gone."""
-    return x if x is None or isinstance(x, str) else weakref.ref(x, lambda _: calls.pop(at, None))
+    return x if x is None or isinstance(x, str) else weakref.ref(x, lambda _, forget=calls.pop: forget(at, None))  # bound: modules may be gone when it is called

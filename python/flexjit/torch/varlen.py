@@ -6,7 +6,7 @@ import torch
 from .. import _core
 from .._engine import default_engine
 from .._patterns import Pattern
-from .kernel import in_rows
+from .kernel import autocast, in_rows
 
 INT = torch.int32
 
@@ -141,6 +141,7 @@ def arguments(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, scale, window
     if not torch.compiler.is_compiling():
         check_longest(cu_seq_q, max_q, "max_q")
         check_longest(cu_seq_k if block_table is None and seqused_k is None else None, max_k, "max_k")
+    query, key, value = autocast(query, key, value)
     window = [-1 if size < 0 else int(size) for size in window_size]
     return query, key, value, cu_seq_q, cu_seq_k, None if scale is None else float(scale), window, seqused_k, block_table
 

@@ -42,7 +42,7 @@ class Held:
 
     def value(self, x):
         if isinstance(x, SCALARS) or isinstance(x, PLAIN):
-            self.kind += (type(x), x)
+            self.kind += (type(x), repr(x) if type(x) is float else x)  # 0.0 is -0.0
             return
         if is_array(x):
             self.arrays.setdefault(id(x), x)
@@ -113,7 +113,8 @@ def shape_of(owner, how):
 def still(checks, root):
     for get, owner, name, was in checks:
         now = get(root if owner is ROOT else owner, name)
-        if now is not was and (type(now) is not type(was) or not (isinstance(was, SCALARS) or type(was) is tuple and get is shape_of) or now != was):
+        if now is not was and (type(now) is not type(was) or not (isinstance(was, SCALARS) or type(was) is tuple and get is shape_of) or now != was
+                               or was == 0 and repr(now) != repr(was)):
             return False
     return True
 
