@@ -135,6 +135,10 @@ the time over that of the same call without dropout.
 In *varlen* sequences are packed and attended to in one call; *time of one by one* is its time over that of a call for each, on the same tensors. In
 *kvcache* and *paged* each query reads the keys of its own sequence, in a cache of a batch entry each or in pages in random order; *time of contiguous* is
 over such caches in the order that the pages have, *of best contiguous* over the better of (heads, rows) and (rows, heads), both alternating with ours.
+
+In *linear* the operations are those of features and states and of the pairs inside chunks of 32 tokens; *of plain* is the time of exact causal attention over
+ours, alternating with it.
+
 Tensors begin at 2 MiB and ask the system for pages of that size: with those of 4 KiB, short runs of keys cost a fifth more and worse.
 
 To reproduce: `bench/make-results`, with `FLEXJIT_PEERS_PYTHON` naming a Python that has torch, openvino and numpy.

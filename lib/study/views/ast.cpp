@@ -37,6 +37,8 @@ std::string_view kind_name(dsl::StatementKind kind) {
     case dsl::StatementKind::kDef: return "def";
     case dsl::StatementKind::kScore: return "score";
     case dsl::StatementKind::kMask: return "mask";
+    case dsl::StatementKind::kFeature: return "feature";
+    case dsl::StatementKind::kGate: return "gate";
     case dsl::StatementKind::kResult: return "result";
   }
   return "";
