@@ -116,8 +116,10 @@ Value Translator::convert(const clang::CastExpr& expression) {
     case CK_FloatingCast:
     case CK_BooleanToSignedIntegral:
       return arithmetic_.convert(scalar(inner), scalar_type_at(expression.getType(), expression.getSourceRange()));
-    default: refuse_expression(expression, "this conversion");
+    default: break;
   }
+  if (std::optional<Value> known = constant(expression)) return *std::move(known);
+  refuse_expression(expression, "this conversion");
 }
 
 Value Translator::unary(const clang::UnaryOperator& expression) {
