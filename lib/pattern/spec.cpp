@@ -72,10 +72,10 @@ AttentionSpec& AttentionSpec::declare(const Bindings& bindings) & {
 namespace engine {
 
 bool SpecEqual::operator()(const AttentionSpec& a, const AttentionSpec& b) const {
-  return a.language == b.language && a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program && a.program_name == b.program_name &&
-         types_of(a) == types_of(b) && a.weights == b.weights && same_flags(a, b) && a.head_dim == b.head_dim &&
-         a.v_head_dim == b.v_head_dim && same_bits(a.scale, b.scale) && std::ranges::equal(a.buffers, b.buffers, same_buffer) &&
-         std::ranges::equal(a.params, b.params, same_param);
+  return a.language == b.language && a.score_mod == b.score_mod && a.mask_mod == b.mask_mod && a.program == b.program &&
+         a.program_name == b.program_name && types_of(a) == types_of(b) && a.weights == b.weights && same_flags(a, b) &&
+         a.head_dim == b.head_dim && a.v_head_dim == b.v_head_dim && same_bits(a.scale, b.scale) &&
+         std::ranges::equal(a.buffers, b.buffers, same_buffer) && std::ranges::equal(a.params, b.params, same_param);
 }
 
 // Fields that rarely differ alone are left to SpecEqual.

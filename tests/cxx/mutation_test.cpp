@@ -1,5 +1,5 @@
-// Texts that are broken at random: whatever comes, findings or a program, and never a crash or a hang. FLEXJIT_CXX_MUTATIONS says
-// how many (200).
+// Texts that are broken at random: whatever comes, findings or a program, and never a crash or a hang. FLEXJIT_CXX_MUTATIONS
+// says how many (200).
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -18,7 +18,7 @@ std::vector<std::string> seeds() {
   std::vector<std::string> texts;
   for (const char* folder : {FLEXJIT_CXX_TESTS "/diagnostics", FLEXJIT_SOURCE_DIR "/examples/cxx"}) {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-      if (entry.path().extension() != ".cpp") continue;
+      if (entry.path().extension() == ".expected") continue;
       std::ifstream in(entry.path());
       std::ostringstream text;
       text << in.rdbuf();

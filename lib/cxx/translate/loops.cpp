@@ -4,8 +4,8 @@
 
 namespace flexjit::cxx {
 
-// What comes after a turn is executed inside of it, so that variables of pairs that have left are merged with those of the others
-// at the end alone: a counter stays known.
+// What comes after a turn is executed inside of it, so that variables of pairs that have left are merged with those of the
+// others at the end alone: a counter stays known.
 Flow Translator::repeat(const Loop& loop) {
   const std::function<Flow(int)> from = [&](int count) -> Flow {
     step(loop.at->getSourceRange());
@@ -72,7 +72,8 @@ Flow Translator::execute_range_for(const clang::CXXForRangeStmt& statement) {
     whole = Value(slots_[parts->parts[0].index]);
     parts = std::get_if<Aggregate>(&whole);
   }
-  if (parts == nullptr) refuse_expression(*statement.getRangeInit(), "a loop over anything but an array of constants or of its own");
+  if (parts == nullptr)
+    refuse_expression(*statement.getRangeInit(), "a loop over anything but an array of constants or of its own");
   const std::vector<SlotId> all = parts->parts;
   const clang::VarDecl& variable = *statement.getLoopVariable();
   const bool is_reference = variable.getType()->isReferenceType();
