@@ -13,9 +13,10 @@ namespace flexjit::cxx_test {
 namespace {
 
 // The same words twice: for the host, and as a text.
-#define MOD(...)                                                                                            \
-  [](float score, int q_idx, int kv_idx)->float __VA_ARGS__, "float score_mod(float score, int q_idx, int " \
-                                                             "kv_idx) " #__VA_ARGS__
+#define MOD(...)                                             \
+  [](float score, int q_idx, int kv_idx)->float __VA_ARGS__, \
+      "float score_mod(float score, int q_idx, int "         \
+      "kv_idx) " #__VA_ARGS__
 
 void expect_same(const std::function<float(float, int, int)>& host, const std::string& text) {
   const std::vector<float> found = scores_of(text);
