@@ -1,6 +1,6 @@
-// What a C++ mod (docs/cxx.md) may use beside the standard library, for the host's compiler, so that a file of mods also compiles in
-// a program: as a reference in its tests, or as the source of both the text and the function. When a mod is read as a text, these
-// declarations are there without being included.
+// What a C++ mod (docs/cxx.md) may use beside the standard library, for the host's compiler, so that a file of mods also
+// compiles in a program: as a reference in its tests, or as the source of both the text and the function. When a mod is read as
+// a text, these declarations are there without being included.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +13,9 @@
 #include <span>
 #include <utility>
 
-// A lambda that is both a function and its text: FLEXJIT_MOD([](int q_idx, int kv_idx) { return q_idx >= kv_idx; }). It is called as
-// the lambda is, and text() is an AttentionSpec's mask_mod or score_mod with TextLanguage::kCxx. Comments are not part of the text,
-// and line ends are blanks in it.
+// A lambda that is both a function and its text: FLEXJIT_MOD([](int q_idx, int kv_idx) { return q_idx >= kv_idx; }). It is
+// called as the lambda is, and text() is an AttentionSpec's mask_mod or score_mod with TextLanguage::kCxx. Comments are not
+// part of the text, and line ends are blanks in it.
 #define FLEXJIT_MOD(...) (::flexjit::make_mod(__VA_ARGS__, #__VA_ARGS__))
 
 namespace flexjit {

@@ -19,10 +19,8 @@ Result<const CxxDoor*> find_door() {
   std::lock_guard lock(mutex);
   if (door != nullptr) return door;
   std::vector<std::string> failures;
-  const support::DoorRequest request{.library = FLEXJIT_CXX_NAME,
-                                     .symbol = kCxxDoorSymbol,
-                                     .called = "flexjit's reader of C++",
-                                     .build_id = kCxxBuildId};
+  const support::DoorRequest request{
+      .library = FLEXJIT_CXX_NAME, .symbol = kCxxDoorSymbol, .called = "flexjit's reader of C++", .build_id = kCxxBuildId};
   door = static_cast<const CxxDoor*>(support::open_door(request, "", failures));
   if (door != nullptr) return door;
   std::string attempts;

@@ -14,9 +14,9 @@ struct DoorHead {
 };
 
 struct DoorRequest {
-  const char* library;   // "libflexjit-compiler.so.0"
-  const char* symbol;    // extern "C" const Door* symbol()
-  const char* called;    // "a flexjit compiler", for the failures
+  const char* library;  // "libflexjit-compiler.so.0"
+  const char* symbol;   // extern "C" const Door* symbol()
+  const char* called;   // "a flexjit compiler", for the failures
   std::string_view build_id;
 };
 

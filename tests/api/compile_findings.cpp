@@ -72,6 +72,26 @@ std::vector<FindingCase> flag_cases() {
   };
 }
 
+// Of a binary that has the library neither beside it nor where the loader looks; what the loader says of each place is left
+// out.
+FindingCase no_cxx_case() {
+  return {.kind = "no-cxx",
+          .expected =
+              "compile: error: cannot open the library that reads C++:\ninstall flexjit-cxx beside libflexjit, or give "
+              "the pattern in the language of docs/language.md\n",
+          .produce = [] {
+            Sample sample;
+            sample.spec.language = TextLanguage::kCxx;
+            sample.spec.score_mod = "[](float score) { return score; }";
+            Diagnostics found = diagnostics_of(sample);
+            for (Diagnostic& one : found) {
+              const std::size_t begin = one.message.find('\n'), end = one.message.rfind('\n');
+              if (begin < end) one.message.erase(begin, end - begin);
+            }
+            return found;
+          }};
+}
+
 }  // namespace
 
 std::vector<FindingCase> compile_cases() {
@@ -124,6 +144,7 @@ std::vector<FindingCase> compile_cases() {
                s.options.compiler_path = "/nowhere/compiler.so";
              }),
   };
+  cases.push_back(no_cxx_case());
   for (FindingCase& one : dtype_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : preset_cases()) cases.push_back(std::move(one));
   for (FindingCase& one : flag_cases()) cases.push_back(std::move(one));

@@ -13,7 +13,10 @@ namespace flexjit::cxx_test {
 namespace {
 
 // The same words twice: for the host, and as a text.
-#define MOD(...) [](float score, int q_idx, int kv_idx) -> float __VA_ARGS__, "float score_mod(float score, int q_idx, int kv_idx) " #__VA_ARGS__
+#define MOD(...)                                             \
+  [](float score, int q_idx, int kv_idx)->float __VA_ARGS__, \
+      "float score_mod(float score, int q_idx, int "         \
+      "kv_idx) " #__VA_ARGS__
 
 void expect_same(const std::function<float(float, int, int)>& host, const std::string& text) {
   const std::vector<float> found = scores_of(text);
@@ -31,18 +34,58 @@ void expect_same(const std::function<float(float, int, int)>& host, const std::s
 
 TEST(Meaning, D1BoolsAreOne) {
   expect_same(MOD({ return score + (q_idx == 1) + static_cast<int>(unsigned(kv_idx > q_idx) == 1); }));
-  expect_same(MOD({ bool b = q_idx & 2; return b + b + -b; }));
+  expect_same(MOD({
+    bool b = q_idx & 2;
+    return b + b + -b;
+  }));
 }
 
 TEST(Meaning, D2LoopsEndWhereTheyDo) {
-  expect_same(MOD({ int v = 3; while (v >= 0) --v; return v + q_idx; }));
-  expect_same(MOD({ int v = 7; do { v -= 2; } while (v > kv_idx && v > 0); return v; }));
+  expect_same(MOD({
+    int v = 3;
+    while (v >= 0) --v;
+    return v + q_idx;
+  }));
+  expect_same(MOD({
+    int v = 7;
+    do {
+      v -= 2;
+    } while (v > kv_idx && v > 0);
+    return v;
+  }));
 }
 
 TEST(Meaning, D3BreakAndContinueNest) {
-  expect_same(MOD({ int n = 0; for (int i = 0; i < 4; ++i) { for (int j = 0; j < 4; ++j) { if (j == kv_idx) break; if (i + j == q_idx) continue; n += 10 * i + j; } if (n > 50) continue; n += 100; } return n; }));
-  expect_same(MOD({ for (int i = 0; i < 6; ++i) { if (i * i > q_idx + kv_idx) return i; } return -1; }));
-  expect_same(MOD({ int n = 0; switch (q_idx) { case 0: n = 1; case 1: n += 2; break; case 5: return 50; default: n = 9; case 3: n += kv_idx; } return n; }));
+  expect_same(MOD({
+    int n = 0;
+    for (int i = 0; i < 4; ++i) {
+      for (int j = 0; j < 4; ++j) {
+        if (j == kv_idx) break;
+        if (i + j == q_idx) continue;
+        n += 10 * i + j;
+      }
+      if (n > 50) continue;
+      n += 100;
+    }
+    return n;
+  }));
+  expect_same(MOD({
+    for (int i = 0; i < 6; ++i) {
+      if (i * i > q_idx + kv_idx) return i;
+    }
+    return -1;
+  }));
+  expect_same(MOD({
+    int n = 0;
+    switch (q_idx) {
+      case 0: n = 1;
+      case 1: n += 2; break;
+      case 5: return 50;
+      default: n = 9;
+      case 3: n += kv_idx;
+    }
+    return n;
+  }));
 }
 
 TEST(Meaning, D4GuardedReadsStayGuarded) {
@@ -64,22 +107,56 @@ TEST(Meaning, D4GuardedReadsStayGuarded) {
 }
 
 TEST(Meaning, D6DivisionGoesTowardZero) {
-  expect_same(MOD({ int d = q_idx - kv_idx; return d / 3 * 1000 + d % 3 * 10; }));
-  expect_same(MOD({ int d = q_idx - kv_idx, e = kv_idx - 4; return e == 0 ? 0 : d / e * 100 + d % e; }));
-  expect_same(MOD({ int d = (q_idx - 4) * 99999; return d / 512 + d % 100000 + d / -7 + d % -7; }));
+  expect_same(MOD({
+    int d = q_idx - kv_idx;
+    return d / 3 * 1000 + d % 3 * 10;
+  }));
+  expect_same(MOD({
+    int d = q_idx - kv_idx, e = kv_idx - 4;
+    return e == 0 ? 0 : d / e * 100 + d % e;
+  }));
+  expect_same(MOD({
+    int d = (q_idx - 4) * 99999;
+    return d / 512 + d % 100000 + d / -7 + d % -7;
+  }));
 }
 
 TEST(Meaning, D7LanesThatAreNotTakenDoNotTrap) {
-  expect_same(MOD({ int a = q_idx * 100, b = kv_idx - 3; return b ? a / b : 0; }));
-  expect_same(MOD({ int s = q_idx * 8; return s < 32 ? (1 << s) % 1000 : 0; }));
+  expect_same(MOD({
+    int a = q_idx * 100, b = kv_idx - 3;
+    return b ? a / b : 0;
+  }));
+  expect_same(MOD({
+    int s = q_idx * 8;
+    return s < 32 ? (1 << s) % 1000 : 0;
+  }));
 }
 
 TEST(Meaning, D8Promotions) {
-  expect_same(MOD({ unsigned char a = 255 - q_idx; int not_a = ~a; return (not_a >> 1) + (a << 1) + static_cast<unsigned char>(a + 1 + kv_idx); }));
-  expect_same(MOD({ unsigned one = 1 + q_idx; int minus = -2 + kv_idx; return (one + minus < 0u) + 2 * (one > static_cast<unsigned>(minus)) + (one + minus) / 65536u; }));
-  expect_same(MOD({ short s = static_cast<short>(40000 + q_idx); signed char c = static_cast<signed char>(kv_idx * 60); return s + c; }));
-  expect_same(MOD({ unsigned u = q_idx - kv_idx; long wide = static_cast<long>(u) * 3; return static_cast<int>(wide >> 20) + (u >> 28) + (u % 10u) + (u / 3u) % 1000u; }));
-  expect_same(MOD({ unsigned u = 3000000000u + q_idx; return static_cast<float>(u) + (u > 2999999999u + kv_idx); }));
+  expect_same(MOD({
+    unsigned char a = 255 - q_idx;
+    int not_a = ~a;
+    return (not_a >> 1) + (a << 1) + static_cast<unsigned char>(a + 1 + kv_idx);
+  }));
+  expect_same(MOD({
+    unsigned one = 1 + q_idx;
+    int minus = -2 + kv_idx;
+    return (one + minus < 0u) + 2 * (one > static_cast<unsigned>(minus)) + (one + minus) / 65536u;
+  }));
+  expect_same(MOD({
+    short s = static_cast<short>(40000 + q_idx);
+    signed char c = static_cast<signed char>(kv_idx * 60);
+    return s + c;
+  }));
+  expect_same(MOD({
+    unsigned u = q_idx - kv_idx;
+    long wide = static_cast<long>(u) * 3;
+    return static_cast<int>(wide >> 20) + (u >> 28) + (u % 10u) + (u / 3u) % 1000u;
+  }));
+  expect_same(MOD({
+    unsigned u = 3000000000u + q_idx;
+    return static_cast<float>(u) + (u > 2999999999u + kv_idx);
+  }));
 }
 
 TEST(Meaning, D11TemplatesOverloadsDefaults) {
@@ -94,21 +171,47 @@ TEST(Meaning, D11TemplatesOverloadsDefaults) {
 }
 
 TEST(Meaning, D12NoFastMath) {
-  expect_same(MOD({ float s = q_idx == 3 ? INFINITY : q_idx == 4 ? NAN : -INFINITY; return std::isinf(s) ? 0.0f : s != s ? 1.0f : 2.0f; }));
-  expect_same(MOD({ float x = kv_idx == 0 ? NAN : 1.0f * q_idx; return std::min(x, 3.0f) < 2 ? std::max(2.0f, x) : std::fmin(x, 5.0f); }));
-  expect_same(MOD({ float x = (q_idx - 4) * 0.75f; return std::trunc(x) * 100 + std::round(x) * 10 + std::floor(x) + std::fmod(x, 2.0f); }));
+  expect_same(MOD({
+    float s = q_idx == 3 ? INFINITY : q_idx == 4 ? NAN : -INFINITY;
+    return std::isinf(s) ? 0.0f : s != s ? 1.0f : 2.0f;
+  }));
+  expect_same(MOD({
+    float x = kv_idx == 0 ? NAN : 1.0f * q_idx;
+    return std::min(x, 3.0f) < 2 ? std::max(2.0f, x) : std::fmin(x, 5.0f);
+  }));
+  expect_same(MOD({
+    float x = (q_idx - 4) * 0.75f;
+    return std::trunc(x) * 100 + std::round(x) * 10 + std::floor(x) + std::fmod(x, 2.0f);
+  }));
 }
 
 TEST(Meaning, DoublesAreExactWhereTheyCanBe) {
-  expect_same(MOD({ float x = 0.1f * (q_idx - 3); return (x > 0.1) + 2 * (x >= 0.2) + 4 * (x < 0.3) + 8 * (x == 0.1); }));
-  expect_same(MOD({ float x = 0.1f * q_idx; return x * 0.5; }));
+  expect_same(MOD({
+    float x = 0.1f * (q_idx - 3);
+    return (x > 0.1) + 2 * (x >= 0.2) + 4 * (x < 0.3) + 8 * (x == 0.1);
+  }));
+  expect_same(MOD({
+    float x = 0.1f * q_idx;
+    return x * 0.5;
+  }));
 }
 
 // The numbers of ints are equal even where floats could not hold them.
 TEST(Meaning, UnsignedWrapsAndShiftsAreLogical) {
-  expect_same(MOD({ unsigned u = (q_idx + 1) * 2654435761u; u ^= u >> 15; u *= 2246822519u; return (u >> 8) % 65521u; }));
-  expect_same(MOD({ unsigned u = ~0u - q_idx; return (u >> kv_idx) % 1000u + (u / 7u) % 1000u + u % 7u; }));
-  expect_same(MOD({ int v = -1 - q_idx * 1000; return (v >> kv_idx) + (v << 3); }));
+  expect_same(MOD({
+    unsigned u = (q_idx + 1) * 2654435761u;
+    u ^= u >> 15;
+    u *= 2246822519u;
+    return (u >> 8) % 65521u;
+  }));
+  expect_same(MOD({
+    unsigned u = ~0u - q_idx;
+    return (u >> kv_idx) % 1000u + (u / 7u) % 1000u + u % 7u;
+  }));
+  expect_same(MOD({
+    int v = -1 - q_idx * 1000;
+    return (v >> kv_idx) + (v << 3);
+  }));
 }
 
 TEST(Meaning, GlobalsThatChangeAreRefusedAndConstantsAreOfTheText) {

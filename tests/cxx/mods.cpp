@@ -22,7 +22,8 @@ std::vector<float> scores_of(const std::string& program, Grid grid, const Bindin
   Engine engine(options);
   const Result<Attention> attention = engine.compile(cxx_spec(program));
   if (!attention) throw std::runtime_error(render(attention.diagnostics()) + program);
-  const std::vector<float> q(static_cast<std::size_t>(grid.heads * grid.q_len)), k(static_cast<std::size_t>(grid.heads * grid.kv_len));
+  const std::vector<float> q(static_cast<std::size_t>(grid.heads * grid.q_len)),
+      k(static_cast<std::size_t>(grid.heads * grid.kv_len));
   std::vector<float> out(q.size());
   const RunArgs args{.q = TensorView(q.data(), DType::kF32, {1, grid.heads, grid.q_len, 1}),
                      .k = TensorView(k.data(), DType::kF32, {1, grid.heads, grid.kv_len, 1}),

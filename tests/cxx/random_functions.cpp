@@ -29,7 +29,8 @@ class Writer {
 
   std::string statement(int depth) {
     switch (number(depth > 0 ? 7 : 3)) {
-      case 0: return fmt::format("  r = static_cast<int>(static_cast<unsigned>(r) * 31u + static_cast<unsigned>({}));\n", any(2));
+      case 0:
+        return fmt::format("  r = static_cast<int>(static_cast<unsigned>(r) * 31u + static_cast<unsigned>({}));\n", any(2));
       case 1: {
         const char* type = pick(kTypes);
         const int name = count_++;
@@ -37,17 +38,19 @@ class Writer {
         return made + fmt::format("  r ^= static_cast<int>(v{});\n", name);
       }
       case 2: return fmt::format("  r {}= static_cast<int>({});\n", pick(kAssigned), any(2));
-      case 3: return fmt::format("  if ({}) {{\n{}  }} else {{\n{}  }}\n", condition(2), statement(depth - 1), statement(depth - 1));
+      case 3:
+        return fmt::format("  if ({}) {{\n{}  }} else {{\n{}  }}\n", condition(2), statement(depth - 1), statement(depth - 1));
       case 4: {
         const int name = count_++;
         const char* early = pick(kEarly);
-        return fmt::format("  for (int i{0} = 0; i{0} < {1}; ++i{0}) {{\n    if ({2}) {3}\n  {4}    r += i{0};\n  }}\n", name, 1 + number(4),
-                           condition(1), early, statement(depth - 1));
+        return fmt::format("  for (int i{0} = 0; i{0} < {1}; ++i{0}) {{\n    if ({2}) {3}\n  {4}    r += i{0};\n  }}\n", name,
+                           1 + number(4), condition(1), early, statement(depth - 1));
       }
       case 5: return fmt::format("  if ({}) return r;\n", condition(2));
       default:
-        return fmt::format("  switch (static_cast<unsigned>({}) % 4u) {{ case 0: {} break; case 2: {} default: {} }}\n", any(1),
-                           statement(0), statement(0), statement(0));
+        return fmt::format(
+            "  switch (static_cast<unsigned>({}) % 4u) {{ case 0: {{ {} break; }} case 2: {{ {} }} default: {{ {} }} }}\n",
+            any(1), statement(0), statement(0), statement(0));
     }
   }
 
@@ -69,7 +72,8 @@ class Writer {
       case 2: return fmt::format("({} {} ({} | 1))", small(depth - 1), pick(kDivisions), small(depth - 1));
       case 3: return fmt::format("({} {} ({} | 1u))", wrapping(depth - 1), pick(kDivisions), wrapping(depth - 1));
       case 4: return fmt::format("({} >> {})", any(depth - 1), number(7));
-      case 5: return fmt::format("({} {} (static_cast<unsigned>({}) & 15u))", wrapping(depth - 1), pick(kShifts), any(depth - 1));
+      case 5:
+        return fmt::format("({} {} (static_cast<unsigned>({}) & 15u))", wrapping(depth - 1), pick(kShifts), any(depth - 1));
       case 6: return fmt::format("({} ? {} : {})", condition(1), any(depth - 1), any(depth - 1));
       case 7: return fmt::format("static_cast<{}>({})", pick(kTypes), any(depth - 1));
       default: return fmt::format("({})", condition(1));
@@ -89,7 +93,8 @@ class Writer {
     }
   }
 
-  static constexpr std::array<const char*, 9> kTypes = {"int", "unsigned", "signed char", "unsigned char", "short", "unsigned short", "long", "unsigned long", "bool"};
+  static constexpr std::array<const char*, 9> kTypes = {
+      "int", "unsigned", "signed char", "unsigned char", "short", "unsigned short", "long", "unsigned long", "bool"};
   static constexpr std::array<const char*, 4> kSmall = {"signed char", "unsigned char", "short", "bool"};
   static constexpr std::array<const char*, 2> kUnsigned = {"unsigned", "unsigned long"};
   static constexpr std::array<const char*, 3> kSums = {"+", "-", "*"};

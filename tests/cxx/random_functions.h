@@ -1,6 +1,6 @@
-// Random C++ functions of two positions, each an int: every operator on ints of every width, conversions, branches, loops. Free of
-// what C++ leaves open: shift counts are below the width, divisors are not 0, and signed arithmetic is done on small values or
-// on unsigned ones.
+// Random C++ functions of two positions, each an int: every operator on ints of every width, conversions, branches, loops. Free
+// of what C++ leaves open: shift counts are below the width, divisors are not 0, and signed arithmetic is done on small values
+// or on unsigned ones.
 #pragma once
 
 #include <cstdint>

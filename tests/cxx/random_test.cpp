@@ -1,9 +1,9 @@
-// Random functions beside what the host's compiler makes of them. FLEXJIT_CXX_RANDOM says how many (40); their seeds follow
+// Random functions beside what the host's compiler makes of them. FLEXJIT_CXX_RANDOM says how many (20); their seeds follow
 // FLEXJIT_SAMPLE_SEED.
 #include <dlfcn.h>
-#include <unistd.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -22,12 +22,13 @@ std::uint64_t variable(const char* name, std::uint64_t otherwise) {
 
 // The halves of an int, which floats hold.
 std::string mod(const std::string& body, bool high) {
-  return "int f(int q_idx, int kv_idx) {\n" + body + "}\nfloat score_mod(float score, int q_idx, int kv_idx) { unsigned r = f(q_idx, kv_idx); return " +
+  return "int f(int q_idx, int kv_idx) {\n" + body +
+         "}\nfloat score_mod(float score, int q_idx, int kv_idx) { unsigned r = f(q_idx, kv_idx); return " +
          (high ? "r >> 16" : "r & 65535u") + "; }\n";
 }
 
 TEST(CxxRandom, FunctionsHaveTheValuesOfTheHost) {
-  const std::uint64_t count = variable("FLEXJIT_CXX_RANDOM", 40), first = variable("FLEXJIT_SAMPLE_SEED", 1) * 1'000'003;
+  const std::uint64_t count = variable("FLEXJIT_CXX_RANDOM", 20), first = variable("FLEXJIT_SAMPLE_SEED", 1) * 1'000'003;
   const std::filesystem::path folder = std::filesystem::temp_directory_path() / fmt::format("flexjit-cxx-{}", ::getpid());
   std::filesystem::create_directories(folder);
   {
@@ -35,8 +36,8 @@ TEST(CxxRandom, FunctionsHaveTheValuesOfTheHost) {
     for (std::uint64_t i = 0; i < count; ++i)
       source << "extern \"C\" int f" << i << "(int q_idx, int kv_idx) {\n" << random_function(first + i) << "}\n";
   }
-  const std::string command = fmt::format("{} -w -O0 -std=c++20 -shared -fPIC -o {}/functions.so {}/functions.cpp", FLEXJIT_HOST_CXX,
-                                          folder.string(), folder.string());
+  const std::string command = fmt::format("{} -w -O0 -std=c++20 -shared -fPIC -o {}/functions.so {}/functions.cpp",
+                                          FLEXJIT_HOST_CXX, folder.string(), folder.string());
   ASSERT_EQ(std::system(command.c_str()), 0) << command;
   void* library = ::dlopen((folder / "functions.so").c_str(), RTLD_NOW);
   ASSERT_NE(library, nullptr) << ::dlerror();

@@ -45,10 +45,10 @@ struct FlagOptions {
   }
 };
 
-// A pattern is a file of the language or of C++, statements given with -e, one a line, the text of a preset, or nothing but flags; flags are
-// composed with the text.
+// A pattern is a file of the language or of C++, statements given with -e, one a line, the text of a preset, or nothing but
+// flags; flags are composed with the text.
 struct PatternOptions {
-  std::string file{};  // "-": stdin
+  std::string file{};                      // "-": stdin
   std::optional<TextLanguage> language{};  // absent: by the file's name
   std::vector<std::string> statements{};
   std::string preset{};
@@ -217,8 +217,8 @@ struct BuildCommandOptions {
   std::vector<std::string> files, presets;
   std::vector<std::string> statements;  // of one pattern; empty: none
   std::optional<TextLanguage> language;
-  std::vector<std::string> names;       // none, or one a file, then one a preset, then one for the statements
-  FlagOptions flags;                    // of each
+  std::vector<std::string> names;  // none, or one a file, then one a preset, then one for the statements
+  FlagOptions flags;               // of each
   DTypeOptions dtypes;
   std::int64_t head_dim = 64;
   std::int64_t v_head_dim = 0;

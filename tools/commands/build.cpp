@@ -34,9 +34,11 @@ Result<LibraryKind> kind_of(const std::string& file) {
 // FILEs, then presets, then the statements as one; flags alone are one without a text.
 std::vector<PatternOptions> sources_of(const BuildCommandOptions& options) {
   std::vector<PatternOptions> sources;
-  for (const std::string& file : options.files) sources.push_back({.file = file, .language = options.language, .flags = options.flags});
+  for (const std::string& file : options.files)
+    sources.push_back({.file = file, .language = options.language, .flags = options.flags});
   for (const std::string& preset : options.presets) sources.push_back({.preset = preset, .flags = options.flags});
-  if (!options.statements.empty()) sources.push_back({.language = options.language, .statements = options.statements, .flags = options.flags});
+  if (!options.statements.empty())
+    sources.push_back({.language = options.language, .statements = options.statements, .flags = options.flags});
   if (sources.empty() && options.flags.any()) sources.push_back({.flags = options.flags});
   return sources;
 }

@@ -73,11 +73,11 @@ std::optional<NodeId> Graph::folded_logic(Operator op, NodeId a, NodeId b) {
   const auto x = bool_value(a), y = bool_value(b);
   if (op == Operator::kAnd) {
     if (x) return *x ? b : a;
-    if (y && *y) return a;
+    if (y) return *y ? a : b;
   }
   if (op == Operator::kOr) {
     if (x) return *x ? a : b;
-    if (y && !*y) return a;
+    if (y) return *y ? b : a;
   }
   if (op == Operator::kEqual || op == Operator::kNotEqual) {
     const bool equal = op == Operator::kEqual;

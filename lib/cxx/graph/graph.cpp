@@ -78,7 +78,8 @@ NodeId Graph::name(std::string_view name, Type type, Range range) {
 }
 
 NodeId Graph::read(std::string_view buffer, Type type, Range range, std::vector<NodeId> indices) {
-  return add({.kind = NodeKind::kRead, .type = type, .name = std::string(buffer), .operands = std::move(indices), .range = range});
+  return add(
+      {.kind = NodeKind::kRead, .type = type, .name = std::string(buffer), .operands = std::move(indices), .range = range});
 }
 
 NodeId Graph::unary(Operator op, NodeId a) {
@@ -108,8 +109,12 @@ NodeId Graph::select(NodeId condition, NodeId yes, NodeId no) {
   if (yes == no) return yes;
   const auto if_yes = bool_value(yes), if_no = bool_value(no);
   if (if_yes && if_no) return *if_yes ? condition : unary(Operator::kNot, condition);
-  if (if_yes) return *if_yes ? binary(Operator::kOr, condition, no) : binary(Operator::kAnd, unary(Operator::kNot, condition), no);
-  if (if_no) return *if_no ? binary(Operator::kOr, unary(Operator::kNot, condition), yes) : binary(Operator::kAnd, condition, yes);
+  if (if_yes)
+    return *if_yes ? binary(Operator::kOr, condition, no) : binary(Operator::kAnd, unary(Operator::kNot, condition), no);
+  if (if_no)
+    return *if_no ? binary(Operator::kOr, unary(Operator::kNot, condition), yes) : binary(Operator::kAnd, condition, yes);
+  if (yes == condition) return binary(Operator::kOr, condition, no);
+  if (no == condition) return binary(Operator::kAnd, condition, yes);
   Node made{.kind = NodeKind::kSelect, .type = type(yes), .operands = {condition, yes, no}};
   if (is_int(made.type)) made.range = derived_range(made, 0);
   return add(std::move(made));
@@ -150,8 +155,9 @@ Range Graph::range_within(NodeId id, int levels) const {
   const Node& at = node(id);
   if (facts_.empty() || !is_int(at.type)) return at.range;
   Range range = levels > 0 ? common(at.range, derived_range(at, levels - 1)) : at.range;
-  for (const Fact& fact : facts_) {
-    if (fact.node == id) range = common(range, fact.range);
+  constexpr std::size_t kRecent = 16;  // a long loop tells little more
+  for (std::size_t i = facts_.size() - std::min(facts_.size(), kRecent); i < facts_.size(); ++i) {
+    if (facts_[i].node == id) range = common(range, facts_[i].range);
   }
   return range;
 }
@@ -198,8 +204,7 @@ Range Graph::range_of_operator(const Node& node, Range x, Range y) const {
     case Operator::kShiftRight:
       if (is_count) return {x.lo >> y.lo, x.hi >> y.lo};
       return x.lo >= 0 ? Range{0, x.hi} : all;
-    case Operator::kShiftLeft:
-      return is_count ? product(x, {std::int64_t{1} << y.lo, std::int64_t{1} << y.lo}, all) : all;
+    case Operator::kShiftLeft: return is_count ? product(x, {std::int64_t{1} << y.lo, std::int64_t{1} << y.lo}, all) : all;
     default: return all;
   }
 }

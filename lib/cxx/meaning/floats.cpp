@@ -132,7 +132,8 @@ Scalar Arithmetic::to_floating(Scalar value, ScalarType to) {
   }
   const NodeId made = is_unsigned ? from_unsigned(value.id) : graph_.call("float", Type::kFloat, {value.id});
   const bool is_fp64 = precision_ == support::Precision::kFp64;
-  const bool exact = graph_.range(value.id).is_inside(is_fp64 ? kExactInFp64 : kExactInFp32) && (!is_unsigned || is_nonnegative(value.id));
+  const bool exact =
+      graph_.range(value.id).is_inside(is_fp64 ? kExactInFp64 : kExactInFp32) && (!is_unsigned || is_nonnegative(value.id));
   if (is_native(to) || exact) return {made, to};
   if (is_fp64) lost_("float");
   return {made, to, is_fp64 ? Digits::kExact : Digits::kRounded};

@@ -17,11 +17,12 @@ struct ExtentsAttribute : clang::ParsedAttrInfo {
     NumArgs = 1;
   }
 
-  AttrHandling handleDeclAttribute(clang::Sema& sema, clang::Decl* declaration, const clang::ParsedAttr& attribute) const override {
+  AttrHandling handleDeclAttribute(clang::Sema& sema, clang::Decl* declaration,
+                                   const clang::ParsedAttr& attribute) const override {
     llvm::StringRef extents;
     if (!sema.checkStringLiteralArgumentAttr(attribute, 0, extents)) return AttributeNotApplied;
-    declaration->addAttr(clang::AnnotateAttr::Create(sema.Context, ("flexjit::extents:" + extents).str(), nullptr, 0,
-                                                     attribute.getRange()));
+    declaration->addAttr(
+        clang::AnnotateAttr::Create(sema.Context, ("flexjit::extents:" + extents).str(), nullptr, 0, attribute.getRange()));
     return AttributeApplied;
   }
 };

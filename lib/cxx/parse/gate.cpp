@@ -18,8 +18,8 @@ using clang::Token;
 namespace tok = clang::tok;
 
 constexpr std::array<std::string_view, 20> kHeaders = {
-    "flexjit/mod.h", "algorithm", "array",   "bit",     "cfloat",   "climits", "cmath",   "cstddef", "cstdint", "cstdlib",
-    "functional",    "limits",    "math.h",  "numbers", "span",     "stddef.h", "stdint.h", "stdlib.h", "type_traits", "utility"};
+    "flexjit/mod.h", "algorithm", "array",  "bit",     "cfloat", "climits",  "cmath",    "cstddef",  "cstdint",     "cstdlib",
+    "functional",    "limits",    "math.h", "numbers", "span",   "stddef.h", "stdint.h", "stdlib.h", "type_traits", "utility"};
 
 // Words that Clang would accept, and why a mod has none of them.
 constexpr std::pair<std::string_view, std::string_view> kWords[] = {
@@ -56,8 +56,12 @@ constexpr std::pair<std::string_view, std::string_view> kWords[] = {
 class Gate {
  public:
   Gate(Unit& unit, Findings& findings)
-      : unit_(unit), findings_(findings), code_(unit.code()), language_(mod_language()),
-        lexer_(clang::SourceLocation::getFromRawEncoding(1), language_, code_.data(), code_.data(), code_.data() + code_.size()) {}
+      : unit_(unit),
+        findings_(findings),
+        code_(unit.code()),
+        language_(mod_language()),
+        lexer_(clang::SourceLocation::getFromRawEncoding(1), language_, code_.data(), code_.data(),
+               code_.data() + code_.size()) {}
 
   void run() {
     std::size_t count = 0;

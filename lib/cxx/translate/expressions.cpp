@@ -9,16 +9,26 @@ namespace {
 std::optional<Operator> operator_of(clang::BinaryOperatorKind opcode) {
   using namespace clang;
   switch (opcode) {
-    case BO_Mul: case BO_MulAssign: return Operator::kMul;
-    case BO_Div: case BO_DivAssign: return Operator::kDiv;
-    case BO_Rem: case BO_RemAssign: return Operator::kMod;
-    case BO_Add: case BO_AddAssign: return Operator::kAdd;
-    case BO_Sub: case BO_SubAssign: return Operator::kSub;
-    case BO_Shl: case BO_ShlAssign: return Operator::kShiftLeft;
-    case BO_Shr: case BO_ShrAssign: return Operator::kShiftRight;
-    case BO_And: case BO_AndAssign: return Operator::kBitAnd;
-    case BO_Xor: case BO_XorAssign: return Operator::kBitXor;
-    case BO_Or: case BO_OrAssign: return Operator::kBitOr;
+    case BO_Mul:
+    case BO_MulAssign: return Operator::kMul;
+    case BO_Div:
+    case BO_DivAssign: return Operator::kDiv;
+    case BO_Rem:
+    case BO_RemAssign: return Operator::kMod;
+    case BO_Add:
+    case BO_AddAssign: return Operator::kAdd;
+    case BO_Sub:
+    case BO_SubAssign: return Operator::kSub;
+    case BO_Shl:
+    case BO_ShlAssign: return Operator::kShiftLeft;
+    case BO_Shr:
+    case BO_ShrAssign: return Operator::kShiftRight;
+    case BO_And:
+    case BO_AndAssign: return Operator::kBitAnd;
+    case BO_Xor:
+    case BO_XorAssign: return Operator::kBitXor;
+    case BO_Or:
+    case BO_OrAssign: return Operator::kBitOr;
     case BO_LT: return Operator::kLess;
     case BO_LE: return Operator::kLessEqual;
     case BO_GT: return Operator::kGreater;
@@ -50,6 +60,7 @@ Scalar Translator::scalar(const clang::Expr* expression) {
 
 NodeId Translator::condition(const clang::Expr* expression) { return arithmetic_.convert(scalar(expression), kBoolType).id; }
 
+// A line a kind of expression.
 Value Translator::evaluate_here(const clang::Expr& expression) {
   using namespace clang;
   switch (expression.getStmtClass()) {
@@ -67,7 +78,8 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
     case Stmt::CharacterLiteralClass:
       return arithmetic_.integer(scalar_type_at(expression.getType(), expression.getSourceRange()),
                                  llvm::cast<CharacterLiteral>(expression).getValue());
-    case Stmt::CXXBoolLiteralExprClass: return Scalar{graph_.constant(llvm::cast<CXXBoolLiteralExpr>(expression).getValue()), kBoolType};
+    case Stmt::CXXBoolLiteralExprClass:
+      return Scalar{graph_.constant(llvm::cast<CXXBoolLiteralExpr>(expression).getValue()), kBoolType};
     case Stmt::FloatingLiteralClass: {
       const ScalarType type = scalar_type_at(expression.getType(), expression.getSourceRange());
       return arithmetic_.floating(type, llvm::cast<FloatingLiteral>(expression).getValueAsApproximateDouble());
@@ -116,8 +128,10 @@ Value Translator::convert(const clang::CastExpr& expression) {
     case CK_FloatingCast:
     case CK_BooleanToSignedIntegral:
       return arithmetic_.convert(scalar(inner), scalar_type_at(expression.getType(), expression.getSourceRange()));
-    default: refuse_expression(expression, "this conversion");
+    default: break;
   }
+  if (std::optional<Value> known = constant(expression)) return *std::move(known);
+  refuse_expression(expression, "this conversion");
 }
 
 Value Translator::unary(const clang::UnaryOperator& expression) {
@@ -220,12 +234,14 @@ Value Translator::conditional(const clang::ConditionalOperator& expression) {
 Value Translator::list(const clang::InitListExpr& expression) {
   constexpr unsigned kMaxParts = 4096;
   const bool is_scalar = scalar_type(expression.getType()).has_value();
-  if (is_scalar) return expression.getNumInits() > 0 ? evaluate(expression.getInit(0)) : zero_of(expression.getType(), expression);
+  if (is_scalar)
+    return expression.getNumInits() > 0 ? evaluate(expression.getInit(0)) : zero_of(expression.getType(), expression);
   Aggregate made;
   std::uint64_t count = expression.getNumInits();
   const auto* array = context_.getAsConstantArrayType(expression.getType());
   if (array != nullptr) count = array->getSize().getLimitedValue();
-  if (count > kMaxParts) refuse(Finding::kUnsupported, expression.getSourceRange(), "an array of more than 4096 elements", "; capture it");
+  if (count > kMaxParts)
+    refuse(Finding::kUnsupported, expression.getSourceRange(), "an array of more than 4096 elements", "; capture it");
   for (unsigned i = 0; i < count; ++i) {
     const clang::Expr* part = i < expression.getNumInits() ? expression.getInit(i) : expression.getArrayFiller();
     Value value = part != nullptr ? copy(evaluate(part)) : zero_of(array->getElementType(), expression);
@@ -257,7 +273,8 @@ Value Translator::zero_of(clang::QualType type, const clang::Expr& at) {
 
 std::optional<Value> Translator::constant(const clang::Expr& expression) {
   clang::Expr::EvalResult result;
-  if (expression.isValueDependent() || !expression.EvaluateAsRValue(result, context_) || result.HasSideEffects) return std::nullopt;
+  if (expression.isValueDependent() || !expression.EvaluateAsRValue(result, context_) || result.HasSideEffects)
+    return std::nullopt;
   if (!result.Val.isInt() && !result.Val.isFloat()) return std::nullopt;
   return from_constant(result.Val, expression.getType(), expression.getSourceRange());
 }

@@ -29,6 +29,7 @@ Location Translator::locate(const clang::Expr* expression) {
   return location;
 }
 
+// A line a kind of expression.
 Location Translator::locate_here(const clang::Expr& expression) {
   using namespace clang;
   if (const auto* inner = dyn_cast<ParenExpr>(&expression)) return locate(inner->getSubExpr());
@@ -166,7 +167,8 @@ Value Translator::load(const Location& location, const clang::Expr& at) {
 
 void Translator::store(const Location& location, Value value, const clang::Expr& at) {
   if (!location.slot.valid()) refuse(Finding::kWrite, at.getSourceRange(), "this");
-  if (std::holds_alternative<Element>(slots_[location.slot.index])) refuse(Finding::kWrite, at.getSourceRange(), "a captured array");
+  if (std::holds_alternative<Element>(slots_[location.slot.index]))
+    refuse(Finding::kWrite, at.getSourceRange(), "a captured array");
   if (const Aggregate* parts = std::get_if<Aggregate>(&slots_[location.slot.index])) {
     const Aggregate* given = std::get_if<Aggregate>(&value);
     const std::vector<SlotId> to = parts->parts;

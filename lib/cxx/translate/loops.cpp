@@ -4,34 +4,30 @@
 
 namespace flexjit::cxx {
 
+// What comes after a turn is executed inside of it, so that variables of pairs that have left are merged with those of the
+// others at the end alone: a counter stays known.
 Flow Translator::repeat(const Loop& loop) {
-  Flow flow = none();
-  bool ended = false;
-  const auto turn = [&](bool is_checked) {
-    if (!is_checked) return loop.turn();
-    Flow checked = none();
-    if (const std::optional<NodeId> holds = loop.condition()) {
-      ended = graph_.bool_value(*holds) == false;
-      checked.broken = graph_.unary(Operator::kNot, *holds);
-    }
-    return after(std::move(checked), loop.turn);
-  };
-  for (int count = 0; !ended && graph_.bool_value(left(flow)) != true; ++count) {
+  const std::function<Flow(int)> from = [&](int count) -> Flow {
     step(loop.at->getSourceRange());
     if (count == kMaxTurns) refuse(Finding::kLoop, loop.at->getBeginLoc(), kMaxTurns);
-    flow = after(std::move(flow), [&] { return turn(count > 0 || loop.is_checked_first); });
-  }
+    Flow checked = none();
+    if (count > 0 || loop.is_checked_first) {
+      if (const std::optional<NodeId> holds = loop.condition()) checked.broken = graph_.unary(Operator::kNot, *holds);
+    }
+    return after(std::move(checked), [&] { return execute_turn(loop.body, loop.step, [&] { return from(count + 1); }); });
+  };
+  Flow flow = from(0);
   flow.broken = graph_.constant(false);
   return flow;
 }
 
-// The body, and what comes between it and the next condition; `continue` ends the body alone.
-Flow Translator::execute_turn(const clang::Stmt* body, const clang::Expr* step_expression) {
+// The body, what comes between it and the next condition, and the turns after it; `continue` ends the body alone.
+Flow Translator::execute_turn(const clang::Stmt* body, const clang::Expr* step_expression, const std::function<Flow()>& next) {
   Flow flow = execute(body);
   flow.continued = graph_.constant(false);
   return after(std::move(flow), [&] {
     if (step_expression != nullptr) evaluate(step_expression);
-    return none();
+    return next();
   });
 }
 
@@ -43,7 +39,8 @@ Flow Translator::execute_for(const clang::ForStmt& statement) {
                     if (statement.getCond() == nullptr) return std::nullopt;
                     return condition(statement.getCond());
                   },
-                  .turn = [&] { return execute_turn(statement.getBody(), statement.getInc()); }};
+                  .body = statement.getBody(),
+                  .step = statement.getInc()};
   return repeat(loop);
 }
 
@@ -53,14 +50,14 @@ Flow Translator::execute_while(const clang::WhileStmt& statement) {
                     if (statement.getConditionVariableDeclStmt() != nullptr) execute(statement.getConditionVariableDeclStmt());
                     return condition(statement.getCond());
                   },
-                  .turn = [&] { return execute_turn(statement.getBody(), nullptr); }};
+                  .body = statement.getBody()};
   return repeat(loop);
 }
 
 Flow Translator::execute_do(const clang::DoStmt& statement) {
   const Loop loop{.at = &statement,
                   .condition = [&]() -> std::optional<NodeId> { return condition(statement.getCond()); },
-                  .turn = [&] { return execute_turn(statement.getBody(), nullptr); },
+                  .body = statement.getBody(),
                   .is_checked_first = false};
   return repeat(loop);
 }
@@ -75,16 +72,22 @@ Flow Translator::execute_range_for(const clang::CXXForRangeStmt& statement) {
     whole = Value(slots_[parts->parts[0].index]);
     parts = std::get_if<Aggregate>(&whole);
   }
-  if (parts == nullptr) refuse_expression(*statement.getRangeInit(), "a loop over anything but an array of constants or of its own");
-  Flow flow = none();
-  for (const SlotId part : std::vector<SlotId>(parts->parts)) {
-    flow = after(std::move(flow), [&] {
-      const clang::VarDecl& variable = *statement.getLoopVariable();
-      const bool is_reference = variable.getType()->isReferenceType();
-      variables_[&variable] = {is_reference ? part : new_slot(copy(slots_[part.index])), {}};
-      return execute_turn(statement.getBody(), nullptr);
-    });
-  }
+  if (parts == nullptr)
+    refuse_expression(*statement.getRangeInit(), "a loop over anything but an array of constants or of its own");
+  const std::vector<SlotId> all = parts->parts;
+  const clang::VarDecl& variable = *statement.getLoopVariable();
+  const bool is_reference = variable.getType()->isReferenceType();
+  const std::function<Flow(std::size_t)> from = [&](std::size_t number) -> Flow {
+    if (number == all.size()) return none();
+    Location element{all[number], {}};
+    if (!is_reference) {
+      Value value = copy(slots_[all[number].index]);
+      element.slot = new_slot(std::move(value));
+    }
+    variables_[&variable] = element;
+    return execute_turn(statement.getBody(), nullptr, [&] { return from(number + 1); });
+  };
+  Flow flow = from(0);
   flow.broken = graph_.constant(false);
   return flow;
 }

@@ -1,5 +1,5 @@
-// The functions score_mod and mask_mod of a unit, and what their parameters are: builtin values by their names, captured arrays,
-// and params.
+// The functions score_mod and mask_mod of a unit, and what their parameters are: builtin values by their names, captured
+// arrays, and params.
 #include "cxx/translate/mods.h"
 
 #include <clang/AST/Attr.h>
@@ -51,7 +51,9 @@ std::vector<std::string> split(const std::string& text) {
 
 // A number, a name or `?`: nothing that would read as more than an extent where it is written into a text.
 bool is_extent(const std::string& text) {
-  const auto is_part = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
+  const auto is_part = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
   return text == "?" || (!text.empty() && std::ranges::all_of(text, is_part));
 }
 
@@ -67,7 +69,10 @@ std::optional<std::string> extents_attribute(const clang::ParmVarDecl& parameter
 }  // namespace
 
 Translator::Translator(const Tree& tree, Findings& findings, support::Precision precision)
-    : tree_(tree), findings_(findings), context_(tree.context()), precision_(precision),
+    : tree_(tree),
+      findings_(findings),
+      context_(tree.context()),
+      precision_(precision),
       arithmetic_(graph_, precision, [this](std::string_view what) {
         const bool is_fp32 = precision_ == support::Precision::kFp32;
         findings_.add(Finding::kLostDigits, graph_.place(), what, is_fp32 ? "double" : "float", is_fp32 ? "fp32" : "fp64",
@@ -105,8 +110,7 @@ const clang::FunctionDecl* Translator::find_mod(const std::string& name) {
     const clang::FunctionDecl* candidate = llvm::dyn_cast<clang::FunctionDecl>(declaration);
     if (const auto* variable = llvm::dyn_cast<clang::VarDecl>(declaration)) candidate = function_of(*variable);
     const clang::FunctionDecl* definition = nullptr;
-    if (candidate == nullptr || candidate->isDependentContext() || candidate->getBody(definition) == nullptr)
-      continue;
+    if (candidate == nullptr || candidate->isDependentContext() || candidate->getBody(definition) == nullptr) continue;
     if (found != nullptr && found != definition) refuse(Finding::kTwoFunctions, definition->getSourceRange(), name);
     found = definition;
   }
@@ -131,8 +135,8 @@ void Translator::translate_mod(const std::string& name) {
 NodeId Translator::result_of(const clang::FunctionDecl& mod, const Value& value, bool is_score) {
   const Scalar* known = std::get_if<Scalar>(&value);
   if (known == nullptr) {
-    refuse(Finding::kResult, mod.getReturnTypeSourceRange(), is_score ? "score_mod" : "mask_mod", mod.getReturnType().getAsString(),
-           is_score ? "a float" : "a bool");
+    refuse(Finding::kResult, mod.getReturnTypeSourceRange(), is_score ? "score_mod" : "mask_mod",
+           mod.getReturnType().getAsString(), is_score ? "a float" : "a bool");
   }
   if (!is_score) return arithmetic_.convert(*known, kBoolType).id;
   const bool is_fp64 = precision_ == support::Precision::kFp64;
@@ -164,7 +168,8 @@ Value Translator::builtin_parameter(const clang::ParmVarDecl& parameter, dsl::Bu
   if (builtin == dsl::Builtin::kScore) {
     if (!is_score) refuse_type("is no parameter of mask_mod: a mask cannot depend on the score");
     if (!type || !type->is_floating()) refuse_type("is the score; make it float");
-    const Scalar score{graph_.name("score", Type::kFloat, {}), precision_ == support::Precision::kFp64 ? kDoubleType : kFloatType};
+    const Scalar score{graph_.name("score", Type::kFloat, {}),
+                       precision_ == support::Precision::kFp64 ? kDoubleType : kFloatType};
     return arithmetic_.convert(score, *type);
   }
   if (!type || !type->is_int() || type->bits < 32) refuse_type("is a position or a number of something; make it int");
@@ -196,7 +201,8 @@ Value Translator::scalar_parameter(const clang::ParmVarDecl& parameter) {
     const Scalar value = scalar(parameter.getDefaultArg());
     const Printed printed = print(graph_, {}, {{"", value.id}});
     if (graph_.node(value.id).kind != NodeKind::kConst)
-      refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(), "has a default that is no constant");
+      refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(),
+             "has a default that is no constant");
     text += " = " + trimmed(printed.text.substr(3));
   }
   declare(parameter, std::move(text));

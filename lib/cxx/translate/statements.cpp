@@ -99,8 +99,7 @@ Flow Translator::execute_return(const clang::ReturnStmt& statement) {
 Flow Translator::execute_if(const clang::IfStmt& statement) {
   execute(statement.getInit());
   if (statement.getConditionVariableDeclStmt() != nullptr) execute(statement.getConditionVariableDeclStmt());
-  if (const auto chosen = statement.getNondiscardedCase(context_))
-    return *chosen != nullptr ? execute(*chosen) : none();
+  if (const auto chosen = statement.getNondiscardedCase(context_)) return *chosen != nullptr ? execute(*chosen) : none();
   const NodeId holds = condition(statement.getCond());
   return branch(holds, [&] { return execute(statement.getThen()); }, [&] { return execute(statement.getElse()); });
 }

@@ -80,7 +80,8 @@ class Translator {
   struct Loop {
     const clang::Stmt* at = nullptr;
     std::function<std::optional<NodeId>()> condition;  // of the next turn; absent: true
-    std::function<Flow()> turn;                        // with what follows it
+    const clang::Stmt* body = nullptr;
+    const clang::Expr* step = nullptr;
     bool is_checked_first = true;
   };
   Flow execute_for(const clang::ForStmt& statement);
@@ -88,7 +89,7 @@ class Translator {
   Flow execute_do(const clang::DoStmt& statement);
   Flow execute_range_for(const clang::CXXForRangeStmt& statement);
   Flow repeat(const Loop& loop);
-  Flow execute_turn(const clang::Stmt* body, const clang::Expr* step);
+  Flow execute_turn(const clang::Stmt* body, const clang::Expr* step, const std::function<Flow()>& next);
   Flow execute_switch(const clang::SwitchStmt& statement);
   NodeId condition_of_label(const clang::SwitchCase& label, Scalar value, const clang::SwitchStmt& statement);
 

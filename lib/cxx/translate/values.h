@@ -22,10 +22,10 @@ using SlotId = support::TypedId<struct SlotTag>;
 // A captured array, as the signature declares it.
 struct Captured {
   std::string name;
-  ScalarType element;              // what an element is as C++ reads it
-  Type type = Type::kFloat;        // and as the language does
+  ScalarType element;                // what an element is as C++ reads it
+  Type type = Type::kFloat;          // and as the language does
   std::vector<std::string> extents;  // as the language spells them, one a dimension
-  Range range{};                   // of its elements
+  Range range{};                     // of its elements
 };
 
 // An element of a captured array, or a part of it while indices are missing.

@@ -22,8 +22,8 @@ struct SourceText {
 
 // What a text was made of, and which bytes of it stand for which.
 struct Origin {
-  // Bytes [begin, end) stand for [origin_begin, origin_end) of texts[text]. Pieces lie apart or inside one another, in the order
-  // of their beginnings, outer ones first.
+  // Bytes [begin, end) stand for [origin_begin, origin_end) of texts[text]. Pieces lie apart or inside one another, in the
+  // order of their beginnings, outer ones first.
   struct Piece {
     std::uint32_t begin = 0;
     std::uint32_t end = 0;
