@@ -56,8 +56,12 @@ def test_inductor():
     is_eager(biased, leaves((2, 24)), create_block_mask(causal, None, None, 24, 24, BLOCK_SIZE=16), backend="inductor")
 
 
-@pytest.mark.parametrize("score", [None, "score * 2 - abs(q_idx - kv_idx)", lambda s, b, h, i, j: s * 2 - (i - j).abs()])
-@pytest.mark.parametrize("mask", [None, "q_idx >= kv_idx", causal])
+def relative(s, b, h, i, j):
+    return s * 2 - (i - j).abs()
+
+
+@pytest.mark.parametrize("score, mask", [(None, None), (None, causal), ("score * 2 - abs(q_idx - kv_idx)", None),
+                                         ("score * 2 - abs(q_idx - kv_idx)", causal), (relative, "q_idx >= kv_idx")])
 def test_mods_of_every_form(score, mask):
     mask = mask and create_block_mask(mask, None, None, 24, 24)
     is_eager(lambda q, k, v: (flex_attention(q, k, v, score, mask),), leaves())
