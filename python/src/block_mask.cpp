@@ -85,9 +85,9 @@ void bind_block_mask(nb::module_& module) {
       .def_prop_ro("counts", counts_of, "(empty, partial, full) blocks of all planes.")
       .def_prop_ro("sparsity", &BlockMask::sparsity, "Percent of the blocks that are empty.")
       .def("kinds", kinds_of, "A byte a block, (batch, heads, q_blocks, kv_blocks): 0 empty, 1 partial, 2 full.")
-      .def(
-          "slice", slice, "q_begin"_a, "q_end"_a, "kv_begin"_a, "kv_end"_a,
-          "The mask of positions [q_begin, q_end) x [kv_begin, kv_end); blocks that begin elsewhere may be partial that need not be.")
+      .def("slice", slice, "q_begin"_a, "q_end"_a, "kv_begin"_a, "kv_end"_a,
+           "The mask of positions [q_begin, q_end) x [kv_begin, kv_end); blocks that begin elsewhere may be partial that need "
+           "not be.")
       .def("transpose", &BlockMask::transpose, "With queries and keys exchanged.")
       .def(
           "intersect", [](const BlockMask& mask, const BlockMask& other) { return mask.intersect(other).value(); }, "other"_a,
