@@ -29,7 +29,10 @@ Range range_of(dsl::Builtin builtin) {
     case dsl::Builtin::kBatchSize: return kCount;
     case dsl::Builtin::kQGlobal:
     case dsl::Builtin::kKvGlobal: return {0, INT32_MAX};
-    case dsl::Builtin::kScore: break;
+    case dsl::Builtin::kScore:
+    case dsl::Builtin::kRowValue:
+    case dsl::Builtin::kSumSq:
+    case dsl::Builtin::kFeature: break;  // no integers
   }
   return {};
 }
