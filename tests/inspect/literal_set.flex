@@ -23,9 +23,9 @@ mask = kv_idx in {0, 1} || abs(q_idx - kv_idx) <= window
 
 # SIMPLIFIED: param window : int
 # SIMPLIFIED-NEXT: %0 = kv_idx : int
-# SIMPLIFIED-NEXT: %1 = const 1 : int
+# SIMPLIFIED-NEXT: %1 = const 0 : int
 # SIMPLIFIED-NEXT: %2 = eq %0, %1 : bool
-# SIMPLIFIED-NEXT: %3 = const 0 : int
+# SIMPLIFIED-NEXT: %3 = const 1 : int
 # SIMPLIFIED-NEXT: %4 = eq %0, %3 : bool
 # SIMPLIFIED-NEXT: %5 = or %2, %4 : bool
 # SIMPLIFIED-NEXT: %6 = q_idx : int
@@ -44,7 +44,7 @@ mask = kv_idx in {0, 1} || abs(q_idx - kv_idx) <= window
 # HOISTING-NEXT:   nothing
 # HOISTING-EMPTY:
 # HOISTING-NEXT: once a key, in a table of the tile's columns:
-# HOISTING-NEXT:   %5    kv_idx == 1 || kv_idx == 0
+# HOISTING-NEXT:   %5    kv_idx == 0 || kv_idx == 1
 # HOISTING-NEXT:         cost 3; slot 0; its range in slot 0
 # HOISTING-EMPTY:
 # HOISTING-NEXT: once a diagonal (kv_idx - q_idx) of the tile, in a table of its diagonals:
@@ -52,7 +52,7 @@ mask = kv_idx in {0, 1} || abs(q_idx - kv_idx) <= window
 # HOISTING-NEXT:         cost 3; slot 0
 # HOISTING-EMPTY:
 # HOISTING-NEXT: for each score:
-# HOISTING-NEXT:   %11   mask = kv_idx == 1 || kv_idx == 0 || abs(q_idx - kv_idx) <= window
+# HOISTING-NEXT:   %11   mask = kv_idx == 0 || kv_idx == 1 || abs(q_idx - kv_idx) <= window
 # HOISTING-NEXT:         = %5 || %10
 # HOISTING-NEXT:         cost 1
 # HOISTING-EMPTY:

@@ -18,13 +18,13 @@ mask = q_idx >= kv_idx && q_idx - kv_idx <= window
 # IR-NOT: {{.}}
 
 # SIMPLIFIED: param window : int
-# SIMPLIFIED-NEXT: %0 = q_idx : int
-# SIMPLIFIED-NEXT: %1 = kv_idx : int
-# SIMPLIFIED-NEXT: %2 = sub %0, %1 : int
-# SIMPLIFIED-NEXT: %3 = param window : int
-# SIMPLIFIED-NEXT: %4 = le %2, %3 : bool
-# SIMPLIFIED-NEXT: %5 = le %1, %0 : bool
-# SIMPLIFIED-NEXT: %6 = and %4, %5 : bool
+# SIMPLIFIED-NEXT: %0 = kv_idx : int
+# SIMPLIFIED-NEXT: %1 = q_idx : int
+# SIMPLIFIED-NEXT: %2 = le %0, %1 : bool
+# SIMPLIFIED-NEXT: %3 = sub %1, %0 : int
+# SIMPLIFIED-NEXT: %4 = param window : int
+# SIMPLIFIED-NEXT: %5 = le %3, %4 : bool
+# SIMPLIFIED-NEXT: %6 = and %2, %5 : bool
 # SIMPLIFIED-NEXT: mask = %6
 # SIMPLIFIED-NOT: {{.}}
 
@@ -32,18 +32,18 @@ mask = q_idx >= kv_idx && q_idx - kv_idx <= window
 # HOISTING-NEXT:   nothing
 # HOISTING-EMPTY:
 # HOISTING-NEXT: once a query row, in a table of the tile's rows:
-# HOISTING-NEXT:   %0    q_idx
+# HOISTING-NEXT:   %1    q_idx
 # HOISTING-NEXT:         cost 0; slot 0
 # HOISTING-EMPTY:
 # HOISTING-NEXT: once a key, in a table of the tile's columns:
-# HOISTING-NEXT:   %1    kv_idx
+# HOISTING-NEXT:   %0    kv_idx
 # HOISTING-NEXT:         cost 0; slot 0
 # HOISTING-EMPTY:
 # HOISTING-NEXT: once a diagonal (kv_idx - q_idx) of the tile, in a table of its diagonals:
 # HOISTING-NEXT:   nothing
 # HOISTING-EMPTY:
 # HOISTING-NEXT: for each score:
-# HOISTING-NEXT:   %6    mask = q_idx - kv_idx <= window && kv_idx <= q_idx
+# HOISTING-NEXT:   %6    mask = kv_idx <= q_idx && q_idx - kv_idx <= window
 # HOISTING-NEXT:         cost 4
 # HOISTING-EMPTY:
 # HOISTING-NEXT: costs are vector instructions, roughly; for each score of score_mod 0

@@ -76,7 +76,7 @@ class Table {
     add("2k causal softcap", "softcap", example("softcap"), causal);
   }
 
-  // Beside exact causal attention.
+  // Beside exact causal attention. Products of rows that are no features are divided by the root of their dims.
   void linear() {
     constexpr const char* kCausal = "mask = q_idx >= kv_idx\n";
     const auto add = [&](const char* name, std::int64_t length, const std::string& text, const LinearWeights& linear) {
@@ -96,9 +96,9 @@ class Table {
       add("elu+1", length, "", {.feature_map = "elu1"});
       add("relu", length, "", {.feature_map = "relu"});
       add("retention", length, "buffer g : f32[num_heads]\n",
-          {.feature_map = "identity", .gate = "exp(-0.05 * abs(g[h]))", .normalised = false});
+          {.feature_map = "0.35355339 * x", .gate = "exp(-0.05 * abs(g[h]))", .normalised = false});
       add("gate per token", length, "buffer g : f32[num_heads, kv_len]\n",
-          {.feature_map = "identity", .gate = "exp(-0.05 * abs(g[h, kv_idx]))", .normalised = false});
+          {.feature_map = "0.35355339 * x", .gate = "exp(-0.05 * abs(g[h, kv_idx]))", .normalised = false});
     }
   }
 
