@@ -45,8 +45,9 @@ TEST(Flags, MeanWhatTheyDoInTheApi) {
   EXPECT_EQ(allowed({"--weights", "sigmoid"}), kAll);
   EXPECT_EQ(allowed({"--weights", "linear", "--causal"}), kTriangle);
   EXPECT_EQ(allowed({"--weights", "linear", "--feature-map", "relu(1e-3)", "--unnormalised"}), kAll);
-  EXPECT_EQ(allowed({"-e", "buffer g : f32[num_heads]; mask = kv_idx <= q_idx", "--weights", "linear", "--gate", "exp(-abs(g[h]))"}),
-            kTriangle);
+  EXPECT_EQ(
+      allowed({"-e", "buffer g : f32[num_heads]; mask = kv_idx <= q_idx", "--weights", "linear", "--gate", "exp(-abs(g[h]))"}),
+      kTriangle);
   EXPECT_EQ(allowed({"-e", "buffer W : f32[24, 8]; mask = kv_idx <= q_idx", "--weights", "linear", "--feature-map",
                      "exp_clamp(W, -5, 5)"}),
             kTriangle);
