@@ -40,7 +40,8 @@ inline constexpr int kSampledRows = 64;
 // infinities agree. With bf16 or fp16 queries, whose unit of rounding u is 2^-8 or 2^-11, weights may be rounded too: u max|V|
 // more and, for lse, u instead of 1e-5. fp64: 1e-10 (1 + |ref|) + 1e-15 |lse| max|V|. The output's own rounding comes on top:
 // twice its unit times |ref|. Where the pattern itself rounds more often than the four times that this allows for, its own
-// bound takes the place: see ScoreRounding.
+// bound takes the place: see ScoreRounding. Linear weights have any size and sign, so that |ref| is the row's largest in 1 +
+// |ref|.
 Result<Verification> verify(const VerifyRequest& request, const Progress& progress);
 
 }  // namespace flexjit::tools
