@@ -13,6 +13,7 @@
 #include "plan/hoisting.h"
 #include "plan/sizes/backward.h"
 #include "plan/sizes/decode.h"
+#include "plan/sizes/linear.h"
 
 namespace flexjit::plan {
 namespace {
@@ -173,6 +174,8 @@ TEST(Scratch, SectionsOfRandomKeysLieApart) {
             case Nest::kPrefill: expect_prefill(key); break;
             case Nest::kDecode: expect_decode(key); break;
             case Nest::kBackward: expect_backward(key); break;
+            case Nest::kLinear:
+            case Nest::kLinearRows: FAIL() << "of programs with features, below";
           }
           with_sums += key.program.accumulations().empty() ? 0 : 1;
           if (::testing::Test::HasFatalFailure()) return;
@@ -186,6 +189,64 @@ TEST(Scratch, SectionsOfRandomKeysLieApart) {
   EXPECT_GT(with_tables, 1000);
   EXPECT_GT(with_diagonals, 100);
   EXPECT_GT(with_sums, 100);
+}
+
+// Features that are elements, with a gate a key or without.
+ir::Program features(bool gated, const ElementTypes& types) {
+  ir::ProgramBuilder builder(types.q == DType::kF64 ? ir::Precision::kFp64 : ir::Precision::kFp32);
+  ir::Roots roots;
+  roots[ir::Root::kFeature] = builder.variable(ir::Op::kRowValue);
+  if (gated) roots[ir::Root::kGate] = builder.const_float(0.5);
+  return std::move(builder).finish(roots);
+}
+
+void expect_linear(const KernelKey& key) {
+  const LinearScratch s = linear_scratch_of(key);
+  const KernelLayout layout = layout_of(key);
+  const std::int64_t real = key.types.q == DType::kF64 ? 8 : 4, lanes = layout.lanes, chunk = key.tiling.q_tile;
+  const std::int64_t gated = key.program.gate().valid() ? chunk : 0;
+  ASSERT_EQ(s.bytes, layout.scratch_bytes);
+  ASSERT_EQ(chunk, key.tiling.kv_tile);
+  ASSERT_EQ(chunk % lanes, 0);
+  ASSERT_GE(s.k_stride, chunk);
+  ASSERT_GE(s.q_stride, layout.f_padded);
+  ASSERT_GE(s.q_row_stride, key.head_dim);
+  ASSERT_GE(layout.f_padded, key.linear.features);
+  ASSERT_EQ(layout.state_bytes, layout.f_padded * (layout.v_padded + std::int64_t{1}) * real);
+  expect_apart({{"k_panels", s.k_panels, chunk * key.head_dim * real},
+                {"k_features", s.k_features, key.linear.features * s.k_stride * real},
+                {"kept", s.kept, chunk * real},
+                {"squares", s.squares, chunk * real},
+                {"v", s.v, chunk * layout.v_padded * real},
+                {"faded_v", s.faded_v, gated * layout.v_padded * real},
+                {"q", s.q, chunk * s.q_row_stride * real},
+                {"q_squares", s.q_squares, chunk * real},
+                {"q_features", s.q_features, chunk * s.q_stride * real},
+                {"weights", s.weights, chunk * s.k_stride * real},
+                {"gates", s.gates, gated * real},
+                {"since", s.since, gated * s.k_stride * real},
+                {"since_begin", s.since_begin, gated * real},
+                {"normalisers", s.normalisers, chunk * real},
+                {"sums", s.sums, lanes * lanes * real}},
+               s.bytes);
+}
+
+TEST(Scratch, SectionsOfLinearKeysLieApart) {
+  for (std::uint64_t seed = 0; seed < 30; ++seed) {
+    for (const Target& target : all_targets()) {
+      for (const ElementTypes& types : kElementTypes) {
+        if (!can_decode(types)) continue;
+        KernelRequest request = random_request(seed, Nest::kLinear, types);
+        request.program = features(seed % 2 == 0, types);
+        request.weights = Weights::kLinear;
+        request.linear = {.features = 1 + static_cast<std::int32_t>(seed * 37 % 300)};
+        const KernelKey key = plan_kernel(std::move(request), target);
+        SCOPED_TRACE(::testing::Message() << "seed " << seed << ", " << to_string(key));
+        expect_linear(key);
+        if (::testing::Test::HasFatalFailure()) return;
+      }
+    }
+  }
 }
 
 TEST(Scratch, DecodeKeysAreThoseOfTheirPrefillKernels) {
