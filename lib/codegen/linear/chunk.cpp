@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "codegen/parts/element_rows.h"
+#include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
 

@@ -6,6 +6,7 @@
 #include "codegen/linear/chunk.h"
 #include "codegen/nests/nests.h"
 #include "codegen/parts/element_rows.h"
+#include "plan/kernel_abi.h"
 
 namespace flexjit::codegen {
 namespace {
