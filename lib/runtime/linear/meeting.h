@@ -52,9 +52,9 @@ class LinearSteps {
         step_(step),
         before_(before),
         q_(step.q),
-        out_(step.out),
         k_(step.k),
-        v_(step.v) {}
+        v_(step.v),
+        out_(step.out) {}
 
   void run(const Meeting& of) {
     if (!of.causal || of.keys == 0) {
