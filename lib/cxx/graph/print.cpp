@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <set>
+#include <tuple>
 
 namespace flexjit::cxx {
 namespace {
@@ -214,9 +215,13 @@ class Printer {
 
   void link_pieces() {
     std::vector<dsl::Origin::Piece>& pieces = out_.pieces;
-    std::ranges::stable_sort(pieces, [](const dsl::Origin::Piece& a, const dsl::Origin::Piece& b) {
-      return a.begin != b.begin ? a.begin < b.begin : a.end > b.end;
-    });
+    std::vector<std::tuple<std::uint32_t, std::uint32_t, std::size_t>>
+        order;  // as they begin, the longer first, then as written
+    for (const dsl::Origin::Piece& piece : pieces) order.emplace_back(piece.begin, ~piece.end, order.size());
+    std::ranges::sort(order);
+    std::vector<dsl::Origin::Piece> sorted;
+    for (const auto& [begin, longer, at] : order) sorted.push_back(pieces[at]);
+    pieces = std::move(sorted);
     std::vector<std::uint32_t> around;
     for (std::uint32_t i = 0; i < pieces.size(); ++i) {
       while (!around.empty() && pieces[around.back()].end <= pieces[i].begin) around.pop_back();
