@@ -2,6 +2,6 @@
 #include "plan/compiler_door.h"
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{"ancient", nullptr, nullptr, nullptr};
+  static const flexjit::plan::CompilerDoor door{{"ancient"}, nullptr};
   return &door;
 }

@@ -52,6 +52,6 @@ Result<plan::CodeImage> compile(const plan::KernelKey& key) {
 }  // namespace flexjit::test
 
 extern "C" __attribute__((visibility("default"))) const flexjit::plan::CompilerDoor* flexjit_compiler_door() {
-  static const flexjit::plan::CompilerDoor door{flexjit::plan::kBuildId, &flexjit::test::compile};
+  static const flexjit::plan::CompilerDoor door{{flexjit::plan::kBuildId}, &flexjit::test::compile};
   return &door;
 }
