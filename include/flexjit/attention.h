@@ -106,10 +106,9 @@ class FLEXJIT_API Attention {
   // out = softmax(mask(score_mod(scale * q k^T))) v and, when wanted, lse = ln sum exp of the modified scores. A row
   // with no allowed key has output 0 and lse -inf (or its sink). Deterministic: the same inputs give the same bits for every
   // thread count. Errors (all that apply, nothing is written unless noted): shape, dtype, stride, null or misaligned data,
-  // missing or mistyped bindings, results that share memory with inputs
-  // or each other (`shared-memory`), a block mask of other lengths, lse, max_scores or sinks with sigmoid weights, scales of
-  // keys that are not quantised; `buffer-read` when an unmasked lane reads a buffer out of range (out and lse are then
-  // unspecified).
+  // missing or mistyped bindings, results that share memory with inputs, captured buffers or each other (`shared-memory`), a
+  // block mask of other lengths, lse, max_scores or sinks with sigmoid weights, scales of keys that are not quantised;
+  // `buffer-read` when an unmasked lane reads a buffer out of range (out and lse are then unspecified).
   Result<RunStats> run(const RunArgs& args) const;
 
   // What run() finds out about args.sequences (or a batch of one length), shapes and masks, for calls that differ in the

@@ -60,9 +60,9 @@ struct Gradients {
 //
 // Thread-safe; allocates scratch for the call. What it writes must not overlap what it reads. Errors (all that apply, nothing
 // is written unless noted): those of Attention::run() about `forward`; `missing-lse`; of the gradients' rank, shape, dtype,
-// stride, null or misaligned data, overlapping elements; `no-softmax` for lse and sinks with sigmoid weights; `no-gradient` for
-// what has none; `built-backward` for a handle of a library that was built without kernels of gradients; `unknown-binding` for
-// the name of no buffer; `buffer-read` as in run() (what is written is then unspecified).
+// stride, null or misaligned data, overlapping elements, `shared-memory`; `no-softmax` for lse and sinks with sigmoid weights;
+// `no-gradient` for what has none; `built-backward` for a handle of a library that was built without kernels of gradients;
+// `unknown-binding` for the name of no buffer; `buffer-read` as in run() (what is written is then unspecified).
 FLEXJIT_API Result<RunStats> run_backward(const Attention& attention, const RunArgs& forward, const Gradients& gradients);
 
 // The same by naive fp64 differentiation over the interpreter, sharing no code with the kernels, each result rounded once.

@@ -159,6 +159,34 @@ void check_buffers(const Pattern& pattern, const RunArgs& forward, const Gradien
   }
 }
 
+// No gradient where something lies that the pass reads, or another gradient.
+void check_gradients_apart(const ir::Interface& interface, const RunArgs& forward, const Gradients& gradients, Report& report) {
+  const TensorView out = as_const(forward.out), lse = as_const(forward.lse);
+  const Named read[] = {{"q", forward.q},
+                        {"k", forward.k},
+                        {"v", forward.v},
+                        {"out", out},
+                        {"lse", lse},
+                        {"sinks", forward.sinks},
+                        {"gradients.out", gradients.out},
+                        {"gradients.lse", gradients.lse}};
+  std::vector<std::pair<std::string, TensorView>> written = {{"gradients.q", as_const(gradients.q)},
+                                                             {"gradients.k", as_const(gradients.k)},
+                                                             {"gradients.v", as_const(gradients.v)},
+                                                             {"gradients.sinks", as_const(gradients.sinks)}};
+  for (const ir::BufferInterface& buffer : interface.buffers) {
+    const auto gradient = gradients.buffers.find(buffer.name);
+    if (gradient != gradients.buffers.end()) written.emplace_back(gradient_name(buffer), as_const(gradient->second));
+  }
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    const Named result{written[i].first.c_str(), written[i].second};
+    for (const Named& tensor : read) check_apart(tensor, result, report);
+    check_apart_from_buffers(forward.bindings, result, report);
+    for (std::size_t other = 0; other < i; ++other)
+      check_apart({written[other].first.c_str(), written[other].second}, result, report);
+  }
+}
+
 // Rows of keys that more than one sequence may own would have sums of gradients, which nobody adds up.
 void check_layout(const Sequences& sequences, Report& report) {
   const auto refuse = [&](const char* what, const TensorView& view) {
@@ -253,6 +281,7 @@ Result<BackwardCall> check_backward(const Pattern& pattern, const RunArgs& forwa
   check_tensors_wanted(pattern, forward, gradients, report);
   check_sinks(pattern, forward, gradients, report);
   check_buffers(pattern, forward, gradients, report);
+  check_gradients_apart(pattern.interface, forward, gradients, report);
   if (!call || !report.empty()) return report.take();
 
   std::vector<MutableTensorView> buffers(pattern.interface.buffers.size());

@@ -136,12 +136,22 @@ bool has_elements(const TensorView& view) {
   return std::all_of(view.shape.begin(), view.shape.begin() + view.rank, [](std::int64_t extent) { return extent > 0; });
 }
 
+bool share_memory(const TensorView& a, const TensorView& b) {
+  return has_elements(a) && has_elements(b) && have_common_bytes(pieces_of(a), pieces_of(b));
+}
+
 }  // namespace
 
 void check_apart(const Named& read, const Named& written, Report& report) {
-  if (!has_elements(read.view) || !has_elements(written.view)) return;
-  if (have_common_bytes(pieces_of(read.view), pieces_of(written.view)))
-    report.add(Finding::kSharedMemory, read.name, written.name, written.name);
+  if (share_memory(read.view, written.view)) report.add(Finding::kSharedMemory, read.name, written.name, written.name);
+}
+
+void check_apart_from_buffers(const Bindings* bindings, const Named& written, Report& report) {
+  if (bindings == nullptr) return;
+  for (const auto& [name, buffer] : bindings->buffers) {
+    if (share_memory(buffer, written.view))
+      report.add(Finding::kSharedMemory, fmt::format("buffer `{}`", name), written.name, written.name);
+  }
 }
 
 void check_view(const std::string& name, const TensorView& view, Report& report) {

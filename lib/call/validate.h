@@ -49,6 +49,8 @@ struct Named {
   const TensorView& view;
 };
 void check_apart(const Named& read, const Named& written, Report& report);
+// The same of every captured buffer; `bindings` may be null.
+void check_apart_from_buffers(const Bindings* bindings, const Named& written, Report& report);
 
 // q, k, v, out and lse against each other and the pattern. No value when ranks or extents leave the shape unknown.
 std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& args, Report& report);

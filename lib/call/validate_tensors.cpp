@@ -112,6 +112,7 @@ void check_results_apart(const RunArgs& args, Report& report) {
                           {"v_scales", args.v_scales}};
   for (const Named& result : results) {
     for (const Named& input : inputs) check_apart(input, result, report);
+    check_apart_from_buffers(args.bindings, result, report);
     for (const Named& other : results) {
       if (&other < &result) check_apart(other, result, report);
     }

@@ -102,6 +102,18 @@ std::vector<FindingCase> wanted_cases() {
           "their own",
           [](BackwardSample& s) { s.gradients.q.strides[0] = 0; }),
       broken_backward(
+          "shared-memory",
+          "gradients.out and gradients.q have memory in common; gradients.q is written and needs a place of its own",
+          [](BackwardSample& s) { s.gradients.out = TensorView(s.dq.data(), DType::kF32, {2, 4, 3, 4}); }),
+      broken_backward("shared-memory",
+                      "k and gradients.k have memory in common; gradients.k is written and needs a place of its own",
+                      [](BackwardSample& s) { s.gradients.k.data = s.k.data(); }),
+      broken_backward(
+          "shared-memory",
+          "buffer `slope` and the gradient of buffer `slope` have memory in common; the gradient of buffer `slope` is "
+          "written and needs a place of its own",
+          [](BackwardSample& s) { s.gradients.buffers["slope"].data = s.slope.data(); }),
+      broken_backward(
           "no-gradient",
           "a gradient is wanted, but k and v are quantised to i8; take it of a pattern whose kv_dtype is a float of "
           "16 bits or more",

@@ -50,6 +50,13 @@ std::vector<FindingCase> place_cases() {
              }),
       broken("shared-memory", "run: error: out and lse have memory in common; lse is written and needs a place of its own\n",
              [](Sample& s) { s.args.lse.data = s.out.data() + 7; }),
+      broken("shared-memory",
+             "run: error: buffer `slope` and out have memory in common; out is written and needs a place of its own\n",
+             [](Sample& s) {
+               s.spec.score_mod = "score + slope[h]";
+               s.spec.buffers = {{"slope", DType::kF32, 1}};
+               s.bindings.buffers["slope"] = TensorView(s.out.data() + 3, DType::kF32, {4});
+             }),
   };
 }
 
