@@ -176,7 +176,7 @@ struct TakeKeysArg {
   std::int64_t kv_len;       // columns of a panel from here on are 0
   void* k_panels;            // [panel][head_dim][lanes], from key 0 on
   void* v_panels;            // [panel][v_head_dim][lanes]
-  void* k_rows;              // [kv][k_padded]; null: not wanted
+  void* k_rows;              // [kv][k_padded]; null: not wanted; that of the run: they lie there, and are looked at alone
   std::int64_t* not_finite;  // becomes 1 where an element of k is not
 };
 

@@ -166,11 +166,16 @@ void emit_take_keys(Emitter& e, const plan::KernelKey& key) {
   emit_panels(e, {run.v, key.types.kv, key.v_head_dim, false}, keys, fields.pointer(offsetof(TakeKeysArg, v_panels)));
   const RealRows rows{e, fields.pointer(offsetof(TakeKeysArg, k_rows)), {}, plan::layout_of(key).k_padded};
   const Ptr not_finite = fields.pointer(offsetof(TakeKeysArg, not_finite));
+  const auto for_keys = [&](llvm::function_ref<void(Index)> body) {
+    e.for_range("take", keys.begin, e.min(keys.end, keys.length), e.index(1), body);
+  };
   e.if_then("k_rows", Bool{e.ir().CreateIsNotNull(rows.base.value)}, [&] {
-    e.for_range("take", keys.begin, e.min(keys.end, keys.length), e.index(1), [&](Index kv) {
-      copy_row(e, "take.k", row_of(e, run.k, key.types.kv, kv), {key.types.kv, key.head_dim}, rows.at(kv), Float{});
-      note_not_finite(e, rows, kv, not_finite);
+    e.if_then("copied", Bool{e.ir().CreateICmpNE(rows.base.value, run.k.data.value)}, [&] {
+      for_keys([&](Index kv) {
+        copy_row(e, "take.k", row_of(e, run.k, key.types.kv, kv), {key.types.kv, key.head_dim}, rows.at(kv), Float{});
+      });
     });
+    for_keys([&](Index kv) { note_not_finite(e, rows, kv, not_finite); });
   });
   e.end_function();
 }

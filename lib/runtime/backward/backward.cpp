@@ -101,7 +101,7 @@ plan::GradientsArg arg_of(const Pair& pair, std::int32_t in_group, QueryRows row
   arg.delta = pair.row(job.pair.delta, in_group, 0, 1);
   arg.k_panels = pair.memory + job.pair.k_panels;
   arg.v_panels = pair.memory + job.pair.v_panels;
-  arg.k_rows = pair.memory + job.pair.k_rows;
+  arg.k_rows = pair.k_rows();
   arg.careful = *pair.not_finite;
   arg.grad_q = wanted(job.gradients.grad_q, pair.grad_q(in_group));
   arg.grad_k = wanted(job.gradients.grad_k, pair.memory + job.pair.grad_k);
@@ -199,6 +199,7 @@ LaunchOutcome launch_some(const Kernel& kernel, const plan::Operands& operands, 
   FLEXJIT_CHECK(workers.threads > 0 && shape.q_heads % shape.kv_heads == 0 && shape.q_tile > 0 && shape.panel > 0);
   const WorkspacePool::Lease lease(workspaces());
   const BufferSums sums = sums_of(gradients.buffers, kernel.layout.cell_bytes);
+  const bool k_ready = k_lies_ready(operands.k, kernel.layout);
   GradientJob job{.kernel = kernel,
                   .operands = operands,
                   .gradients = gradients,
@@ -209,7 +210,8 @@ LaunchOutcome launch_some(const Kernel& kernel, const plan::Operands& operands, 
                   .workspace = *lease,
                   .columns = KeyColumns(shape.kv_len, kernel.layout),
                   .sums = sums,
-                  .pair = layout_of(shape, kernel.layout, sums),
+                  .k_ready = k_ready,
+                  .pair = layout_of(shape, kernel.layout, k_ready, sums),
                   .scratch_bytes = support::round_up(kernel.layout.scratch_bytes, kAlignment)};
   const auto threads = static_cast<std::size_t>(workers.threads);
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.scratch_bytes) * threads);

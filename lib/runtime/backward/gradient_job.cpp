@@ -29,7 +29,15 @@ BufferSums sums_of(std::span<const plan::BufferGradient> buffers, std::int64_t r
   return sums;
 }
 
-PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, const BufferSums& sums) {
+bool k_lies_ready(const plan::TensorArg& k, const plan::KernelLayout& kernel) {
+  if (kernel.kv_bytes != kernel.cell_bytes || k.stride_row != kernel.k_depth || kernel.k_depth != kernel.k_padded) return false;
+  const auto on_line = [](std::int64_t bytes) { return bytes % static_cast<std::int64_t>(kAlignment) == 0; };
+  return on_line(static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(k.data))) &&
+         on_line(k.stride_batch * kernel.kv_bytes) && on_line(k.stride_head * kernel.kv_bytes) &&
+         on_line(k.stride_row * kernel.kv_bytes);
+}
+
+PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, bool k_ready, const BufferSums& sums) {
   const std::int64_t real = kernel.cell_bytes, columns = round_up(shape.kv_len, kernel.lanes);
   PairLayout pair{};
   pair.rows = shape.q_len + kernel.q_tile;
@@ -41,7 +49,7 @@ PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, c
   pair.delta = sections.place(all_rows);
   pair.k_panels = sections.place((columns + kernel.strip) * kernel.head_dim * real);
   pair.v_panels = sections.place((columns + kernel.strip) * kernel.v_head_dim * real);
-  pair.k_rows = sections.place(columns * kernel.k_padded * real);
+  pair.k_rows = sections.place(k_ready ? 0 : columns * kernel.k_padded * real);
   pair.grad_q = sections.place(shape.group() * std::int64_t{shape.q_len} * kernel.k_padded * real);
   pair.grad_k = sections.place(columns * kernel.k_padded * real);
   pair.grad_v = sections.place(columns * kernel.v_padded * real);

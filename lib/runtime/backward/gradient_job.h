@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "runtime/launch.h"
+#include "runtime/rows/rows.h"
 #include "runtime/workspace.h"
 #include "support/rounding.h"
 
@@ -62,14 +63,18 @@ BufferSums sums_of(std::span<const plan::BufferGradient> buffers, std::int64_t r
 // Of one pair, byte offsets into its memory, each a multiple of 64.
 struct PairLayout {
   std::int64_t q_rows, grad_out_rows, lse, delta;  // [heads of the group][rows]
-  std::int64_t k_panels, v_panels, k_rows;
+  std::int64_t k_panels, v_panels;
+  std::int64_t k_rows;  // empty where k_lies_ready
   std::int64_t grad_q, grad_k, grad_v;
   std::int64_t copies;    // of the sums of captured buffers
   std::int64_t sums_end;  // gradients lie in [grad_q, sums_end)
   std::int64_t rows;      // of a head: q_len, and as many more as a micro-tile may read behind them
 };
 
-PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, const BufferSums& sums);
+// Whether the rows of K are what the products read, as they lie: reals, rows of whole cache lines behind one another.
+bool k_lies_ready(const plan::TensorArg& k, const plan::KernelLayout& kernel);
+
+PairLayout layout_of(const WorkShape& shape, const plan::KernelLayout& kernel, bool k_ready, const BufferSums& sums);
 
 // How many steps a column has taken, on a cache line of its own.
 struct alignas(kAlignment) Progress {
@@ -94,6 +99,7 @@ struct GradientJob {
   Workspace& workspace;
   const KeyColumns columns;
   const BufferSums sums;
+  const bool k_ready;
   const PairLayout pair;
   const std::int64_t scratch_bytes;        // of one thread
   std::vector<std::int64_t> not_finite{};  // by pair of the wave: 1 where an element of q, k or grad_out is not
@@ -122,6 +128,8 @@ struct Pair {
   std::byte* row(std::int64_t section, std::int32_t in_group, std::int64_t row, std::int64_t reals) const {
     return memory + section + (in_group * job.pair.rows + row) * reals * job.layout().cell_bytes;
   }
+  void* k_rows() const { return job.k_ready ? const_cast<void*>(keys().k) : memory + job.pair.k_rows; }
+  plan::KeyRun keys() const { return Keys(job.operands, job.layout()).all(*of.sequence, kv_head); }
   std::byte* grad_q(std::int32_t in_group) const {
     return memory + job.pair.grad_q +
            in_group * std::int64_t{job.shape.q_len} * job.layout().k_padded * job.layout().cell_bytes;

@@ -72,7 +72,7 @@ void take_rows(const Pair& pair, std::int32_t in_group, std::int32_t begin, int 
 void take_keys(const Pair& pair, Reach keys, int thread) {
   std::int64_t not_finite = 0;
   const GradientJob& job = pair.job;
-  const plan::KeyRun run = Keys(job.operands, job.layout()).all(*pair.of.sequence, pair.kv_head);
+  const plan::KeyRun run = pair.keys();
   const plan::TakeKeysArg arg{.launch = &job.launch,
                               .run = &run,
                               .kv_begin = keys.begin,
@@ -80,7 +80,7 @@ void take_keys(const Pair& pair, Reach keys, int thread) {
                               .kv_len = job.shape.kv_len,
                               .k_panels = pair.memory + job.pair.k_panels,
                               .v_panels = pair.memory + job.pair.v_panels,
-                              .k_rows = job.gradients.grad_q.data != nullptr ? pair.memory + job.pair.k_rows : nullptr,
+                              .k_rows = job.gradients.grad_q.data != nullptr ? pair.k_rows() : nullptr,
                               .not_finite = &not_finite};
   traced(
       job.workers.trace, [&] { job.kernel.take_keys(&arg); },
