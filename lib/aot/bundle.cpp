@@ -12,50 +12,66 @@
 
 namespace flexjit {
 
-// Found by argument-dependent look-up, hence beside the structs.
+// Found by argument-dependent look-up, hence beside the structs. Each names all members of its struct, so that one that is
+// added and forgotten here does not compile.
 template <typename Archive>
 void visit_fields(Archive& archive, Window& window) {
-  archive(window.left, window.right);
+  auto& [left, right] = window;
+  archive(left, right);
 }
 
 template <typename Archive>
 void visit_fields(Archive& archive, MaskTensor& mask) {
-  archive(mask.dtype, mask.rank);
+  auto& [dtype, rank] = mask;
+  archive(dtype, rank);
 }
 
 template <typename Archive>
 void visit_fields(Archive& archive, Dropout& dropout) {
-  archive(dropout.p, dropout.generator);
+  auto& [p, generator] = dropout;
+  archive(p, generator);
+}
+
+template <typename Archive>
+void visit_fields(Archive& archive, LinearWeights& linear) {
+  auto& [feature_map, features, gate, normalised, eps] = linear;
+  archive(feature_map, features, gate, normalised, eps);
 }
 
 template <typename Archive>
 void visit_fields(Archive& archive, BufferDeclaration& buffer) {
-  archive(buffer.name, buffer.dtype, buffer.rank);
+  auto& [name, dtype, rank, extents] = buffer;
+  archive(name, dtype, rank, extents);
 }
 
 template <typename Archive>
 void visit_fields(Archive& archive, ParamDeclaration& param) {
-  archive(param.name, param.default_value);
+  auto& [name, default_value] = param;
+  archive(name, default_value);
 }
 
 template <typename Archive>
 void visit_fields(Archive& archive, AttentionSpec& spec) {
-  archive(spec.program, spec.program_name, spec.score_mod, spec.mask_mod, spec.buffers, spec.params);
-  archive(spec.dtype, spec.kv_dtype, spec.kv_scale_dims, spec.out_dtype, spec.head_dim, spec.v_head_dim, spec.scale);
-  archive(spec.causal, spec.window, spec.softcap, spec.alibi, spec.key_lengths, spec.key_mask, spec.attention_mask);
-  archive(spec.weights, spec.dropout);
+  auto& [program, program_name, score_mod, mask_mod, buffers, params, language, dtype, kv_dtype, kv_scale_dims, out_dtype,
+         head_dim, v_head_dim, scale, causal, window, softcap, alibi, key_lengths, key_mask, attention_mask, weights, linear,
+         dropout] = spec;
+  archive(program, program_name, score_mod, mask_mod, buffers, params, language);
+  archive(dtype, kv_dtype, kv_scale_dims, out_dtype, head_dim, v_head_dim, scale);
+  archive(causal, window, softcap, alibi, key_lengths, key_mask, attention_mask, weights, linear, dropout);
 }
 
 namespace plan {
 
 template <typename Archive>
 void visit_fields(Archive& archive, Target& target) {
-  archive(target.isa, target.tuning, target.bf16);
+  auto& [isa, tuning, bf16] = target;
+  archive(isa, tuning, bf16);
 }
 
 template <typename Archive>
 void visit_fields(Archive& archive, Tiling& tiling) {
-  archive(tiling.q_tile, tiling.kv_tile, tiling.micro_rows, tiling.micro_vectors);
+  auto& [q_tile, kv_tile, micro_rows, micro_vectors] = tiling;
+  archive(q_tile, kv_tile, micro_rows, micro_vectors);
 }
 
 }  // namespace plan
@@ -71,7 +87,7 @@ struct Header {
   std::array<char, 16> code_id;
 };
 constexpr std::array<char, 8> kMagic = {'F', 'L', 'E', 'X', 'B', 'U', 'L', 'T'};
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 
 Header own_header() {
   Header header{kMagic, kVersion, 0, {}};

@@ -190,8 +190,9 @@ std::string canonical_text(const DebugSource& source) {
 
 }  // namespace
 
+// Names all members of the key, so that one that is added and forgotten here does not compile.
 std::string canonical_text(const KernelKey& key) {
-  const LinearShape& linear = key.linear;
+  const auto& [program, nest, types, weights, head_dim, v_head_dim, linear, tiling, target, llvm_version, debug] = key;
   const std::string features = linear == LinearShape{}
                                    ? ""
                                    : fmt::format("features {}{}{}\n", linear.features, linear.projected ? " projected" : "",
@@ -199,11 +200,10 @@ std::string canonical_text(const KernelKey& key) {
   return fmt::format(
       "flexjit kernel\nllvm {}\ntarget {} tune {}\n{} q {} kv {}{} out {} weights {}\nhead_dim {} v_head_dim {}\n"
       "{}tiling q {} kv {} micro {}x{}\n{}{}",
-      key.llvm_version, name_of(key.target), key.target.tuning, name_of(key.nest), flexjit::name_of(key.types.q),
-      flexjit::name_of(key.types.kv), key.types.scale_dims == 0 ? "" : fmt::format(" by {}", key.types.scale_dims),
-      flexjit::name_of(key.types.out), name_of(key.weights), key.head_dim, key.v_head_dim, features, key.tiling.q_tile,
-      key.tiling.kv_tile, key.tiling.micro_rows, key.tiling.micro_vectors, key.debug ? canonical_text(*key.debug) : "",
-      ir::print(key.program));
+      llvm_version, name_of(target), target.tuning, name_of(nest), flexjit::name_of(types.q), flexjit::name_of(types.kv),
+      types.scale_dims == 0 ? "" : fmt::format(" by {}", types.scale_dims), flexjit::name_of(types.out), name_of(weights),
+      head_dim, v_head_dim, features, tiling.q_tile, tiling.kv_tile, tiling.micro_rows, tiling.micro_vectors,
+      debug ? canonical_text(*debug) : "", ir::print(program));
 }
 
 }  // namespace flexjit::plan
