@@ -69,13 +69,13 @@ TEST(RandomFeatures, AreUnbiased) {
 
 // The relative error of the output against the exact softmax, the mean of trials: the table of section 9.2.
 double error_of(std::int32_t count, bool orthogonal, int trials) {
-  constexpr Shape kShape{.q_len = 256, .kv_len = 256, .head_dim = 64};
-  const Attention exact = compile_or_throw(engine_for("host"), spec_of("", kShape));
+  constexpr Shape kTokens{.q_len = 256, .kv_len = 256, .head_dim = 64};
+  const Attention exact = compile_or_throw(engine_for("host"), spec_of("", kTokens));
   const Attention linear = compile_or_throw(engine_for("host"), performer({.head_dim = 64, .features = count}));
   double sum = 0;
   for (int trial = 0; trial < trials; ++trial) {
     const auto seed = static_cast<std::uint64_t>(trial + 1);
-    Problem a(kShape, {}, seed), b(kShape, {}, seed);
+    Problem a(kTokens, {}, seed), b(kTokens, {}, seed);
     for (Problem* problem : {&a, &b}) {
       for (Tensor* tensor : {&problem->q, &problem->k}) tensor->fill([&](std::size_t i) { return (*tensor)[i] / 4; });
     }
