@@ -60,7 +60,8 @@ FLEXJIT_API Result<AttentionSpec> longformer(const LongformerOptions& options);
 // One axis of a grid of tokens, in row-major order.
 struct NeighborhoodAxis {
   std::int32_t extent = 1;
-  std::int32_t kernel = 1;    // keys that a query sees along it, in steps of dilation; kernel * dilation at most extent
+  std::int32_t kernel =
+      1;  // keys that a query sees along it, in steps of dilation, at most extent / dilation; clipped, twice that less 1
   std::int32_t dilation = 1;  // positions that differ by less see each other never
   std::int32_t stride = 1;    // so many queries (of a dilation's) share the window of the one in their middle; at most kernel
   bool causal = false;        // the window ends at the query, or at the last one that shares it, and no later key is seen

@@ -74,7 +74,9 @@ void check_axes(const NeighborhoodOptions& options, engine::Report& report) {
     };
     check("extent", axis.extent, {});
     check("dilation", axis.dilation, {1, std::max(axis.extent, 1)});
-    check("kernel", axis.kernel, {1, std::max(axis.extent / std::max(axis.dilation, 1), 1)});
+    // A clipped window may be larger than the grid.
+    const std::int32_t most = std::max(axis.extent / std::max(axis.dilation, 1), 1);
+    check("kernel", axis.kernel, {1, options.border == NeighborhoodBorder::kClipped ? std::min(most, 1 << 29) * 2 - 1 : most});
     check("stride", axis.stride, {1, std::max(axis.kernel, 1)});
     tokens = std::min(tokens * std::clamp(axis.extent, 1, INT32_MAX), std::int64_t{1} << 31);
   }
