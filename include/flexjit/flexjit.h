@@ -32,6 +32,7 @@
 #include "flexjit/quantize.h"
 #include "flexjit/result.h"
 #include "flexjit/rotary.h"
+#include "flexjit/row_order.h"
 #include "flexjit/sequences.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"

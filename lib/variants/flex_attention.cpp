@@ -21,13 +21,13 @@ using engine::Finding, engine::Report;
 LinearLayer drawn(std::int32_t inputs, std::int32_t outputs, bool has_bias, RandomNumbers& numbers) {
   LinearLayer layer{inputs, outputs, {}, {}};
   const double bound = 1 / std::sqrt(static_cast<double>(inputs));
-  layer.weight = numbers.uniform(count_of(inputs, outputs), bound);
+  layer.weight = numbers.uniform(count_of({inputs, outputs}), bound);
   if (has_bias) layer.bias = numbers.uniform(static_cast<std::size_t>(outputs), bound);
   return layer;
 }
 
 void check_layer(const char* name, const LinearLayer& layer, std::int32_t inputs, std::int32_t outputs, Report& report) {
-  if (layer.weight.size() != count_of(inputs, outputs))
+  if (layer.weight.size() != count_of({inputs, outputs}))
     report.add(Finding::kBadOption, fmt::format("the number of weights of {}", name), layer.weight.size(),
                fmt::format("give {} x {}", outputs, inputs));
   if (!layer.bias.empty() && layer.bias.size() != static_cast<std::size_t>(outputs))
@@ -40,7 +40,7 @@ std::vector<float> projected(const LinearLayer& layer, const TensorView& x, int 
   constexpr std::int64_t kRows = 96;  // that share a packed part of the weights
   const std::int64_t batch = x.shape[0], length = x.shape[1], inputs = x.shape[2];
   const auto outputs = static_cast<std::int64_t>(layer.outputs);
-  std::vector<float> y(count_of(batch * length, outputs));
+  std::vector<float> y(count_of({batch, length, outputs}));
   const std::int64_t parts = (length + kRows - 1) / kRows;
   const Matrix weight = Matrix{layer.weight.data(), inputs, 1}.transposed();
   runtime::parallel_for(threads, batch * parts, [&](std::int64_t item, int) noexcept {

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "support/elements.h"
+#include "variants/options.h"
 
 namespace flexjit::variants {
 
@@ -11,7 +12,7 @@ Floats::Floats(const TensorView& view) : data_(static_cast<const float*>(view.da
   if (view.dtype == DType::kF32 || view.data == nullptr) return;
   const auto [batch, heads, length, dim] = view.shape;
   const auto width = static_cast<std::size_t>(dim);
-  copy_.resize(static_cast<std::size_t>(batch * heads * length) * width);
+  copy_.resize(count_of({batch, heads, length, dim}));
   std::vector<double> row(width);
   float* next = copy_.data();
   for (std::int64_t b = 0; b < batch; ++b) {

@@ -8,6 +8,7 @@
 #include "call/expected_tensor.h"
 #include "diagnostics/guard.h"
 #include "variants/options.h"
+#include "variants/rows.h"
 
 namespace flexjit {
 
@@ -30,48 +31,6 @@ View entry_of(const View& view, std::int64_t b) {
     entry.data = static_cast<Byte*>(view.data) + b * view.strides[0] * static_cast<std::int64_t>(size_of(view.dtype));
   }
   return entry;
-}
-
-// Rows of (1, heads, length, dim), or numbers of (1, heads, length), that lie side by side for each head.
-struct Rows {
-  std::vector<std::byte> memory;
-  MutableTensorView view{};
-
-  Rows(const TensorView& like, std::size_t count) {
-    std::array<std::int64_t, kMaxRank> shape{1, like.shape[1], static_cast<std::int64_t>(count), like.shape[3]};
-    std::size_t bytes = size_of(like.dtype) * count;
-    for (std::size_t d = 1; d < static_cast<std::size_t>(like.rank); ++d)
-      bytes *= d == 2 ? 1 : static_cast<std::size_t>(shape[d]);
-    memory.resize(bytes);
-    view = MutableTensorView(memory.data(), like.dtype, std::span(shape).first(static_cast<std::size_t>(like.rank)));
-  }
-};
-
-// body(row of the tensor, row of the copy, bytes) for every head and each of the rows.
-template <typename View, typename Body>
-void for_rows(const View& tensor, const MutableTensorView& copy, const std::vector<std::int32_t>& rows, const Body& body) {
-  const auto size = static_cast<std::int64_t>(size_of(tensor.dtype));
-  using Byte = std::conditional_t<std::is_same_v<View, TensorView>, const std::byte, std::byte>;
-  const auto bytes = static_cast<std::size_t>(size * (tensor.rank == kMaxRank ? tensor.shape[3] : 1));
-  for (std::int64_t h = 0; h < tensor.shape[1]; ++h) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      body(static_cast<Byte*>(tensor.data) + (h * tensor.strides[1] + rows[i] * tensor.strides[2]) * size,
-           static_cast<std::byte*>(copy.data) + (h * copy.strides[1] + static_cast<std::int64_t>(i) * copy.strides[2]) * size,
-           bytes);
-    }
-  }
-}
-
-Rows gathered(const TensorView& tensor, const std::vector<std::int32_t>& rows) {
-  Rows copy(tensor, rows.size());
-  for_rows(tensor, copy.view, rows,
-           [](const std::byte* from, std::byte* to, std::size_t bytes) { std::memcpy(to, from, bytes); });
-  return copy;
-}
-
-void scatter(const Rows& copy, const MutableTensorView& tensor, const std::vector<std::int32_t>& rows) {
-  for_rows(tensor, copy.view, rows,
-           [](std::byte* to, const std::byte* from, std::size_t bytes) { std::memcpy(to, from, bytes); });
 }
 
 // Strides are of (batch, heads, length[, dim]); the innermost elements of rows lie side by side, which run() has checked.
@@ -146,8 +105,8 @@ struct SequencePass {
                std::vector<std::int32_t> positions)
       : rows(std::move(positions)),
         q(gathered(entry_of(of.q_global, b), rows)),
-        out(view_of(of.local.out), rows.size()),
-        lse(view_of(of.local.lse), of.local.lse.data == nullptr ? 0 : rows.size()) {
+        out(entry_of(view_of(of.local.out), b), rows.size()),
+        lse(entry_of(view_of(of.local.lse), b), of.local.lse.data == nullptr ? 0 : rows.size()) {
     TensorView kinds = entry_of(tokens, b);
     kinds.rank = 1;
     kinds.shape = {tokens.shape[1]};
@@ -198,7 +157,7 @@ Result<RunStats> run_global_backward(const Attention& attention, const Longforme
   const bool has_lse = wanted.local.lse.data != nullptr;
   const Rows d_lse = has_lse ? gathered(entry_of(wanted.local.lse, b), pass.rows) : Rows(lse.view, 0);
   const bool has_q = wanted.q_global.data != nullptr;
-  const Rows dq = has_q ? Rows(wanted.q_global, pass.rows.size()) : Rows(pass.q.view, 0);
+  const Rows dq = has_q ? Rows(entry_of(SequencePass::view_of(wanted.q_global), b), pass.rows.size()) : Rows(pass.q.view, 0);
   Gradients gradients{.out = is_constant ? wanted.local.out : TensorView(d_out.view)};
   gradients.out.shape = out.view.shape;
   if (has_lse) gradients.lse = d_lse.view;

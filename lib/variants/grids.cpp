@@ -7,6 +7,7 @@
 #include "diagnostics/guard.h"
 #include "flexjit/variants.h"
 #include "variants/options.h"
+#include "variants/window_axes.h"
 
 namespace flexjit {
 
@@ -83,27 +84,6 @@ void check_axes(const NeighborhoodOptions& options, engine::Report& report) {
   check_range(report, "the number of tokens", tokens, {});
 }
 
-// One axis of Swin's image, after the rules about windows that are too large.
-struct WindowAxis {
-  std::int32_t extent, window, shift;
-  std::int32_t padded() const { return (extent + window - 1) / window * window; }
-};
-
-struct WindowAxes {
-  WindowAxis rows, columns;
-};
-
-WindowAxes window_axes(const SwinOptions& options) {
-  const auto& [rows, columns] = options.window;
-  WindowAxes axes{{options.height, rows, options.shift[0]}, {options.width, columns, options.shift[1]}};
-  if (options.height > rows && options.width > columns) return axes;
-  const std::int32_t smaller = std::min(options.height, options.width);
-  axes.rows.window = std::min(rows, rows == columns ? smaller : options.height);
-  axes.columns.window = std::min(columns, rows == columns ? smaller : options.width);
-  axes.rows.shift = axes.columns.shift = 0;
-  return axes;
-}
-
 // The lets of one axis and what has to hold along it: one window of the rolled axis, and one region of it, since the last
 // window of a rolled axis has its end and, behind that, its beginning.
 std::string window_condition(const WindowAxis& axis, const char* name, const std::string& q, const std::string& k,
@@ -135,16 +115,6 @@ std::string swin_program(const SwinOptions& options) {
   return text + "mask = " + mask + "\n";
 }
 
-void check_windows(const SwinOptions& options, engine::Report& report) {
-  constexpr std::int32_t kMost = 1 << 15;  // whose product is no more than a length can be
-  check_range(report, "height", options.height, {1, kMost});
-  check_range(report, "width", options.width, {1, kMost});
-  for (std::size_t d = 0; d < 2; ++d) {
-    check_range(report, fmt::format("window[{}]", d), options.window[d], {1, kMost});
-    check_range(report, fmt::format("shift[{}]", d), options.shift[d], {0, std::max(options.window[d], 1) - 1});
-  }
-}
-
 AttentionSpec spec_of(std::string program, const char* name, std::int32_t head_dim) {
   AttentionSpec spec;
   spec.program = std::move(program);
@@ -154,6 +124,28 @@ AttentionSpec spec_of(std::string program, const char* name, std::int32_t head_d
 }
 
 }  // namespace
+
+WindowAxes window_axes(const SwinOptions& options) {
+  const auto& [rows, columns] = options.window;
+  WindowAxes axes{{options.height, rows, options.shift[0]}, {options.width, columns, options.shift[1]}};
+  if (options.height > rows && options.width > columns) return axes;
+  const std::int32_t smaller = std::min(options.height, options.width);
+  axes.rows.window = std::min(rows, rows == columns ? smaller : options.height);
+  axes.columns.window = std::min(columns, rows == columns ? smaller : options.width);
+  axes.rows.shift = axes.columns.shift = 0;
+  return axes;
+}
+
+void check_windows(const SwinOptions& options, engine::Report& report) {
+  constexpr std::int32_t kMost = 1 << 15;  // whose product is no more than a length can be
+  check_range(report, "height", options.height, {1, kMost});
+  check_range(report, "width", options.width, {1, kMost});
+  for (std::size_t d = 0; d < 2; ++d) {
+    check_range(report, fmt::format("window[{}]", d), options.window[d], {1, kMost / 2});
+    check_range(report, fmt::format("shift[{}]", d), options.shift[d], {0, std::max(options.window[d], 1) - 1});
+  }
+}
+
 }  // namespace variants
 
 Result<AttentionSpec> neighborhood(const NeighborhoodOptions& options) {

@@ -49,7 +49,7 @@ Values attend(const char* name, const ModuleSizes& sizes, const TensorView& q, c
     check("k", k);
     check("v", v);
     if (!report.empty()) return report.take();
-    std::vector<float> out(count_of(q.shape[0], q.shape[1]) * count_of(q.shape[2], v.shape[3]));
+    std::vector<float> out(count_of({q.shape[0], q.shape[1], q.shape[2], v.shape[3]}));
     const Result<RunStats> done = run(
         RunArgs{.q = q, .k = k, .v = v, .out = {out.data(), DType::kF32, {q.shape[0], q.shape[1], q.shape[2], v.shape[3]}}});
     if (!done) return done.diagnostics();
@@ -69,7 +69,7 @@ Result<Attention> compiled(Report& report, const Make& make) {
 // The image of a tensor (batch, heads, height * width, dim) rolled by -shift along both of its axes, dense.
 std::vector<float> rolled(const TensorView& view, const SwinAttention::Options& image) {
   const auto [batch, heads, length, dim] = view.shape;
-  std::vector<float> result(count_of(batch * heads, length * dim));
+  std::vector<float> result(count_of({batch, heads, length, dim}));
   float* to = result.data();
   for (std::int64_t pair = 0; pair < batch * heads; ++pair) {
     const float* from = static_cast<const float*>(view.data) + pair / heads * view.strides[0] + pair % heads * view.strides[1];
@@ -98,14 +98,14 @@ Result<LinformerAttention> LinformerAttention::create(const Options& options) {
     if (!attention) return attention.diagnostics();
     LinformerAttention module(options, *attention);
     variants::RandomNumbers numbers(options.seed);
-    module.e = numbers.normals(variants::count_of(options.seq_len, options.proj_len));
+    module.e = numbers.normals(variants::count_of({options.seq_len, options.proj_len}));
     if (!options.shared_proj) module.f = numbers.normals(module.e.size());
     return module;
   });
 }
 
 Values LinformerAttention::operator()(const TensorView& q, const TensorView& k, const TensorView& v) const {
-  const std::size_t count = variants::count_of(options_.seq_len, options_.proj_len);
+  const std::size_t count = variants::count_of({options_.seq_len, options_.proj_len});
   if (e.size() != count || (!f.empty() && f.size() != count))
     return engine::single_finding("LinformerAttention", engine::Finding::kBadOption, "the number of elements of e or f",
                                   e.size() != count ? e.size() : f.size(), fmt::format("give {}", count));
@@ -140,7 +140,7 @@ Result<PerformerAttention> PerformerAttention::create(const Options& options) {
 
 Values PerformerAttention::operator()(const TensorView& q, const TensorView& k, const TensorView& v) const {
   const std::int32_t head_dim = options_.dim / options_.n_heads;
-  if (const std::size_t count = variants::count_of(options_.feature_dim, head_dim); w.size() != count)
+  if (const std::size_t count = variants::count_of({options_.feature_dim, head_dim}); w.size() != count)
     return engine::single_finding("PerformerAttention", engine::Finding::kBadOption, "the number of elements of w", w.size(),
                                   fmt::format("give {}", count));
   return variants::attend("PerformerAttention", {.heads = options_.n_heads}, q, k, v, [&](RunArgs args) {

@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <new>
 #include <string_view>
 
 #include "diagnostics/report.h"
@@ -21,8 +23,13 @@ inline void check_range(engine::Report& report, std::string_view name, std::int6
     report.add(engine::Finding::kBadOption, name, value, fmt::format("give {} to {}", range.least, range.most));
 }
 
-inline std::size_t count_of(std::int64_t rows, std::int64_t columns) {
-  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns);
+// Elements of a tensor of these extents, none below 0. Throws std::bad_alloc where no memory has as many.
+inline std::size_t count_of(std::initializer_list<std::int64_t> extents) {
+  std::size_t count = sizeof(double);  // the largest element
+  for (const std::int64_t extent : extents) {
+    if (__builtin_mul_overflow(count, static_cast<std::size_t>(extent), &count)) throw std::bad_alloc();
+  }
+  return count / sizeof(double);
 }
 
 }  // namespace flexjit::variants

@@ -146,7 +146,7 @@ struct Side {
         weights(by),
         source(view),
         dims(view.shape[3]),
-        projected(static_cast<std::size_t>(call.batch * call.heads * call.keys * view.shape[3])) {}
+        projected(count_of({call.batch, call.heads, call.keys, view.shape[3]})) {}
 
   KeyPool pool(std::int64_t b) const {
     const std::int64_t present = of.token_lengths.data == nullptr

@@ -9,6 +9,7 @@
 
 #include "bind.h"
 #include "flexjit/variants.h"
+#include "tensors.h"
 
 using namespace nb::literals;
 
@@ -17,10 +18,8 @@ namespace {
 
 std::string longformer_text(std::int32_t window, const std::vector<std::int32_t>& dilation, bool autoregressive,
                             bool global_rows_apart) {
-  return longformer({.window = window,
-                     .dilation = dilation,
-                     .autoregressive = autoregressive,
-                     .global_rows_apart = global_rows_apart})
+  return longformer(
+             {.window = window, .dilation = dilation, .autoregressive = autoregressive, .global_rows_apart = global_rows_apart})
       .value()
       .program;
 }
@@ -52,7 +51,8 @@ std::vector<float> feature_matrix(std::int32_t features, std::int32_t head_dim, 
 void bind_variants(nb::module_& module) {
   module.def("longformer", longformer_text, "window"_a, "dilation"_a, "autoregressive"_a, "global_rows_apart"_a,
              "The program of LongformerOptions.");
-  module.def("neighborhood", neighborhood_text, "axes"_a, "clipped"_a, "relative_bias"_a, "The program of NeighborhoodOptions.");
+  module.def("neighborhood", neighborhood_text, "axes"_a, "clipped"_a, "relative_bias"_a,
+             "The program of NeighborhoodOptions.");
   module.def("swin", swin_text, "height"_a, "width"_a, "window"_a, "shift"_a, "relative_bias"_a, "The program of SwinOptions.");
   module.def("random_features", feature_matrix, "features"_a, "head_dim"_a, "seed"_a, "orthogonal"_a,
              "Numbers of the matrix of RandomFeatures.");
