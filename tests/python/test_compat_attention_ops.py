@@ -1,4 +1,7 @@
 """flexjit.compat.attention_ops on numpy and torch: the modules of FlexAttention-Examples against the definition, and gradients."""
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from oracle import attention, close, inputs
@@ -198,3 +201,22 @@ def test_variants_refuse():
         flexjit.variants.longformer(-1)
     with pytest.raises(ValueError, match="'softmax', 'sigmoid' or 'linear'"):
         flexjit.compile(weights="cosine")
+
+
+def test_without_torch():
+    code = """
+import sys
+sys.modules["torch"] = None
+import subprocess
+import sys
+
+import numpy as np
+from flexjit.compat.attention_ops import *
+x = np.random.default_rng(0).standard_normal((2, 4, 70, 16)).astype(np.float32)
+for module in (LinformerAttention(64, 4, 70, 12), PerformerAttention(64, 4, 24).to("cpu"), LongformerAttention(8, {0}), AlibiAttention(4),
+               SwinAttention(64, 4, 7, 10, 5, 2), NeighborhoodAttention(64, 4, 7, 10, natten=True)):
+    out = module(x, x, x)
+    assert out.shape == x.shape and np.isfinite(out).all(), module
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr

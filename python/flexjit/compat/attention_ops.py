@@ -28,8 +28,11 @@ if importlib.util.find_spec("torch") is not None:
 
     Module = torch.nn.Module
 
+    def constant(array):
+        return torch.from_numpy(array)
+
     def parameter(array):
-        return torch.nn.Parameter(torch.from_numpy(array))
+        return torch.nn.Parameter(constant(array))
 else:
     class Module:
         def __call__(self, *arguments):
@@ -38,8 +41,13 @@ else:
         def to(self, *_, **__):
             return self
 
-    def parameter(array):
+        def register_buffer(self, name, array):
+            setattr(self, name, array)
+
+    def constant(array):
         return array
+
+    parameter = constant
 
 
 def beside(x, weight):
@@ -201,7 +209,7 @@ def get_alibi_slopes(n_heads):
     power = 1 << (n_heads.bit_length() - 1)
     slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
     slopes += [2 ** (-8 * (2 * i + 1) / (2 * power)) for i in range(n_heads - power)]
-    return numpy.array(slopes, numpy.float32)
+    return constant(numpy.array(slopes, numpy.float32))
 
 
 class AlibiAttention(Module):
@@ -210,12 +218,12 @@ class AlibiAttention(Module):
     def __init__(self, n_heads, *, as_in_examples=False):
         super().__init__()
         self.n_heads, self.as_in_examples = n_heads, as_in_examples
-        self.alibi_bias_slopes = get_alibi_slopes(index(n_heads, "n_heads"))
+        self.register_buffer("alibi_bias_slopes", get_alibi_slopes(index(n_heads, "n_heads")))
 
     def forward(self, Q, K, V):
         check_heads(Q, Q, Q, self)
         change = "+ slopes[h] * (q_idx - kv_idx)" if self.as_in_examples else "- slopes[h] * abs(q_idx - kv_idx)"
-        return run_program(f"buffer slopes : f32[num_heads]\nscore = score {change}\n", Q, K, V, {"slopes": self.alibi_bias_slopes})
+        return run_program(f"buffer slopes : f32[num_heads]\nscore = score {change}\n", Q, K, V, {"slopes": beside(Q, self.alibi_bias_slopes)})
 
 
 class RelativePositionalAttention(Module):
