@@ -65,8 +65,7 @@ void set_weights(AttentionSpec& spec, nb::handle value) {
   const std::map<std::string, Weights> known = {
       {"softmax", Weights::kSoftmax}, {"sigmoid", Weights::kSigmoid}, {"linear", Weights::kLinear}};
   const auto found = known.find(name);
-  if (found == known.end())
-    throw nb::value_error(("weights are 'softmax', 'sigmoid' or 'linear', not '" + name + "'").c_str());
+  if (found == known.end()) throw nb::value_error(("weights are 'softmax', 'sigmoid' or 'linear', not '" + name + "'").c_str());
   spec.weights = found->second;
 }
 
