@@ -88,8 +88,9 @@ void add_part(TileFunction tile, const Matrix& a, const Matrix& b, const Product
 
 void add_product(const Matrix& a, const Matrix& b, const ProductSizes& sizes, float* c, std::int64_t c_stride) noexcept {
   static const TileFunction tile = best_tile();
-  for (std::int64_t i = 0; i < sizes.rows; i += kRows) {
-    for (std::int64_t d = 0; d < sizes.depth; d += kDepth) {
+  // Rows inside: of a transposed a, what stands side by side is then read together.
+  for (std::int64_t d = 0; d < sizes.depth; d += kDepth) {
+    for (std::int64_t i = 0; i < sizes.rows; i += kRows) {
       const Matrix part_of_a{a.data + i * a.row_stride + d * a.column_stride, a.row_stride, a.column_stride};
       const ProductSizes part{std::min(kRows, sizes.rows - i), sizes.columns, std::min(kDepth, sizes.depth - d)};
       add_part(tile, part_of_a, b.from_row(d), part, c + i * c_stride, c_stride);
