@@ -11,11 +11,13 @@ Arrays are (batch, heads, length, dim), of numpy, torch or whatever has DLPack; 
 """
 from ._core import BlockMask, Error, describe_host, preset, preset_names
 from ._engine import Attention, Engine, attention, check, compile, create_block_mask, default_engine, inspect, merge_states
+from . import variants
 from .show import explain, figure
 from .show.masks import svg as _svg
 from .trace import TraceError, text_of, trace
 
 __all__ = ["Attention", "BlockMask", "Engine", "Error", "TraceError", "attention", "check", "compile", "create_block_mask",
-           "default_engine", "describe_host", "explain", "figure", "inspect", "merge_states", "preset", "preset_names", "text_of", "trace"]
+           "default_engine", "describe_host", "explain", "figure", "inspect", "merge_states", "preset", "preset_names", "text_of", "trace",
+           "variants"]
 
 BlockMask._repr_svg_ = _svg

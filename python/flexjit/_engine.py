@@ -93,7 +93,8 @@ class Engine:
     def compile(self, score_mod=None, mask_mod=None, *, program=None, bindings=None, head_dim=64, dtype="f32", **flags):
         """A handle. score_mod, mask_mod: texts or Python functions; program: a whole *.flex text. bindings: arrays and numbers
         like those of later calls, from which names are declared. flags: v_head_dim, kv_dtype, out_dtype, scale, causal, window,
-        softcap, alibi, key_lengths, key_mask, attention_mask, weights, dropout. Raises flexjit.Error with all findings."""
+        softcap, alibi, key_lengths, key_mask, attention_mask, dropout, weights ("softmax", "sigmoid", "linear"), of linear weights
+        feature_map, features, gate, normalised, eps (docs/variants.md). Raises flexjit.Error with all findings."""
         return self.handle(pattern_of(score_mod, mask_mod, program, bindings), head_dim=head_dim, dtype=dtype, **flags)
 
     def handle(self, pattern, **flags):
@@ -104,7 +105,7 @@ class Engine:
             return found
         spec = {**pattern.keywords(), **flags}
         core = self.core.compile(**spec)
-        found = Attention(core, flags.get("out_dtype") or flags.get("dtype", "f32"), flags.get("weights") != "sigmoid", spec)
+        found = Attention(core, flags.get("out_dtype") or flags.get("dtype", "f32"), flags.get("weights") in (None, "softmax"), spec)
         with self.lock:
             self.known[key] = found
             while len(self.known) > KEPT:

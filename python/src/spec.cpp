@@ -62,9 +62,16 @@ void set_attention_mask(AttentionSpec& spec, nb::handle value) {
 
 void set_weights(AttentionSpec& spec, nb::handle value) {
   const std::string name = nb::cast<std::string>(value);
-  if (name != "softmax" && name != "sigmoid")
-    throw nb::value_error(("weights are 'softmax' or 'sigmoid', not '" + name + "'").c_str());
-  spec.weights = name == "sigmoid" ? Weights::kSigmoid : Weights::kSoftmax;
+  const std::map<std::string, Weights> known = {
+      {"softmax", Weights::kSoftmax}, {"sigmoid", Weights::kSigmoid}, {"linear", Weights::kLinear}};
+  const auto found = known.find(name);
+  if (found == known.end()) throw nb::value_error(("weights are 'softmax', 'sigmoid' or 'linear', not '" + name + "'").c_str());
+  spec.weights = found->second;
+}
+
+template <typename Member>
+auto set_linear(Member LinearWeights::* member) {
+  return [member](AttentionSpec& spec, nb::handle value) { spec.linear.*member = nb::cast<Member>(value); };
 }
 
 const Setters<AttentionSpec>& spec_setters() {
@@ -91,6 +98,11 @@ const Setters<AttentionSpec>& spec_setters() {
       {"key_mask", set(&S::key_mask)},
       {"attention_mask", set_attention_mask},
       {"weights", set_weights},
+      {"feature_map", set_linear(&LinearWeights::feature_map)},
+      {"features", set_linear(&LinearWeights::features)},
+      {"gate", set_linear(&LinearWeights::gate)},
+      {"normalised", set_linear(&LinearWeights::normalised)},
+      {"eps", set_linear(&LinearWeights::eps)},
       {"dropout", [](S& spec, nb::handle value) { spec.dropout = Dropout{.p = nb::cast<double>(value)}; }},
   };
   return setters;

@@ -1,5 +1,6 @@
 // What FlexAttention and its descendants show in their documents, at the sizes that they print: scores, masks and block masks
 // as a user of theirs would bring them here.
+#include <algorithm>
 #include <cmath>
 
 #include "flexjit/attend.h"
@@ -157,6 +158,41 @@ TEST(Published, ACausalMaskOfFourBlocks) {
     const std::int32_t q = i / 4 % 4, kv = i % 4;
     EXPECT_EQ(mask.kind(i / 64, i / 16 % 4, q, kv) == BlockKind::kEmpty, q < kv);
   }
+}
+
+// Computed once, it serves calls with other tensors: none of them looks at the mask's blocks again.
+TEST(Published, ABlockMaskServesManyCalls) {
+  covers("F16");
+  const Shape shape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 300, .kv_len = 300, .head_dim = 16};
+  const AttentionSpec spec = spec_of("mask = q_idx >= kv_idx && q_idx - kv_idx <= 64 + h", shape);
+  const Attention attention = compile_or_throw(engine_for("host"), spec);
+  const BlockMask mask = attention.create_block_mask({.batch = 1, .heads = 4, .q_len = 300, .kv_len = 300}).value();
+  const auto derivations = [&](Problem& problem, const BlockMask* given) {
+    Trace trace;
+    RunArgs args = problem.args();
+    args.block_mask = given;
+    args.trace = &trace;
+    // A new handle each time: one that has run keeps the mask that it derived.
+    compile_or_throw(engine_for("host"), spec).run(args).value();
+    return std::ranges::count(trace.events(), TraceKind::kBlockMask, &TraceEvent::kind);
+  };
+  for (const std::uint64_t seed : {1, 2, 3}) {
+    Problem with_blocks(shape, {}, seed), with_mask(shape, {}, seed);
+    EXPECT_EQ(derivations(with_blocks, &mask), 0);
+    EXPECT_EQ(derivations(with_mask, nullptr), 1);
+    // Blocks of other sizes cut the keys elsewhere, which is rounding; the same ones change no bit.
+    EXPECT_TRUE(outputs_agree(with_blocks, with_mask, {1e-6}));
+    Problem again(shape, {}, seed);
+    derivations(again, &mask);
+    EXPECT_TRUE(outputs_identical(again, with_blocks));
+  }
+  const BlockMask shorter = attention.create_block_mask({.heads = 4, .q_len = 200, .kv_len = 300}).value();
+  Problem problem(shape);
+  RunArgs args = problem.args();
+  args.block_mask = &shorter;
+  const std::string found = render(attention.run(args).diagnostics());
+  EXPECT_NE(found.find("200"), std::string::npos) << found;
+  EXPECT_NE(found.find("300"), std::string::npos) << found;
 }
 
 TEST(Published, LongformerRuns) {

@@ -41,3 +41,12 @@ def test_minilm():
     assert "Every attention pattern gets machine code of its own" in printed.split("is most like")[1]
     assert float(printed.rsplit(": ", 1)[1]) <= 1e-5
     assert "times as fast as sdpa" in run("minilm.py", "--bench", "--batch", "2", "--length", "16", "--rounds", "1")
+
+
+@pytest.mark.covers("X02", "X14", "X16")
+def test_attention_ops():
+    printed = run("attention_ops/visual_attention_mask.py")
+    assert [line for line in printed.splitlines() if line.endswith("pairs")] == ["78 pairs", "33 pairs", "1936 pairs"]
+    pytest.importorskip("torch", reason="no torch here")
+    for program in (("main_test_lm.py", "--reduced"), ("main_test_vision.py",)):
+        run("attention_ops/" + program[0], *program[1:])

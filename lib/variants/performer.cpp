@@ -1,50 +1,21 @@
-// Normal numbers by Box and Muller of Philox words, and Gram and Schmidt's process, which is the QR with a positive diagonal.
+// Random features: normal numbers and Gram and Schmidt's process, which is the QR with a positive diagonal.
 #include "flexjit/variants.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 #include <span>
 
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
 #include "pattern/pattern.h"
 #include "plan/sizes/linear.h"
-#include "support/philox.h"
+#include "variants/random.h"
 
 namespace flexjit {
 
 namespace {
-
-class NormalNumbers {
- public:
-  explicit NormalNumbers(std::uint64_t seed) : key_{word(seed), word(seed >> 32U), 0, 0} {}
-
-  double next() {
-    if (at_ == 2) refill();
-    return pair_[at_++];
-  }
-
- private:
-  static std::uint32_t word(std::uint64_t bits) { return static_cast<std::uint32_t>(bits); }
-
-  void refill() {
-    const support::PhiloxWords words = support::philox({word(count_), word(count_ >> 32U), 0, 0}, key_);
-    ++count_;
-    const auto unit = [](std::uint32_t bits) { return (static_cast<double>(bits) + 0.5) * 0x1p-32; };
-    const double radius = std::sqrt(-2 * std::log(unit(words[0]))), angle = 2 * std::numbers::pi * unit(words[1]);
-    pair_[0] = radius * std::cos(angle);
-    pair_[1] = radius * std::sin(angle);
-    at_ = 0;
-  }
-
-  support::PhiloxWords key_;
-  std::uint64_t count_ = 0;
-  double pair_[2]{};
-  std::size_t at_ = 2;
-};
 
 using MatrixRow = std::span<double>;
 
@@ -85,9 +56,9 @@ Result<std::vector<float>> random_features(const RandomFeatures& of) {
     check("head_dim", of.head_dim, engine::kMaxHeadDim);
     if (!report.empty()) return report.take();
     const auto rows = static_cast<std::size_t>(of.features), dims = static_cast<std::size_t>(of.head_dim);
-    NormalNumbers numbers(of.seed);
+    variants::RandomNumbers numbers(of.seed);
     std::vector<double> matrix(rows * dims);
-    for (double& x : matrix) x = numbers.next();
+    for (double& x : matrix) x = numbers.normal();
     const std::span<double> all(matrix);
     for (std::size_t begin = 0; of.orthogonal && begin < rows; begin += dims)
       make_orthonormal(all.subspan(begin * dims, std::min(dims, rows - begin) * dims), dims);
@@ -95,7 +66,7 @@ Result<std::vector<float>> random_features(const RandomFeatures& of) {
       const MatrixRow row = all.subspan(r * dims, dims);
       double squares = 0;  // of other normal numbers
       for (std::size_t d = 0; d < dims; ++d) {
-        const double x = numbers.next();
+        const double x = numbers.normal();
         squares += x * x;
       }
       const double length = std::sqrt(product_of(row, row));
