@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "cxx/parse/language.h"
+#include "cxx/parse/compiler.h"
 
 namespace flexjit::cxx {
 namespace {
