@@ -1,7 +1,6 @@
 // Clang's phases by hand, up to the semantic analysis: a driver or a tool would look for files.
 #include "cxx/parse/compiler.h"
 
-#include <clang/AST/ASTConsumer.h>
 #include <clang/AST/ASTContext.h>
 #include <clang/Basic/TargetInfo.h>
 #include <clang/Frontend/CompilerInstance.h>
@@ -46,7 +45,7 @@ clang::LangOptions mod_language() {
   language.BracketDepth = 200;
   language.InstantiationDepth = 64;
   language.ConstexprCallDepth = 128;
-  language.ConstexprStepLimit = 100'000;
+  language.ConstexprStepLimit = 4096;  // which bounds arrays as well
   return language;
 }
 
@@ -69,7 +68,6 @@ std::unique_ptr<clang::CompilerInstance> make_compiler(const CompilerRequest& re
   // What is written and read by one build of one Clang needs no comparison of options.
   if (!request.prelude.empty())
     compiler.createPCHExternalASTSource(kPrelude, clang::DisableValidationForModuleKind::All, false, nullptr, false);
-  compiler.setASTConsumer(std::make_unique<clang::ASTConsumer>());
   return made;
 }
 

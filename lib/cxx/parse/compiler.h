@@ -23,7 +23,7 @@ struct CompilerRequest {
   clang::DiagnosticConsumer* listener = nullptr;  // becomes the compiler's
 };
 
-// Ready for createSema. No file is opened: its file system has the prelude alone.
+// Ready for a consumer and createSema. No file is opened: its file system has the prelude alone.
 std::unique_ptr<clang::CompilerInstance> make_compiler(const CompilerRequest& request);
 
 }  // namespace flexjit::cxx

@@ -2,20 +2,17 @@
 #include "cxx/parse/parse.h"
 
 #include <clang/AST/ASTContext.h>
-#include <clang/Basic/DiagnosticSema.h>
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Lex/Lexer.h>
 #include <clang/Parse/ParseAST.h>
 #include <clang/Sema/Sema.h>
-#include <clang/Sema/TemplateInstCallback.h>
 
 #include "cxx/parse/compiler.h"
+#include "cxx/parse/limits.h"
 #include "cxx/parse/prelude.h"
 
 namespace flexjit::cxx {
 namespace {
-
-constexpr std::uint32_t kMaxInstantiations = 4096;
 
 dsl::Span place_of(const Unit& unit, const clang::SourceManager& sources, const clang::LangOptions& language,
                    clang::CharSourceRange range) {
@@ -62,24 +59,6 @@ class Listener : public clang::DiagnosticConsumer {
   const clang::LangOptions* language_ = nullptr;
 };
 
-// A text of a few lines can ask for more instantiations than there is time; a fatal error ends them.
-class InstantiationLimit : public clang::TemplateInstantiationCallback {
- public:
-  void initialize(const clang::Sema&) override {}
-  void finalize(const clang::Sema&) override {}
-  void atTemplateBegin(const clang::Sema& sema, const clang::Sema::CodeSynthesisContext& context) override {
-    if (++count_ != kMaxInstantiations) return;
-    clang::DiagnosticsEngine& diagnostics = sema.getDiagnostics();
-    diagnostics.Report(context.PointOfInstantiation,
-                       diagnostics.getCustomDiagID(clang::DiagnosticsEngine::Fatal, "more than %0 templates are instantiated"))
-        << kMaxInstantiations;
-  }
-  void atTemplateEnd(const clang::Sema&, const clang::Sema::CodeSynthesisContext&) override {}
-
- private:
-  std::uint32_t count_ = 0;
-};
-
 }  // namespace
 
 Tree::Tree(const Unit& unit, Findings& findings) : unit_(unit) {
@@ -88,8 +67,7 @@ Tree::Tree(const Unit& unit, Findings& findings) : unit_(unit) {
                              .prelude = precompiled_prelude(),
                              .listener = new Listener(unit, findings)});
   clang::CompilerInstance& compiler = *compiler_;
-  compiler.createSema(clang::TU_Complete, nullptr);
-  compiler.getSema().TemplateInstCallbacks.push_back(std::make_unique<InstantiationLimit>());
+  create_limited_sema(compiler);
   clang::ParseAST(compiler.getSema());
   compiler.getDiagnosticClient().EndSourceFile();
 }
