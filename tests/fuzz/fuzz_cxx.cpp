@@ -15,6 +15,9 @@
 
 extern "C" const flexjit::languages::CxxDoor* flexjit_cxx_door();
 
+// Clang's libraries are not instrumented: they use again what inline functions of LLVM, which are, have marked as nobody's.
+extern "C" const char* __asan_default_options() { return "allow_user_poisoning=0"; }
+
 namespace {
 
 using namespace flexjit;
