@@ -67,11 +67,18 @@ void set_weights(AttentionSpec& spec, nb::handle value) {
   spec.weights = name == "sigmoid" ? Weights::kSigmoid : Weights::kSoftmax;
 }
 
+void set_language(AttentionSpec& spec, nb::handle value) {
+  const std::string name = nb::cast<std::string>(value);
+  if (name != "flex" && name != "c++") throw nb::value_error(("language is 'flex' or 'c++', not '" + name + "'").c_str());
+  spec.language = name == "c++" ? TextLanguage::kCxx : TextLanguage::kFlex;
+}
+
 const Setters<AttentionSpec>& spec_setters() {
   using S = AttentionSpec;
   static const Setters<S> setters = {
       {"program", set(&S::program)},
       {"program_name", set(&S::program_name)},
+      {"language", set_language},
       {"score_mod", set(&S::score_mod)},
       {"mask_mod", set(&S::mask_mod)},
       {"buffers", set_buffers},

@@ -36,14 +36,17 @@ class Limits {
   }
 
   // Of a record that is complete. Parts double with every record that holds two of the last one, and Clang initialises each.
-  void check_parts(const clang::CXXRecordDecl& record, const clang::ASTContext& context) {
+  // It becomes invalid, which Clang initialises no value of: an instantiated one is complete only when its `{}` has been read.
+  void check_parts(clang::CXXRecordDecl& record, const clang::ASTContext& context) {
     std::uint64_t parts = 0;
     const auto add = [&](clang::QualType type) { parts = std::min(kMaxParts + 1, parts + parts_of(type, context)); };
-    if (record.isDependentContext()) return;
+    if (record.isDependentContext() || parts_.contains(record.getCanonicalDecl())) return;
     for (const clang::CXXBaseSpecifier& base : record.bases()) add(base.getType());
     for (const clang::FieldDecl* field : record.fields()) add(field->getType());
     parts_[record.getCanonicalDecl()] = parts;
-    if (parts > kMaxParts) end(record.getLocation(), fmt::format("this type has more than {} parts", kMaxParts));
+    if (parts <= kMaxParts) return;
+    record.setInvalidDecl();
+    end(record.getLocation(), fmt::format("this type has more than {} parts", kMaxParts));
   }
 
  private:
@@ -89,7 +92,7 @@ class Consumer : public clang::ASTConsumer {
   explicit Consumer(std::shared_ptr<Limits> limits) : limits_(std::move(limits)) {}
 
   void HandleTagDeclDefinition(clang::TagDecl* declaration) override {
-    const auto* record = llvm::dyn_cast<clang::CXXRecordDecl>(declaration);
+    auto* record = llvm::dyn_cast<clang::CXXRecordDecl>(declaration);
     if (record != nullptr) limits_->check_parts(*record, record->getASTContext());
   }
 
@@ -107,7 +110,7 @@ class Instantiations : public clang::TemplateInstantiationCallback {
     limits_->count_instantiation(context.PointOfInstantiation);
   }
   void atTemplateEnd(const clang::Sema& sema, const clang::Sema::CodeSynthesisContext& context) override {
-    const auto* record = llvm::dyn_cast_if_present<clang::CXXRecordDecl>(context.Entity);
+    auto* record = llvm::dyn_cast_if_present<clang::CXXRecordDecl>(context.Entity);
     if (record != nullptr && record->isCompleteDefinition()) limits_->check_parts(*record, sema.Context);
   }
 
