@@ -1,7 +1,7 @@
 # flexjit_add_patterns(<target> <file>...
 #   [HEADER <name>] [NAMES <name>...] [TARGETS <isa>...] [DTYPE <dtype>] [HEAD_DIM <n>] [V_HEAD_DIM <n>] [OPTIONS <option>...])
 #
-# Compiles *.flex files ahead of time into <target>, which then has the functions NAME_args_init, NAME_run and NAME_attention of each
+# Compiles *.flex files, and C++ ones of docs/cxx.md, ahead of time into <target>, which then has the functions NAME_args_init, NAME_run and NAME_attention of each
 # file and finds them declared in "<target>_patterns.h", or HEADER. OPTIONS are further ones of `flexjit build`. The target links
 # libflexjit; the compiler is needed while building alone.
 function(flexjit_add_patterns target)
@@ -38,7 +38,7 @@ function(flexjit_add_patterns target)
   set(header ${folder}/${ARG_HEADER})
   set(needs "")
   if(TARGET flexjit-compiler)  # flexjit is a part of this project
-    set(needs flexjit-compiler)
+    set(needs flexjit-compiler flexjit-cxx)
   endif()
   file(MAKE_DIRECTORY ${folder})
   add_custom_command(OUTPUT ${object} ${header}

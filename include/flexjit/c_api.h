@@ -146,8 +146,8 @@ typedef struct flexjit_engine_options {
   size_t disk_cache_bytes;
   const char* perf; /* "map", "jitdump" or "", see flexjit/engine.h; NULL: the default */
 } flexjit_engine_options;
-
 typedef enum flexjit_dropout_generator { FLEXJIT_PHILOX = 0, FLEXJIT_PHILOX4 = 1 } flexjit_dropout_generator;
+typedef enum flexjit_language { FLEXJIT_FLEX = 0, FLEXJIT_CXX = 1 } flexjit_language;
 typedef enum flexjit_weights { FLEXJIT_SOFTMAX = 0, FLEXJIT_SIGMOID = 1 } flexjit_weights;
 
 /* The text: either `program` or score_mod and mask_mod with their declarations. NULL is as "". */
@@ -185,7 +185,8 @@ typedef struct flexjit_spec {
   int32_t has_dropout;
   double dropout_p; /* 0..1; a call may bind the params dropout_p, dropout_seed and dropout_offset */
   flexjit_dropout_generator dropout_generator;
-  int32_t kv_scale_dims; /* of i8, e4m3 and e5m2 keys: dims that share a scale, 32, 64 or 128; 0: all of a row */
+  int32_t kv_scale_dims;     /* of i8, e4m3 and e5m2 keys: dims that share a scale, 32, 64 or 128; 0: all of a row */
+  flexjit_language language; /* FLEXJIT_CXX: docs/cxx.md; the texts declare, and buffers and params are empty */
 } flexjit_spec;
 
 /* Shapes as in flexjit/attention.h: q (batch, q_heads, q_len, head_dim), k, v, out likewise, lse (batch, q_heads, q_len). */

@@ -66,6 +66,13 @@ Weights to_weights(const flexjit_weights& weights, Report& report) {
   return Weights::kSoftmax;
 }
 
+TextLanguage to_language(const flexjit_language& language, Report& report) {
+  const int number = number_of(language);
+  if (number == FLEXJIT_CXX) return TextLanguage::kCxx;
+  if (number != FLEXJIT_FLEX) report.add(Finding::kBadEnum, "the language", number, "flexjit_language");
+  return TextLanguage::kFlex;
+}
+
 DropoutGenerator to_generator(const flexjit_dropout_generator& generator, Report& report) {
   const int number = number_of(generator);
   if (number == FLEXJIT_PHILOX4) return DropoutGenerator::kPhilox4;
@@ -111,6 +118,7 @@ EngineOptions to_options(const flexjit_engine_options& options, Report& report) 
 
 AttentionSpec to_spec(const flexjit_spec& spec, Report& report) {
   AttentionSpec result;
+  result.language = to_language(spec.language, report);
   result.program = text_of(spec.program);
   if (spec.program_name != nullptr) result.program_name = spec.program_name;
   result.score_mod = text_of(spec.score_mod);

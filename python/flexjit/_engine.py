@@ -58,6 +58,9 @@ class Attention:
     def text(self):
         """The pattern as a whole program."""
         spec = self.spec
+        if spec["language"] == "c++":
+            lambdas = [f"constexpr auto {name} = {spec[name]};\n" for name in ("score_mod", "mask_mod") if spec[name]]
+            return spec["program"] or "".join(lambdas)
         return spec["program"] or program_text(spec["score_mod"], spec["mask_mod"], spec["buffers"], spec["params"])
 
     def _repr_html_(self):
@@ -90,12 +93,13 @@ class Engine:
         self.known = collections.OrderedDict()
         self.lock = threading.Lock()
 
-    def compile(self, score_mod=None, mask_mod=None, *, program=None, bindings=None, head_dim=64, dtype="f32", **flags):
-        """A handle. score_mod, mask_mod: texts or Python functions; program: a whole *.flex text. bindings: arrays and numbers
-        like those of later calls, from which names are declared. flags: v_head_dim, kv_dtype, out_dtype, scale, causal, window,
-        softcap, alibi, key_lengths, key_mask, attention_mask, dropout, weights ("softmax", "sigmoid", "linear"), of linear weights
-        feature_map, features, gate, normalised, eps (docs/variants.md). Raises flexjit.Error with all findings."""
-        return self.handle(pattern_of(score_mod, mask_mod, program, bindings), head_dim=head_dim, dtype=dtype, **flags)
+    def compile(self, score_mod=None, mask_mod=None, *, program=None, language=None, bindings=None, head_dim=64, dtype="f32", **flags):
+        """A handle. score_mod, mask_mod: texts or Python functions; program: a whole *.flex text; language: "c++" where the texts
+        are C++, as docs/cxx.md has it. bindings: arrays and numbers like those of later calls, from which names are declared. flags:
+        v_head_dim, kv_dtype, out_dtype, scale, causal, window, softcap, alibi, key_lengths, key_mask, attention_mask, dropout,
+        weights ("softmax", "sigmoid", "linear"), of linear weights feature_map, features, gate, normalised, eps (docs/variants.md).
+        Raises flexjit.Error with all findings."""
+        return self.handle(pattern_of(score_mod, mask_mod, program, bindings, language), head_dim=head_dim, dtype=dtype, **flags)
 
     def handle(self, pattern, **flags):
         """The handle of a Pattern, compiled at its first time."""
@@ -153,13 +157,13 @@ def types_of(q, k, v):
     return names
 
 
-def attention(q, k, v, score_mod=None, mask_mod=None, *, program=None, bindings=None, scale=None, block_mask=None, out=None,
-              return_lse=False, sinks=None, k_scales=None, v_scales=None, sequences=None, engine=None, **flags):
+def attention(q, k, v, score_mod=None, mask_mod=None, *, program=None, language=None, bindings=None, scale=None, block_mask=None,
+              out=None, return_lse=False, sinks=None, k_scales=None, v_scales=None, sequences=None, engine=None, **flags):
     """softmax(mask(score_mod(scale q k^T))) v, as (batch, q_heads, q_len, v_head_dim); with return_lse also the log-sum-exp of
     each row, float32 (batch, q_heads, q_len). Mods are texts or Python functions; the other arguments are those of
     Engine.compile and Attention.run."""
     dtype, kv_dtype, _ = types_of(q, k, v)
-    pattern = pattern_of(score_mod, mask_mod, program, bindings)
+    pattern = pattern_of(score_mod, mask_mod, program, bindings, language)
     handle = (engine or default_engine()).handle(pattern, dtype=dtype, kv_dtype=kv_dtype, head_dim=q.shape[3], v_head_dim=v.shape[3],
                                                  scale=scale, **flags)
     lse = empty(q, tuple(q.shape[:3]), "f64" if dtype == "f64" else "f32") if return_lse else None
@@ -168,9 +172,10 @@ def attention(q, k, v, score_mod=None, mask_mod=None, *, program=None, bindings=
     return (out, lse) if return_lse else out
 
 
-def create_block_mask(mask_mod, q_len, kv_len, *, batch=1, heads=1, block_size=128, bindings=None, kv_heads=0, engine=None):
+def create_block_mask(mask_mod, q_len, kv_len, *, batch=1, heads=1, block_size=128, bindings=None, kv_heads=0, language=None,
+                      engine=None):
     """The exact BlockMask of a text or a Python function. block_size: an int, or (q_block, kv_block)."""
-    pattern = Pattern(None, mask_mod, None, bindings)
+    pattern = Pattern(None, mask_mod, None, bindings, language)
     handle = (engine or default_engine()).handle(pattern)
     q_block, kv_block = block_size if isinstance(block_size, tuple) else (block_size, block_size)
     sizes = (index(batch, "batch"), index(heads, "heads"), index(q_len, "q_len"), index(kv_len, "kv_len"), q_block, kv_block)
@@ -179,13 +184,14 @@ def create_block_mask(mask_mod, q_len, kv_len, *, batch=1, heads=1, block_size=1
 
 def check(score_mod=None, mask_mod=None, **options):
     """Every finding about texts, rendered, without compiling them; "" for none."""
-    bindings, program = options.pop("bindings", None), options.pop("program", None)
-    return _core.check(**pattern_of(score_mod, mask_mod, program, bindings).keywords(), **options)
+    given = [options.pop(name, None) for name in ("program", "bindings", "language")]
+    return _core.check(**pattern_of(score_mod, mask_mod, *given).keywords(), **options)
 
 
-def inspect(view, score_mod=None, mask_mod=None, *, program=None, bindings=None, q_len=1024, kv_len=1024, backward=False, **options):
+def inspect(view, score_mod=None, mask_mod=None, *, program=None, language=None, bindings=None, q_len=1024, kv_len=1024,
+            backward=False, **options):
     """One view of what becomes of a pattern ("simplified", "nest", "llvm", "asm", ...), as text: docs/inspector.md."""
-    pattern = pattern_of(score_mod, mask_mod, program, bindings)
+    pattern = pattern_of(score_mod, mask_mod, program, bindings, language)
     return _core.inspect(view, q_len, kv_len, backward, **pattern.keywords(), **options)[0]
 
 

@@ -10,10 +10,11 @@ from .trace import Traced, trace
 class Pattern:
     """score_mod, mask_mod: expressions. buffers: {name: (dtype, rank)}. params: {name: value}. bindings: {name: array or number}."""
 
-    __slots__ = ("score_mod", "mask_mod", "program", "buffers", "params", "bindings", "key", "traced_score")
+    __slots__ = ("score_mod", "mask_mod", "program", "language", "buffers", "params", "bindings", "key", "traced_score")
 
-    def __init__(self, score_mod=None, mask_mod=None, program=None, bindings=None):
+    def __init__(self, score_mod=None, mask_mod=None, program=None, bindings=None, language=None):
         self.program = program or ""
+        self.language = language or "flex"
         self.bindings = dict(bindings) if bindings else {}
         self.buffers, self.params, self.traced_score = {}, {}, ()
         for name, value in self.bindings.items():
@@ -25,8 +26,8 @@ class Pattern:
         self.score_mod, score_key = self.take(score_mod, "score")
         self.mask_mod, mask_key = self.take(mask_mod, "mask")
         kinds = tuple([(name, type(value)) for name, value in self.params.items()])
-        self.key = (self.program, score_key, mask_key, declared, kinds)
-        if self.program:  # which declares its names itself
+        self.key = (self.program, self.language, score_key, mask_key, declared, kinds)
+        if self.program or self.language != "flex":  # which declare their names themselves
             self.buffers, self.params = {}, {}
 
     def take(self, mod, kind):
@@ -34,6 +35,8 @@ class Pattern:
             return "", None
         if isinstance(mod, str):
             return mod, mod
+        if self.language != "flex":
+            raise TypeError(f"with language={self.language!r} {kind}_mod is a text, not a {type(mod).__name__}")
         traced = mod if isinstance(mod, Traced) else trace(mod, kind)
         self.bindings.update(traced.captured)
         self.buffers.update(traced.declared)
@@ -42,7 +45,7 @@ class Pattern:
         return traced.text, traced.key
 
     def keywords(self):
-        return {"program": self.program, "score_mod": self.score_mod, "mask_mod": self.mask_mod, "buffers": self.buffers,
+        return {"program": self.program, "language": self.language, "score_mod": self.score_mod, "mask_mod": self.mask_mod, "buffers": self.buffers,
                 "params": self.params}
 
     def written(self):
@@ -97,10 +100,10 @@ def refuse_other_kind(mod, kind):
                         f"{'mask_mod' if kind == 'score' else 'score_mod'}")
 
 
-def pattern_of(score_mod=None, mask_mod=None, program=None, bindings=None):
+def pattern_of(score_mod=None, mask_mod=None, program=None, bindings=None, language=None):
     refuse_other_kind(score_mod, "score")
     refuse_other_kind(mask_mod, "mask")
-    return Pattern(score_mod, mask_mod, program, bindings)
+    return Pattern(score_mod, mask_mod, program, bindings, language)
 
 
 def index(x, name):

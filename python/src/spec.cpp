@@ -74,11 +74,18 @@ auto set_linear(Member LinearWeights::* member) {
   return [member](AttentionSpec& spec, nb::handle value) { spec.linear.*member = nb::cast<Member>(value); };
 }
 
+void set_language(AttentionSpec& spec, nb::handle value) {
+  const std::string name = nb::cast<std::string>(value);
+  if (name != "flex" && name != "c++") throw nb::value_error(("language is 'flex' or 'c++', not '" + name + "'").c_str());
+  spec.language = name == "c++" ? TextLanguage::kCxx : TextLanguage::kFlex;
+}
+
 const Setters<AttentionSpec>& spec_setters() {
   using S = AttentionSpec;
   static const Setters<S> setters = {
       {"program", set(&S::program)},
       {"program_name", set(&S::program_name)},
+      {"language", set_language},
       {"score_mod", set(&S::score_mod)},
       {"mask_mod", set(&S::mask_mod)},
       {"buffers", set_buffers},

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "mods.h"
 
@@ -53,6 +54,47 @@ TEST(CxxDiagnostics, TextsAreBounded) {
       "float score_mod(float score) { return f<30, 0>(); }";
   EXPECT_EQ(check(cxx_spec(many)).front().kind, "cxx-error");
   EXPECT_EQ(check(cxx_spec("float score_mod(float score) { return score - - - - score; }")).size(), 0U);
+}
+
+// A few lines that ask for more than there is time or memory: each has ended a process or kept it for minutes.
+TEST(CxxDiagnostics, WhatTextsAskForIsBounded) {
+  const auto repeated = [](const std::string& text, int times) {
+    std::string all;
+    for (int i = 0; i < times; ++i) all += text;
+    return all;
+  };
+  const std::string mod = "float score_mod(float score, int h) { return score; }";
+  std::string doubling = "struct A0 { int x; };\n";
+  for (int i = 0; i < 30; ++i) doubling += "struct A" + std::to_string(i + 1) + " { A" + std::to_string(i) + " a, b; };\n";
+  const std::string templates = "template <int N> struct A { A<N - 1> a, b; int x; }; template <> struct A<0> { int x; };\n";
+  const std::string array = "float score_mod(float score, int h) { int a[4000] = {}; for (int i = 0; i < 1000; ++i) { ";
+  const std::pair<std::string, const char*> cases[] = {
+      {"float score_mod(float score, int h) { return " + repeated("!", 15'000) + "h; }", "cxx-too-long"},
+      {"float score_mod(float score, int h) { return " + repeated("sizeof ", 5'000) + "h; }", "cxx-too-long"},
+      {doubling + "float score_mod(float score) { A30 a = {}; return a.a.a.x; }", "cxx-error"},
+      {templates + "float score_mod(float score) { A<25> a = {}; return a.x; }", "cxx-error"},
+      {"constexpr int f() { int a[90000][90000] = {}; for (int i = 0; i < 30000; ++i) a[i][89999] = 1; return a[0][0]; }\n"
+       "constexpr int x = f();" +
+           mod,
+       "cxx-error"},
+      {"struct S { int a[90000]; }; constexpr int f() { S s{}; s.a[89999] = 1; int n = 0; for (int i = 0; i < 30000; ++i) { S "
+       "t = s; n "
+       "+= t.a[0]; } return n; }\nconstexpr int x = f();" +
+           mod,
+       "cxx-error"},
+      {array + "for (int j = 0; j < 40; ++j) { if (h == 40 * i + j) a[j] = h; } } return a[1]; }", "cxx-too-complex"},
+      {array + "if (h == i) break; a[i] = h; } return a[1]; }", "cxx-too-complex"},
+      {"struct P { int a[4000]; }; float score_mod(float score, int h) { P a[4000] = {}; return a[1].a[1]; }",
+       "cxx-too-complex"},
+      {"constexpr int f() { int n = 0; for (int i = 0; i < 1000; ++i) n ^= i; return n; }\n" +
+           repeated("static_assert(f() >= 0);\n", 1500) + mod,
+       "cxx-error"},
+  };
+  for (const auto& [text, kind] : cases) {
+    const Diagnostics found = check(cxx_spec(text));
+    ASSERT_FALSE(found.empty()) << text.substr(0, 200);
+    EXPECT_EQ(found.front().kind, kind) << render(found.front()).substr(0, 500) << text.substr(0, 200);
+  }
 }
 
 TEST(CxxDiagnostics, NothingIsReadFromFiles) {

@@ -1,4 +1,4 @@
-// What C++ means by its operations, one test a kind of pitfall of others' (D1 to D15 of the notes on C++ mods): each value is
+// What C++ means by its operations, one test a kind of pitfall of others' (D1 to D12 of the notes on C++ mods): each value is
 // that of the same function in this file, as the host's compiler has it.
 #include <gtest/gtest.h>
 
@@ -214,10 +214,19 @@ TEST(Meaning, UnsignedWrapsAndShiftsAreLogical) {
   }));
 }
 
-TEST(Meaning, GlobalsThatChangeAreRefusedAndConstantsAreOfTheText) {
+TEST(Meaning, D10GlobalsThatChangeAreRefusedAndConstantsAreOfTheText) {
   EXPECT_EQ(scores_of("constexpr int kN = 5; float score_mod(float score) { return kN; }")[0], 5);
   EXPECT_EQ(scores_of("constexpr int kN = 10; float score_mod(float score) { return kN; }")[0], 10);
   EXPECT_EQ(check(cxx_spec("int n = 5; float score_mod(float score) { return n; }")).front().kind, "cxx-global");
+  // One text whose lambdas differ in what they capture, and a param: what is resolved decides, not the words.
+  const std::string lambdas =
+      "float score_mod(float score) { auto f = [](int n) { return [n] { return n; }; }; return f(5)() * 100 + f(10)(); }";
+  EXPECT_EQ(scores_of(lambdas)[0], 510);
+  for (const int n : {5, 10}) {
+    Bindings bindings;
+    bindings.params["n"] = n;
+    EXPECT_EQ(scores_of("float score_mod(float score, int n) { return n; }", {}, bindings)[0], static_cast<float>(n));
+  }
 }
 
 }  // namespace

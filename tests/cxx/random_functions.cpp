@@ -20,7 +20,7 @@ class Writer {
     return body + fmt::format("  return r ^ static_cast<int>({});\n", any(3));
   }
 
- private:
+ protected:
   int number(int count) { return static_cast<int>(random_() % static_cast<std::uint64_t>(count)); }
   template <std::size_t kSize>
   const char* pick(const std::array<const char*, kSize>& from) {
@@ -93,6 +93,7 @@ class Writer {
     }
   }
 
+ private:
   static constexpr std::array<const char*, 9> kTypes = {
       "int", "unsigned", "signed char", "unsigned char", "short", "unsigned short", "long", "unsigned long", "bool"};
   static constexpr std::array<const char*, 4> kSmall = {"signed char", "unsigned char", "short", "bool"};
@@ -106,11 +107,105 @@ class Writer {
   static constexpr std::array<const char*, 2> kEarly = {"break;", "continue;"};
 
   std::mt19937_64 random_;
+
+ protected:
   int count_ = 0;
+};
+
+// Every value is a float, and no operation's result is kept in more digits.
+class FloatWriter : Writer {
+ public:
+  explicit FloatWriter(std::uint64_t seed) : Writer(seed) {}
+
+  std::string run() {
+    std::string body = "  const float x = kValues[q_idx & 7], y = kValues[kv_idx & 7];\n  float r = x;\n";
+    const int statements = 2 + number(4);
+    for (int i = 0; i < statements; ++i) body += float_statement(2);
+    return body + fmt::format("  return r + {};\n", real(3));
+  }
+
+ private:
+  std::string float_statement(int depth) {
+    switch (number(depth > 0 ? 6 : 3)) {
+      case 0: return fmt::format("  r {}= {};\n", pick(kOperators), real(2));
+      case 1: return fmt::format("  r = {};\n", real(3));
+      case 2: {
+        const int name = count_++;
+        return fmt::format("  int n{0} = {1};\n  r += n{0};\n", name, cut(2));
+      }
+      case 3:
+        return fmt::format("  if ({}) {{\n{}  }} else {{\n{}  }}\n", real_condition(2), float_statement(depth - 1),
+                           float_statement(depth - 1));
+      case 4: {
+        const int name = count_++;
+        return fmt::format(
+            "  for (int i{0} = 0; i{0} < {1}; ++i{0}) {{\n    if ({2}) break;\n  {3}    r += 0.5f * i{0};\n  }}\n", name,
+            1 + number(4), real_condition(1), float_statement(depth - 1));
+      }
+      default: return fmt::format("  if ({}) return r;\n", real_condition(2));
+    }
+  }
+
+  std::string real_condition(int depth) {
+    switch (number(depth > 0 ? 7 : 2)) {
+      case 0: return fmt::format("{} {} {}", real(1), pick(kCompared), real(1));
+      case 1: return fmt::format("{} {} {}", real(1), pick(kCompared), leaf());
+      case 2: return fmt::format("({}) && ({})", real_condition(depth - 1), real_condition(depth - 1));
+      case 3: return fmt::format("({}) || ({})", real_condition(depth - 1), real_condition(depth - 1));
+      case 4: return fmt::format("!({})", real_condition(depth - 1));
+      case 5: return fmt::format("{}({})", pick(kTests), real(1));
+      default: return fmt::format("static_cast<bool>({})", real(1));
+    }
+  }
+
+  std::string real(int depth) {
+    if (depth <= 0) return real_leaf();
+    switch (number(9)) {
+      case 0:
+      case 1: return fmt::format("({} {} {})", real(depth - 1), pick(kOperators), real(depth - 1));
+      case 2: return fmt::format("(-{})", real(depth - 1));
+      case 3: return fmt::format("({} ? {} : {})", real_condition(1), real(depth - 1), real(depth - 1));
+      case 4: return fmt::format("{}({})", pick(kFunctions), real(depth - 1));
+      case 5: return fmt::format("static_cast<float>({})", any(depth - 1));
+      case 6: return fmt::format("({} {} {})", real(depth - 1), pick(kOperators), any(1));
+      case 7: return fmt::format("static_cast<float>({})", cut(depth - 1));
+      default:
+        return fmt::format("static_cast<float>(static_cast<double>({}) {} {})", real(depth - 1), pick(kOperators),
+                           real(depth - 1));
+    }
+  }
+
+  // NaN becomes the least.
+  std::string cut(int depth) {
+    return fmt::format("static_cast<{}>(std::fmin(std::fmax({}, 0.0f), 30000.0f){})", pick(kIntegers), real(depth),
+                       number(2) == 0 ? "" : " / 2");
+  }
+
+  std::string real_leaf() {
+    switch (number(4)) {
+      case 0: return "x";
+      case 1: return "y";
+      case 2: return pick(kLiterals);
+      default: return fmt::format("static_cast<float>({})", leaf());
+    }
+  }
+
+  static constexpr std::array<const char*, 4> kOperators = {"+", "-", "*", "/"};
+  static constexpr std::array<const char*, 6> kCompared = {"<", "<=", ">", ">=", "==", "!="};
+  static constexpr std::array<const char*, 3> kTests = {"std::isnan", "std::isinf", "std::isfinite"};
+  static constexpr std::array<const char*, 7> kFunctions = {"std::floor", "std::ceil", "std::trunc", "std::round",
+                                                            "std::fabs",  "std::abs",  "std::sqrt"};
+  static constexpr std::array<const char*, 5> kIntegers = {"int", "unsigned", "short", "long", "unsigned short"};
+  static constexpr std::array<const char*, 6> kLiterals = {"0.1f", "(-2.5f)", "1e-3f", "16777216.0f", "3.0f", "1e30f"};
 };
 
 }  // namespace
 
 std::string random_function(std::uint64_t seed) { return Writer(seed).run(); }
+
+std::string random_float_function(std::uint64_t seed) { return FloatWriter(seed).run(); }
+
+const char* const kFloatValues =
+    "constexpr float kValues[8] = {0.0f, 1.5f, -2.75f, 1e-3f, 8388609.0f, -1e20f, INFINITY, NAN};\n";
 
 }  // namespace flexjit::cxx_test

@@ -4,24 +4,18 @@
 // The first byte chooses: 's' a score, 'm' a mask, 'b' both (split at the first byte 1), anything else a file.
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "dsl/parse/print_ast.h"
 #include "ir/lower/lower.h"
 #include "ir/passes/passes.h"
+#include "require.h"
 
 namespace {
 
 using namespace flexjit;
-
-void require(bool condition, const char* what) {
-  if (condition) return;
-  std::fprintf(stderr, "fuzz_language: %s\n", what);
-  std::abort();
-}
+using fuzz::require;
 
 dsl::Source source_of(char form, std::string_view text) {
   dsl::Source source;
@@ -40,16 +34,6 @@ dsl::Source source_of(char form, std::string_view text) {
   return source;
 }
 
-void check_diagnostics(const Diagnostics& diagnostics) {
-  require(!diagnostics.empty(), "a failure without a diagnostic");
-  for (const Diagnostic& diagnostic : diagnostics) {
-    require(!render(diagnostic).empty(), "a diagnostic that renders as nothing");
-    if (diagnostic.line == 0) continue;
-    const std::size_t end = std::size_t{diagnostic.column} - 1 + diagnostic.length;
-    require(diagnostic.column >= 1 && end <= diagnostic.snippet.size(), "an underline outside its line");
-  }
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -57,7 +41,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const dsl::Source source = source_of(bytes.empty() ? 'f' : bytes[0], bytes.empty() ? "" : std::string_view(bytes).substr(1));
   const Result<ir::Lowered> lowered = ir::lower_source(source);
   if (!lowered) {
-    check_diagnostics(lowered.diagnostics());
+    fuzz::check_diagnostics(lowered.diagnostics());
     return 0;
   }
   require(dsl::print_ast(source).has_value(), "a program without a tree");

@@ -34,6 +34,7 @@ step(${CMAKE_COMMAND} --build ${consumer_build})
 step(${consumer_build}/consumer_cpp)
 step(${consumer_build}/consumer_c)
 step(${consumer_build}/consumer_built)
+step(${consumer_build}/consumer_mods)
 
 set(documents share/doc/flexjit)
 foreach(file LICENSE README.md docs/api.md dsl-examples/causal.flex examples/built_patterns/main.c)

@@ -52,7 +52,7 @@ def symbols(library, which):
 
 @pytest.mark.skipif(shutil.which("nm") is None, reason="no nm here")
 def test_no_library_exports_llvm_or_the_standard_library():
-    assert [path.name.split(".")[0] for path in LIBRARIES] == ["_core", "libflexjit-compiler", "libflexjit"]
+    assert [path.name.split(".")[0] for path in LIBRARIES] == ["_core", "libflexjit-compiler", "libflexjit-cxx", "libflexjit"]
     for library in LIBRARIES:
         defined = symbols(library, "--defined-only")
         assert defined, library

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "cxx/parse/language.h"
+#include "cxx/parse/compiler.h"
 
 namespace flexjit::cxx {
 namespace {
@@ -64,10 +64,16 @@ class Gate {
                code_.data() + code_.size()) {}
 
   void run() {
-    std::size_t count = 0;
+    std::size_t count = 0, operators = 0;
     for (Token token = next(); !token.is(tok::eof); token = next()) {
       if (++count > kMaxTokens) {
         findings_.add(Finding::kTooLong, place(token), fmt::format("more than {} tokens", kMaxTokens), kMaxTokens);
+        return;
+      }
+      operators = is_prefix(token) ? operators + 1 : 0;
+      if (operators > kMaxOperators) {
+        findings_.add(Finding::kTooLong, place(token), fmt::format("more than {} operators in a row", kMaxOperators),
+                      kMaxOperators);
         return;
       }
       if (token.is(tok::hash) && token.isAtStartOfLine()) {
@@ -87,6 +93,13 @@ class Gate {
   std::size_t begin_of(const Token& token) const { return token.getLocation().getRawEncoding() - 1; }
   std::size_t end_of(const Token& token) const { return begin_of(token) + token.getLength(); }
   dsl::Span place(const Token& token) const { return unit_.place(begin_of(token), end_of(token)); }
+
+  static bool is_prefix(const Token& token) {
+    constexpr std::array<std::string_view, 4> kWordsOfPrefixes = {"not", "compl", "sizeof", "alignof"};
+    if (token.is(tok::raw_identifier))
+      return std::ranges::find(kWordsOfPrefixes, std::string_view(token.getRawIdentifier())) != kWordsOfPrefixes.end();
+    return token.isOneOf(tok::exclaim, tok::tilde, tok::minus, tok::plus, tok::star, tok::amp, tok::minusminus, tok::plusplus);
+  }
 
   void check_word(const Token& token) {
     const std::string_view word(token.getRawIdentifier());

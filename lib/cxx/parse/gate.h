@@ -9,6 +9,7 @@ namespace flexjit::cxx {
 
 inline constexpr std::size_t kMaxBytes = 64 << 10;
 inline constexpr std::size_t kMaxTokens = 16 << 10;
+inline constexpr std::size_t kMaxOperators = 64;  // in a row: Clang takes time with the square of how deep they nest
 
 // False where something was refused; all of it is in `findings`.
 bool pass_gate(Unit& unit, Findings& findings);

@@ -1,27 +1,18 @@
-// Clang's phases by hand, up to the end of the semantic analysis: a driver or a tool would look for files.
+// Clang's parser and semantic analysis, what they say, and where in the caller's texts a place of theirs is.
 #include "cxx/parse/parse.h"
 
-#include <clang/AST/ASTConsumer.h>
 #include <clang/AST/ASTContext.h>
-#include <clang/Basic/DiagnosticSema.h>
-#include <clang/Basic/TargetInfo.h>
 #include <clang/Frontend/CompilerInstance.h>
-#include <clang/Lex/HeaderSearchOptions.h>
 #include <clang/Lex/Lexer.h>
-#include <clang/Lex/Preprocessor.h>
-#include <clang/Lex/PreprocessorOptions.h>
 #include <clang/Parse/ParseAST.h>
 #include <clang/Sema/Sema.h>
-#include <clang/Sema/TemplateInstCallback.h>
-#include <llvm/Support/VirtualFileSystem.h>
 
-#include "cxx/parse/language.h"
+#include "cxx/parse/compiler.h"
+#include "cxx/parse/limits.h"
 #include "cxx/parse/prelude.h"
 
 namespace flexjit::cxx {
 namespace {
-
-constexpr std::uint32_t kMaxInstantiations = 4096;
 
 dsl::Span place_of(const Unit& unit, const clang::SourceManager& sources, const clang::LangOptions& language,
                    clang::CharSourceRange range) {
@@ -68,73 +59,15 @@ class Listener : public clang::DiagnosticConsumer {
   const clang::LangOptions* language_ = nullptr;
 };
 
-// A text of a few lines can ask for more instantiations than there is time; a fatal error ends them.
-class InstantiationLimit : public clang::TemplateInstantiationCallback {
- public:
-  void initialize(const clang::Sema&) override {}
-  void finalize(const clang::Sema&) override {}
-  void atTemplateBegin(const clang::Sema& sema, const clang::Sema::CodeSynthesisContext& context) override {
-    if (++count_ != kMaxInstantiations) return;
-    clang::DiagnosticsEngine& diagnostics = sema.getDiagnostics();
-    diagnostics.Report(context.PointOfInstantiation,
-                       diagnostics.getCustomDiagID(clang::DiagnosticsEngine::Fatal, "more than %0 templates are instantiated"))
-        << kMaxInstantiations;
-  }
-  void atTemplateEnd(const clang::Sema&, const clang::Sema::CodeSynthesisContext&) override {}
-
- private:
-  std::uint32_t count_ = 0;
-};
-
-std::shared_ptr<clang::CompilerInvocation> invocation() {
-  auto made = std::make_shared<clang::CompilerInvocation>();
-  made->getTargetOpts().Triple = "x86_64-unknown-linux-gnu";  // whose types those of every 64-bit Linux are
-  made->getLangOpts() = mod_language();
-  made->getPreprocessorOpts().UsePredefines = false;
-  made->getHeaderSearchOpts().UseBuiltinIncludes = false;
-  made->getHeaderSearchOpts().UseStandardSystemIncludes = false;
-  made->getHeaderSearchOpts().UseStandardCXXIncludes = false;
-  made->getDiagnosticOpts().Warnings = {"error=return-type", "no-unused-value", "no-unused-comparison"};
-  return made;
-}
-
 }  // namespace
 
-clang::LangOptions mod_language() {
-  clang::LangOptions language;
-  std::vector<std::string> includes;
-  clang::LangOptions::setLangDefaults(language, clang::Language::CXX, llvm::Triple("x86_64-unknown-linux-gnu"), includes,
-                                      clang::LangStandard::lang_cxx20);
-  language.Exceptions = language.CXXExceptions = false;
-  language.RTTI = language.RTTIData = false;
-  language.CPlusPlusModules = false;
-  language.Coroutines = false;
-  language.Bool = true;
-  language.MathErrno = false;
-  language.BracketDepth = 200;
-  language.InstantiationDepth = 64;
-  language.ConstexprCallDepth = 128;
-  language.ConstexprStepLimit = 100'000;
-  return language;
-}
-
 Tree::Tree(const Unit& unit, Findings& findings) : unit_(unit) {
-  compiler_ = std::make_unique<clang::CompilerInstance>(invocation());
+  compiler_ = make_compiler({.code = unit.code(),
+                             .name = unit.texts()[0].name,
+                             .prelude = precompiled_prelude(),
+                             .listener = new Listener(unit, findings)});
   clang::CompilerInstance& compiler = *compiler_;
-  compiler.setVirtualFileSystem(llvm::makeIntrusiveRefCnt<llvm::vfs::InMemoryFileSystem>());
-  compiler.createDiagnostics(new Listener(unit, findings));
-  compiler.createFileManager();
-  compiler.createSourceManager();
-  if (!compiler.createTarget()) return;
-  clang::SourceManager& sources = compiler.getSourceManager();
-  sources.setMainFileID(sources.createFileID(llvm::MemoryBuffer::getMemBuffer(unit.code(), unit.texts()[0].name)));
-  compiler.createPreprocessor(clang::TU_Complete);
-  compiler.getPreprocessor().setPredefines(prelude());
-  compiler.getDiagnosticClient().BeginSourceFile(compiler.getLangOpts(), &compiler.getPreprocessor());
-  compiler.createASTContext();
-  compiler.setASTConsumer(std::make_unique<clang::ASTConsumer>());
-  compiler.createSema(clang::TU_Complete, nullptr);
-  compiler.getSema().TemplateInstCallbacks.push_back(std::make_unique<InstantiationLimit>());
+  create_limited_sema(compiler);
   clang::ParseAST(compiler.getSema());
   compiler.getDiagnosticClient().EndSourceFile();
 }

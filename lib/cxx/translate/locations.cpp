@@ -4,6 +4,7 @@
 namespace flexjit::cxx {
 
 SlotId Translator::new_slot(Value value) {
+  charge(1);
   slots_.push_back(std::move(value));
   return {static_cast<std::uint32_t>(slots_.size() - 1)};
 }

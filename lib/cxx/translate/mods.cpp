@@ -107,7 +107,8 @@ const clang::FunctionDecl* Translator::function_of(const clang::VarDecl& variabl
 
 const clang::FunctionDecl* Translator::find_mod(const std::string& name) {
   const clang::FunctionDecl* found = nullptr;
-  for (const clang::Decl* declaration : context_.getTranslationUnitDecl()->decls()) {
+  // Of the text alone: nothing of the precompiled prelude is loaded for it.
+  for (const clang::Decl* declaration : context_.getTranslationUnitDecl()->noload_decls()) {
     const auto* named = llvm::dyn_cast<clang::NamedDecl>(declaration);
     if (named == nullptr || named->getNameAsString() != name) continue;
     const clang::FunctionDecl* candidate = llvm::dyn_cast<clang::FunctionDecl>(declaration);

@@ -106,6 +106,7 @@ Flow Translator::execute_if(const clang::IfStmt& statement) {
 
 Flow Translator::branch(NodeId condition, const std::function<Flow()>& then, const std::function<Flow()>& otherwise) {
   if (const auto known = graph_.bool_value(condition)) return *known ? then() : otherwise();
+  charge(slots_.size() / 8);
   const std::vector<Value> before = slots_;
   std::size_t facts = graph_.assume(condition, true);
   Flow yes = then();
@@ -192,6 +193,7 @@ Flow Translator::after(Flow flow, const std::function<Flow()>& next) {
                              std::make_move_iterator(flow.returns.end()));
     return following;
   }
+  charge(slots_.size() / 8);
   const bool only_returns = gone == flow.returned;
   const std::vector<Value> before = slots_;
   const std::size_t facts = graph_.assume(gone, false);

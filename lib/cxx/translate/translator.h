@@ -28,7 +28,7 @@ struct Refused {};
 
 class Translator {
  public:
-  static constexpr std::size_t kMaxSteps = 200'000;  // statements and expressions executed
+  static constexpr std::size_t kMaxSteps = 200'000;  // statements and expressions executed, variables made
   static constexpr int kMaxTurns = 1024;             // of a loop
   static constexpr std::size_t kMaxCalls = 100;      // inside one another
 
@@ -144,6 +144,7 @@ class Translator {
   std::optional<ScalarType> scalar_type(clang::QualType type) const;
   ScalarType scalar_type_at(clang::QualType type, clang::SourceRange at);
   void step(clang::SourceRange at);
+  void charge(std::size_t steps);  // of work that is no statement or expression, where the last one stands
   template <typename... Args>
   [[noreturn]] void refuse(Finding finding, clang::SourceRange at, const Args&... args) {
     dsl::Span place = graph_.place();

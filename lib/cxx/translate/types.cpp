@@ -104,6 +104,11 @@ void Translator::step(clang::SourceRange at) {
   if (++steps_ > kMaxSteps || graph_.is_full()) refuse(Finding::kTooComplex, at, Graph::kMaxNodes);
 }
 
+void Translator::charge(std::size_t steps) {
+  steps_ += steps;
+  if (steps_ > kMaxSteps) refuse(Finding::kTooComplex, {}, Graph::kMaxNodes);
+}
+
 void Translator::refuse_expression(const clang::Stmt& at, std::string_view what) {
   refuse(Finding::kUnsupported, at.getSourceRange(), what, "");
 }
