@@ -30,6 +30,7 @@
 #include "flexjit/result.h"
 #include "flexjit/rotary.h"
 #include "flexjit/sequences.h"
+#include "flexjit/shards.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
 #include "flexjit/variants.h"
