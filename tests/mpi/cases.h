@@ -36,9 +36,9 @@ Whole whole_of(const Case& of);
 // What this rank gives and gets.
 struct Part {
   std::int64_t tokens = 0;
-  std::vector<unsigned char> q, k, v, out;
-  std::vector<float> lse, d_out, d_lse, dq, dk, dv;
-  std::vector<std::vector<float>> d_buffers;
+  std::vector<unsigned char> q{}, k{}, v{}, out{};
+  std::vector<float> lse{}, d_out{}, d_lse{}, dq{}, dk{}, dv{};
+  std::vector<std::vector<float>> d_buffers{};
 
   bool operator==(const Part&) const = default;
 };
