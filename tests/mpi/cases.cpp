@@ -193,6 +193,35 @@ testing::AssertionResult close(const std::string& what, const std::vector<float>
 
 DType kv_of(const Case& of) { return of.spec.kv_dtype.value_or(of.spec.dtype); }
 
+// What must be, by the reference.
+void compute(const Case& of, Whole& whole) {
+  const SequenceSizes& s = of.sizes;
+  const std::int64_t d = of.spec.head_dim, dv = of.spec.v_head_dim;
+  AttentionSpec spec = of.spec;
+  spec.out_dtype = DType::kF32;
+  const Attention attention = Engine({.backend = Backend::kReference}).compile(spec).value();
+  const RunArgs args{.q = TensorView(whole.q.data(), spec.dtype, {s.batch, s.q_heads, s.length, d}),
+                     .k = TensorView(whole.k.data(), kv_of(of), {s.batch, s.kv_heads, s.length, d}),
+                     .v = TensorView(whole.v.data(), kv_of(of), {s.batch, s.kv_heads, s.length, dv}),
+                     .out = MutableTensorView(whole.out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
+                     .lse = MutableTensorView(whole.lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
+                     .bindings = &of.captures.bindings()};
+  static_cast<void>(attention.run_reference(args).value());
+  Gradients gradients{.out = TensorView(whole.d_out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
+                      .lse = TensorView(whole.d_lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
+                      .q = MutableTensorView(whole.dq.data(), DType::kF32, {s.batch, s.q_heads, s.length, d}),
+                      .k = MutableTensorView(whole.dk.data(), DType::kF32, {s.batch, s.kv_heads, s.length, d}),
+                      .v = MutableTensorView(whole.dv.data(), DType::kF32, {s.batch, s.kv_heads, s.length, dv})};
+  for (std::size_t i = 0; i < of.gradients.size(); ++i) {
+    MutableTensorView view;
+    const TensorView& bound = of.captures.bindings().buffers.at(of.gradients[i]);
+    view = MutableTensorView(whole.d_buffers[i].data(), DType::kF32,
+                             std::span(bound.shape).first(static_cast<std::size_t>(bound.rank)));
+    gradients.buffers[of.gradients[i]] = view;
+  }
+  static_cast<void>(run_backward_reference(attention, args, gradients).value());
+}
+
 }  // namespace
 
 std::vector<Case> cases() {
@@ -236,31 +265,7 @@ Whole whole_of(const Case& of) {
       size *= static_cast<std::size_t>(of.captures.bindings().buffers.at(name).shape[static_cast<std::size_t>(i)]);
     whole.d_buffers.emplace_back(size);
   }
-  if (world_rank() == 0) {
-    AttentionSpec spec = of.spec;
-    spec.out_dtype = DType::kF32;
-    const Attention attention = Engine({.backend = Backend::kReference}).compile(spec).value();
-    const RunArgs args{.q = TensorView(whole.q.data(), spec.dtype, {s.batch, s.q_heads, s.length, d}),
-                       .k = TensorView(whole.k.data(), kv_of(of), {s.batch, s.kv_heads, s.length, d}),
-                       .v = TensorView(whole.v.data(), kv_of(of), {s.batch, s.kv_heads, s.length, dv}),
-                       .out = MutableTensorView(whole.out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
-                       .lse = MutableTensorView(whole.lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
-                       .bindings = &of.captures.bindings()};
-    static_cast<void>(attention.run_reference(args).value());
-    Gradients gradients{.out = TensorView(whole.d_out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
-                        .lse = TensorView(whole.d_lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
-                        .q = MutableTensorView(whole.dq.data(), DType::kF32, {s.batch, s.q_heads, s.length, d}),
-                        .k = MutableTensorView(whole.dk.data(), DType::kF32, {s.batch, s.kv_heads, s.length, d}),
-                        .v = MutableTensorView(whole.dv.data(), DType::kF32, {s.batch, s.kv_heads, s.length, dv})};
-    for (std::size_t i = 0; i < of.gradients.size(); ++i) {
-      MutableTensorView view;
-      const TensorView& bound = of.captures.bindings().buffers.at(of.gradients[i]);
-      view = MutableTensorView(whole.d_buffers[i].data(), DType::kF32,
-                               std::span(bound.shape).first(static_cast<std::size_t>(bound.rank)));
-      gradients.buffers[of.gradients[i]] = view;
-    }
-    static_cast<void>(run_backward_reference(attention, args, gradients).value());
-  }
+  if (world_rank() == 0) compute(of, whole);
   for (std::vector<float>* values : {&whole.out, &whole.lse, &whole.dq, &whole.dk, &whole.dv}) broadcast(*values);
   for (std::vector<float>& values : whole.d_buffers) broadcast(values);
   return whole;
