@@ -87,7 +87,7 @@ TEST(Shards, Refusals) {
   };
   EXPECT_EQ(kind({.program = "param shard_q_len : int = 3\nmask = q_idx < shard_q_len"}), "flag-name");
   EXPECT_EQ(kind({.weights = Weights::kLinear}), "bad-option");
-  EXPECT_EQ(kind({.program = "mask = q_idx"}), "mask-type");
+  EXPECT_EQ(kind({.program = "mask = q_idx"}), "result-type");
   Engine gone;
   const Engine other = std::move(gone);
   EXPECT_EQ(compile_shard(gone, {}).diagnostics().front().kind, "empty-handle");  // NOLINT(bugprone-use-after-move)
