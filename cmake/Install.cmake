@@ -10,6 +10,12 @@ install(DIRECTORY include/flexjit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/flexjit)
 install(EXPORT flexjit-targets NAMESPACE flexjit:: DESTINATION ${package_folder})
+# Attention over ranks needs MPI where it is used, which find_package(flexjit) then looks for.
+if(TARGET flexjit-mpi)
+  install(TARGETS flexjit-mpi EXPORT flexjit-mpi-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(DIRECTORY mpi/include/flexjit DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
+  install(EXPORT flexjit-mpi-targets NAMESPACE flexjit:: DESTINATION ${package_folder})
+endif()
 configure_package_config_file(cmake/flexjit-config.cmake.in ${PROJECT_BINARY_DIR}/flexjit-config.cmake
   INSTALL_DESTINATION ${package_folder})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/flexjit-config-version.cmake COMPATIBILITY SameMinorVersion)

@@ -312,6 +312,7 @@ std::vector<std::string> as_help(std::vector<std::string> words) {
   return words;
 }
 
+// A line a command.
 int command_line(int argc, char** argv, Output& output) {
   int exit_code = 0;
   RunOptions run;
@@ -320,6 +321,7 @@ int command_line(int argc, char** argv, Output& output) {
   InspectOptions inspect;
   CheckOptions check;
   MaskOptions mask;
+  PlanOptions plan;
   BenchOptions bench;
   BuildCommandOptions build;
   CacheOptions cache;
@@ -334,6 +336,7 @@ int command_line(int argc, char** argv, Output& output) {
   add_inspect(app, inspect, exit_code);
   add_check(app, check, exit_code);
   add_mask(app, mask, exit_code);
+  add_plan(app, plan, exit_code);
   add_bench(app, bench, exit_code);
   add_build(app, build, exit_code);
   add_cache(app, cache, exit_code);

@@ -34,6 +34,8 @@ class FLEXJIT_API Engine {
   const EngineOptions& options() const& noexcept;
   EngineOptions options() const&& { return options(); }
 
+  bool empty() const noexcept { return impl_ == nullptr; }  // it was moved from
+
   struct Impl;  // lib/engine
   Impl& impl() noexcept { return *impl_; }
 

@@ -34,6 +34,7 @@
 #include "flexjit/rotary.h"
 #include "flexjit/row_order.h"
 #include "flexjit/sequences.h"
+#include "flexjit/shards.h"
 #include "flexjit/tensor.h"
 #include "flexjit/trace.h"
 #include "flexjit/variants.h"

@@ -10,6 +10,8 @@
 #include "call/call.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
+#include "flexjit/shards.h"
+#include "pattern/shard.h"
 #include "support/fork_gate.h"
 #include "support/large_stack.h"
 
@@ -48,6 +50,8 @@ struct Engine::Impl {
 
   Result<Attention> compile(const AttentionSpec& spec, Trace* trace);
   Result<Attention> compile_once(const AttentionSpec& spec);
+  Result<Attention> compile_shard(const AttentionSpec& spec);
+  Result<Attention> handle_of(const SharedPattern& pattern, Trace* trace);
   Result<SharedPattern> find_or_prepare(const AttentionSpec& spec, Trace* trace);
 
   EngineOptions options;
@@ -74,26 +78,34 @@ Result<SharedPattern> Engine::Impl::find_or_prepare(const AttentionSpec& spec, T
 
 Result<Attention> Engine::Impl::compile(const AttentionSpec& spec, Trace* trace) {
   Result<SharedPattern> pattern = find_or_prepare(spec, trace);
-  if (!pattern) return pattern.diagnostics();
+  return pattern ? handle_of(*pattern, trace) : pattern.diagnostics();
+}
+
+Result<Attention> Engine::Impl::compile_shard(const AttentionSpec& spec) {
+  const Result<SharedPattern> pattern = support::on_large_stack([&] { return engine::prepare_shard_pattern(spec, options); });
+  return pattern ? handle_of(*pattern, nullptr) : pattern.diagnostics();
+}
+
+Result<Attention> Engine::Impl::handle_of(const SharedPattern& pattern, Trace* trace) {
   const auto made = [&](engine::HandleKernels with) {
-    auto handle = engine::make_handle(*pattern, std::move(with));
+    auto handle = engine::make_handle(pattern, std::move(with));
     handle->threads = options.threads;
     handle->backend = options.backend;
     return handle;
   };
-  if ((*pattern)->key == nullptr) return Attention(made({}));
-  Result<engine::KernelStore::Found> found = kernels->find_or_compile((*pattern)->key, (*pattern)->name, trace);
+  if (pattern->key == nullptr) return Attention(made({}));
+  Result<engine::KernelStore::Found> found = kernels->find_or_compile(pattern->key, pattern->name, trace);
   if (!found) {
     auto without_kernel = made({});
     if (!without_kernel->may_lack_compiler(found.diagnostics())) return found.diagnostics();
     return Attention(std::move(without_kernel));
   }
   engine::HandleKernels with{.prefill = found->kernel};
-  if ((*pattern)->linear) {
-    with.linear = std::make_shared<engine::LinearKernels>(*pattern, kernels);
+  if (pattern->linear) {
+    with.linear = std::make_shared<engine::LinearKernels>(pattern, kernels);
   } else {
-    with.decode = std::make_shared<engine::DecodeKernel>((*pattern)->key, (*pattern)->name, kernels);
-    with.backward = std::make_shared<engine::BackwardKernels>(*pattern, kernels);
+    with.decode = std::make_shared<engine::DecodeKernel>(pattern->key, pattern->name, kernels);
+    with.backward = std::make_shared<engine::BackwardKernels>(pattern, kernels);
   }
   auto handle = made(std::move(with));
   handle->source = found->source;
@@ -152,6 +164,13 @@ Result<Attention> Engine::compile_once(const AttentionSpec& spec) {
   return engine::guarded("compile", [&]() -> Result<Attention> {
     if (impl_ == nullptr) return empty_engine();
     return impl_->compile_once(spec);
+  });
+}
+
+Result<Attention> compile_shard(Engine& engine, const AttentionSpec& spec) {
+  return engine::guarded("compile", [&]() -> Result<Attention> {
+    if (engine.empty()) return empty_engine();
+    return engine.impl().compile_shard(spec);
   });
 }
 

@@ -16,6 +16,7 @@
 #include "pattern/flags.h"
 #include "pattern/linear_options.h"
 #include "pattern/pattern_name.h"
+#include "pattern/shard.h"
 #include "plan/code_size.h"
 #include "plan/kernel_key.h"
 #include "support/dtype.h"
@@ -210,8 +211,13 @@ plan::KernelKey prefill_key_of(const Pattern& pattern, const plan::Target& targe
                            target);
 }
 
-Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
-                                                       Purpose purpose) {
+namespace {
+
+using Rewrite = ir::Lowered (*)(ir::Lowered whole, Report& report);
+
+// `rewrite` makes another program of the text and its flags; null: it stays.
+Result<std::shared_ptr<const Pattern>> prepare(const AttentionSpec& spec, const EngineOptions& options, Purpose purpose,
+                                               Rewrite rewrite) {
   Diagnostics wrong = check_spec(spec, options);
   plan::Target target;
   if (options.backend != Backend::kReference) {
@@ -228,6 +234,7 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
   Diagnostics warnings = text ? std::move(text->warnings) : Diagnostics{};
   if (lowered) append(warnings, lowered->warnings);
   if (lowered) lowered = compose_flags(spec, std::move(*lowered), report);
+  if (lowered && rewrite != nullptr) lowered = rewrite(std::move(*lowered), report);
   append(wrong, report.take());
   if (!wrong.empty()) return wrong;
 
@@ -249,6 +256,19 @@ Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec
     pattern->key = std::make_shared<const cache::HashedKey>(std::move(key));
   }
   return std::shared_ptr<const Pattern>(std::move(pattern));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<const Pattern>> prepare_pattern(const AttentionSpec& spec, const EngineOptions& options,
+                                                       Purpose purpose) {
+  return prepare(spec, options, purpose, nullptr);
+}
+
+Result<std::shared_ptr<const Pattern>> prepare_shard_pattern(const AttentionSpec& spec, const EngineOptions& options) {
+  if (spec.weights == Weights::kLinear)
+    return single_finding("compile", Finding::kBadOption, "weights", "kLinear", "a shard has softmax or sigmoid weights");
+  return prepare(spec, options, Purpose::kRun, as_shard);
 }
 
 }  // namespace flexjit::engine

@@ -1,5 +1,6 @@
 # Run by ctest: configures and builds one example against the flexjit that is installed in PREFIX, with every warning an error, and
-# runs it: once for each of the command lines in RUNS that | separates, or once without arguments. The last run must print PRINTS.
+# runs it: once for each of the command lines in RUNS that | separates, or once without arguments. The last run must print PRINTS. LAUNCHER: a program and its
+# arguments that starts it, as mpirun; empty: none.
 cmake_minimum_required(VERSION 3.25)
 set(build ${WORK_FOLDER}/${EXAMPLE})
 file(REMOVE_RECURSE ${build})
@@ -19,7 +20,7 @@ if(NOT runs)
 endif()
 foreach(run IN LISTS runs)
   separate_arguments(arguments UNIX_COMMAND "${run}")
-  execute_process(COMMAND ${build}/${EXAMPLE} ${arguments} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE result)
+  execute_process(COMMAND ${LAUNCHER} ${build}/${EXAMPLE} ${arguments} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE result)
   message(STATUS "${EXAMPLE} ${run}\n${out}${err}")
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "${EXAMPLE} ${run} exited with ${result}")

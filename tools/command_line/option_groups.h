@@ -44,6 +44,7 @@ void add_cache_bench(CLI::App& app, CacheBenchOptions& caches);
 void make_quick(const CLI::App& app, CacheBenchOptions& caches);
 void add_explain(CLI::App& app, ExplainOptions& explain, int& exit_code);
 void add_repl(CLI::App& app, ReplOptions& repl, int& exit_code);
+void add_plan(CLI::App& app, PlanOptions& plan, int& exit_code);
 void add_inspect(CLI::App& app, InspectOptions& inspect, int& exit_code);
 
 }  // namespace flexjit::tools

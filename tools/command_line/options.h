@@ -213,6 +213,17 @@ struct MaskOptions {
   Output output = Output::kTable;
 };
 
+struct PlanOptions {
+  PatternOptions pattern;
+  SizeOptions sizes;
+  NameOptions names;
+  std::int32_t ranks = 2;
+  std::int32_t block = 128;      // tokens that stay together
+  std::string dealing = "auto";  // name_of(mpi::Dealing)
+  DType dtype = DType::kF32;     // of keys and values as they travel
+  Output output = Output::kTable;
+};
+
 struct BuildCommandOptions {
   std::vector<std::string> files, presets;
   std::vector<std::string> statements;  // of one pattern; empty: none
@@ -282,6 +293,7 @@ int cache_command(const CacheOptions& options);
 int doctor_command(const DoctorOptions& options);
 int check_command(const CheckOptions& options);
 int mask_command(const MaskOptions& options);
+int plan_command(const PlanOptions& options);
 int bench_command(const BenchOptions& options);
 int cache_bench_command(const BenchOptions& options);
 

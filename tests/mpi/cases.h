@@ -1,0 +1,55 @@
+// Patterns over a sequence, and what they must give: the whole, computed by the fp64 reference, of which each rank looks at its
+// rows.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "flexjit/mpi/sequence.h"
+#include "support/captures.h"
+
+namespace flexjit::mpi {
+
+struct Case {
+  std::string name;
+  AttentionSpec spec;
+  SequenceSizes sizes;
+  SequenceOptions options{};
+  test::Captures captures{};
+  std::vector<std::string> gradients{};  // of these buffers
+  double tolerance = 1e-5;               // T32; of lower types more
+};
+std::vector<Case> cases();
+
+// Dense tensors of the whole, the same on every rank.
+struct Whole {
+  std::vector<unsigned char> q, k, v;         // of the spec's types
+  std::vector<float> d_out, d_lse;            // given
+  std::vector<float> out, lse, dq, dk, dv;    // what must be
+  std::vector<std::vector<float>> d_buffers;  // likewise, in the order of Case::gradients
+};
+// Collective: rank 0 computes, all get it.
+Whole whole_of(const Case& of);
+
+// What this rank gives and gets.
+struct Part {
+  std::int64_t tokens = 0;
+  std::vector<unsigned char> q{}, k{}, v{}, out{};
+  std::vector<float> lse{}, d_out{}, d_lse{}, dq{}, dk{}, dv{};
+  std::vector<std::vector<float>> d_buffers{};
+
+  bool operator==(const Part&) const = default;
+};
+Part part_of(const Case& of, const Whole& whole, const ShardedAttention& attention);
+
+// Views of a part's memory.
+ShardArgs args_of(const Case& of, Part& part);
+ShardGradients gradients_of(const Case& of, Part& part);
+
+// Of this rank's rows, element by element.
+testing::AssertionResult is_forward(const Case& of, const Whole& whole, const ShardedAttention& attention, const Part& part);
+testing::AssertionResult is_backward(const Case& of, const Whole& whole, const ShardedAttention& attention, const Part& part);
+
+}  // namespace flexjit::mpi
