@@ -63,4 +63,26 @@ struct bf16 {
   }
 };
 
+// Functions of the language that C++ has not. T: float or double.
+template <typename T>
+T rsqrt(T x) {
+  return 1 / std::sqrt(x);
+}
+template <typename T>
+T sigmoid(T x) {
+  return 1 / (1 + std::exp(-x));
+}
+template <typename T>
+T silu(T x) {
+  return x * sigmoid(x);
+}
+template <typename T>
+T gelu(T x) {
+  return x / 2 * (1 + std::erf(x / std::sqrt(T{2})));
+}
+template <typename T>
+T relu(T x) {
+  return x > 0 ? x : 0;
+}
+
 }  // namespace flexjit

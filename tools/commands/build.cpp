@@ -90,7 +90,7 @@ Result<std::vector<BuildPattern>> load_patterns(const BuildCommandOptions& optio
   std::vector<BuildPattern> patterns;
   Diagnostics wrong;
   for (std::size_t i = 0; i < sources.size(); ++i) {
-    Result<AttentionSpec> spec = load_pattern(sources[i]);
+    Result<AttentionSpec> spec = load_pattern(sources[i], options.dtypes.q);
     if (!spec) {
       wrong.insert(wrong.end(), spec.diagnostics().begin(), spec.diagnostics().end());
       continue;

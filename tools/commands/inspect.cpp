@@ -38,7 +38,7 @@ std::vector<InspectViewInfo> wanted_views(const std::vector<std::string>& names)
 }
 
 Result<AttentionSpec> make_spec(const InspectOptions& options, const Sizes& sizes) {
-  Result<AttentionSpec> spec = load_pattern(options.pattern);
+  Result<AttentionSpec> spec = load_pattern(options.pattern, options.dtypes.q);
   if (!spec) return spec;
   spec->head_dim = static_cast<std::int32_t>(sizes.head_dim);
   spec->v_head_dim = static_cast<std::int32_t>(sizes.v_head_dim);

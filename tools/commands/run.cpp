@@ -81,7 +81,7 @@ class Run {
 
   Diagnostics load() {
     if (Diagnostics wrong = check_file_uses(files_read(options_), files_written(options_)); !wrong.empty()) return wrong;
-    Result<AttentionSpec> spec = load_pattern(options_.pattern);
+    Result<AttentionSpec> spec = load_pattern(options_.pattern, options_.dtypes.q);
     if (!spec) return spec.diagnostics();
     spec_ = std::move(*spec);
     progress_.show("making inputs");

@@ -120,7 +120,7 @@ NameOptions with_flag_files(NameOptions names, const FlagOptions& flags) {
   return names;
 }
 
-Result<AttentionSpec> load_pattern(const PatternOptions& options) {
+Result<AttentionSpec> load_pattern(const PatternOptions& options, DType dtype) {
   std::vector<std::string> given;
   if (!options.file.empty()) given.push_back(fmt::format("FILE `{}`", options.file));
   if (!options.statements.empty()) given.emplace_back("-e");
@@ -135,7 +135,9 @@ Result<AttentionSpec> load_pattern(const PatternOptions& options) {
                    "--preset; flags such as --causal may stand alone");
   Result<AttentionSpec> spec = load_text(options);
   if (spec) spec = with_flags(std::move(*spec), options.flags);
-  if (spec) print_warnings(*spec);
+  if (!spec) return spec;
+  spec->dtype = dtype;
+  print_warnings(*spec);
   return spec;
 }
 

@@ -7,9 +7,9 @@
 
 namespace flexjit::tools {
 
-// With its flags. Warnings about the text go to stderr. Errors: `usage` for no form or several, `unreadable-file`,
-// `unknown-preset`, those of with_flags; those of the text are left to whoever compiles it.
-Result<AttentionSpec> load_pattern(const PatternOptions& options);
+// With its flags, for queries of `dtype`. Warnings about the text go to stderr. Errors: `usage` for no form or several,
+// `unreadable-file`, `unknown-preset`, those of with_flags; those of the text are left to whoever compiles it.
+Result<AttentionSpec> load_pattern(const PatternOptions& options, DType dtype = DType::kF32);
 
 // The spec with these flags set. Errors: `usage` for sinks with sigmoid weights; `unreadable-file` for the
 // tensors' files; those of read_npy, for the mask tensor.

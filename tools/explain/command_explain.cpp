@@ -56,7 +56,7 @@ class ExplainRun {
       return {
           failure("usage", "--lengths",
                   "is for run, inspect and bench; explain measures calls of one length, as --batch, --q-len and --kv-len say")};
-    Result<AttentionSpec> spec = load_pattern(options_.pattern);
+    Result<AttentionSpec> spec = load_pattern(options_.pattern, options_.dtypes.q);
     if (!spec) return spec.diagnostics();
     subject_.spec = std::move(*spec);
     if (subject_.spec.program.empty()) subject_.spec.program = "score = score\n";  // flags alone

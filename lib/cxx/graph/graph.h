@@ -105,6 +105,19 @@ class Graph {
   dsl::Span place_{};
 };
 
+// What is made while it lives is made for the place of a node.
+class PlaceOf {
+ public:
+  PlaceOf(Graph& graph, NodeId node) : graph_(graph), outer_(graph.place()) { graph.set_place(graph.node(node).place); }
+  ~PlaceOf() { graph_.set_place(outer_); }
+  PlaceOf(const PlaceOf&) = delete;
+  PlaceOf& operator=(const PlaceOf&) = delete;
+
+ private:
+  Graph& graph_;
+  dsl::Span outer_;
+};
+
 inline bool is_comparison(Operator op) { return op >= Operator::kEqual && op <= Operator::kGreaterEqual; }
 
 // The wrapped result of an operation on ints of a type; absent where it is none of arithmetic, shifts and bits.

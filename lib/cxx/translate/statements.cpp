@@ -135,7 +135,9 @@ void Translator::merge(NodeId condition, std::vector<Value>& then, bool then_ret
   }
 }
 
+// What is chosen is shown where the condition stands.
 Value Translator::merged(NodeId condition, const Value& yes, const Value& no) {
+  const PlaceOf place(graph_, condition);
   const Scalar *a = std::get_if<Scalar>(&yes), *b = std::get_if<Scalar>(&no);
   if (a != nullptr && b != nullptr) return a->id == b->id ? yes : Value(arithmetic_.select(condition, *a, *b));
   if (yes == no) return yes;
@@ -152,6 +154,7 @@ Value Translator::merged(NodeId condition, const Value& yes, const Value& no) {
 }
 
 Flow Translator::joined(NodeId condition, Flow then, Flow otherwise) {
+  const PlaceOf place(graph_, condition);
   Flow flow;
   flow.returned = graph_.select(condition, then.returned, otherwise.returned);
   flow.broken = graph_.select(condition, then.broken, otherwise.broken);
@@ -199,6 +202,7 @@ Flow Translator::after(Flow flow, const std::function<Flow()>& next) {
   const std::size_t facts = graph_.assume(gone, false);
   const Flow following = next();
   graph_.drop_facts(facts);
+  const PlaceOf place(graph_, gone);
   std::vector<Value> kept = before;
   merge(gone, kept, only_returns, graph_.bool_value(following.returned) == true);
   const NodeId stopped = graph_.binary(Operator::kOr, flow.broken, flow.continued);
