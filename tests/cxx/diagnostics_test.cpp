@@ -142,6 +142,7 @@ TEST(CxxDiagnostics, WhatHasNoMeaningIsRefusedAtItsPlace) {
       {"struct A { int t[2]; const int* begin() const { return t + 1; } const int* end() const { return t + 2; } };",
        "A a{{1, 2}}; int n = 0; for (int e : a) n += e; return n;", "cxx-unsupported", "a"},
       {"", "static const int s = q_idx + 3; return s;", "cxx-global", "static const int s = q_idx + 3"},
+      {"void end(int* p) { *p = 5; }", "[[gnu::cleanup(end)]] int v = 1; return v;", "cxx-unsupported", "int v = 1"},
       {"struct P { int a, b = 5; };", "P p[2]; return p[1].b;", "cxx-unsupported", "p"},
   };
   for (const Case& one : cases) {

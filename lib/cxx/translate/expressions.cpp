@@ -105,10 +105,12 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
     default: break;
   }
   if (const auto* conversion = dyn_cast<CastExpr>(&expression)) return convert(*conversion);
-  if (isa<DeclRefExpr, MemberExpr, ArraySubscriptExpr, MaterializeTemporaryExpr>(expression))
-    return load(locate_here(expression), expression);
   if (isa<clang::StringLiteral>(expression)) refuse_expression(expression, "a string");
-  if (expression.isGLValue()) refuse_expression(expression, "this expression");
+  if (expression.isGLValue()) {
+    if (!isa<DeclRefExpr, MemberExpr, ArraySubscriptExpr, MaterializeTemporaryExpr>(expression))
+      refuse_expression(expression, "this expression");
+    return load(locate_here(expression), expression);
+  }
   if (std::optional<Value> known = constant(expression)) return *std::move(known);
   refuse_expression(expression, "this expression");
 }

@@ -1,4 +1,6 @@
 // Statements that are executed once, and how paths that part come together again.
+#include <clang/AST/Attr.h>
+
 #include <algorithm>
 
 #include "cxx/translate/translator.h"
@@ -64,6 +66,7 @@ void Translator::define(const clang::VarDecl& variable) {
   const bool is_constant = variable.getType().isConstQualified() && variable.hasConstantInitialization();
   if (variable.isStaticLocal() && !variable.isConstexpr() && !is_constant)
     refuse(Finding::kGlobal, variable.getSourceRange(), variable.getNameAsString());
+  if (variable.hasAttr<clang::CleanupAttr>()) refuse(Finding::kUnsupported, variable.getSourceRange(), "a cleanup", "");
   const clang::Expr* initialiser = variable.getInit();
   const clang::QualType type = variable.getType();
   if (type->isPointerType()) refuse(Finding::kPointer, variable.getSourceRange(), "");
@@ -148,9 +151,10 @@ Value Translator::merged(NodeId condition, const Value& yes, const Value& no) {
   if (yes == no) return yes;
   const Aggregate *x = std::get_if<Aggregate>(&yes), *y = std::get_if<Aggregate>(&no);
   if (x != nullptr && y != nullptr && x->parts.size() == y->parts.size()) {
+    const std::vector<SlotId> of_yes = x->parts, of_no = y->parts;  // `yes` and `no` may be slots, which move
     Aggregate made;
-    for (std::size_t i = 0; i < x->parts.size(); ++i) {
-      Value part = merged(condition, slots_[x->parts[i].index], slots_[y->parts[i].index]);
+    for (std::size_t i = 0; i < of_yes.size(); ++i) {
+      Value part = merged(condition, slots_[of_yes[i].index], slots_[of_no[i].index]);
       made.parts.push_back(new_slot(std::move(part)));
     }
     return made;
