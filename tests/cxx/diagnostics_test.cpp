@@ -69,6 +69,11 @@ TEST(CxxDiagnostics, WhatTextsAskForIsBounded) {
   std::string doubling = "struct A0 { int x; };\n";
   for (int i = 0; i < 30; ++i) doubling += "struct A" + std::to_string(i + 1) + " { A" + std::to_string(i) + " a, b; };\n";
   const std::string templates = "template <int N> struct A { A<N - 1> a, b; int x; }; template <> struct A<0> { int x; };\n";
+  std::string packs =
+      "template <int... I> struct L {}; template <class A> struct C; template <int... I> struct C<L<I...>> { using t "
+      "= L<" +
+      repeated("I..., ", 63) + "I...>; };\nusing A0 = L<1>;\n";
+  for (int i = 0; i < 4; ++i) packs += "using A" + std::to_string(i + 1) + " = C<A" + std::to_string(i) + ">::t;\n";
   const std::string array = "float score_mod(float score, int h) { int a[4000] = {}; for (int i = 0; i < 1000; ++i) { ";
   const std::pair<std::string, const char*> cases[] = {
       {"float score_mod(float score, int h) { return " + repeated("!", 15'000) + "h; }", "cxx-too-long"},
@@ -88,6 +93,7 @@ TEST(CxxDiagnostics, WhatTextsAskForIsBounded) {
       {array + "if (h == i) break; a[i] = h; } return a[1]; }", "cxx-too-complex"},
       {"struct P { int a[4000]; }; float score_mod(float score, int h) { P a[4000] = {}; return a[1].a[1]; }",
        "cxx-too-complex"},
+      {packs + "float score_mod(float score) { A4 a; return score; }", "cxx-error"},
       {"constexpr int f() { int n = 0; for (int i = 0; i < 1000; ++i) n ^= i; return n; }\n" +
            repeated("static_assert(f() >= 0);\n", 1500) + mod,
        "cxx-error"},
@@ -182,9 +188,11 @@ TEST(CxxDiagnostics, WordsThatAreContinuedAreWords) {
 TEST(CxxDiagnostics, NamesOfTypesAreBounded) {
   std::string types = "template <class A, class B> struct P {}; struct A0 {};\n";
   for (int i = 0; i < 29; ++i) types += fmt::format("using A{} = P<A{}, A{}>;\n", i + 1, i, i);
-  for (const std::string mod : {"bool mask_mod(int q_idx) { A29 a; return a; }", "auto mask_mod(int q_idx) { return A29{}; }",
-                                "template <class T> auto f() { return T::none; } bool mask_mod(int q_idx) { return f<A29>(); }",
-                                "template <class T> T f(); bool mask_mod(int q_idx) { f<A29>(); return f<A29>(1); }"}) {
+  for (const std::string mod :
+       {"bool mask_mod(int q_idx) { A29 a; return a; }", "bool mask_mod(int q_idx) { A29* a = 3; return a; }",
+        "auto mask_mod(int q_idx) { return A29{}; }",
+        "template <class T> auto f() { return T::none; } bool mask_mod(int q_idx) { return f<A29>(); }",
+        "template <class T> T f(); bool mask_mod(int q_idx) { f<A29>(); return f<A29>(1); }"}) {
     const Diagnostics found = check(cxx_spec(types + mod));
     ASSERT_FALSE(found.empty()) << mod;
     EXPECT_LT(render(found).size(), 4000U) << mod;

@@ -14,10 +14,12 @@ namespace {
 // What is counted ends at the limit, so that it takes no longer than what may be written.
 class Names {
  public:
-  bool are_too_many() const { return count_ > kMaxNamedParts; }
+  explicit Names(std::uint64_t limit) : limit_(limit) {}
+
+  bool are_too_many() const { return count_ > limit_; }
 
   void add(clang::QualType type) {
-    if (++count_ > kMaxNamedParts || type.isNull()) return;
+    if (++count_ > limit_ || type.isNull()) return;
     const clang::Type& canonical = *type.getCanonicalType();
     if (const auto* function = llvm::dyn_cast<clang::FunctionProtoType>(&canonical)) {
       add(function->getReturnType());
@@ -32,7 +34,7 @@ class Names {
   }
 
   void add(const clang::Decl& declaration) {
-    if (++count_ > kMaxNamedParts) return;
+    if (++count_ > limit_) return;
     if (const auto* record = llvm::dyn_cast<clang::ClassTemplateSpecializationDecl>(&declaration))
       add(record->getTemplateArgs().asArray());
     if (const auto* variable = llvm::dyn_cast<clang::VarTemplateSpecializationDecl>(&declaration))
@@ -43,7 +45,6 @@ class Names {
     if (const auto* outer = llvm::dyn_cast_or_null<clang::Decl>(declaration.getDeclContext())) add(*outer);
   }
 
- private:
   void add(llvm::ArrayRef<clang::TemplateArgument> arguments) {
     for (const clang::TemplateArgument& argument : arguments) {
       if (are_too_many()) return;
@@ -53,19 +54,27 @@ class Names {
     }
   }
 
-  int count_ = 0;
+ private:
+  const std::uint64_t limit_;
+  std::uint64_t count_ = 0;
 };
 
 }  // namespace
 
 std::string spelled(clang::QualType type) {
-  Names names;
+  Names names(kMaxNamedParts);
   names.add(type);
   return names.are_too_many() ? fmt::format("(of more than {} names)", kMaxNamedParts) : type.getAsString();
 }
 
+bool has_more_names(llvm::ArrayRef<clang::TemplateArgument> arguments, std::uint64_t limit) {
+  Names names(limit);
+  names.add(arguments);
+  return names.are_too_many();
+}
+
 bool names_long_type(const clang::Diagnostic& message) {
-  Names names;
+  Names names(kMaxNamedParts);
   const auto add_type = [&](std::intptr_t type) {
     names.add(clang::QualType::getFromOpaquePtr(reinterpret_cast<const void*>(type)));
   };
