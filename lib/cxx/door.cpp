@@ -4,6 +4,7 @@
 #include "cxx/parse/gate.h"
 #include "cxx/parse/parse.h"
 #include "cxx/translate/translator.h"
+#include "dsl/parse/lexer.h"
 #include "flexjit/export.h"
 #include "languages/cxx_door.h"
 
@@ -33,6 +34,11 @@ Result<CxxTranslation> translate(const CxxRequest& request) {
   translator.run();
   if (findings.has_errors()) return findings.take();
   CxxTranslation made = made_of(request, translator);
+  if (made.program.text.size() > dsl::kMaxSourceBytes) {
+    const dsl::Span place = translator.outputs().front().place;
+    findings.add(Finding::kProgramTooLong, place, made.program.text.size(), dsl::kMaxSourceBytes);
+    return findings.take();
+  }
   made.warnings = findings.take();
   return made;
 }

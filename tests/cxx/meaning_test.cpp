@@ -229,5 +229,103 @@ TEST(Meaning, D10GlobalsThatChangeAreRefusedAndConstantsAreOfTheText) {
   }
 }
 
+// A generic lambda is executed as the instance that the call names, called at once or passed along.
+TEST(Meaning, GenericLambdasConvertTheirParameters) {
+  expect_same(MOD({
+    auto narrow = [](auto z) {
+      short s = static_cast<short>(z);
+      return s;
+    };
+    auto twice = [](auto f, auto x) { return f(x) + f(x + 1); };
+    auto kept = [n = kv_idx](auto x) { return x + n; };
+    return narrow(33000 + q_idx) + twice(narrow, 65530 + q_idx) + kept(0.5f);
+  }));
+  expect_same(MOD({
+    auto half = [](auto z) { return z / 2; };
+    return half(q_idx) * 100 + half(1.0f * kv_idx);
+  }));
+}
+
+TEST(Meaning, ReturnedReferencesNameTheirVariable) {
+  expect_same(MOD({
+    struct S {
+      int n;
+      S& add(int x) {
+        n += x;
+        return *this;
+      }
+    };
+    S s{1};
+    s.add(q_idx).add(kv_idx);
+    auto id = [](int& x) -> int& { return x; };
+    int p = q_idx;
+    int& r = id(p);
+    r += 77;
+    id(p) += 2;
+    return s.n * 1000 + p;
+  }));
+  expect_same(MOD({
+    auto id = [](const int& x) -> const int& { return x; };
+    int p = q_idx;
+    const int& r = id(p);
+    p = 100 + kv_idx;
+    return r;
+  }));
+  expect_same(MOD({
+    int a = 1;
+    int b = 2;
+    auto larger = [](const int& x, const int& y) -> const int& { return x < y ? y : x; };
+    return larger(a + q_idx, b + kv_idx) + std::min(q_idx, kv_idx);
+  }));
+}
+
+TEST(Meaning, ArraysThatArePassedAreTheCallers) {
+  expect_same(MOD({
+    auto set = [](int* t, int at, int x) { t[at] = x; };
+    auto fill = [&set](int* t, int x) {
+      set(t, 1, x);
+      if (x > 3) t[2] += x;
+    };
+    int t[3] = {1};
+    set(t, 0, q_idx);
+    fill(t, kv_idx);
+    return t[0] * 100 + t[1] * 10 + t[2];
+  }));
+}
+
+TEST(Meaning, ChosenElementsAreValues) {
+  expect_same(MOD({
+    struct P {
+      int x;
+      int y;
+      int sum() const { return x + y; }
+    };
+    const P table[2] = {{1, 2}, {3, 4}};
+    P other[2] = {{5, 6}, {7, q_idx}};
+    const P& p = table[q_idx % 2];
+    int m[2][3] = {{1, 2, 3}, {4, 5, kv_idx}};
+    int n = 0;
+    for (int e : m[kv_idx % 2]) n += e;
+    return std::min(m[q_idx % 2][2], 3) + p.x * 100 + table[kv_idx % 2].sum() * 1000 + other[kv_idx % 2].sum() + n * 10000;
+  }));
+}
+
+TEST(Meaning, FloatsBecomeLongsInAllTheirRange) {
+  expect_same(MOD({
+    float x = 5e18f + q_idx * 1e18f;
+    if (x > 9.2e18f) x = 9.2e18f;
+    return static_cast<float>(static_cast<long>(x) / 1000003 % 65536) +
+           static_cast<float>(static_cast<long>(-x) / 1000003 % 65536);
+  }));
+  expect_same(MOD({
+    float x = 1e18f + kv_idx * 2.4e18f;
+    return static_cast<float>(static_cast<unsigned long>(x) / 1000003 % 65536);
+  }));
+  expect_same(MOD({
+    float x = (kv_idx - 4) * 1234567.8f + q_idx * 0.3f;
+    return static_cast<float>(static_cast<long>(x) % 65536);
+  }));
+}
+
 }  // namespace
 }  // namespace flexjit::cxx_test

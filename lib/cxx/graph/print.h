@@ -20,6 +20,7 @@ struct Declaration {
 struct Output {
   std::string name;  // "score" or "mask"
   NodeId value{};
+  dsl::Span place{};  // of its function
 };
 
 struct Printed {

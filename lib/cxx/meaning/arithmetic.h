@@ -53,6 +53,7 @@ class Arithmetic {
   NodeId from_unsigned(NodeId id);
   NodeId floating_to_int(Scalar value, ScalarType to);
   NodeId floating_to_long(NodeId value);
+  NodeId floating_to_unsigned_long(NodeId value);
   NodeId operand(Scalar value, std::string_view what);  // its node, and that digits are lost where they are
   bool is_native(ScalarType type) const;
 

@@ -141,11 +141,13 @@ Scalar Arithmetic::to_floating(Scalar value, ScalarType to) {
 
 NodeId Arithmetic::floating_to_int(Scalar value, ScalarType to) {
   if (const auto known = graph_.float_value(value.id)) {
-    const bool fits = std::fabs(*known) < 9223372036854775808.0;
+    const bool fits = std::fabs(*known) < 9223372036854775808.0, fits_unsigned = *known > 0 && *known < 18446744073709551616.0;
+    if (!fits && fits_unsigned && !to.is_signed)
+      return integer(to, static_cast<std::int64_t>(static_cast<std::uint64_t>(*known))).id;
     return integer(to, fits ? static_cast<std::int64_t>(*known) : 0).id;
   }
   const NodeId from = operand(value, "int");
-  if (to.bits == 64) return floating_to_long(from);
+  if (to.bits == 64) return to.is_signed ? floating_to_long(from) : floating_to_unsigned_long(from);
   if (to.is_signed || to.bits < 32) return wrapped(graph_.call("int", Type::kInt, {from}), to);
   const NodeId half = graph_.constant(2147483648.0);
   const NodeId high = graph_.call("int", Type::kInt, {op(Operator::kSub, from, half)});
@@ -153,14 +155,26 @@ NodeId Arithmetic::floating_to_int(Scalar value, ScalarType to) {
                        op(Operator::kBitXor, high, graph_.constant(INT32_MIN)));
 }
 
-// In two halves of 31 bits, which floats hold exactly.
+// In parts that floats and ints hold exactly: a high half of 32 bits, 31 bits below it, and the last one.
 NodeId Arithmetic::floating_to_long(NodeId value) {
-  const NodeId scale = graph_.constant(2147483648.0);
-  const NodeId high = graph_.call("int", Type::kInt, {op(Operator::kDiv, value, scale)});
-  const NodeId rest = op(Operator::kSub, value, op(Operator::kMul, graph_.call("float", Type::kFloat, {high}), scale));
-  const auto wide = [&](NodeId id) { return graph_.call("int64", Type::kLong, {id}); };
-  const NodeId low = wide(graph_.call("int", Type::kInt, {rest}));
-  return op(Operator::kAdd, op(Operator::kMul, wide(high), graph_.constant_long(std::int64_t{1} << 31)), low);
+  const auto to_int = [&](NodeId id) { return graph_.call("int", Type::kInt, {id}); };
+  const auto to_float = [&](NodeId id) { return graph_.call("float", Type::kFloat, {id}); };
+  const auto wide = [&](NodeId id, std::int64_t scale) {
+    return op(Operator::kMul, graph_.call("int64", Type::kLong, {id}), graph_.constant_long(scale));
+  };
+  const NodeId scale = graph_.constant(4294967296.0), two = graph_.constant(2.0);
+  const NodeId high = to_int(op(Operator::kDiv, value, scale));
+  const NodeId below = op(Operator::kSub, value, op(Operator::kMul, to_float(high), scale));
+  const NodeId low = to_int(op(Operator::kDiv, below, two));
+  const NodeId last = to_int(op(Operator::kSub, below, op(Operator::kMul, to_float(low), two)));
+  return op(Operator::kAdd, op(Operator::kAdd, wide(high, std::int64_t{1} << 32), wide(low, 2)), wide(last, 1));
+}
+
+NodeId Arithmetic::floating_to_unsigned_long(NodeId value) {
+  const NodeId half = graph_.constant(9223372036854775808.0);
+  const NodeId above = floating_to_long(op(Operator::kSub, value, half));
+  return graph_.select(op(Operator::kLess, value, half), floating_to_long(value),
+                       op(Operator::kBitXor, above, graph_.constant_long(INT64_MIN)));
 }
 
 Scalar Arithmetic::call(std::string_view function, std::initializer_list<Scalar> operands) {

@@ -94,15 +94,30 @@ class Gate {
   std::size_t end_of(const Token& token) const { return begin_of(token) + token.getLength(); }
   dsl::Span place(const Token& token) const { return unit_.place(begin_of(token), end_of(token)); }
 
-  static bool is_prefix(const Token& token) {
+  // Without the line ends that may part it.
+  std::string word_of(const Token& token) const {
+    if (!token.is(tok::raw_identifier)) return "";
+    std::string word;
+    const std::string_view written = token.getRawIdentifier();
+    for (std::size_t i = 0; i < written.size(); ++i) {
+      const std::size_t end = written.find_first_not_of(" \t\v\f\r", i + 1);
+      if (written[i] == '\\' && end != written.npos && written[end] == '\n') {
+        i = end;
+      } else {
+        word += written[i];
+      }
+    }
+    return word;
+  }
+
+  bool is_prefix(const Token& token) const {
     constexpr std::array<std::string_view, 4> kWordsOfPrefixes = {"not", "compl", "sizeof", "alignof"};
-    if (token.is(tok::raw_identifier))
-      return std::ranges::find(kWordsOfPrefixes, std::string_view(token.getRawIdentifier())) != kWordsOfPrefixes.end();
+    if (token.is(tok::raw_identifier)) return std::ranges::find(kWordsOfPrefixes, word_of(token)) != kWordsOfPrefixes.end();
     return token.isOneOf(tok::exclaim, tok::tilde, tok::minus, tok::plus, tok::star, tok::amp, tok::minusminus, tok::plusplus);
   }
 
   void check_word(const Token& token) {
-    const std::string_view word(token.getRawIdentifier());
+    const std::string word = word_of(token);
     const auto refused = std::ranges::find(kWords, word, &std::pair<std::string_view, std::string_view>::first);
     if (refused != std::end(kWords)) return findings_.add(Finding::kWord, place(token), word, refused->second);
     if (word == "_Pragma" || word.starts_with("__has_"))
@@ -143,15 +158,14 @@ class Gate {
   void check_directive(const Token& hash) {
     const std::vector<Token> line = rest_of_line();
     if (line.empty()) return;
-    const std::string_view word =
-        line[0].is(tok::raw_identifier) ? std::string_view(line[0].getRawIdentifier()) : std::string_view();
+    const std::string word = word_of(line[0]);
     const auto refuse = [&](std::string_view why) {
       findings_.add(Finding::kDirective, unit_.place(begin_of(hash), end_of(line.back())), fmt::format("#{}", word), why);
     };
     if (word == "include") return check_include(hash, line);
     if (word == "define") return check_definition(line, refuse);
     if (word == "pragma") {
-      const bool once = line.size() == 2 && line[1].is(tok::raw_identifier) && line[1].getRawIdentifier() == "once";
+      const bool once = line.size() == 2 && word_of(line[1]) == "once";
       return once ? unit_.blank(begin_of(hash), end_of(line.back())) : refuse("nothing but `#pragma once`");
     }
     constexpr std::array<std::string_view, 6> kConditions = {"if", "ifdef", "ifndef", "elif", "else", "endif"};

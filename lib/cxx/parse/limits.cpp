@@ -4,6 +4,7 @@
 #include <clang/AST/ASTConsumer.h>
 #include <clang/AST/ASTContext.h>
 #include <clang/AST/DeclCXX.h>
+#include <clang/AST/DeclTemplate.h>
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Lex/Lexer.h>
 #include <clang/Lex/Preprocessor.h>
@@ -16,6 +17,8 @@
 #include <map>
 #include <memory>
 #include <string>
+
+#include "cxx/parse/spelling.h"
 
 namespace flexjit::cxx {
 namespace {
@@ -33,6 +36,11 @@ class Limits {
   void count_instantiation(clang::SourceLocation at) {
     if (++count_ > kMaxInstantiations) end(at, fmt::format("more than {} templates are instantiated", kMaxInstantiations));
     check_time(at);
+  }
+
+  // A pack that is expanded into itself grows with each instance, which are few.
+  void check_arguments(llvm::ArrayRef<clang::TemplateArgument> arguments, clang::SourceLocation at) {
+    if (has_more_names(arguments, kMaxParts)) end(at, fmt::format("template arguments of more than {} parts", kMaxParts));
   }
 
   // Of a record that is complete. Parts double with every record that holds two of the last one, and Clang initialises each.
@@ -108,6 +116,9 @@ class Instantiations : public clang::TemplateInstantiationCallback {
   void finalize(const clang::Sema&) override {}
   void atTemplateBegin(const clang::Sema&, const clang::Sema::CodeSynthesisContext& context) override {
     limits_->count_instantiation(context.PointOfInstantiation);
+    limits_->check_arguments(context.template_arguments(), context.PointOfInstantiation);
+    if (const auto* record = llvm::dyn_cast_if_present<clang::ClassTemplateSpecializationDecl>(context.Entity))
+      limits_->check_arguments(record->getTemplateArgs().asArray(), context.PointOfInstantiation);
   }
   void atTemplateEnd(const clang::Sema& sema, const clang::Sema::CodeSynthesisContext& context) override {
     auto* record = llvm::dyn_cast_if_present<clang::CXXRecordDecl>(context.Entity);

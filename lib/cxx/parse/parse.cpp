@@ -10,6 +10,7 @@
 #include "cxx/parse/compiler.h"
 #include "cxx/parse/limits.h"
 #include "cxx/parse/prelude.h"
+#include "cxx/parse/spelling.h"
 
 namespace flexjit::cxx {
 namespace {
@@ -37,7 +38,11 @@ class Listener : public clang::DiagnosticConsumer {
     if (level == Level::Note || level == Level::Remark || level == Level::Ignored) return;
     const bool wrong = level == Level::Error || level == Level::Fatal;
     llvm::SmallString<128> message;
-    info.FormatDiagnostic(message);
+    if (names_long_type(info)) {
+      message = fmt::format("what is wrong here is of a type whose name has more than {} parts", kMaxNamedParts);
+    } else {
+      info.FormatDiagnostic(message);
+    }
     findings_.add_foreign(wrong ? "cxx-error" : "cxx-warning", wrong ? Severity::kError : Severity::kWarning, place(info),
                           message.str().str());
   }

@@ -8,8 +8,15 @@ namespace flexjit::cxx {
 // What a parameter becomes: a reference names its argument, anything else is a variable of its own.
 Location Translator::argument(const clang::ParmVarDecl* parameter, const clang::Expr* expression) {
   const bool by_reference = parameter != nullptr && parameter->getType()->isReferenceType();
+  const bool is_pointer = parameter != nullptr && parameter->getType()->isPointerType();
+  if (is_pointer) {  // to the elements of an array, which are the caller's
+    const Location array = locate(expression);
+    require_place(array, parameter->getType()->getPointeeType(), *expression);
+    return {new_slot(array.slot.valid() ? slots_[array.slot.index] : array.value), {}};
+  }
   if (by_reference) {
     Location location = locate(expression);
+    require_place(location, parameter->getType(), *expression);
     if (!location.slot.valid()) location = {new_slot(std::move(location.value)), {}};
     return location;
   }
@@ -38,6 +45,7 @@ Location Translator::call_location(const clang::CallExpr& expression) {
   if (const auto* member = dyn_cast<CXXMemberCallExpr>(&expression)) object = member->getImplicitObjectArgument();
   Location self;
   if (object != nullptr) self = locate(object);
+  if (object != nullptr && method != nullptr && !method->isConst()) require_place(self, object->getType(), *object);
   std::vector<Location> arguments;
   for (unsigned i = object != nullptr && is_operator ? 1 : 0; i < expression.getNumArgs(); ++i) {
     const auto number = static_cast<unsigned>(arguments.size());
@@ -46,12 +54,12 @@ Location Translator::call_location(const clang::CallExpr& expression) {
   }
   const Value whole = self.slot.valid() ? slots_[self.slot.index] : self.value;
   if (const auto* closure = std::get_if<std::shared_ptr<const Closure>>(&whole))
-    return {{}, call_closure(**closure, arguments, expression.getSourceRange())};
-  return {{}, call_function(*function, arguments, self, expression.getSourceRange())};
+    return call_closure(**closure, *function, arguments, expression.getSourceRange());
+  return call_function(*function, arguments, self, expression.getSourceRange());
 }
 
-Value Translator::call_function(const clang::FunctionDecl& called, const std::vector<Location>& arguments,
-                                const Location& object, clang::SourceRange at) {
+Location Translator::call_function(const clang::FunctionDecl& called, const std::vector<Location>& arguments,
+                                   const Location& object, clang::SourceRange at) {
   const clang::FunctionDecl* function = nullptr;
   if (called.getBody(function) == nullptr)
     refuse(Finding::kUnsupported, at, "`" + called.getNameAsString() + "`, which the text does not define,", "");
@@ -66,20 +74,22 @@ Value Translator::call_function(const clang::FunctionDecl& called, const std::ve
     if (const Scalar* known = std::get_if<Scalar>(&value)) graph_.set_hint(known->id, parameter->getName());
   }
   const Flow flow = execute(function->getBody());
-  Value value = value_of(flow.returns);
+  const SlotId place = place_of(flow.returns);
+  Location returned{place, {}};
+  if (!place.valid()) returned = {{}, value_of(flow.returns), function->getReturnType()->isReferenceType()};
   frames_.pop_back();
-  return value;
+  return returned;
 }
 
-Value Translator::call_closure(const Closure& closure, const std::vector<Location>& arguments, clang::SourceRange at) {
-  const clang::CXXMethodDecl* function = closure.record->getLambdaCallOperator();
-  // A generic one has an instance for these arguments, which Clang has resolved the call to.
+// `function`: the instance for these arguments, where the lambda is generic.
+Location Translator::call_closure(const Closure& closure, const clang::FunctionDecl& function,
+                                  const std::vector<Location>& arguments, clang::SourceRange at) {
   std::map<const clang::ValueDecl*, Location> hidden;
   for (const auto& [variable, slot] : closure.captures) {
     if (const auto known = variables_.find(variable); known != variables_.end()) hidden.emplace(variable, known->second);
     variables_[variable] = {slot, {}};
   }
-  Value value = call_function(*function, arguments, {}, at);
+  Location value = call_function(function, arguments, {}, at);
   for (const auto& [variable, slot] : closure.captures) variables_.erase(variable);
   variables_.merge(hidden);
   return value;
@@ -95,8 +105,10 @@ Value Translator::lambda(const clang::LambdaExpr& expression) {
     if (!capture.capturesVariable()) refuse_expression(expression, "a capture of this kind");
     const bool by_reference = capture.getCaptureKind() == clang::LCK_ByRef;
     Location location = by_reference ? locate(from) : Location{};
+    require_place(location, from->getType(), *from);
     if (by_reference && !location.slot.valid()) location.slot = new_slot(std::move(location.value));
     if (!by_reference) {
+      if (from->getType()->isPointerType()) refuse(Finding::kPointer, from->getSourceRange(), "");
       Value value = copy(evaluate(from));
       location.slot = new_slot(std::move(value));
     }
@@ -108,6 +120,9 @@ Value Translator::lambda(const clang::LambdaExpr& expression) {
 // Copies, and structs without constructors of their own.
 Value Translator::construct(const clang::CXXConstructExpr& expression) {
   const clang::CXXConstructorDecl& constructor = *expression.getConstructor();
+  require_plain(expression.getType(), expression);
+  if (constructor.isCopyOrMoveConstructor() && !constructor.isTrivial())
+    refuse_expression(expression, "a struct that is copied by a constructor of its own");
   if (constructor.isCopyOrMoveConstructor() && expression.getNumArgs() == 1) {
     const clang::Expr* from = expression.getArg(0);
     if (!from->isGLValue()) return evaluate(from);
@@ -116,11 +131,15 @@ Value Translator::construct(const clang::CXXConstructExpr& expression) {
   }
   if (!constructor.isDefaultConstructor() || constructor.isUserProvided())
     refuse_expression(expression, "a constructor of a struct's own");
-  if (expression.requiresZeroInitialization()) return zero_of(expression.getType(), expression);
+  if (expression.getType()->isArrayType()) refuse_expression(expression, "an array of structs without its `{}`");
   Aggregate made;
   for (const clang::FieldDecl* field : constructor.getParent()->fields()) {
     Value value = Nothing{};
-    if (field->hasInClassInitializer()) value = copy(evaluate(field->getInClassInitializer()));
+    if (field->hasInClassInitializer()) {
+      value = copy(evaluate(field->getInClassInitializer()));
+    } else if (expression.requiresZeroInitialization()) {
+      value = zero_of(field->getType(), expression);
+    }
     made.parts.push_back(new_slot(std::move(value)));
   }
   return made;

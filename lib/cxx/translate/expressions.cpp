@@ -87,7 +87,10 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
     case Stmt::UnaryOperatorClass: return unary(llvm::cast<UnaryOperator>(expression));
     case Stmt::BinaryOperatorClass: return binary(llvm::cast<BinaryOperator>(expression));
     case Stmt::CompoundAssignOperatorClass: return compound_assign(llvm::cast<CompoundAssignOperator>(expression));
-    case Stmt::ConditionalOperatorClass: return conditional(llvm::cast<ConditionalOperator>(expression));
+    case Stmt::ConditionalOperatorClass: {
+      const auto& choice = llvm::cast<ConditionalOperator>(expression);
+      return conditional(choice, condition(choice.getCond()));
+    }
     case Stmt::InitListExprClass: return list(llvm::cast<InitListExpr>(expression));
     case Stmt::ImplicitValueInitExprClass:
     case Stmt::CXXScalarValueInitExprClass: return zero_of(expression.getType(), expression);
@@ -102,7 +105,12 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
     default: break;
   }
   if (const auto* conversion = dyn_cast<CastExpr>(&expression)) return convert(*conversion);
-  if (expression.isGLValue()) return load(locate_here(expression), expression);
+  if (isa<clang::StringLiteral>(expression)) refuse_expression(expression, "a string");
+  if (expression.isGLValue()) {
+    if (!isa<DeclRefExpr, MemberExpr, ArraySubscriptExpr, MaterializeTemporaryExpr>(expression))
+      refuse_expression(expression, "this expression");
+    return load(locate_here(expression), expression);
+  }
   if (std::optional<Value> known = constant(expression)) return *std::move(known);
   refuse_expression(expression, "this expression");
 }
@@ -183,6 +191,7 @@ Value Translator::binary(const clang::BinaryOperator& expression) {
 }
 
 Value Translator::assign(const clang::BinaryOperator& expression) {
+  if (expression.getType()->isPointerType()) refuse(Finding::kPointer, expression.getSourceRange(), "");
   Value value = copy(evaluate(expression.getRHS()));  // first, as C++17 has it
   store(locate(expression.getLHS()), value, expression);
   return value;
@@ -217,8 +226,7 @@ Value Translator::logical(const clang::BinaryOperator& expression) {
   return Scalar{graph_.binary(is_and ? Operator::kAnd : Operator::kOr, left, right), kBoolType};
 }
 
-Value Translator::conditional(const clang::ConditionalOperator& expression) {
-  const NodeId holds = condition(expression.getCond());
+Value Translator::conditional(const clang::ConditionalOperator& expression, NodeId holds) {
   Value yes, no;
   const auto side = [&](const clang::Expr* of, Value& value) {
     return [this, of, &value] {
@@ -236,6 +244,7 @@ Value Translator::list(const clang::InitListExpr& expression) {
   const bool is_scalar = scalar_type(expression.getType()).has_value();
   if (is_scalar)
     return expression.getNumInits() > 0 ? evaluate(expression.getInit(0)) : zero_of(expression.getType(), expression);
+  require_plain(expression.getType(), expression);
   Aggregate made;
   std::uint64_t count = expression.getNumInits();
   const auto* array = context_.getAsConstantArrayType(expression.getType());
@@ -253,6 +262,7 @@ Value Translator::list(const clang::InitListExpr& expression) {
 Value Translator::zero_of(clang::QualType type, const clang::Expr& at) {
   if (const auto scalar = scalar_type(type))
     return scalar->is_floating() ? arithmetic_.floating(*scalar, 0) : arithmetic_.integer(*scalar, 0);
+  require_plain(type, at);
   Aggregate made;
   if (const auto* array = context_.getAsConstantArrayType(type)) {
     if (array->getSize().getLimitedValue() > 4096) refuse_expression(at, "an array of more than 4096 elements");

@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "cxx/translate/mods.h"
 #include "cxx/translate/translator.h"
 
 namespace flexjit::cxx {
@@ -11,8 +12,9 @@ namespace {
 
 constexpr std::string_view kPrefix = "flexjit:";
 
-// Of the declaration that the prelude gives a name; "" for any other.
+// Of the declaration that the prelude gives a name; "" for any other, whatever a text annotates.
 std::string_view name_in_prelude(const clang::FunctionDecl& function) {
+  if (!is_of_prelude(function)) return "";
   for (const auto* annotation : function.specific_attrs<clang::AnnotateAttr>()) {
     const std::string_view text = annotation->getAnnotation();
     if (text.starts_with(kPrefix)) return text.substr(kPrefix.size());
@@ -31,7 +33,7 @@ std::optional<Location> Translator::call_named(const clang::FunctionDecl& functi
     const Value whole = array.slot.valid() ? slots_[array.slot.index] : array.value;
     const Aggregate* parts = std::get_if<Aggregate>(&whole);
     if (parts == nullptr || parts->parts.size() != 1) refuse_expression(expression, "this array");
-    return element_at({parts->parts[0], {}}, scalar(expression.getArg(1)), expression);
+    return element_at(part_of(array, parts->parts[0]), scalar(expression.getArg(1)), expression);
   }
   const auto* member = llvm::dyn_cast<clang::CXXMemberCallExpr>(&expression);
   if (member != nullptr) {

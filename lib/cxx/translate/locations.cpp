@@ -1,4 +1,5 @@
 // Expressions that name a place: variables, elements, fields; and reading and writing there.
+#include "cxx/translate/mods.h"
 #include "cxx/translate/translator.h"
 
 namespace flexjit::cxx {
@@ -38,7 +39,10 @@ Location Translator::locate_here(const clang::Expr& expression) {
   if (const auto* inner = dyn_cast<MaterializeTemporaryExpr>(&expression)) return {new_slot(evaluate(inner->getSubExpr())), {}};
   if (const auto* inner = dyn_cast<SubstNonTypeTemplateParmExpr>(&expression)) return locate(inner->getReplacement());
   if (const auto* inner = dyn_cast<CXXDefaultArgExpr>(&expression)) return locate(inner->getExpr());
-  if (isa<CXXThisExpr>(&expression)) return frames_.back().object;
+  if (isa<CXXThisExpr>(&expression)) {
+    if (frames_.empty()) refuse_expression(expression, "`this` outside of a function");
+    return frames_.back().object;
+  }
   if (const auto* name = dyn_cast<DeclRefExpr>(&expression)) return variable(*name->getDecl(), name->getSourceRange());
   if (const auto* at = dyn_cast<MemberExpr>(&expression)) return member(*at);
   if (const auto* at = dyn_cast<ArraySubscriptExpr>(&expression)) return subscript(*at);
@@ -47,11 +51,16 @@ Location Translator::locate_here(const clang::Expr& expression) {
     return locate(list->getInit(0));
   if (const auto* cast = dyn_cast<CastExpr>(&expression)) {
     const CastKind kind = cast->getCastKind();
+    const QualType from = cast->getSubExpr()->getType(), to = cast->getType();
+    if (isa<ExplicitCastExpr>(cast) && expression.isGLValue() && is_const(from, context_) && !is_const(to, context_))
+      refuse_expression(expression, "a cast that takes `const` away");
     const bool is_same = kind == CK_NoOp || kind == CK_ArrayToPointerDecay || kind == CK_LValueToRValue;
     if (is_same && (cast->getSubExpr()->isGLValue() || kind == CK_ArrayToPointerDecay)) return locate(cast->getSubExpr());
   }
   if (const auto* operation = dyn_cast<UnaryOperator>(&expression)) {
     const auto opcode = operation->getOpcode();
+    if (opcode == UO_Deref && isa<CXXThisExpr>(operation->getSubExpr()->IgnoreParenImpCasts()))
+      return locate(operation->getSubExpr()->IgnoreParenImpCasts());
     if (opcode == UO_Deref) return element_at(locate(operation->getSubExpr()), arithmetic_.integer(kIntType, 0), expression);
     if (opcode == UO_PreInc || opcode == UO_PreDec) {
       increment(*operation);
@@ -75,8 +84,11 @@ Location Translator::locate_here(const clang::Expr& expression) {
     const bool is_sum = operation->getOpcode() == BO_Add && operation->getType()->isPointerType();
     if (is_sum) refuse(Finding::kPointer, expression.getSourceRange(), ", as `table[i]`");
   }
-  if (const auto* choice = dyn_cast<ConditionalOperator>(&expression); choice != nullptr && expression.isGLValue())
-    return {{}, conditional(*choice)};
+  if (const auto* choice = dyn_cast<ConditionalOperator>(&expression); choice != nullptr && expression.isGLValue()) {
+    const NodeId holds = condition(choice->getCond());
+    if (const auto known = graph_.bool_value(holds)) return locate(*known ? choice->getTrueExpr() : choice->getFalseExpr());
+    return {{}, conditional(*choice, holds), true};
+  }
   return {{}, evaluate_here(expression)};
 }
 
@@ -107,7 +119,18 @@ Location Translator::member(const clang::MemberExpr& expression) {
   const Value whole = object.slot.valid() ? slots_[object.slot.index] : object.value;
   const Aggregate* parts = std::get_if<Aggregate>(&whole);
   if (parts == nullptr || field->getFieldIndex() >= parts->parts.size()) refuse_expression(expression, "this member");
-  return {parts->parts[field->getFieldIndex()], {}};
+  return part_of(object, parts->parts[field->getFieldIndex()]);
+}
+
+// Those of a value that is chosen among variables are copies.
+Location Translator::part_of(const Location& whole, SlotId part) {
+  return whole.is_chosen ? Location{{}, slots_[part.index], true} : Location{part, {}};
+}
+
+// A reference to one of several variables is refused, but for what cannot be written: that is its value.
+void Translator::require_place(const Location& location, clang::QualType type, const clang::Stmt& at) {
+  if (location.is_chosen && !is_const(type, context_))
+    refuse_expression(at, "a reference to a variable that the call of the pattern chooses");
 }
 
 Location Translator::subscript(const clang::ArraySubscriptExpr& expression) {
@@ -126,19 +149,19 @@ Location Translator::element_at(const Location& array, Scalar index, const clang
                                 : index.id);
     return {{}, std::move(inner)};
   }
-  if (const Aggregate* parts = std::get_if<Aggregate>(&whole)) return pick(*parts, index, at);
+  if (const Aggregate* parts = std::get_if<Aggregate>(&whole)) return pick(array, *parts, index, at);
   refuse(Finding::kPointer, at.getSourceRange(), "");
 }
 
 // An element of an array of its own: that variable, or a choice among all of them.
-Location Translator::pick(const Aggregate& parts, Scalar index, const clang::Expr& at) {
+Location Translator::pick(const Location& array, const Aggregate& parts, Scalar index, const clang::Expr& at) {
   constexpr std::size_t kMaxChoice = 64;
   const auto known = graph_.int_value(index.id);
   const std::size_t count = parts.parts.size();
   if (known) {
     if (*known < 0 || static_cast<std::size_t>(*known) >= count)
       refuse(Finding::kUnsupported, at.getSourceRange(), fmt::format("element {} of an array of {}", *known, count), "");
-    return {parts.parts[static_cast<std::size_t>(*known)], {}};
+    return part_of(array, parts.parts[static_cast<std::size_t>(*known)]);
   }
   if (count > kMaxChoice || count == 0)
     refuse(Finding::kUnsupported, at.getSourceRange(), "an index that the call decides into an array of more than 64 elements",
@@ -148,7 +171,7 @@ Location Translator::pick(const Aggregate& parts, Scalar index, const clang::Exp
     const Scalar number = arithmetic_.integer(index.type, static_cast<std::int64_t>(i));
     value = merged(arithmetic_.binary(Operator::kEqual, index, number).id, slots_[parts.parts[i].index], value);
   }
-  return {{}, std::move(value)};
+  return {{}, std::move(value), true};
 }
 
 Value Translator::load(const Location& location, const clang::Expr& at) {

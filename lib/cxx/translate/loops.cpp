@@ -1,5 +1,6 @@
 // Loops, turn by turn while their condition may hold: one that is known ends them, one that is not ends them for those pairs
 // where it is false. A switch is the sequence of its statements, each where a label before it was reached.
+#include "cxx/translate/mods.h"
 #include "cxx/translate/translator.h"
 
 namespace flexjit::cxx {
@@ -65,6 +66,9 @@ Flow Translator::execute_do(const clang::DoStmt& statement) {
 // Over an array that is known element by element.
 Flow Translator::execute_range_for(const clang::CXXForRangeStmt& statement) {
   execute(statement.getInit());
+  const auto* record = statement.getRangeInit()->getType()->getAsCXXRecordDecl();
+  if (record != nullptr && !is_of_prelude(*record))
+    refuse_expression(*statement.getRangeInit(), "a loop over anything but an array of constants or of its own");
   Location range = locate(statement.getRangeInit());
   Value whole = range.slot.valid() ? slots_[range.slot.index] : range.value;
   const Aggregate* parts = std::get_if<Aggregate>(&whole);
@@ -77,6 +81,7 @@ Flow Translator::execute_range_for(const clang::CXXForRangeStmt& statement) {
   const std::vector<SlotId> all = parts->parts;
   const clang::VarDecl& variable = *statement.getLoopVariable();
   const bool is_reference = variable.getType()->isReferenceType();
+  if (is_reference) require_place(range, statement.getRangeInit()->getType(), *statement.getRangeInit());
   const std::function<Flow(std::size_t)> from = [&](std::size_t number) -> Flow {
     if (number == all.size()) return none();
     Location element{all[number], {}};

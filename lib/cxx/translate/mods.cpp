@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "cxx/parse/spelling.h"
 #include "cxx/translate/translator.h"
 
 namespace flexjit::cxx {
@@ -127,20 +128,22 @@ void Translator::translate_mod(const std::string& name) {
   if (mod == nullptr) return;
   dsl::Span place;
   if (tree_.place(mod->getSourceRange(), place)) graph_.set_place(place);
+  const dsl::Span whole = graph_.place();
   std::vector<Location> arguments;
   for (const clang::ParmVarDecl* parameter : mod->parameters()) {
     if (tree_.place(parameter->getSourceRange(), place)) graph_.set_place(place);
     arguments.push_back({new_slot(this->parameter(*parameter, is_score)), {}});
   }
-  const Value value = call_function(*mod, arguments, {}, mod->getSourceRange());
-  outputs_.push_back({is_score ? "score" : "mask", result_of(*mod, value, is_score)});
+  const Location returned = call_function(*mod, arguments, {}, mod->getSourceRange());
+  const Value value = returned.slot.valid() ? slots_[returned.slot.index] : returned.value;
+  outputs_.push_back({is_score ? "score" : "mask", result_of(*mod, value, is_score), whole});
 }
 
 NodeId Translator::result_of(const clang::FunctionDecl& mod, const Value& value, bool is_score) {
   const Scalar* known = std::get_if<Scalar>(&value);
   if (known == nullptr) {
-    refuse(Finding::kResult, mod.getReturnTypeSourceRange(), is_score ? "score_mod" : "mask_mod",
-           mod.getReturnType().getAsString(), is_score ? "a float" : "a bool");
+    refuse(Finding::kResult, mod.getReturnTypeSourceRange(), is_score ? "score_mod" : "mask_mod", spelled(mod.getReturnType()),
+           is_score ? "a float" : "a bool");
   }
   if (!is_score) return arithmetic_.convert(*known, kBoolType).id;
   const bool is_fp64 = precision_ == support::Precision::kFp64;
@@ -152,7 +155,7 @@ NodeId Translator::result_of(const clang::FunctionDecl& mod, const Value& value,
 Value Translator::parameter(const clang::ParmVarDecl& parameter, bool is_score) {
   const std::string name = parameter.getNameAsString();
   const auto refuse_name = [&](std::string_view why) {
-    refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(), why);
+    refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()), why);
   };
   if (name.empty()) refuse_name("has no name, by which its value would be found");
   if (const auto builtin = dsl::find_builtin(name)) return builtin_parameter(parameter, *builtin, is_score);
@@ -167,7 +170,7 @@ Value Translator::builtin_parameter(const clang::ParmVarDecl& parameter, dsl::Bu
   const auto type = scalar_type(parameter.getType());
   const std::string name = parameter.getNameAsString();
   const auto refuse_type = [&](std::string_view why) {
-    refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(), why);
+    refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()), why);
   };
   if (builtin == dsl::Builtin::kScore) {
     if (!is_score) refuse_type("is no parameter of mask_mod: a mask cannot depend on the score");
@@ -185,7 +188,7 @@ void Translator::declare(const clang::ParmVarDecl& parameter, std::string text) 
   const std::string name = parameter.getNameAsString();
   const auto [known, is_new] = declared_types_.try_emplace(name, text);
   if (!is_new && known->second != text) {
-    refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(),
+    refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()),
            "is another one in score_mod; both functions are of one pattern, in which a name has one meaning");
   }
   if (is_new) declarations_.push_back({name, std::move(text), graph_.place()});
@@ -195,7 +198,7 @@ Value Translator::scalar_parameter(const clang::ParmVarDecl& parameter) {
   const std::string name = parameter.getNameAsString();
   const ScalarType type = *scalar_type(parameter.getType());
   if (type.is_int() && type.bits != 32) {
-    refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(),
+    refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()),
            "is bound at run, and params are int, unsigned, float, double or bool");
   }
   const bool is_bool = type == kBoolType;
@@ -203,9 +206,9 @@ Value Translator::scalar_parameter(const clang::ParmVarDecl& parameter) {
   std::string text = fmt::format("param {} : {}", name, dsl::type_name(declared));
   if (parameter.hasDefaultArg() && !parameter.hasUninstantiatedDefaultArg() && !parameter.hasUnparsedDefaultArg()) {
     const Scalar value = scalar(parameter.getDefaultArg());
-    const Printed printed = print(graph_, {}, {{"", value.id}});
+    const Printed printed = print(graph_, {}, {{"", value.id, {}}});
     if (graph_.node(value.id).kind != NodeKind::kConst)
-      refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(),
+      refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()),
              "has a default that is no constant");
     text += " = " + trimmed(printed.text.substr(3));
   }
@@ -218,7 +221,7 @@ Value Translator::scalar_parameter(const clang::ParmVarDecl& parameter) {
 Value Translator::array_parameter(const clang::ParmVarDecl& parameter) {
   const std::string name = parameter.getNameAsString();
   const auto refuse_type = [&](std::string_view why) {
-    refuse(Finding::kParameter, parameter.getSourceRange(), name, parameter.getType().getAsString(), why);
+    refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()), why);
   };
   const Signature signature = signature_of(parameter, context_);
   if (!signature.element) refuse_type("is no number, pointer, std::span, flexjit::Tensor or array of numbers");

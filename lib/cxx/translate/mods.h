@@ -25,4 +25,10 @@ Signature signature_of(const clang::ParmVarDecl& parameter, const clang::ASTCont
 // The arithmetic type; absent for any other.
 std::optional<ScalarType> scalar_type_of(clang::QualType type, const clang::ASTContext& context);
 
+// Whether it, or the template that it is an instance of, stands in the precompiled prelude.
+bool is_of_prelude(const clang::Decl& declaration);
+
+// Whether what a type is of cannot be written: of an array, its elements.
+bool is_const(clang::QualType type, const clang::ASTContext& context);
+
 }  // namespace flexjit::cxx

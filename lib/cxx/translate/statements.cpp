@@ -1,4 +1,6 @@
 // Statements that are executed once, and how paths that part come together again.
+#include <clang/AST/Attr.h>
+
 #include <algorithm>
 
 #include "cxx/translate/translator.h"
@@ -61,13 +63,17 @@ Flow Translator::execute_declarations(const clang::DeclStmt& statement) {
 }
 
 void Translator::define(const clang::VarDecl& variable) {
-  if (variable.isStaticLocal() && !variable.isConstexpr() && !variable.getType().isConstQualified())
+  const bool is_constant = variable.getType().isConstQualified() && variable.hasConstantInitialization();
+  if (variable.isStaticLocal() && !variable.isConstexpr() && !is_constant)
     refuse(Finding::kGlobal, variable.getSourceRange(), variable.getNameAsString());
+  if (variable.hasAttr<clang::CleanupAttr>()) refuse(Finding::kUnsupported, variable.getSourceRange(), "a cleanup", "");
   const clang::Expr* initialiser = variable.getInit();
   const clang::QualType type = variable.getType();
   if (type->isPointerType()) refuse(Finding::kPointer, variable.getSourceRange(), "");
+  if (type->isVectorType()) refuse(Finding::kUnsupported, variable.getSourceRange(), "a vector", "");
   if (type->isReferenceType() && initialiser != nullptr) {
     Location location = locate(initialiser);
+    require_place(location, initialiser->IgnoreParenImpCasts()->getType(), *initialiser);
     if (!location.slot.valid() && !std::holds_alternative<Element>(location.value)) location = {new_slot(location.value), {}};
     variables_[&variable] = location;
     return;
@@ -82,17 +88,19 @@ Flow Translator::execute_return(const clang::ReturnStmt& statement) {
   Flow flow = none();
   const NodeId always = graph_.constant(true);
   Value value = Nothing{};
+  SlotId place;
   if (statement.getRetValue() != nullptr) {
     const bool by_reference = frames_.back().function->getReturnType()->isReferenceType();
     if (by_reference) {
       const Location location = locate(statement.getRetValue());
       value = location.slot.valid() ? slots_[location.slot.index] : location.value;
+      place = location.slot;
     } else {
       value = evaluate(statement.getRetValue());
     }
   }
   flow.returned = always;
-  flow.returns.push_back({always, std::move(value)});
+  flow.returns.push_back({always, std::move(value), place});
   return flow;
 }
 
@@ -143,9 +151,10 @@ Value Translator::merged(NodeId condition, const Value& yes, const Value& no) {
   if (yes == no) return yes;
   const Aggregate *x = std::get_if<Aggregate>(&yes), *y = std::get_if<Aggregate>(&no);
   if (x != nullptr && y != nullptr && x->parts.size() == y->parts.size()) {
+    const std::vector<SlotId> of_yes = x->parts, of_no = y->parts;  // `yes` and `no` may be slots, which move
     Aggregate made;
-    for (std::size_t i = 0; i < x->parts.size(); ++i) {
-      Value part = merged(condition, slots_[x->parts[i].index], slots_[y->parts[i].index]);
+    for (std::size_t i = 0; i < of_yes.size(); ++i) {
+      Value part = merged(condition, slots_[of_yes[i].index], slots_[of_no[i].index]);
       made.parts.push_back(new_slot(std::move(part)));
     }
     return made;
@@ -162,24 +171,26 @@ Flow Translator::joined(NodeId condition, Flow then, Flow otherwise) {
   const auto returns_always = [&](const Flow& side) { return graph_.bool_value(side.returned) == true; };
   const NodeId opposite = graph_.unary(Operator::kNot, condition);
   if (returns_always(then) && returns_always(otherwise)) {
-    flow.returns.push_back({graph_.constant(true), merged(condition, value_of(then.returns), value_of(otherwise.returns))});
+    const SlotId named = place_of(then.returns);
+    flow.returns.push_back({graph_.constant(true), merged(condition, value_of(then.returns), value_of(otherwise.returns)),
+                            named == place_of(otherwise.returns) ? named : SlotId{}});
     return flow;
   }
   // A side that always returns goes first; the other one is then asked only where it is taken.
   if (returns_always(otherwise)) {
-    flow.returns.push_back({opposite, value_of(otherwise.returns)});
+    flow.returns.push_back({opposite, value_of(otherwise.returns), place_of(otherwise.returns)});
     for (Flow::Return& one : then.returns) flow.returns.push_back(std::move(one));
     return flow;
   }
   if (returns_always(then)) {
-    flow.returns.push_back({condition, value_of(then.returns)});
+    flow.returns.push_back({condition, value_of(then.returns), place_of(then.returns)});
     for (Flow::Return& one : otherwise.returns) flow.returns.push_back(std::move(one));
     return flow;
   }
   for (Flow::Return& one : then.returns)
-    flow.returns.push_back({graph_.binary(Operator::kAnd, condition, one.condition), std::move(one.value)});
+    flow.returns.push_back({graph_.binary(Operator::kAnd, condition, one.condition), std::move(one.value), one.place});
   for (Flow::Return& one : otherwise.returns)
-    flow.returns.push_back({graph_.binary(Operator::kAnd, opposite, one.condition), std::move(one.value)});
+    flow.returns.push_back({graph_.binary(Operator::kAnd, opposite, one.condition), std::move(one.value), one.place});
   return flow;
 }
 
@@ -208,7 +219,7 @@ Flow Translator::after(Flow flow, const std::function<Flow()>& next) {
   const NodeId stopped = graph_.binary(Operator::kOr, flow.broken, flow.continued);
   for (const Flow::Return& one : following.returns) {
     const NodeId holds = graph_.binary(Operator::kAnd, graph_.unary(Operator::kNot, stopped), one.condition);
-    flow.returns.push_back({holds, one.value});
+    flow.returns.push_back({holds, one.value, one.place});
   }
   flow.returned = graph_.select(gone, flow.returned, following.returned);
   flow.broken = graph_.select(gone, flow.broken, following.broken);
@@ -222,6 +233,12 @@ Value Translator::value_of(const std::vector<Flow::Return>& returns) {
   Value value = returns.back().value;
   for (std::size_t i = returns.size() - 1; i-- > 0;) value = merged(returns[i].condition, returns[i].value, value);
   return value;
+}
+
+SlotId Translator::place_of(const std::vector<Flow::Return>& returns) {
+  if (returns.empty()) return {};
+  const SlotId place = returns.front().place;
+  return std::ranges::all_of(returns, [&](const Flow::Return& one) { return one.place == place; }) ? place : SlotId{};
 }
 
 }  // namespace flexjit::cxx

@@ -75,6 +75,7 @@ class Translator {
   void merge(NodeId condition, std::vector<Value>& then, bool then_returned, bool otherwise_returned);
   Value merged(NodeId condition, const Value& yes, const Value& no);
   Value value_of(const std::vector<Flow::Return>& returns);
+  static SlotId place_of(const std::vector<Flow::Return>& returns);  // of all of them; else not valid
 
   // loops.cpp
   struct Loop {
@@ -105,7 +106,7 @@ class Translator {
   Value assign(const clang::BinaryOperator& expression);
   Value compound_assign(const clang::CompoundAssignOperator& expression);
   Value logical(const clang::BinaryOperator& expression);
-  Value conditional(const clang::ConditionalOperator& expression);
+  Value conditional(const clang::ConditionalOperator& expression, NodeId holds);
   Value list(const clang::InitListExpr& expression);
   Value zero_of(clang::QualType type, const clang::Expr& at);
   std::optional<Value> constant(const clang::Expr& expression);
@@ -118,7 +119,8 @@ class Translator {
   Location member(const clang::MemberExpr& expression);
   Location subscript(const clang::ArraySubscriptExpr& expression);
   Location element_at(const Location& array, Scalar index, const clang::Expr& at);
-  Location pick(const Aggregate& parts, Scalar index, const clang::Expr& at);
+  Location pick(const Location& array, const Aggregate& parts, Scalar index, const clang::Expr& at);
+  Location part_of(const Location& whole, SlotId part);
   Value load(const Location& location, const clang::Expr& at);
   void store(const Location& location, Value value, const clang::Expr& at);
   Value copy(const Value& value);  // with variables of its own
@@ -129,9 +131,11 @@ class Translator {
   Location call_location(const clang::CallExpr& expression);
   Value construct(const clang::CXXConstructExpr& expression);
   Value lambda(const clang::LambdaExpr& expression);
-  Value call_function(const clang::FunctionDecl& function, const std::vector<Location>& arguments, const Location& object,
-                      clang::SourceRange at);
-  Value call_closure(const Closure& closure, const std::vector<Location>& arguments, clang::SourceRange at);
+  // The place that a function returns a reference to, else a value.
+  Location call_function(const clang::FunctionDecl& function, const std::vector<Location>& arguments, const Location& object,
+                         clang::SourceRange at);
+  Location call_closure(const Closure& closure, const clang::FunctionDecl& function, const std::vector<Location>& arguments,
+                        clang::SourceRange at);
   Location argument(const clang::ParmVarDecl* parameter, const clang::Expr* expression);
   // Of the prelude, by the name of its annotation.
   std::optional<Location> call_named(const clang::FunctionDecl& function, const clang::CallExpr& expression);
@@ -143,6 +147,8 @@ class Translator {
   // Types, places, refusals.
   std::optional<ScalarType> scalar_type(clang::QualType type) const;
   ScalarType scalar_type_at(clang::QualType type, clang::SourceRange at);
+  void require_plain(clang::QualType type, const clang::Stmt& at);
+  void require_place(const Location& location, clang::QualType type, const clang::Stmt& at);
   void step(clang::SourceRange at);
   void charge(std::size_t steps);  // of work that is no statement or expression, where the last one stands
   template <typename... Args>

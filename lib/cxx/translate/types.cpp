@@ -1,6 +1,8 @@
 // Clang's types -> what the translator and the language call them.
 #include <clang/AST/DeclTemplate.h>
+#include <clang/Basic/SourceManager.h>
 
+#include "cxx/parse/spelling.h"
 #include "cxx/translate/mods.h"
 #include "cxx/translate/translator.h"
 
@@ -92,12 +94,36 @@ std::optional<ScalarType> scalar_type_of(clang::QualType type, const clang::ASTC
   return ScalarType{ScalarType::Base::kInt, static_cast<std::uint8_t>(bits), type->isSignedIntegerOrEnumerationType()};
 }
 
+bool is_of_prelude(const clang::Decl& declaration) {
+  return declaration.getASTContext().getSourceManager().isLoadedSourceLocation(declaration.getLocation());
+}
+
+bool is_const(clang::QualType type, const clang::ASTContext& context) {
+  return context.getBaseElementType(type.getNonReferenceType()).isConstQualified();
+}
+
+// A value is its parts, each a variable: what C++ does beside that when one is made, copied or ended has no place here.
+void Translator::require_plain(clang::QualType type, const clang::Stmt& at) {
+  if (type->isVectorType()) refuse_expression(at, "a vector");
+  if (type->isPointerType()) refuse(Finding::kPointer, at.getSourceRange(), "");
+  const auto* record = type->getAsCXXRecordDecl();
+  if (record == nullptr || record->isLambda() || is_of_prelude(*record) || !record->hasDefinition()) return;
+  const auto refuse_struct = [&](std::string_view what) { refuse_expression(at, fmt::format("a struct with {}", what)); };
+  if (record->getNumBases() > 0) refuse_struct("a base");
+  if (!record->hasTrivialDestructor()) refuse_struct("a destructor of its own");
+  for (const clang::FieldDecl* field : record->fields()) {
+    if (field->getType()->isReferenceType()) refuse_struct("a reference as a member");
+    if (field->getType()->isPointerType()) refuse_struct("a pointer as a member");
+    if (field->isBitField()) refuse_struct("a bit-field");
+  }
+}
+
 std::optional<ScalarType> Translator::scalar_type(clang::QualType type) const { return scalar_type_of(type, context_); }
 
 ScalarType Translator::scalar_type_at(clang::QualType type, clang::SourceRange at) {
   if (const auto known = scalar_type(type)) return *known;
   if (type->isPointerType()) refuse(Finding::kPointer, at, "");
-  refuse(Finding::kUnsupported, at, "a value of type `" + type.getAsString() + "`", "");
+  refuse(Finding::kUnsupported, at, "a value of type `" + spelled(type) + "`", "");
 }
 
 void Translator::step(clang::SourceRange at) {

@@ -59,6 +59,7 @@ using Value = std::variant<Nothing, Scalar, Element, Aggregate, std::shared_ptr<
 struct Location {
   SlotId slot{};
   Value value{};
+  bool is_chosen = false;  // it is that of one of several variables, of which the call decides: none that could be written
 };
 
 // What became of a statement: under which conditions, told from its beginning, it left the function, the loop or the turn.
@@ -67,6 +68,7 @@ struct Flow {
   struct Return {
     NodeId condition{};
     Value value{};
+    SlotId place{};  // valid: what a returned reference names
   };
   NodeId returned{}, broken{}, continued{};
   std::vector<Return> returns{};
