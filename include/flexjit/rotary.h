@@ -20,7 +20,7 @@ enum class RotaryPairing : std::uint8_t {
 // at must be in them.
 struct Rotary {
   TensorView cos, sin;
-  RotaryPairing pairing{};
+  RotaryPairing pairing{};  // NOLINT(bugprone-invalid-enum-default-initialization): none of them is assumed
 };
 
 // Where the queries of a sequence with past_len = kv_len - q_len keys before its first query rotate.
