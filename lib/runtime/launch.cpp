@@ -15,7 +15,6 @@ namespace flexjit::runtime {
 
 namespace {
 
-using support::divide_up;
 using support::round_up;
 
 // Bytes of packed K and V in one wave: by thread, so many are attended to while they are in its second-level cache; more only

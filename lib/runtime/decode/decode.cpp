@@ -178,8 +178,8 @@ plan::DecodeArg Decode::arg_of(Workspace& workspace, std::int64_t reading, int t
   const std::span<plan::QueryRow> rows = workspace.rows_of(thread, most_rows, most_rows).subspan(first);
   for (std::size_t index : indices) {
     const DecodeItem& one = plan_.items()[index];
-    for (std::int32_t i = 0; i < one.rows.count; ++i)
-      rows[static_cast<std::size_t>(one.first_row + i)] = row_at(one.rows, one.rows.begin + i);
+    const std::span<plan::QueryRow> own = rows.subspan(static_cast<std::size_t>(one.first_row));
+    for (std::int32_t i = 0; i < one.rows.count; ++i) own[static_cast<std::size_t>(i)] = row_at(one.rows, one.rows.begin + i);
   }
   arg.rows = rows.data();
   const States states = states_of(workspace, item);
