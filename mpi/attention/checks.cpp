@@ -134,28 +134,32 @@ Diagnostics check_backward(const ShardedAttention::Impl& impl, const ShardArgs& 
   return wrong;
 }
 
+// Names all members of the spec, so that one that is added is looked at here. What check_spec() refuses is not among the facts,
+// nor is the name that diagnostics show.
 std::uint64_t hash_of(const AttentionSpec& spec) {
+  const auto& [program, program_name, score_mod, mask_mod, buffers, params, language, dtype, kv_dtype, kv_scale_dims, out_dtype,
+               head_dim, v_head_dim, scale, causal, window, softcap, alibi, key_lengths, key_mask, attention_mask, weights,
+               linear, dropout] = spec;
   Hash hash;
-  hash.add(spec.program).add(spec.score_mod).add(spec.mask_mod).add(static_cast<std::int64_t>(spec.language));
-  const auto real = [&](std::optional<double> value) {
+  hash.add(program).add(score_mod).add(mask_mod).add(static_cast<std::int64_t>(language));
+  const auto real = [&](const std::optional<double>& value) {
     hash.add(value ? 1 : 0).add(value ? std::bit_cast<std::int64_t>(*value) : 0);
   };
-  for (const BufferDeclaration& buffer : spec.buffers)
+  for (const BufferDeclaration& buffer : buffers)
     hash.add(buffer.name).add(static_cast<std::int64_t>(buffer.dtype)).add(buffer.rank);
-  for (const ParamDeclaration& param : spec.params)
-    hash.add(param.name).add(static_cast<std::int64_t>(param.default_value.index()));
-  for (const DType dtype : {spec.dtype, spec.kv_dtype.value_or(spec.dtype), spec.out_dtype.value_or(spec.dtype)})
-    hash.add(static_cast<std::int64_t>(dtype));
-  hash.add(spec.head_dim).add(spec.v_head_dim == 0 ? spec.head_dim : spec.v_head_dim);
-  real(spec.scale);
-  real(spec.softcap);
-  for (const bool flag : {spec.causal, spec.alibi, spec.key_lengths, spec.key_mask}) hash.add(flag ? 1 : 0);
-  if (spec.window) hash.add("window").add(spec.window->left).add(spec.window->right);
-  if (spec.attention_mask)
-    hash.add("attention_mask").add(static_cast<std::int64_t>(spec.attention_mask->dtype)).add(spec.attention_mask->rank);
-  if (spec.dropout) {
-    hash.add("dropout").add(static_cast<std::int64_t>(spec.dropout->generator));
-    real(spec.dropout->p);
+  for (const ParamDeclaration& param : params) hash.add(param.name).add(static_cast<std::int64_t>(param.default_value.index()));
+  for (const DType type : {dtype, kv_dtype.value_or(dtype), out_dtype.value_or(dtype)})
+    hash.add(static_cast<std::int64_t>(type));
+  hash.add(head_dim).add(v_head_dim == 0 ? head_dim : v_head_dim);
+  real(scale);
+  real(softcap);
+  for (const bool flag : {causal, alibi, key_lengths, key_mask}) hash.add(flag ? 1 : 0);
+  if (window) hash.add("window").add(window->left).add(window->right);
+  if (attention_mask)
+    hash.add("attention_mask").add(static_cast<std::int64_t>(attention_mask->dtype)).add(attention_mask->rank);
+  if (dropout) {
+    hash.add("dropout").add(static_cast<std::int64_t>(dropout->generator));
+    real(dropout->p);
   }
   return hash.value();
 }
