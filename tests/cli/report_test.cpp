@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "cli/subprocess.h"
+#include "support/sample.h"
 
 namespace flexjit::tests {
 namespace {
@@ -199,8 +200,11 @@ TEST(Report, IsReadableInEveryModeAndWidth) {
   const TemporaryFolder folder;
   const std::string html = make_report(folder, {example("alibi_sliding_window")});
   const std::string dark = "--blink-settings=preferredColorScheme=0";
+  const std::size_t tried = test::sampled_place("IsReadableInEveryModeAndWidth", 4);
+  std::size_t place = 0;
   for (const bool is_dark : {false, true}) {
     for (const char* window : {"1280,900", "500,900"}) {
+      if (test::is_sampled() && place++ != tried) continue;
       Visit how{.window = window};
       if (is_dark) how.options.push_back(dark);
       const Json found = visit(folder, html, how).probe;

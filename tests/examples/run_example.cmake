@@ -6,10 +6,6 @@ set(build ${WORK_FOLDER}/${EXAMPLE})
 file(REMOVE_RECURSE ${build})
 
 set(flags "-Wall -Wextra -Wshadow -Wold-style-cast -Wnon-virtual-dtor -Werror")
-if(SANITIZE)
-  string(APPEND flags " -fsanitize=${SANITIZE}")
-endif()
-
 execute_process(COMMAND ${CMAKE_COMMAND} -S ${SOURCE_FOLDER}/${EXAMPLE} -B ${build} -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${PREFIX}
   -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_CXX_FLAGS=${flags} COMMAND_ERROR_IS_FATAL ANY)
 execute_process(COMMAND ${CMAKE_COMMAND} --build ${build} COMMAND_ERROR_IS_FATAL ANY)

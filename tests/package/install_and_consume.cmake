@@ -4,11 +4,6 @@ set(prefix ${WORK_FOLDER}/prefix)
 set(consumer_build ${WORK_FOLDER}/consumer)
 file(REMOVE_RECURSE ${prefix} ${consumer_build} ${WORK_FOLDER}/embedding)
 
-set(flags "")
-if(SANITIZE)
-  set(flags -fsanitize=${SANITIZE})
-endif()
-
 function(step)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
@@ -29,7 +24,7 @@ endfunction()
 
 step(${CMAKE_COMMAND} --install ${BUILD_FOLDER} --prefix ${prefix})
 step(${CMAKE_COMMAND} -S ${CONSUMER} -B ${consumer_build} -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${prefix}
-  -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_CXX_COMPILER=${CXX_COMPILER} -DCMAKE_C_FLAGS=${flags} -DCMAKE_CXX_FLAGS=${flags})
+  -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_CXX_COMPILER=${CXX_COMPILER})
 step(${CMAKE_COMMAND} --build ${consumer_build})
 step(${consumer_build}/consumer_cpp)
 step(${consumer_build}/consumer_c)
@@ -74,7 +69,7 @@ endforeach()
 
 # pkg-config, wherever the package went.
 find_program(PKG_CONFIG pkg-config)
-if(PKG_CONFIG AND NOT SANITIZE)
+if(PKG_CONFIG)
   file(GLOB package ${prefix}/*/pkgconfig ${prefix}/lib/*/pkgconfig)
   execute_process(COMMAND ${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${package} ${PKG_CONFIG} --cflags --libs flexjit
     OUTPUT_VARIABLE options OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
