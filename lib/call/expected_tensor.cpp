@@ -136,8 +136,34 @@ bool has_elements(const TensorView& view) {
   return std::all_of(view.shape.begin(), view.shape.begin() + view.rank, [](std::int64_t extent) { return extent > 0; });
 }
 
+// Bytes from the first to behind the last one.
+struct Reach {
+  std::uintptr_t begin, end;
+};
+
+Reach reach_of(const TensorView& view) {
+  const auto address = reinterpret_cast<std::uintptr_t>(view.data);
+  Reach reach{address, address + size_of(view.dtype)};
+  for (std::size_t d = 0; d < static_cast<std::size_t>(view.rank); ++d) {
+    const std::int64_t last = (view.shape[d] - 1) * view.strides[d] * static_cast<std::int64_t>(size_of(view.dtype));
+    (last < 0 ? reach.begin : reach.end) += static_cast<std::uintptr_t>(last);
+  }
+  return reach;
+}
+
+// Most tensors are apart as a whole.
 bool share_memory(const TensorView& a, const TensorView& b) {
-  return has_elements(a) && has_elements(b) && have_common_bytes(pieces_of(a), pieces_of(b));
+  if (!has_elements(a) || !has_elements(b)) return false;
+  const Reach of_a = reach_of(a), of_b = reach_of(b);
+  return of_a.begin < of_b.end && of_b.begin < of_a.end && have_common_bytes(pieces_of(a), pieces_of(b));
+}
+
+void check_apart_from_buffers(const Bindings* bindings, const Named& written, Report& report) {
+  if (bindings == nullptr) return;
+  for (const auto& [name, buffer] : bindings->buffers) {
+    if (share_memory(buffer, written.view))
+      report.add(Finding::kSharedMemory, fmt::format("buffer `{}`", name), written.name, written.name);
+  }
 }
 
 }  // namespace
@@ -146,11 +172,12 @@ void check_apart(const Named& read, const Named& written, Report& report) {
   if (share_memory(read.view, written.view)) report.add(Finding::kSharedMemory, read.name, written.name, written.name);
 }
 
-void check_apart_from_buffers(const Bindings* bindings, const Named& written, Report& report) {
-  if (bindings == nullptr) return;
-  for (const auto& [name, buffer] : bindings->buffers) {
-    if (share_memory(buffer, written.view))
-      report.add(Finding::kSharedMemory, fmt::format("buffer `{}`", name), written.name, written.name);
+void check_apart(std::span<const Named> read, std::span<const Named> written, const Bindings* bindings, Report& report) {
+  for (std::size_t i = 0; i < written.size(); ++i) {
+    if (written[i].view.data == nullptr) continue;
+    for (const Named& tensor : read) check_apart(tensor, written[i], report);
+    check_apart_from_buffers(bindings, written[i], report);
+    for (const Named& other : written.first(i)) check_apart(other, written[i], report);
   }
 }
 

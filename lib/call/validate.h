@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,8 +50,9 @@ struct Named {
   const TensorView& view;
 };
 void check_apart(const Named& read, const Named& written, Report& report);
-// The same of every captured buffer; `bindings` may be null.
-void check_apart_from_buffers(const Bindings* bindings, const Named& written, Report& report);
+// The same of all that a call writes: what it reads, captured buffers among it (`bindings` may be null), and the results
+// before.
+void check_apart(std::span<const Named> read, std::span<const Named> written, const Bindings* bindings, Report& report);
 
 // q, k, v, out and lse against each other and the pattern. No value when ranks or extents leave the shape unknown.
 std::optional<CallShape> check_tensors(const Pattern& pattern, const RunArgs& args, Report& report);

@@ -66,8 +66,9 @@ void RowMerger::combine(std::span<const RowState> states, std::int64_t dim, cons
       support::read_elements(states[i].dtype, states[i].o, d, std::span(values).first(count));
       for (std::size_t j = 0; j < count; ++j) sums[j] += factors_[i] * values[j];
     }
-    for (std::size_t j = 0; j < count; ++j) {
-      if (std::isfinite(sums[j])) sums[j] = std::clamp(sums[j], -out.limit, out.limit);
+    for (double& sum : std::span(sums).first(count)) {
+      const double magnitude = std::abs(sum);
+      sum = magnitude > out.limit && magnitude < kInf ? std::copysign(out.limit, sum) : sum;
     }
     support::write_elements(out.dtype, out.data, d, std::span(sums).first(count));
   }
