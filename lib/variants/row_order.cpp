@@ -1,4 +1,5 @@
-// An order of rows: its positions, the text that sees through it, and a call on copies of the tensors.
+// An order of rows: its positions, the text that sees through it, and a call whose rows are read and written where they lie.
+// Gradients are those of copies.
 #include "flexjit/row_order.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "call/call.h"
 #include "call/expected_tensor.h"
 #include "diagnostics/guard.h"
 #include "dsl/parse/lexer.h"
@@ -78,7 +80,8 @@ void check_flags(const AttentionSpec& spec, Report& report) {
   refuse("language", spec.language != TextLanguage::kFlex);
 }
 
-void check_order(std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
+// Tables of scales are by the rows of k and v, and would be read in the order of keys.
+void check_order(const Attention::Impl& impl, std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
   const auto refuse = [&](const char* name, bool given) {
     if (given) report.add(Finding::kBadOption, name, "given", "rows in an order are those of dense calls, so leave it empty");
   };
@@ -86,6 +89,7 @@ void check_order(std::span<const std::int32_t> order, const RunArgs& args, Repor
   refuse("plan", args.plan != nullptr);
   refuse("rotary", args.rotary != nullptr);
   refuse("k_scales or v_scales", args.k_scales.data != nullptr || args.v_scales.data != nullptr);
+  if (impl.pattern->linear) report.add(Finding::kBadOption, "weights", "linear", "their rows have one order, so use run()");
   std::vector<bool> seen(order.size());
   for (const std::int32_t position : order) {
     const bool fits =
@@ -119,6 +123,13 @@ void check_results(const RunArgs& args, std::size_t length, Report& report) {
   }
 }
 
+Bindings with_order(const Bindings* given, std::span<const std::int32_t> order) {
+  Bindings bindings;
+  if (given != nullptr) bindings = *given;
+  bindings.buffers[kRowOrder] = TensorView(order.data(), DType::kI32, {static_cast<std::int64_t>(order.size())});
+  return bindings;
+}
+
 // The copies of a call, and the call on them.
 struct OrderedCall {
   Rows q, k, v, out, lse, max_scores;
@@ -133,8 +144,7 @@ struct OrderedCall {
         lse(given.lse, order.size()),
         max_scores(given.max_scores, order.size()),
         args(given) {
-    if (given.bindings != nullptr) bindings = *given.bindings;
-    bindings.buffers[kRowOrder] = TensorView(order.data(), DType::kI32, {static_cast<std::int64_t>(order.size())});
+    bindings = with_order(given.bindings, order);
     args.bindings = &bindings;
     args.q = q.view;
     args.k = k.view;
@@ -147,8 +157,8 @@ struct OrderedCall {
   OrderedCall& operator=(const OrderedCall&) = delete;
 };
 
-void check_call(std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
-  check_order(order, args, report);
+void check_call(const Attention::Impl& impl, std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
+  check_order(impl, order, args, report);
   check_rows("q", args.q, kMaxRank, order.size(), report);
   check_rows("k", args.k, kMaxRank, order.size(), report);
   check_rows("v", args.v, kMaxRank, order.size(), report);
@@ -268,15 +278,18 @@ Result<AttentionSpec> in_order(const AttentionSpec& spec) {
 Result<RunStats> run_in_order(const Attention& attention, std::span<const std::int32_t> order, const RunArgs& args) {
   return engine::guarded("run_in_order", attention, [&]() -> Result<RunStats> {
     engine::Report report("run_in_order");
-    variants::check_call(order, args, report);
+    const Attention::Impl& impl = attention.impl();
+    variants::check_call(impl, order, args, report);
     if (!report.empty()) return report.take();
-    const variants::OrderedCall call(order, args);
-    const Result<RunStats> done = attention.run(call.args);
-    if (!done) return done;
-    variants::scatter(call.out, args.out, order);
-    if (args.lse.data != nullptr) variants::scatter(call.lse, args.lse, order);
-    if (args.max_scores.data != nullptr) variants::scatter(call.max_scores, args.max_scores, order);
-    return done;
+    const Bindings bindings = variants::with_order(args.bindings, order);
+    RunArgs bound = args;
+    bound.bindings = &bindings;
+    Result<engine::Call> call = engine::check_call(*impl.pattern, bound);
+    if (!call) return call.diagnostics();
+    if (call->has_no_rows()) return RunStats{};
+    for (plan::Sequence& sequence : call->sequences) sequence.order = order.data();
+    if (impl.kernel == nullptr) return engine::attend_by_reference(*impl.pattern, bound, *call, call->sequences);
+    return engine::attend_by_kernel(impl, bound, *call);
   });
 }
 
@@ -284,7 +297,7 @@ Result<RunStats> run_backward_in_order(const Attention& attention, std::span<con
                                        const Gradients& gradients) {
   return engine::guarded("run_backward_in_order", attention, [&]() -> Result<RunStats> {
     engine::Report report("run_backward_in_order");
-    variants::check_call(order, forward, report);
+    variants::check_call(attention.impl(), order, forward, report);
     if (report.empty()) variants::check_gradients(order, forward, gradients, report);
     if (!report.empty()) return report.take();
     variants::OrderedCall call(order, forward);

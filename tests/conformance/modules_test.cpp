@@ -112,7 +112,7 @@ TEST(Modules, FlexAttentionDropsInTrainingAlone) {
   const TensorView narrow(x.data(), DType::kF32, {2, 30, 32});
   EXPECT_NE(render(module(narrow).diagnostics()).find("x has elements 32, but hidden_size has 64"), std::string::npos);
   for (const FlexAttentionOptions& options :
-       {FlexAttentionOptions{.hidden_size = 0}, {.num_heads = 12, .num_kv_heads = 5}, {.head_dim = 513}, {.dropout = 2}})
+       {FlexAttentionOptions{.hidden_size = 0}, {.num_heads = 12, .num_kv_heads = 5}, {.head_dim = 1025}, {.dropout = 2}})
     EXPECT_EQ(FlexAttention::create(options).diagnostics()[0].kind, "bad-option");
 }
 
