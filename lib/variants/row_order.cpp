@@ -12,6 +12,7 @@
 #include "call/expected_tensor.h"
 #include "diagnostics/guard.h"
 #include "dsl/parse/lexer.h"
+#include "variants/call_checks.h"
 #include "variants/options.h"
 #include "variants/rows.h"
 #include "variants/window_axes.h"
@@ -80,15 +81,11 @@ void check_flags(const AttentionSpec& spec, Report& report) {
   refuse("language", spec.language != TextLanguage::kFlex);
 }
 
-// Tables of scales are by the rows of k and v, and would be read in the order of keys.
 void check_order(const Attention::Impl& impl, std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
-  const auto refuse = [&](const char* name, bool given) {
-    if (given) report.add(Finding::kBadOption, name, "given", "rows in an order are those of dense calls, so leave it empty");
-  };
-  refuse("sequences", args.sequences != nullptr);
-  refuse("plan", args.plan != nullptr);
-  refuse("rotary", args.rotary != nullptr);
-  refuse("k_scales or v_scales", args.k_scales.data != nullptr || args.v_scales.data != nullptr);
+  constexpr const char* kReason = "rows in an order are those of dense calls";
+  refuse_other_layouts(args, kReason, report);
+  if (args.k_scales.data != nullptr || args.v_scales.data != nullptr)
+    report.add(Finding::kBadOption, "k_scales or v_scales", "given", fmt::format("{}, so leave it empty", kReason));
   if (impl.pattern->linear) report.add(Finding::kBadOption, "weights", "linear", "their rows have one order, so use run()");
   std::vector<bool> seen(order.size());
   for (const std::int32_t position : order) {
@@ -169,18 +166,9 @@ void check_call(const Attention::Impl& impl, std::span<const std::int32_t> order
 bool is_constant(const TensorView& gradient) { return gradient.rank == kMaxRank && gradient.strides[3] == 0; }
 
 void check_gradients(std::span<const std::int32_t> order, const RunArgs& forward, const Gradients& gradients, Report& report) {
-  const std::tuple<const char*, const MutableTensorView&, const TensorView&> wanted[] = {
-      {"gradient of q", gradients.q, forward.q},
-      {"gradient of k", gradients.k, forward.k},
-      {"gradient of v", gradients.v, forward.v}};
-  for (const auto& [name, gradient, of] : wanted) {
-    if (gradient.data == nullptr) continue;
-    if (gradient.dtype != of.dtype) report.add(Finding::kTensorDType, name, name_of(gradient.dtype), name_of(of.dtype));
-    check_rows(name, gradient, kMaxRank, order.size(), report);
-    if (gradient.shape != of.shape) report.add(Finding::kBadOption, name, "of another shape", "give that of its tensor");
-    if (engine::overlaps_itself(gradient)) report.add(Finding::kOverlappingRows, name);
-    engine::check_apart({"its tensor", of}, {name, gradient}, report);
-  }
+  check_wanted("gradient of q", gradients.q, forward.q, report);
+  check_wanted("gradient of k", gradients.k, forward.k, report);
+  check_wanted("gradient of v", gradients.v, forward.v, report);
   if (gradients.out.data != nullptr && !is_constant(gradients.out))
     check_rows("gradient of out", gradients.out, kMaxRank, order.size(), report);
   if (gradients.lse.data != nullptr) check_rows("gradient of lse", gradients.lse, 3, order.size(), report);
@@ -195,12 +183,12 @@ struct OrderedGradients {
   Rows out, lse, q, k, v;
   Gradients inner;
 
-  OrderedGradients(std::span<const std::int32_t> order, const OrderedCall& call, const Gradients& given)
+  OrderedGradients(std::span<const std::int32_t> order, const Gradients& given)
       : out(is_constant(given.out) ? Rows(TensorView(), 0) : gathered_if_given(given.out, order)),
         lse(gathered_if_given(given.lse, order)),
-        q(call.q.view, order.size()),
-        k(call.k.view, order.size()),
-        v(call.v.view, order.size()),
+        q(given.q, order.size()),
+        k(given.k, order.size()),
+        v(given.v, order.size()),
         inner(given) {
     if (given.out.data != nullptr && !is_constant(given.out)) inner.out = out.view;
     if (given.lse.data != nullptr) inner.lse = lse.view;
@@ -304,7 +292,7 @@ Result<RunStats> run_backward_in_order(const Attention& attention, std::span<con
     const variants::Rows out = variants::gathered(forward.out, order), lse = variants::gathered_if_given(forward.lse, order);
     call.args.out = out.view;
     if (forward.lse.data != nullptr) call.args.lse = lse.view;
-    const variants::OrderedGradients ordered(order, call, gradients);
+    const variants::OrderedGradients ordered(order, gradients);
     const Result<RunStats> done = run_backward(attention, call.args, ordered.inner);
     if (done) ordered.write(order, gradients);
     return done;

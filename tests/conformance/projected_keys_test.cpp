@@ -199,7 +199,7 @@ TEST(ProjectedKeys, OfTheIdentityAreTheKeys) {
   }
 }
 
-// The last token changes nothing before it: of 4 tokens a key is seen from the last of them on.
+// B8: the last token changes nothing before it: of 4 tokens a key is seen from the last of them on.
 TEST(ProjectedKeys, ThatArePooledCanBeCausal) {
   const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 22, .kv_len = 22, .head_dim = kDim};
   AttentionSpec spec = pooled_keys({.causal = true, .head_dim = kDim});
@@ -239,7 +239,7 @@ TEST(ProjectedKeys, ThatArePooledCanBeCausal) {
   EXPECT_NE(problem.out[21 * kDim], changed.out[21 * kDim]);
 }
 
-// Whatever padding holds, NaN included, is multiplied by nothing; longer matrices are cut by their view.
+// B8: whatever padding holds, NaN included, is multiplied by nothing; longer matrices are cut by their view.
 TEST(ProjectedKeys, LeavePaddingOut) {
   const std::vector<float> e = Random(5).normals(60 * 8);
   const std::int32_t length = 41;

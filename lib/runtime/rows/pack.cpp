@@ -15,9 +15,7 @@ constexpr std::int32_t kGathered = 64;  // keys at a time, a multiple of any pan
 
 }  // namespace
 
-std::int64_t KeyPacker::scratch_bytes() const {
-  return gathers_ ? kGathered * (k_row_bytes() + v_row_bytes()) : 0;
-}
+std::int64_t KeyPacker::scratch_bytes() const { return gathers_ ? kGathered * (k_row_bytes() + v_row_bytes()) : 0; }
 
 void KeyPacker::pack(const plan::Sequence& sequence, std::int32_t kv_head, KeyRange keys, const PackTarget& target) const {
   plan::PackArg arg{.launch = &launch_,
@@ -42,8 +40,7 @@ void KeyPacker::pack(const plan::Sequence& sequence, std::int32_t kv_head, KeyRa
   for (std::int32_t begin = keys.begin; begin < end; begin = arg.kv_end) {
     arg.kv_begin = begin;
     arg.kv_end = static_cast<std::int32_t>(std::min<std::int64_t>((std::int64_t{begin} / step + 1) * step, end));
-    pack_run(gathers_ ? gather(sequence, kv_head, {begin, arg.kv_end}, target.scratch)
-                      : keys_.page(sequence, kv_head, begin));
+    pack_run(gathers_ ? gather(sequence, kv_head, {begin, arg.kv_end}, target.scratch) : keys_.page(sequence, kv_head, begin));
   }
 }
 

@@ -16,7 +16,8 @@ struct PackTarget {
   std::byte* scratch;  // KeyPacker::scratch_bytes(), of one thread
 };
 
-// Of the sequences of one call, which are all of one kind: even, in pages, or in an order. What it is made from must outlive it.
+// Of the sequences of one call, which are all of one kind: even, in pages, or in an order. What it is made from must outlive
+// it.
 class KeyPacker {
  public:
   KeyPacker(const Kernel& kernel, const plan::Operands& operands, const plan::LaunchArg& launch, const plan::Sequence& first)
