@@ -115,7 +115,8 @@ Result<Attention> compiled(Report& report, const Make& make) {
 
 // The image of a tensor (batch, heads, height * width, dim) rolled by -shift along both of its axes, dense.
 std::vector<float> rolled(const TensorView& view, const SwinAttention::Options& image, std::int32_t shift) {
-  const std::int64_t down = shift + image.height, right = shift + image.width;  // no number below 0 is divided
+  // No number below 0 is divided below.
+  const std::int64_t down = shift % image.height + image.height, right = shift % image.width + image.width;
   const auto [batch, heads, length, dim] = view.shape;
   std::vector<float> result(count_of({batch, heads, length, dim}));
   float* to = result.data();
