@@ -184,7 +184,7 @@ TEST(Modules, LinformerMeetsProjectedKeys) {
 }
 
 TEST(Modules, PerformerMeetsFeatures) {
-  covers("X04", "X05");
+  covers("X04", "X05", "C20");
   const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 60, .kv_len = 60, .head_dim = 16};
   for (const auto features : {PerformerAttention::Features::kExpClamp, PerformerAttention::Features::kOrthogonal}) {
     const PerformerAttention module =

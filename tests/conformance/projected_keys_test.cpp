@@ -266,6 +266,19 @@ TEST(ProjectedKeys, LeavePaddingOut) {
   EXPECT_EQ(padded.out.bytes, exact.out.bytes);
 }
 
+// As many scores a query, however many tokens there are.
+TEST(ProjectedKeys, CostIsLinearInTheTokens) {
+  covers("X03");
+  const auto visited = [](std::int32_t tokens) {
+    Problem problem({.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = tokens, .kv_len = tokens, .head_dim = 8});
+    const std::vector<float> e = Random(1).normals(at(tokens * 32));
+    const Attention plain = compile_or_throw(engine_for("host"), spec_of("", problem.shape));
+    const KeyProjection linformer{.e = {e.data(), DType::kF32, {tokens, 32}}};
+    return static_cast<double>(run_projected(plain, linformer, problem.args()).value().scores_visited);
+  };
+  EXPECT_NEAR(visited(8192) / visited(2048), 4, 0.2);
+}
+
 TEST(ProjectedKeys, OfHalfPrecisionAreRoundedOnce) {
   const PoolingCase one{"", KeyPooling::kDense, 9};
   const Projected projected(one);
