@@ -1,3 +1,4 @@
+// A call and a wanted gradient into findings about what a variant cannot take.
 #include "variants/call_checks.h"
 
 #include "call/expected_tensor.h"
