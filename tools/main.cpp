@@ -152,9 +152,9 @@ void add_build(CLI::App& app, BuildCommandOptions& build, int& exit_code) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->capture_default_str();
-  command->add_option("--head-dim", build.head_dim, "Dimension of q and k")->check(CLI::Range(1, 512))->capture_default_str();
+  command->add_option("--head-dim", build.head_dim, "Dimension of q and k")->check(CLI::Range(1, 1024))->capture_default_str();
   command->add_option("--v-head-dim", build.v_head_dim, "Dimension of v and the output (as --head-dim)")
-      ->check(CLI::Range(1, 512));
+      ->check(CLI::Range(1, 1024));
   command->add_option("--scale", build.scale, "Factor of q.k (1 / sqrt(head_dim))");
   command->add_flag_callback(
       "--backward", [&build] { build.passes = BuildPasses::kBoth; },

@@ -16,6 +16,7 @@
 #include "flexjit/backward.h"
 #include "flexjit/bindings.h"
 #include "flexjit/block_mask.h"
+#include "flexjit/callbacks.h"
 #include "flexjit/diagnostic.h"
 #include "flexjit/engine.h"
 #include "flexjit/flash_attention.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "flexjit/attention.h"
+#include "flexjit/backward.h"
 #include "flexjit/engine.h"
 #include "flexjit/export.h"
 #include "flexjit/projected_keys.h"
@@ -42,6 +43,12 @@ struct FlexAttentionCall {
   bool training = false;
 };
 
+// Of a loss, by what went into a call: x, of its shape, and every layer, in layers of their sizes.
+struct FlexAttentionGradients {
+  std::vector<float> x;
+  LinearLayer q_proj, k_proj, v_proj, o_proj;
+};
+
 // Attention between four projections (FlexAttention for MLX): x (batch, length, hidden_size) to the same shape, scale 1 /
 // sqrt(head_dim). Handles of `engine`, which must outlive it. Calls may come from several threads while nobody changes weights.
 class FLEXJIT_API FlexAttention {
@@ -58,15 +65,26 @@ class FLEXJIT_API FlexAttention {
   // Engine::compile() and Attention::run().
   Result<std::vector<float>> operator()(const TensorView& x, const FlexAttentionCall& call = {}) const;
 
+  // From the gradient of a loss by the result of such a call, of its shape; the call is computed once more. `buffers` are
+  // wanted, as Gradients has them. Errors: those of the call and of run_backward().
+  Result<FlexAttentionGradients> backward(const TensorView& x, const TensorView& d_result, const FlexAttentionCall& call = {},
+                                          const std::map<std::string, MutableTensorView, std::less<>>& buffers = {}) const;
+
  private:
   FlexAttention(const FlexAttentionOptions& options, Engine& engine) : options_(options), engine_(&engine) {}
   FlexAttentionOptions options_;
   Engine* engine_;
 };
 
+// Of a loss, by what went into a call of one of the modules below: q, k and v, dense, and e and f of a LinformerAttention.
+struct AttentionGradients {
+  std::vector<float> q, k, v, e, f;
+};
+
 // The modules of FlexAttention-Examples, of q, k and v (batch, n_heads, length, dim / n_heads), to the same shape. Members may
-// be replaced by others of their sizes. Errors of create(): `bad-option`; of calls: lengths and heads that are not the
-// module's, those of Attention::run().
+// be replaced by others of their sizes. backward() is from the gradient of a loss by the result, dense or with strides, and
+// computes the call once more. Errors of create(): `bad-option`; of calls: lengths and heads that are not the module's, those
+// of Attention::run() and run_backward().
 class FLEXJIT_API LinformerAttention {
  public:
   struct Options {
@@ -76,6 +94,8 @@ class FLEXJIT_API LinformerAttention {
   };
   static Result<LinformerAttention> create(const Options& options);
   Result<std::vector<float>> operator()(const TensorView& q, const TensorView& k, const TensorView& v) const;
+  Result<AttentionGradients> backward(const TensorView& q, const TensorView& k, const TensorView& v,
+                                      const TensorView& d_result) const;
 
   std::vector<float> e, f;  // (seq_len, proj_len), normal numbers; f is empty where shared_proj
 
@@ -99,10 +119,13 @@ class FLEXJIT_API PerformerAttention {
   };
   static Result<PerformerAttention> create(const Options& options);
   Result<std::vector<float>> operator()(const TensorView& q, const TensorView& k, const TensorView& v) const;
+  Result<AttentionGradients> backward(const TensorView& q, const TensorView& k, const TensorView& v,
+                                      const TensorView& d_result) const;
 
   std::vector<float> w;  // (feature_dim, dim / n_heads)
 
  private:
+  Result<RunStats> run(RunArgs args, const Gradients* gradients) const;
   PerformerAttention(const Options& options, Attention attention) : options_(options), attention_(std::move(attention)) {}
   Options options_;
   Attention attention_;
@@ -117,8 +140,11 @@ class FLEXJIT_API LongformerAttention {
   };
   static Result<LongformerAttention> create(const Options& options);
   Result<std::vector<float>> operator()(const TensorView& q, const TensorView& k, const TensorView& v) const;
+  Result<AttentionGradients> backward(const TensorView& q, const TensorView& k, const TensorView& v,
+                                      const TensorView& d_result) const;
 
  private:
+  Result<RunStats> run(RunArgs args, const Gradients* gradients) const;
   LongformerAttention(Options options, Attention attention) : options_(std::move(options)), attention_(std::move(attention)) {}
   Options options_;
   Attention attention_;
@@ -134,8 +160,11 @@ class FLEXJIT_API SwinAttention {
   };
   static Result<SwinAttention> create(const Options& options);
   Result<std::vector<float>> operator()(const TensorView& q, const TensorView& k, const TensorView& v) const;
+  Result<AttentionGradients> backward(const TensorView& q, const TensorView& k, const TensorView& v,
+                                      const TensorView& d_result) const;
 
  private:
+  Result<RunStats> run(RunArgs args, const Gradients* gradients) const;
   SwinAttention(const Options& options, Attention attention) : options_(options), attention_(std::move(attention)) {}
   Options options_;
   Attention attention_;
@@ -148,8 +177,11 @@ class FLEXJIT_API NeighborhoodAttention {
   };
   static Result<NeighborhoodAttention> create(const Options& options);
   Result<std::vector<float>> operator()(const TensorView& q, const TensorView& k, const TensorView& v) const;
+  Result<AttentionGradients> backward(const TensorView& q, const TensorView& k, const TensorView& v,
+                                      const TensorView& d_result) const;
 
  private:
+  Result<RunStats> run(const RunArgs& args, const Gradients* gradients) const;
   NeighborhoodAttention(const Options& options, Attention attention) : options_(options), attention_(std::move(attention)) {}
   Options options_;
   Attention attention_;

@@ -35,13 +35,12 @@ FLEXJIT_API Result<std::vector<std::int32_t>> morton_order(const ImageSize& imag
 // else does not compile.
 FLEXJIT_API Result<AttentionSpec> in_order(const AttentionSpec& spec);
 
-// run() of such a pattern: q, k and v are copied in `order`, out, lse and max_scores written where they belong. q_len and
+// run() of such a pattern: q, k and v are read in `order`, out, lse and max_scores written where they belong. q_len and
 // kv_len are the length of the order. Buffers, and the derivation of block masks, are as the text says; a given block mask is
 // of the order's rows. The result is that of the pattern without an order, up to rounding. Errors: those of run(); `bad-option`
 // for an order that does not have each position once, sequences, plans or rotary.
 FLEXJIT_API Result<RunStats> run_in_order(const Attention& attention, std::span<const std::int32_t> order, const RunArgs& args);
-// run_backward() of such a call; gradients, too, are given and written where they belong. Those of q, k and v have their
-// tensors' element type.
+// run_backward() of such a call, on copies in the order; gradients, too, are given and written where they belong.
 FLEXJIT_API Result<RunStats> run_backward_in_order(const Attention& attention, std::span<const std::int32_t> order,
                                                    const RunArgs& forward, const Gradients& gradients);
 

@@ -104,8 +104,8 @@ struct AttentionSpec {
   // Of quantised k and v, the dims of a row that share a scale: 32, 64 or 128, and a divisor of both head dims; 0: all of them.
   std::int32_t kv_scale_dims = 0;
   std::optional<DType> out_dtype{};  // default: dtype. bf16 and f16 queries may have an f32 output
-  std::int32_t head_dim = 64;        // 1..512
-  std::int32_t v_head_dim = 0;       // 1..512; 0 = head_dim
+  std::int32_t head_dim = 64;        // 1..1024
+  std::int32_t v_head_dim = 0;       // 1..1024; 0 = head_dim
   std::optional<double> scale{};     // default 1 / sqrt(head_dim); any finite number, 0 and negatives included
 
   // Beside key_lengths, causal, window and alibi have min(key_lengths[b], kv_len) in the place of kv_len.

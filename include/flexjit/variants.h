@@ -20,7 +20,7 @@ enum class RowLengths : std::uint8_t {
 
 struct RandomFeatures {
   std::int32_t features = 256;  // 1..4096
-  std::int32_t head_dim = 64;   // 1..512
+  std::int32_t head_dim = 64;   // 1..1024
   std::uint64_t seed = 0;
   // Blocks of head_dim rows at right angles to each other, the last one cut: Q of the QR of normal numbers, drawn uniformly
   // (R with a positive diagonal). Else all numbers are independent.

@@ -21,7 +21,7 @@
 
 namespace flexjit::engine {
 
-inline constexpr std::int32_t kMaxHeadDim = 512;
+inline constexpr std::int32_t kMaxHeadDim = 1024;
 
 struct Pattern {
   ir::Program lowered;  // as the text and the flags say it, every read checked: what the reference interprets

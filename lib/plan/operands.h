@@ -91,20 +91,24 @@ struct Sequence {
   std::int64_t kv_batch = 0, kv_row = 0;     // the entry and the row of k and v that are its key 0, where there are no pages
   const std::int32_t* pages = nullptr;  // the entry of k and v that holds its keys [i * page_size, (i + 1) * page_size), by i
   bool has_holes = false;               // some of these are negative: their keys are masked
+  const std::int32_t* order = nullptr;  // without pages: query i and key i are row order[i] of it; null: row i
 
   // An entry and a row of a tensor.
   struct Place {
     std::int64_t batch = 0, row = 0;
   };
-  Place query(std::int32_t i) const { return {q_batch, q_row + i}; }
+  Place query(std::int32_t i) const { return {q_batch, q_row + in_order(i)}; }
   Place key(std::int32_t i, std::int32_t page_size) const {
-    if (pages == nullptr) return {kv_batch, kv_row + i};
+    if (pages == nullptr) return {kv_batch, kv_row + in_order(i)};
     return {pages[i / page_size], i % page_size};
   }
   // The position at which query i is rotated.
   std::int64_t rotary_position(std::int32_t i, const RotaryArg& rotary) const {
     return std::int64_t{kv_len} - q_len + (rotary.by_query ? i : 0);
   }
+  std::int32_t in_order(std::int32_t i) const { return order == nullptr ? i : order[i]; }
+  // Whether its keys follow one another evenly.
+  bool lies_evenly() const { return pages == nullptr && order == nullptr; }
   bool is_hole(std::int32_t key, std::int32_t page_size) const { return has_holes && pages[key / page_size] < 0; }
 };
 

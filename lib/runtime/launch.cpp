@@ -33,7 +33,8 @@ struct Job {
   Workers workers;
   Workspace& workspace;
   const Rows rows{operands, kernel.layout};
-  const KeyPacker packer{kernel, operands, launch};
+  const plan::Sequence& first;
+  const KeyPacker packer{kernel, operands, launch, first};
   std::int64_t thread_bytes = 0;  // of one thread's scratch
 
   const plan::Sequence& sequence(std::int64_t pair) const { return *workspace.schedule.work_of(pair).sequence; }
@@ -185,7 +186,12 @@ LaunchOutcome launch(const Kernel& kernel, const plan::Operands& operands, std::
   FLEXJIT_CHECK(workers.threads > 0 && operands.num_kv_heads > 0 && operands.num_heads % operands.num_kv_heads == 0 &&
                 kernel.layout.q_tile > 0 && kernel.layout.lanes > 0);
   const WorkspacePool::Lease lease(workspaces());
-  Job job{.kernel = kernel, .operands = operands, .launch = operands.launch(), .workers = workers, .workspace = *lease};
+  Job job{.kernel = kernel,
+          .operands = operands,
+          .launch = operands.launch(),
+          .workers = workers,
+          .workspace = *lease,
+          .first = *work.front().sequence};
   job.thread_bytes = round_up(std::max(kernel.layout.scratch_bytes, job.packer.scratch_bytes()), kAlignment);
   job.workspace.scratch.reserve(static_cast<std::size_t>(job.thread_bytes * workers.threads));
   job.workspace.records.assign(static_cast<std::size_t>(workers.threads), ThreadRecord{});

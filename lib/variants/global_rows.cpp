@@ -7,7 +7,7 @@
 
 #include "call/expected_tensor.h"
 #include "diagnostics/guard.h"
-#include "variants/options.h"
+#include "variants/call_checks.h"
 #include "variants/rows.h"
 
 namespace flexjit {
@@ -46,10 +46,10 @@ void clear(const MutableTensorView& tensor) {
   }
 }
 
-// A global tensor, or a gradient of one, against what it stands beside.
-void check_like(const char* name, const TensorView& view, const TensorView& like, DType dtype, Report& report) {
+// A global tensor against what it stands beside.
+void check_like(const char* name, const TensorView& view, const TensorView& like, Report& report) {
   const engine::Expected expected{name,
-                                  dtype,
+                                  like.dtype,
                                   "(batch, heads, length, dim)",
                                   {{"sequences", like.shape[0], "its local one"},
                                    {"heads", like.shape[1], "its local one"},
@@ -65,23 +65,14 @@ void check_args(const LongformerArgs& args, Report& report) {
   const auto refuse = [&](const char* name, bool given) {
     if (given) report.add(Finding::kBadOption, name, "given", "Longformer has none, so leave it empty");
   };
-  refuse("sequences", local.sequences != nullptr);
-  refuse("plan", local.plan != nullptr);
+  refuse_other_layouts(local, "Longformer has none", report);
   refuse("block_mask", local.block_mask != nullptr);
   refuse("sinks", local.sinks.data != nullptr);
   refuse("max_scores", local.max_scores.data != nullptr);
-  refuse("rotary", local.rotary != nullptr);
   if (local.q.rank != kMaxRank || local.k.rank != kMaxRank || local.v.rank != kMaxRank) return;  // which run() tells
-  check_like("q_global", args.q_global, local.q, local.q.dtype, report);
-  check_like("k_global", args.k_global, local.k, local.k.dtype, report);
-  check_like("v_global", args.v_global, local.v, local.v.dtype, report);
-}
-
-void check_gradient(const char* name, const MutableTensorView& gradient, const TensorView& of, Report& report) {
-  if (gradient.data == nullptr) return;
-  check_like(name, gradient, of, gradient.dtype == of.dtype ? of.dtype : DType::kF32, report);
-  if (engine::overlaps_itself(gradient)) report.add(Finding::kOverlappingRows, name);
-  engine::check_apart({"its tensor", of}, {name, gradient}, report);
+  check_like("q_global", args.q_global, local.q, report);
+  check_like("k_global", args.k_global, local.k, report);
+  check_like("v_global", args.v_global, local.v, report);
 }
 
 // The positions of a sequence's global tokens. `tokens` is as the first pass has checked it.
@@ -216,9 +207,9 @@ Result<RunStats> Longformer::run_backward(const LongformerArgs& forward, const L
     engine::Report report("Longformer::run_backward");
     variants::check_args(forward, report);
     if (report.empty()) {
-      variants::check_gradient("gradient of q_global", gradients.q_global, forward.q_global, report);
-      variants::check_gradient("gradient of k_global", gradients.k_global, forward.k_global, report);
-      variants::check_gradient("gradient of v_global", gradients.v_global, forward.v_global, report);
+      variants::check_wanted("gradient of q_global", gradients.q_global, forward.q_global, report);
+      variants::check_wanted("gradient of k_global", gradients.k_global, forward.k_global, report);
+      variants::check_wanted("gradient of v_global", gradients.v_global, forward.v_global, report);
     }
     if (!report.empty()) return report.take();
     const Result<RunStats> local = flexjit::run_backward(impl_->local, forward.local, gradients.local);

@@ -115,14 +115,6 @@ std::string swin_program(const SwinOptions& options) {
   return text + "mask = " + mask + "\n";
 }
 
-AttentionSpec spec_of(std::string program, const char* name, std::int32_t head_dim) {
-  AttentionSpec spec;
-  spec.program = std::move(program);
-  spec.program_name = name;
-  spec.head_dim = head_dim;
-  return spec;
-}
-
 }  // namespace
 
 WindowAxes window_axes(const SwinOptions& options) {

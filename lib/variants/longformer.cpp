@@ -50,11 +50,7 @@ Result<AttentionSpec> longformer(const LongformerOptions& options) {
     const std::int32_t largest = options.dilation.empty() ? 1 : *std::ranges::max_element(options.dilation);
     variants::check_range(report, "window", options.window, {0, INT32_MAX / std::clamp(largest, 1, kMost)});
     if (!report.empty()) return report.take();
-    AttentionSpec spec;
-    spec.program = variants::program_of(options);
-    spec.program_name = "longformer";
-    spec.head_dim = options.head_dim;
-    return spec;
+    return variants::spec_of(variants::program_of(options), "longformer", options.head_dim);
   });
 }
 

@@ -1,4 +1,4 @@
-// Numbers of a variant's options into findings about those that are out of range, and into counts of elements.
+// Numbers of a variant's options into findings about those that are out of range, into counts of elements and specs of texts.
 #pragma once
 
 #include <fmt/format.h>
@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <initializer_list>
 #include <new>
+#include <string>
 #include <string_view>
+#include <utility>
 
 #include "diagnostics/report.h"
+#include "flexjit/spec.h"
 
 namespace flexjit::variants {
 
@@ -21,6 +24,15 @@ struct Range {
 inline void check_range(engine::Report& report, std::string_view name, std::int64_t value, Range range) {
   if (value < range.least || value > range.most)
     report.add(engine::Finding::kBadOption, name, value, fmt::format("give {} to {}", range.least, range.most));
+}
+
+// A text for rows of one head dim.
+inline AttentionSpec spec_of(std::string program, const char* name, std::int32_t head_dim) {
+  AttentionSpec spec;
+  spec.program = std::move(program);
+  spec.program_name = name;
+  spec.head_dim = head_dim;
+  return spec;
 }
 
 // Elements of a tensor of these extents, none below 0. Throws std::bad_alloc where no memory has as many.

@@ -11,6 +11,7 @@
 #include "diagnostics/report.h"
 #include "pattern/pattern.h"
 #include "plan/sizes/linear.h"
+#include "variants/options.h"
 #include "variants/random.h"
 
 namespace flexjit {
@@ -49,11 +50,8 @@ void make_orthonormal(std::span<double> block, std::size_t dims) {
 Result<std::vector<float>> random_features(const RandomFeatures& of) {
   return engine::guarded("random_features", [&]() -> Result<std::vector<float>> {
     engine::Report report("random_features");
-    const auto check = [&](const char* name, std::int32_t value, std::int32_t most) {
-      if (value < 1 || value > most) report.add(engine::Finding::kBadOption, name, value, fmt::format("give 1 to {}", most));
-    };
-    check("features", of.features, plan::kMaxFeatures);
-    check("head_dim", of.head_dim, engine::kMaxHeadDim);
+    variants::check_range(report, "features", of.features, {1, plan::kMaxFeatures});
+    variants::check_range(report, "head_dim", of.head_dim, {1, engine::kMaxHeadDim});
     if (!report.empty()) return report.take();
     const auto rows = static_cast<std::size_t>(of.features), dims = static_cast<std::size_t>(of.head_dim);
     variants::RandomNumbers numbers(of.seed);

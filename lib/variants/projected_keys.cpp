@@ -11,6 +11,7 @@
 #include "diagnostics/guard.h"
 #include "ir/program/program.h"
 #include "runtime/parallel.h"
+#include "variants/call_checks.h"
 #include "variants/floats.h"
 #include "variants/key_projection.h"
 #include "variants/options.h"
@@ -96,12 +97,7 @@ std::int64_t keys_of(const KeyProjection& of, std::int64_t tokens, Report& repor
 std::optional<Sizes> check(const Attention& attention, const KeyProjection& of, const RunArgs& args, Report& report) {
   check_source("k", args.k, report);
   check_source("v", args.v, report);
-  const auto refuse = [&](const char* name, bool given) {
-    if (given) report.add(Finding::kBadOption, name, "given", "projected keys are those of dense calls, so leave it empty");
-  };
-  refuse("sequences", args.sequences != nullptr);
-  refuse("plan", args.plan != nullptr);
-  refuse("rotary", args.rotary != nullptr);
+  refuse_other_layouts(args, "projected keys are those of dense calls", report);
   if (of.pooling == KeyPooling::kDense && !of.allow_leak && compares_positions(attention))
     report.add(
         Finding::kBadOption, "pooling", "dense",
@@ -229,18 +225,6 @@ struct ProjectedCall {
   }
 };
 
-// A wanted gradient: the shape of what it is of, f32 or for k and v their own type.
-void check_wanted(const char* name, const MutableTensorView& wanted, const TensorView& of, Report& report) {
-  if (wanted.data == nullptr) return;
-  engine::Expected expected{name, wanted.dtype == of.dtype ? of.dtype : DType::kF32, "that of the tensor", {}};
-  for (std::size_t d = 0; d < static_cast<std::size_t>(of.rank); ++d)
-    expected.dimensions.push_back({"elements of a dimension", of.shape[d], "its tensor"});
-  if (!engine::check_rank(expected, wanted, report)) return;
-  engine::check_output(expected, wanted, report);
-  if (of.rank == kMaxRank) engine::check_inner_stride(name, wanted, report);
-  engine::check_apart({"its tensor", of}, {name, wanted}, report);
-}
-
 void write_weights(const std::vector<float>& sums, const MutableTensorView& view) {
   std::int64_t i = 0;
   const auto extent = [&](int d) { return d < view.rank ? view.shape[static_cast<std::size_t>(d)] : 1; };
@@ -303,11 +287,8 @@ const char* pooled_keys_functions() noexcept {
 }
 
 AttentionSpec pooled_keys(const PooledKeysOptions& options) {
-  AttentionSpec spec;
-  if (options.causal) spec.program = std::string(pooled_keys_functions()) + "mask = kv_hi(kv_idx) <= q_idx + 1\n";
-  spec.program_name = "pooled_keys";
-  spec.head_dim = options.head_dim;
-  return spec;
+  std::string causal = std::string(pooled_keys_functions()) + "mask = kv_hi(kv_idx) <= q_idx + 1\n";
+  return variants::spec_of(options.causal ? std::move(causal) : std::string(), "pooled_keys", options.head_dim);
 }
 
 Result<RunStats> run_projected(const Attention& attention, const KeyProjection& projection, const RunArgs& args) {

@@ -1,4 +1,5 @@
-// An order of rows: its positions, the text that sees through it, and a call on copies of the tensors.
+// An order of rows: its positions, the text that sees through it, and a call whose rows are read and written where they lie.
+// Gradients are those of copies.
 #include "flexjit/row_order.h"
 
 #include <algorithm>
@@ -7,9 +8,11 @@
 #include <tuple>
 #include <utility>
 
+#include "call/call.h"
 #include "call/expected_tensor.h"
 #include "diagnostics/guard.h"
 #include "dsl/parse/lexer.h"
+#include "variants/call_checks.h"
 #include "variants/options.h"
 #include "variants/rows.h"
 #include "variants/window_axes.h"
@@ -78,14 +81,12 @@ void check_flags(const AttentionSpec& spec, Report& report) {
   refuse("language", spec.language != TextLanguage::kFlex);
 }
 
-void check_order(std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
-  const auto refuse = [&](const char* name, bool given) {
-    if (given) report.add(Finding::kBadOption, name, "given", "rows in an order are those of dense calls, so leave it empty");
-  };
-  refuse("sequences", args.sequences != nullptr);
-  refuse("plan", args.plan != nullptr);
-  refuse("rotary", args.rotary != nullptr);
-  refuse("k_scales or v_scales", args.k_scales.data != nullptr || args.v_scales.data != nullptr);
+void check_order(const Attention::Impl& impl, std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
+  constexpr const char* kReason = "rows in an order are those of dense calls";
+  refuse_other_layouts(args, kReason, report);
+  if (args.k_scales.data != nullptr || args.v_scales.data != nullptr)
+    report.add(Finding::kBadOption, "k_scales or v_scales", "given", fmt::format("{}, so leave it empty", kReason));
+  if (impl.pattern->linear) report.add(Finding::kBadOption, "weights", "linear", "their rows have one order, so use run()");
   std::vector<bool> seen(order.size());
   for (const std::int32_t position : order) {
     const bool fits =
@@ -119,6 +120,13 @@ void check_results(const RunArgs& args, std::size_t length, Report& report) {
   }
 }
 
+Bindings with_order(const Bindings* given, std::span<const std::int32_t> order) {
+  Bindings bindings;
+  if (given != nullptr) bindings = *given;
+  bindings.buffers[kRowOrder] = TensorView(order.data(), DType::kI32, {static_cast<std::int64_t>(order.size())});
+  return bindings;
+}
+
 // The copies of a call, and the call on them.
 struct OrderedCall {
   Rows q, k, v, out, lse, max_scores;
@@ -133,8 +141,7 @@ struct OrderedCall {
         lse(given.lse, order.size()),
         max_scores(given.max_scores, order.size()),
         args(given) {
-    if (given.bindings != nullptr) bindings = *given.bindings;
-    bindings.buffers[kRowOrder] = TensorView(order.data(), DType::kI32, {static_cast<std::int64_t>(order.size())});
+    bindings = with_order(given.bindings, order);
     args.bindings = &bindings;
     args.q = q.view;
     args.k = k.view;
@@ -147,8 +154,8 @@ struct OrderedCall {
   OrderedCall& operator=(const OrderedCall&) = delete;
 };
 
-void check_call(std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
-  check_order(order, args, report);
+void check_call(const Attention::Impl& impl, std::span<const std::int32_t> order, const RunArgs& args, Report& report) {
+  check_order(impl, order, args, report);
   check_rows("q", args.q, kMaxRank, order.size(), report);
   check_rows("k", args.k, kMaxRank, order.size(), report);
   check_rows("v", args.v, kMaxRank, order.size(), report);
@@ -159,18 +166,9 @@ void check_call(std::span<const std::int32_t> order, const RunArgs& args, Report
 bool is_constant(const TensorView& gradient) { return gradient.rank == kMaxRank && gradient.strides[3] == 0; }
 
 void check_gradients(std::span<const std::int32_t> order, const RunArgs& forward, const Gradients& gradients, Report& report) {
-  const std::tuple<const char*, const MutableTensorView&, const TensorView&> wanted[] = {
-      {"gradient of q", gradients.q, forward.q},
-      {"gradient of k", gradients.k, forward.k},
-      {"gradient of v", gradients.v, forward.v}};
-  for (const auto& [name, gradient, of] : wanted) {
-    if (gradient.data == nullptr) continue;
-    if (gradient.dtype != of.dtype) report.add(Finding::kTensorDType, name, name_of(gradient.dtype), name_of(of.dtype));
-    check_rows(name, gradient, kMaxRank, order.size(), report);
-    if (gradient.shape != of.shape) report.add(Finding::kBadOption, name, "of another shape", "give that of its tensor");
-    if (engine::overlaps_itself(gradient)) report.add(Finding::kOverlappingRows, name);
-    engine::check_apart({"its tensor", of}, {name, gradient}, report);
-  }
+  check_wanted("gradient of q", gradients.q, forward.q, report);
+  check_wanted("gradient of k", gradients.k, forward.k, report);
+  check_wanted("gradient of v", gradients.v, forward.v, report);
   if (gradients.out.data != nullptr && !is_constant(gradients.out))
     check_rows("gradient of out", gradients.out, kMaxRank, order.size(), report);
   if (gradients.lse.data != nullptr) check_rows("gradient of lse", gradients.lse, 3, order.size(), report);
@@ -185,12 +183,12 @@ struct OrderedGradients {
   Rows out, lse, q, k, v;
   Gradients inner;
 
-  OrderedGradients(std::span<const std::int32_t> order, const OrderedCall& call, const Gradients& given)
+  OrderedGradients(std::span<const std::int32_t> order, const Gradients& given)
       : out(is_constant(given.out) ? Rows(TensorView(), 0) : gathered_if_given(given.out, order)),
         lse(gathered_if_given(given.lse, order)),
-        q(call.q.view, order.size()),
-        k(call.k.view, order.size()),
-        v(call.v.view, order.size()),
+        q(given.q, order.size()),
+        k(given.k, order.size()),
+        v(given.v, order.size()),
         inner(given) {
     if (given.out.data != nullptr && !is_constant(given.out)) inner.out = out.view;
     if (given.lse.data != nullptr) inner.lse = lse.view;
@@ -268,15 +266,18 @@ Result<AttentionSpec> in_order(const AttentionSpec& spec) {
 Result<RunStats> run_in_order(const Attention& attention, std::span<const std::int32_t> order, const RunArgs& args) {
   return engine::guarded("run_in_order", attention, [&]() -> Result<RunStats> {
     engine::Report report("run_in_order");
-    variants::check_call(order, args, report);
+    const Attention::Impl& impl = attention.impl();
+    variants::check_call(impl, order, args, report);
     if (!report.empty()) return report.take();
-    const variants::OrderedCall call(order, args);
-    const Result<RunStats> done = attention.run(call.args);
-    if (!done) return done;
-    variants::scatter(call.out, args.out, order);
-    if (args.lse.data != nullptr) variants::scatter(call.lse, args.lse, order);
-    if (args.max_scores.data != nullptr) variants::scatter(call.max_scores, args.max_scores, order);
-    return done;
+    const Bindings bindings = variants::with_order(args.bindings, order);
+    RunArgs bound = args;
+    bound.bindings = &bindings;
+    Result<engine::Call> call = engine::check_call(*impl.pattern, bound);
+    if (!call) return call.diagnostics();
+    if (call->has_no_rows()) return RunStats{};
+    for (plan::Sequence& sequence : call->sequences) sequence.order = order.data();
+    if (impl.kernel == nullptr) return engine::attend_by_reference(*impl.pattern, bound, *call, call->sequences);
+    return engine::attend_by_kernel(impl, bound, *call);
   });
 }
 
@@ -284,14 +285,14 @@ Result<RunStats> run_backward_in_order(const Attention& attention, std::span<con
                                        const Gradients& gradients) {
   return engine::guarded("run_backward_in_order", attention, [&]() -> Result<RunStats> {
     engine::Report report("run_backward_in_order");
-    variants::check_call(order, forward, report);
+    variants::check_call(attention.impl(), order, forward, report);
     if (report.empty()) variants::check_gradients(order, forward, gradients, report);
     if (!report.empty()) return report.take();
     variants::OrderedCall call(order, forward);
     const variants::Rows out = variants::gathered(forward.out, order), lse = variants::gathered_if_given(forward.lse, order);
     call.args.out = out.view;
     if (forward.lse.data != nullptr) call.args.lse = lse.view;
-    const variants::OrderedGradients ordered(order, call, gradients);
+    const variants::OrderedGradients ordered(order, gradients);
     const Result<RunStats> done = run_backward(attention, call.args, ordered.inner);
     if (done) ordered.write(order, gradients);
     return done;

@@ -114,9 +114,9 @@ std::vector<FindingCase> compile_cases() {
              "what is "
              "computed twice by `let`, keep reads, dots and functions few, or read a table instead\n",
              [](Sample& s) { s.spec.program = "score = score + sum(n in 0..180 : sin(score * n))"; }),
-      broken("head-dim", "compile: error: head_dim is 0; it must be 1 to 512\n", [](Sample& s) { s.spec.head_dim = 0; }),
-      broken("head-dim", "compile: error: v_head_dim is 513; it must be 1 to 512\n",
-             [](Sample& s) { s.spec.v_head_dim = 513; }),
+      broken("head-dim", "compile: error: head_dim is 0; it must be 1 to 1024\n", [](Sample& s) { s.spec.head_dim = 0; }),
+      broken("head-dim", "compile: error: v_head_dim is 1025; it must be 1 to 1024\n",
+             [](Sample& s) { s.spec.v_head_dim = 1025; }),
       broken("bad-option", "compile: error: weights is 5; give Weights::kSoftmax, kSigmoid or kLinear\n",
              [](Sample& sample) { sample.spec.weights = static_cast<Weights>(5); }),
       {"quadratic",

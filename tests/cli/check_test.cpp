@@ -115,7 +115,7 @@ TEST(Command, UsageErrors) {
                                                        {"run"},
                                                        {"run", "a.flex", "-e", "mask = true"},
                                                        {"run", "-e", "mask = true", "--heads", "none"},
-                                                       {"run", "-e", "mask = true", "--head-dim", "513"},
+                                                       {"run", "-e", "mask = true", "--head-dim", "1025"},
                                                        {"run", "-e", "mask = true", "--q-len", "-1"},
                                                        {"run", "-e", "mask = true", "--layout", "sbhd"},
                                                        {"run", "-e", "mask = true", "--no-such-option"},

@@ -177,6 +177,7 @@ TEST_P(DropoutOn, F12_EveryProbabilityAgainstTheDefinition) {
 }
 
 TEST_P(DropoutOn, LseAndMaximaDoNotKnowIt) {
+  covers("C12");
   for (const Shape shape : {Shape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 61, .kv_len = 300, .head_dim = 24},
                             Shape{.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 2, .kv_len = 300, .head_dim = 24}}) {
     Problem plain(shape);

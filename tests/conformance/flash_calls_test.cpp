@@ -251,7 +251,7 @@ TEST(FlashCallsErrors, NameTheArgument) {
        [&](T, T, T, O o) { o.alibi_slopes = TensorView(slopes.data(), DType::kBF16, {4}); }},
       {"buffer `alibi_slopes` has extent 3 in dimension 1",
        [&](T, T, T, O o) { o.alibi_slopes = TensorView(slopes.data(), DType::kF32, {3}); }},
-      {"head_dim is 600", [](T q, T, T, O) { q.shape[3] = 600; }},
+      {"head_dim is 1100", [](T q, T, T, O) { q.shape[3] = 1100; }},
   };
   for (const Wrong& wrong : all) {
     Problem p({.batch = 2, .q_heads = 4, .kv_heads = 2, .q_len = 4, .kv_len = 6, .head_dim = 8});

@@ -85,7 +85,7 @@ TEST(LongformerPasses, AreTwoAttentions) {
   }
 }
 
-// Of 8 tokens with a window of 1 and token 2 global, query 3 sees 2, 3 and 4 once each, query 2 all by its own projections.
+// B9: of 8 tokens with a window of 1 and token 2 global, query 3 sees 2, 3 and 4 once each, query 2 all by its own projections.
 TEST(LongformerPasses, CountNoGlobalTokenTwice) {
   const Shape shape{.q_heads = 1, .kv_heads = 1, .q_len = 8, .kv_len = 8, .head_dim = 8};
   Problem local(shape, {}, 1), global(shape, {}, 2);

@@ -112,7 +112,7 @@ TEST(Modules, FlexAttentionDropsInTrainingAlone) {
   const TensorView narrow(x.data(), DType::kF32, {2, 30, 32});
   EXPECT_NE(render(module(narrow).diagnostics()).find("x has elements 32, but hidden_size has 64"), std::string::npos);
   for (const FlexAttentionOptions& options :
-       {FlexAttentionOptions{.hidden_size = 0}, {.num_heads = 12, .num_kv_heads = 5}, {.head_dim = 513}, {.dropout = 2}})
+       {FlexAttentionOptions{.hidden_size = 0}, {.num_heads = 12, .num_kv_heads = 5}, {.head_dim = 1025}, {.dropout = 2}})
     EXPECT_EQ(FlexAttention::create(options).diagnostics()[0].kind, "bad-option");
 }
 
@@ -184,7 +184,7 @@ TEST(Modules, LinformerMeetsProjectedKeys) {
 }
 
 TEST(Modules, PerformerMeetsFeatures) {
-  covers("X04", "X05");
+  covers("X04", "X05", "C20");
   const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 60, .kv_len = 60, .head_dim = 16};
   for (const auto features : {PerformerAttention::Features::kExpClamp, PerformerAttention::Features::kOrthogonal}) {
     const PerformerAttention module =

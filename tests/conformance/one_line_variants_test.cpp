@@ -3,6 +3,9 @@
 #include <cmath>
 
 #include "harness.h"
+#include "rotary_oracle.h"
+#include "support/gradients.h"
+#include "support/sample.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -12,8 +15,8 @@ Problem ran(const AttentionSpec& spec, Problem problem, const Bindings* bindings
   return problem;
 }
 
-// Two softmaxes over the same values, of twice the heads' width, the second taken off: weights may be negative, and are not
-// divided again.
+// B18: two softmaxes over the same values, of twice the heads' width, the second taken off: weights may be negative, and are
+// not divided again.
 TEST(OneLine, DifferentialAttentionIsTwoCalls) {
   const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 30, .kv_len = 30, .head_dim = 16, .v_head_dim = 32};
   const double lambda = 0.8 - 0.6 * std::exp(-0.3 * 0);  // of the first layer: 0.2
@@ -70,8 +73,8 @@ TEST(OneLine, SoftmaxOneIsASinkOfZero) {
   EXPECT_TRUE(close(problem.out.values(), expected, near(1e-5)));
 }
 
-// Blocks of 2 keys. A query that chooses more blocks than it has past ones sees no later key, its own block counts once, and -1
-// is none.
+// B17: blocks of 2 keys. A query that chooses more blocks than it has past ones sees no later key, its own block counts once,
+// and -1 is none.
 TEST(OneLine, ChosenBlocksAreABufferOfNumbers) {
   const Shape shape{.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 6, .kv_len = 6, .head_dim = 8};
   const AttentionSpec spec = spec_of(
@@ -89,8 +92,8 @@ TEST(OneLine, ChosenBlocksAreABufferOfNumbers) {
                            }}));
 }
 
-// Latent attention with 4 dims without and 2 with rotary, and latent keys of 8: with the key's matrix in the query, the scores
-// are those of dims that are never made, under the same scale of 6 dims.
+// B15: latent attention with 4 dims without and 2 with rotary, and latent keys of 8: with the key's matrix in the query, the
+// scores are those of dims that are never made, under the same scale of 6 dims.
 TEST(OneLine, LatentAttentionAbsorbsItsMatrices) {
   constexpr std::size_t kHeads = 3, kRows = 17, kNope = 4, kRope = 2, kRank = 8;
   const Shape expanded_shape{
@@ -133,8 +136,80 @@ TEST(OneLine, LatentAttentionAbsorbsItsMatrices) {
   expanded.lse = absorbed.lse;
   EXPECT_TRUE(
       is_attention(expanded, {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx; }}, {near(1e-4), near(1e-4)}));
-  // What is not there yet is refused by name.
-  EXPECT_EQ(engine_for("host").compile({.head_dim = 576, .v_head_dim = 512}).diagnostics()[0].kind, "head-dim");
+}
+
+// B11: a window of exactly 4 keys under a causal mask: the first query behind a block of 4 sees 4, and none that comes later.
+TEST(OneLine, WindowsOfCausalQueriesAreExact) {
+  const Shape shape{.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 16, .kv_len = 16, .head_dim = 8};
+  AttentionSpec spec = spec_of("", shape);
+  spec.causal = true;
+  spec.window = Window{.left = 3, .right = 0};
+  const Attention attention = compile_or_throw(engine_for("host"), spec);
+  EXPECT_EQ(attention.count_allowed({.q_len = 16, .kv_len = 16}).value(), 1 + 2 + 3 + 13 * 4);
+  EXPECT_TRUE(is_attention(ran(spec, Problem(shape)),
+                           {.mask = [](const Position& p) { return p.kv_idx <= p.q_idx && p.q_idx - p.kv_idx < 4; }}));
+}
+
+// B16: of tables with 2 columns all 4 dims turn, and neighbours are halves after the permutation (0, 2, 1, 3).
+TEST(OneLine, NeighboursAreHalvesPermuted) {
+  const Shape shape{.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = 6, .kv_len = 6, .head_dim = 4, .v_head_dim = 8};
+  const Problem source(shape);
+  std::vector<std::vector<double>> results;
+  for (const RotaryPairing pairing : {RotaryPairing::kInterleaved, RotaryPairing::kHalves}) {
+    const RotaryTables tables(6, 4, pairing);
+    const Rotary rotary = tables.arg();
+    const auto permuted = [&](const Tensor& x, std::size_t row) {
+      const std::size_t middle = pairing == RotaryPairing::kHalves ? 1 : 0;
+      return std::vector<double>{x[row * 4], x[row * 4 + 1 + middle], x[row * 4 + 2 - middle], x[row * 4 + 3]};
+    };
+    Problem problem(shape);
+    problem.q.fill([&](std::size_t i) { return permuted(source.q, i / 4)[i % 4]; });
+    problem.k.fill(
+        [&](std::size_t i) { return tables.rotated(permuted(source.k, i / 4), static_cast<std::int64_t>(i / 4))[i % 4]; });
+    for (std::size_t d = 0; d < 4; ++d) EXPECT_NE(problem.k[5 * 4 + d], permuted(source.k, 5)[d]) << d;
+    RunArgs args = problem.args();
+    args.rotary = &rotary;
+    compile_or_throw(engine_for("host"), spec_of("", shape)).run(args).value();
+    results.push_back(problem.out.values());
+  }
+  EXPECT_TRUE(close(results[0], results[1], near(1e-5)));
+}
+
+// DeepSeek's sizes, in prefill and a step of decoding; and the largest that there are.
+TEST(OneLine, LatentHeadsAreWide) {
+  struct Case {
+    std::int32_t heads, q_len, kv_len, head_dim, v_head_dim;
+    DType dtype = DType::kF32;
+  };
+  const auto causal = [](const Position& p) { return p.kv_idx <= p.q_idx + 30; };
+  Sample sample;
+  for (const Case& one : {Case{16, 1, 70, 576, 512},
+                          {4, 26, 40, 576, 512},
+                          {16, 1, 70, 576, 512, DType::kBF16},
+                          {2, 1, 40, 1024, 1024},
+                          {1, 20, 40, 1024, 1000}}) {
+    if (!sample.next()) continue;
+    const Shape shape{.batch = 1,
+                      .q_heads = one.heads,
+                      .kv_heads = 1,
+                      .q_len = one.q_len,
+                      .kv_len = one.kv_len,
+                      .head_dim = one.head_dim,
+                      .v_head_dim = one.v_head_dim};
+    const Types types{one.dtype, one.dtype, one.dtype};
+    AttentionSpec spec = spec_of("mask = kv_idx <= q_idx + 30", shape);
+    spec.dtype = one.dtype;
+    const bool exact = one.dtype == DType::kF32;
+    EXPECT_TRUE(is_attention(ran(spec, Problem(shape, types)), {.mask = causal},
+                             {near(exact ? 1e-5 : 1e-2), near(exact ? 1e-5 : 1e-2)}));
+  }
+  BackwardProblem problem(
+      {.batch = 1, .q_heads = 2, .kv_heads = 1, .q_len = 5, .kv_len = 9, .head_dim = 576, .v_head_dim = 512});
+  const Attention attention =
+      compile_or_throw(engine_for("host"), spec_of("mask = kv_idx <= q_idx + 30", problem.forward.shape));
+  attention.run(problem.args()).value();
+  run_backward(attention, problem.args(), problem.gradients()).value();
+  EXPECT_TRUE(has_gradients(problem, {{.mask = causal}}));
 }
 
 }  // namespace

@@ -32,7 +32,7 @@ TEST(RandomFeatures, BlocksAreOrthogonal) {
   EXPECT_EQ(features(70, kDims, 5), w);
   EXPECT_NE(features(70, kDims, 6), w);
   EXPECT_EQ(random_features({.features = 0}).diagnostics()[0].kind, "bad-option");
-  EXPECT_EQ(random_features({.head_dim = 513}).diagnostics()[0].kind, "bad-option");
+  EXPECT_EQ(random_features({.head_dim = 1025}).diagnostics()[0].kind, "bad-option");
 }
 
 // E[phi(q) . phi(k)] = exp(q . k / sqrt(d)): the mean of many draws, within four of its standard errors.

@@ -199,7 +199,7 @@ TEST(ProjectedKeys, OfTheIdentityAreTheKeys) {
   }
 }
 
-// The last token changes nothing before it: of 4 tokens a key is seen from the last of them on.
+// B8: the last token changes nothing before it: of 4 tokens a key is seen from the last of them on.
 TEST(ProjectedKeys, ThatArePooledCanBeCausal) {
   const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 22, .kv_len = 22, .head_dim = kDim};
   AttentionSpec spec = pooled_keys({.causal = true, .head_dim = kDim});
@@ -239,7 +239,7 @@ TEST(ProjectedKeys, ThatArePooledCanBeCausal) {
   EXPECT_NE(problem.out[21 * kDim], changed.out[21 * kDim]);
 }
 
-// Whatever padding holds, NaN included, is multiplied by nothing; longer matrices are cut by their view.
+// B8: whatever padding holds, NaN included, is multiplied by nothing; longer matrices are cut by their view.
 TEST(ProjectedKeys, LeavePaddingOut) {
   const std::vector<float> e = Random(5).normals(60 * 8);
   const std::int32_t length = 41;
@@ -264,6 +264,19 @@ TEST(ProjectedKeys, LeavePaddingOut) {
   projection.token_lengths = {};
   run_projected(attention, projection, exact.args()).value();
   EXPECT_EQ(padded.out.bytes, exact.out.bytes);
+}
+
+// As many scores a query, however many tokens there are.
+TEST(ProjectedKeys, CostIsLinearInTheTokens) {
+  covers("X03");
+  const auto visited = [](std::int32_t tokens) {
+    Problem problem({.batch = 1, .q_heads = 1, .kv_heads = 1, .q_len = tokens, .kv_len = tokens, .head_dim = 8});
+    const std::vector<float> e = Random(1).normals(at(tokens * 32));
+    const Attention plain = compile_or_throw(engine_for("host"), spec_of("", problem.shape));
+    const KeyProjection linformer{.e = {e.data(), DType::kF32, {tokens, 32}}};
+    return static_cast<double>(run_projected(plain, linformer, problem.args()).value().scores_visited);
+  };
+  EXPECT_NEAR(visited(8192) / visited(2048), 4, 0.2);
 }
 
 TEST(ProjectedKeys, OfHalfPrecisionAreRoundedOnce) {

@@ -243,7 +243,7 @@ TEST(Swin, IsWindowsOfARolledImage) {
   }
 }
 
-// Tokens 7 and 1 of a 3 x 3 image come to lie in one window only because the padded image is rolled; they never meet.
+// B12: tokens 7 and 1 of a 3 x 3 image come to lie in one window only because the padded image is rolled; they never meet.
 TEST(Swin, PadsBeforeItRolls) {
   const Attention attention =
       compile_or_throw(engine_for("host"), swin({.height = 3, .width = 3, .window = {2, 2}, .shift = {1, 1}}).value());
@@ -261,7 +261,7 @@ TEST(Swin, HasTheCountsOfItsSources) {
   }
 }
 
-// The index of a window that is not square is (d_row + 1) * 5 + d_column + 2.
+// B13: the index of a window that is not square is (d_row + 1) * 5 + d_column + 2.
 TEST(Swin, AddsWhatItLearnedOfPlacesInWindows) {
   covers("X09");
   const RolledImage image{6, 9, 2, 3, 1, 2};

@@ -150,7 +150,7 @@ ir::Program gradient_of(const ir::Program& program) {
 
 KernelRequest random_request(std::uint64_t seed, Nest nest, const ElementTypes& types) {
   std::mt19937_64 random(seed);
-  const auto dim = [&] { return static_cast<std::int32_t>(1 + random() % (random() % 2 == 0 ? 80 : 512)); };
+  const auto dim = [&] { return static_cast<std::int32_t>(1 + random() % (random() % 2 == 0 ? 80 : 1024)); };
   return {.program = random_program(seed, types),
           .nest = nest,
           .types = types,

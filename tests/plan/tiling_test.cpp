@@ -19,8 +19,8 @@ template <typename Check>
 void for_every_key(const Check& check) {
   for (const Target& target : all_targets()) {
     for (const ElementTypes& types : kElementTypes) {
-      for (std::int32_t dim = 1; dim <= 512; ++dim) {
-        for (const std::int32_t v_dim : {dim, 1, 512}) {
+      for (std::int32_t dim = 1; dim <= 1024; ++dim) {
+        for (const std::int32_t v_dim : {dim, 1, 1024}) {
           const KernelKey key = key_of(target, types, dim, v_dim);
           SCOPED_TRACE(to_string(key));
           check(key);
@@ -87,7 +87,7 @@ TEST(KeyTiles, ShrinkAsHeadsGrow) {
   for (const Target& target : all_targets()) {
     for (const ElementTypes& types : kElementTypes) {
       std::int32_t last = key_of(target, types, 1, 1).tiling.kv_tile;
-      for (std::int32_t dim = 2; dim <= 512; ++dim) {
+      for (std::int32_t dim = 2; dim <= 1024; ++dim) {
         const std::int32_t keys = key_of(target, types, dim, dim).tiling.kv_tile;
         ASSERT_LE(keys, last) << to_string(key_of(target, types, dim, dim));
         last = keys;

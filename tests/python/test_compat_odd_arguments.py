@@ -11,7 +11,7 @@ PAGES, TABLE = np.zeros((4, 4, 4, 16), np.float32), np.array([[0, 1, 2]], np.int
 ODD = {
     "None": None, "int": 3, "str": "x", "no list": [], "list": [[1.0]], "number": np.array(1.0), "vector": np.ones(3), "complex": np.ones((2, 8, 4, 16), "c8"),
     "byte order": np.ones((2, 8, 4, 16), ">f4"), "objects": np.ones((2, 8, 4, 16), object), "no batch": Q[:0], "no rows": Q[:, :0], "no heads": Q[:, :, :0],
-    "no dims": Q[..., :0], "rank 5": Q[..., None], "backwards": Q[:, ::-1], "dims backwards": Q[..., ::-1], "wide": np.ones((2, 8, 4, 600), np.float32),
+    "no dims": Q[..., :0], "rank 5": Q[..., None], "backwards": Q[:, ::-1], "dims backwards": Q[..., ::-1], "wide": np.ones((2, 8, 4, 1100), np.float32),
     "ints": np.ones((2, 8, 4, 16), np.int32), "repeated": np.broadcast_to(np.float32(1), (2, 8, 4, 16)), "huge": 2 ** 70, "nan": float("nan"),
 }
 

@@ -10,6 +10,7 @@
 #include "command_line/options.h"
 #include "data/problem.h"
 #include "flexjit/spec.h"
+#include "flexjit/variants.h"
 
 namespace flexjit::tools::bench {
 
@@ -29,6 +30,7 @@ struct Case {
   std::string plain{};  // of kPlain: its text, whose buffers' gradients are not wanted, and which drops nothing
   std::optional<Dropout> dropout{};
   std::optional<LinearWeights> linear{};  // then weights are linear; those of what a case of kPlain alternates with are not
+  std::optional<SwinOptions> windows{};   // then rows are in the order of these windows, whose pattern the text is
   DTypeOptions dtypes{};
   Sizes sizes{};
   int threads = 1;

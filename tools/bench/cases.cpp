@@ -8,6 +8,7 @@
 
 #include "bench/case.h"
 #include "data/embedded.h"
+#include "flexjit/row_order.h"
 
 namespace flexjit::tools::bench {
 namespace {
@@ -102,6 +103,22 @@ class Table {
     }
   }
 
+  // Rows in the order of windows, beside the same windows in raster order.
+  void windows() {
+    for (const std::int32_t shift : {0, 3}) {
+      const SwinOptions image{.height = 56, .width = 56, .shift = {shift, shift}};
+      const AttentionSpec raster = swin(image).value();
+      cases_.push_back({.suite = "windows",
+                        .name = fmt::format("56 x 56, M=7{}", shift == 0 ? "" : ", shifted"),
+                        .pattern = "swin",
+                        .program = in_order(raster).value().program,
+                        .beside = Beside::kPlain,
+                        .plain = raster.program,
+                        .windows = image,
+                        .sizes = square(8, 56 * 56, 64)});
+    }
+  }
+
   void decode() {
     for (DType dtype : {kF32, kBF16, kF16})
       example_case("decode", "32/8 heads kv 16k", "full", of(dtype), step(1, 32, 8, 16384));
@@ -113,6 +130,14 @@ class Table {
     }
     Case& drafted = example_case("decode", "32/8 heads kv 16k 4 queries", "full", of(kF32), step(1, 32, 8, 16384));
     drafted.sizes.q_len = 4;
+    // The absorbed form of latent attention.
+    for (DType dtype : {kF32, kBF16})
+      for (const std::int64_t heads : {1, 16}) {
+        Case& latent = example_case("decode", fmt::format("{}/1 heads kv 16k D=576 values of 512", heads), "full", of(dtype),
+                                    step(1, heads, 1, 16384));
+        latent.sizes.head_dim = 576;
+        latent.sizes.v_head_dim = 512;
+      }
   }
 
   // The same keys in every type, of which the first two are what the others are compared with.
@@ -300,6 +325,13 @@ Case small_version(Case test) {
   test.sizes.kv_len = cut(test.sizes.kv_len);
   for (SequenceLengths& one : test.lengths) one = {cut(one.q), cut(one.kv)};
   test.cache_rows = cut(test.cache_rows);
+  if (test.windows) {
+    test.windows->height /= 4;
+    test.windows->width /= 4;
+    const AttentionSpec raster = swin(*test.windows).value();
+    test.program = in_order(raster).value().program;
+    test.plain = raster.program;
+  }
   if (test.document_length > 0) test.document_length = std::max<std::int64_t>(test.document_length / 16, 1);
   return test;
 }
@@ -309,6 +341,7 @@ Case plain_version(Case test) {
   test.gradients.clear();
   test.dropout.reset();
   test.linear.reset();
+  test.windows.reset();
   return test;
 }
 
@@ -327,8 +360,8 @@ std::string dtype_text(const Case& test) {
 }
 
 std::vector<std::string> suite_names() {
-  return {"dense",   "causal",   "sparse",  "mods",   "decode",  "shapes", "quantized",
-          "scaling", "backward", "dropout", "varlen", "kvcache", "paged",  "linear"};
+  return {"dense",    "causal",  "sparse", "mods",    "decode", "shapes", "quantized", "scaling",
+          "backward", "dropout", "varlen", "kvcache", "paged",  "linear", "windows"};
 }
 
 std::vector<Case> select_cases(const BenchOptions& options) {
@@ -347,6 +380,7 @@ std::vector<Case> select_cases(const BenchOptions& options) {
   table.kvcache();
   table.paged();
   table.linear();
+  table.windows();
   std::vector<Case> selected;
   for (Case& test : table.take()) {
     const bool suite = options.suites.empty() || std::ranges::find(options.suites, test.suite) != options.suites.end();

@@ -139,6 +139,8 @@ over such caches in the order that the pages have, *of best contiguous* over the
 In *linear* the operations are those of features and states and of the pairs inside chunks of 32 tokens; *of plain* is the time of exact causal attention over
 ours, alternating with it.
 
+In *windows* rows stand window by window, with a block of the mask for each; *of plain* is the time of the same windows in raster order over ours.
+
 Tensors begin at 2 MiB and ask the system for pages of that size: with those of 4 KiB, short runs of keys cost a fifth more and worse.
 
 To reproduce: `bench/make-results`, with `FLEXJIT_PEERS_PYTHON` naming a Python that has torch, openvino and numpy.

@@ -201,17 +201,18 @@ class Measurement {
     return {};
   }
 
+  // Rows in an order by the pattern that has none.
   Diagnostics verify_rows() {
+    const Subject& by = test_.windows ? *beside_ : *subject_;
     Result<Verification> verification = verify(
-        {subject_->attention, problem_, subject_->names.bindings, subject_->outputs.out, subject_->outputs.lse, kVerifiedRows},
-        progress_);
+        {by.attention, problem_, by.names.bindings, subject_->outputs.out, subject_->outputs.lse, kVerifiedRows}, progress_);
     if (!verification) return verification.diagnostics();
     row_.verification = *verification;
     return {};
   }
 
   Diagnostics ask_peers() {
-    if (peers_ == nullptr || test_.beside == Beside::kOneThread || !test_.lengths.empty()) return {};
+    if (peers_ == nullptr || test_.beside == Beside::kOneThread || !test_.lengths.empty() || test_.windows) return {};
     // Peers drop nothing, by a path that could, so that what they compute can be compared.
     Subject& compared = test_.dropout ? *beside_ : *subject_;
     PeerTensors tensors{.q = problem_.q, .k = problem_.k, .v = problem_.v, .results = {}, .grad_out = nullptr, .buffers = {}};

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "flexjit/engine.h"
+#include "flexjit/row_order.h"
 #include "flexjit/trace.h"
 
 namespace flexjit::tools::bench {
@@ -66,6 +67,23 @@ Result<Attention> compile_case(const SubjectRequest& request) {
   return Engine(engine).compile(spec);
 }
 
+// The order of a case's windows, in the place of what was generated for it, and their blocks.
+Diagnostics take_windows(const SwinOptions& image, const Sizes& sizes, Subject& subject) {
+  Result<std::vector<std::int32_t>> order = window_order(image);
+  if (!order) return order.diagnostics();
+  subject.order = *std::move(order);
+  subject.names.bindings.buffers["row_order"] = TensorView(subject.order.data(), DType::kI32, {sizes.q_len});
+  const std::int32_t window = image.window.front() * image.window.back();
+  Result<BlockMask> blocks = subject.attention.create_block_mask({.q_len = static_cast<std::int32_t>(sizes.q_len),
+                                                                  .kv_len = static_cast<std::int32_t>(sizes.kv_len),
+                                                                  .q_block = window,
+                                                                  .kv_block = window},
+                                                                 &subject.names.bindings);
+  if (!blocks) return blocks.diagnostics();
+  subject.blocks = *std::move(blocks);
+  return {};
+}
+
 Result<std::unique_ptr<Subject>> bind_case(const SubjectRequest& request, const Attention& attention) {
   const Case& test = request.test;
   Result<BoundNames> names = bind_names(attention, {}, request.problem.sizes);
@@ -75,6 +93,9 @@ Result<std::unique_ptr<Subject>> bind_case(const SubjectRequest& request, const 
   auto subject = std::make_unique<Subject>(
       Subject{test.pass, attention, *std::move(names), {request.problem.make_output(), request.problem.make_lse()}, {}});
   subject->compile_ms = attention.compile_ms();
+  if (test.windows) {
+    if (Diagnostics errors = take_windows(*test.windows, test.sizes, *subject); !errors.empty()) return errors;
+  }
   if (test.pass == Pass::kForward) return subject;
   Result<Array> out = generated_output_gradient(request.problem, 0);
   if (!out) return out.diagnostics();
@@ -112,6 +133,11 @@ Result<double> compile_gradients(const SubjectRequest& request, const Attention&
 }  // namespace
 
 Result<RunStats> Subject::run(const Problem& problem) {
+  if (blocks) {
+    RunArgs args = arguments(problem);
+    args.block_mask = &*blocks;
+    return run_in_order(attention, order, args);
+  }
   switch (pass) {
     case Pass::kForward: return attention.run(arguments(problem));
     case Pass::kBackward: break;

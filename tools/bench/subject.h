@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "bench/case.h"
 #include "data/bind.h"
@@ -18,6 +20,9 @@ struct Subject {
   Outputs outputs;
   GradientArrays gradients;  // of kBackward
   double compile_ms = 0;     // of the kernel that the pass takes
+  // Of a case with windows: the order of rows, and blocks of a window each.
+  std::vector<std::int32_t> order{};
+  std::optional<BlockMask> blocks{};
 
   // Views of `problem` and of this subject; both must outlive the run.
   RunArgs arguments(const Problem& problem) { return arguments_of(problem, outputs, names.bindings); }

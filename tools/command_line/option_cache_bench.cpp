@@ -23,11 +23,11 @@ void add_combinations(CLI::App& app, CacheBenchOptions& caches) {
        kMostRows);
   list("--kv-page-sizes", caches.page_sizes, "Rows of a page", kMostRows);
   list("--kv-head-counts", caches.head_counts, "Heads, of queries and keys", 1024);
-  list("--kv-head-dims", caches.head_dims, "Dimension of q, k and v", 512);
+  list("--kv-head-dims", caches.head_dims, "Dimension of q, k and v", 1024);
   list("--batch-sizes", caches.varlen_batch_sizes, "Of --varlen-bench", 4096);
   list("--seq-lens", caches.varlen_lengths, "Of --varlen-bench", kMostRows);
   list("--head-counts", caches.varlen_head_counts, "Of --varlen-bench", 1024);
-  list("--head-dims", caches.varlen_head_dims, "Of --varlen-bench", 512);
+  list("--head-dims", caches.varlen_head_dims, "Of --varlen-bench", 1024);
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ void add_mask_sizes(CLI::App& app, SizeOptions& sizes) {
 
 void add_sizes(CLI::App& app, SizeOptions& sizes) {
   add_mask_sizes(app, sizes);
-  const CLI::Range dim(std::int64_t{1}, std::int64_t{512});
+  const CLI::Range dim(std::int64_t{1}, std::int64_t{1024});
   app.add_option("--head-dim", sizes.head_dim, "Dimension of q and k (64)")->check(dim)->group("Sizes");
   app.add_option("--v-head-dim", sizes.v_head_dim, "Dimension of v and the output (as --head-dim)")->check(dim)->group("Sizes");
 }

@@ -26,8 +26,8 @@ struct SizeSetting {
 constexpr std::int64_t kMaxLength = 1 << 20;  // beyond it a run takes minutes
 constexpr SizeSetting kSizes[] = {{"batch", &SizeOptions::batch, kMaxLength},       {"heads", &SizeOptions::heads, kMaxLength},
                                   {"kv_heads", &SizeOptions::kv_heads, kMaxLength}, {"q_len", &SizeOptions::q_len, kMaxLength},
-                                  {"kv_len", &SizeOptions::kv_len, kMaxLength},     {"head_dim", &SizeOptions::head_dim, 512},
-                                  {"v_head_dim", &SizeOptions::v_head_dim, 512}};
+                                  {"kv_len", &SizeOptions::kv_len, kMaxLength},     {"head_dim", &SizeOptions::head_dim, 1024},
+                                  {"v_head_dim", &SizeOptions::v_head_dim, 1024}};
 constexpr DType kDTypes[] = {DType::kF32, DType::kBF16, DType::kF16, DType::kF64};
 
 std::string trimmed(const std::string& text) {

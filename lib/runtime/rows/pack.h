@@ -16,25 +16,28 @@ struct PackTarget {
   std::byte* scratch;  // KeyPacker::scratch_bytes(), of one thread
 };
 
-// What it is made from must outlive it.
+// Of the sequences of one call, which are all of one kind: even, in pages, or in an order. What it is made from must outlive
+// it.
 class KeyPacker {
  public:
-  KeyPacker(const Kernel& kernel, const plan::Operands& operands, const plan::LaunchArg& launch)
-      : kernel_(kernel), operands_(operands), launch_(launch), keys_(operands, kernel.layout) {}
+  KeyPacker(const Kernel& kernel, const plan::Operands& operands, const plan::LaunchArg& launch, const plan::Sequence& first)
+      : kernel_(kernel),
+        operands_(operands),
+        launch_(launch),
+        keys_(operands, kernel.layout),
+        gathers_(first.order != nullptr || operands.page_size % kernel.layout.lanes != 0) {}
 
   // Keys that begin at a panel, to the end of the panel that holds the last one.
   void pack(const plan::Sequence& sequence, std::int32_t kv_head, KeyRange keys, const PackTarget& target) const;
 
-  // Of the packed V of so many keys; 0 where it is read in place, as it cannot be from pages.
+  // Of the packed V of so many keys; 0 where it is read in place, as only even keys can be.
   std::int64_t v_bytes(const plan::Sequence& sequence, std::int32_t kv_len) const {
-    return sequence.pages != nullptr ? kernel_.layout.packed_v_bytes(kv_len) : kernel_.layout.v_bytes(kv_len);
+    return sequence.lies_evenly() ? kernel_.layout.v_bytes(kv_len) : kernel_.layout.packed_v_bytes(kv_len);
   }
   std::int64_t scratch_bytes() const;
   const Keys& keys() const { return keys_; }
 
  private:
-  // Pages hold whole panels, so that these are packed from where they lie. From others rows are gathered first.
-  bool holds_panels() const { return operands_.page_size % kernel_.layout.lanes == 0; }
   std::int64_t k_row_bytes() const { return std::int64_t{kernel_.layout.head_dim} * kernel_.layout.kv_bytes; }
   std::int64_t v_row_bytes() const { return std::int64_t{kernel_.layout.v_head_dim} * kernel_.layout.kv_bytes; }
   plan::KeyRun gather(const plan::Sequence& sequence, std::int32_t kv_head, KeyRange keys, std::byte* scratch) const;
@@ -43,6 +46,7 @@ class KeyPacker {
   const plan::Operands& operands_;
   const plan::LaunchArg& launch_;
   const Keys keys_;
+  const bool gathers_;  // rows, before they are packed: pages that hold whole panels are packed from where they lie
 };
 
 }  // namespace flexjit::runtime

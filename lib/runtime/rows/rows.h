@@ -26,7 +26,7 @@ class Rows {
 
   plan::QueryRow at(const plan::Sequence& sequence, std::int32_t h, std::int32_t q_idx) const {
     const plan::TensorArg &q = operands_.q, &out = operands_.out;
-    const std::int64_t b = sequence.q_batch, row = sequence.q_row + q_idx;
+    const auto [b, row] = sequence.query(q_idx);
     return {.q = address_at(q.data, q.offset_of(b, h, row) * layout_.q_bytes),
             .out = address_at(out.data, out.offset_of(b, h, row) * layout_.out_bytes),
             .lse = operands_.lse.at(b, h, row),
@@ -60,7 +60,7 @@ class Keys {
  public:
   Keys(const plan::Operands& operands, const plan::KernelLayout& layout) : operands_(operands), layout_(layout) {}
 
-  // Of a sequence without pages: all its keys.
+  // Of a sequence whose keys lie evenly: all of them.
   plan::KeyRun all(const plan::Sequence& sequence, std::int32_t kv_head) const {
     return run(sequence.kv_batch, sequence.kv_row, kv_head);
   }

@@ -2,7 +2,7 @@
 
     from flexjit.compat.flash_attn import flash_attn_func
 
-Tensors are (batch, seqlen, heads, dim) or packed (total, heads, dim), of float32, float64, float16 or bfloat16; any head dim to 512,
+Tensors are (batch, seqlen, heads, dim) or packed (total, heads, dim), of float32, float64, float16 or bfloat16; any head dim to 1024,
 another one for v. Query head h reads key head h // (heads // heads_k). torch tensors have gradients, and a dropout that
 torch.manual_seed repeats; numpy arrays work alike without gradients. docs/flash_attention.md says what goes beyond FlashAttention.
 """
