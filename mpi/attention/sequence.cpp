@@ -21,7 +21,7 @@ class InRing {
   InRing(const Impl& impl, const View& given, DType dtype, Traffic& traffic) : view_(given) {
     if (given.data == nullptr && impl.tokens() > 0) return;
     if (given.dtype != dtype) {
-      converted_ = Rows(dtype, given.shape[0], given.shape[1], given.shape[2], given.shape[3]);
+      converted_ = Rows(impl.pool, dtype, given.shape);
       convert(given, converted_.view());
       view_ = converted_.view();
     }
@@ -43,7 +43,7 @@ class FromRing {
       : impl_(impl), wanted_(wanted), view_(wanted) {
     direct_ = impl.heads.size() == 1 && wanted.data != nullptr && wanted.dtype == DType::kF32;
     if (direct_) return;
-    memory_ = Rows(DType::kF32, impl.sizes.batch, heads / impl.heads.size(), impl.steps.tokens, dim);
+    memory_ = Rows(impl.pool, DType::kF32, {impl.sizes.batch, heads / impl.heads.size(), impl.steps.tokens, dim});
     view_ = memory_.view();
   }
   const MutableTensorView& view() const { return view_; }
@@ -53,7 +53,8 @@ class FromRing {
     if (direct_) return;
     Rows all;
     if (impl_.heads.size() > 1) {
-      all = Rows(DType::kF32, view_.shape[0], view_.shape[1] * impl_.heads.size(), impl_.tokens(), view_.shape[3]);
+      all =
+          Rows(impl_.pool, DType::kF32, {view_.shape[0], view_.shape[1] * impl_.heads.size(), impl_.tokens(), view_.shape[3]});
       to_tokens(impl_, view_, all.view(), traffic);
       view_ = all.view();
     }
@@ -110,7 +111,7 @@ void pass_backward(const Impl& impl, const ShardArgs& forward, const ShardGradie
   Rows zeros;
   TensorView given_d_lse = as_rows(gradients.lse);
   if (gradients.lse.data == nullptr) {
-    zeros = Rows(DType::kF32, impl.sizes.batch, impl.sizes.q_heads, impl.tokens(), 1);
+    zeros = Rows(impl.pool, DType::kF32, {impl.sizes.batch, impl.sizes.q_heads, impl.tokens(), 1});
     fill(zeros.view(), 0);
     given_d_lse = zeros.view();
   }
@@ -118,7 +119,6 @@ void pass_backward(const Impl& impl, const ShardArgs& forward, const ShardGradie
   FromRing dq(impl, gradients.q, impl.sizes.q_heads, impl.spec.head_dim);
   FromRing dk(impl, gradients.k, impl.sizes.kv_heads, impl.spec.head_dim);
   FromRing dv(impl, gradients.v, impl.sizes.kv_heads, impl.spec.v_head_dim);
-  for (const FromRing* sum : {&dq, &dk, &dv}) fill(sum->view(), 0);
   for (const auto& [name, sum] : gradients.buffers) std::fill_n(static_cast<float*>(sum.data), count_of(sum), 0.0F);
   wrong = ring_backward(impl,
                         {.q = q.view(),
