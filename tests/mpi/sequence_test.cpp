@@ -4,7 +4,6 @@
 
 #include "mpi/cases.h"
 #include "mpi/collective.h"
-#include "support/checklist.h"
 
 namespace flexjit::mpi {
 namespace {
