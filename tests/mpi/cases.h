@@ -20,8 +20,10 @@ struct Case {
   test::Captures captures{};
   std::vector<std::string> gradients{};  // of these buffers
   double tolerance = 1e-5;               // T32; of lower types more
+  std::string pitfall{};                 // the row of the list of distributed pitfalls that it is for, as "C1"
 };
 std::vector<Case> cases();
+AttentionSpec spec_of(const std::string& program);  // of head_dim 16 and v_head_dim 8
 
 // Dense tensors of the whole, the same on every rank.
 struct Whole {
@@ -51,5 +53,7 @@ ShardGradients gradients_of(const Case& of, Part& part);
 // Of this rank's rows, element by element.
 testing::AssertionResult is_forward(const Case& of, const Whole& whole, const ShardedAttention& attention, const Part& part);
 testing::AssertionResult is_backward(const Case& of, const Whole& whole, const ShardedAttention& attention, const Part& part);
+// Collective: both passes of a case, twice, with the same bits.
+testing::AssertionResult is_whole(const Case& of);
 
 }  // namespace flexjit::mpi

@@ -98,4 +98,5 @@ def test_three_processes_are_one(monkeypatch, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(one_rank, (port,), RANKS)
+    mp.get_context("forkserver").set_forkserver_preload(["torch", "flexjit.torch"])  # once for all of them
+    mp.start_processes(one_rank, (port,), RANKS, start_method="forkserver")
