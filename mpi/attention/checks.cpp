@@ -128,6 +128,7 @@ Diagnostics check_run(const ShardedAttention::Impl& impl, const ShardArgs& args)
   check_tensor(wanted(impl, "v", {*spec.kv_dtype}, impl.sizes.kv_heads, spec.v_head_dim), args.v, wrong);
   check_tensor(wanted(impl, "out", {*spec.out_dtype}, impl.sizes.q_heads, spec.v_head_dim), args.out, wrong);
   if (args.lse.data != nullptr) check_tensor(statistic(impl, "lse"), args.lse, wrong);
+  if (args.sinks.data != nullptr) check_tensor({"sinks", {DType::kF32}, {impl.sizes.q_heads}}, args.sinks, wrong);
   return wrong;
 }
 
@@ -146,6 +147,9 @@ Diagnostics check_backward(const ShardedAttention::Impl& impl, const ShardArgs& 
   check(wanted(impl, "the gradient of q", or_f32(spec.dtype), sizes.q_heads, spec.head_dim), gradients.q);
   check(wanted(impl, "the gradient of k", or_f32(*spec.kv_dtype), sizes.kv_heads, spec.head_dim), gradients.k);
   check(wanted(impl, "the gradient of v", or_f32(*spec.kv_dtype), sizes.kv_heads, spec.v_head_dim), gradients.v);
+  check({"the gradient of sinks", {DType::kF32}, {sizes.q_heads}}, gradients.sinks);
+  if (gradients.sinks.data != nullptr && forward.sinks.data == nullptr)
+    append(wrong, failure("bad-option", "a gradient of sinks is wanted where there are none", "run_backward"));
   for (const auto& [name, view] : gradients.buffers) {
     std::int64_t step = 1;
     bool dense = view.dtype == DType::kF32 && view.rank >= 1 && view.rank <= kMaxRank && view.data != nullptr;

@@ -118,6 +118,7 @@ std::vector<Case> patterns() {
           documents({40, 3, 77, 1}, 203, 16),
           random_blocks(),
           learned("learned biases", sizes),
+          {.name = "sinks", .spec = spec_of("mask = q_idx > kv_idx"), .sizes = sizes, .sinks = {-1.0F, 0.5F, 2.0F, -HUGE_VALF}},
           flags()};
 }
 
@@ -203,6 +204,18 @@ testing::AssertionResult close(const std::string& what, const std::vector<float>
 
 DType kv_of(const Case& of) { return of.spec.kv_dtype.value_or(of.spec.dtype); }
 
+template <typename Args>
+void give_sinks(const Case& of, Args& args) {
+  if (of.sinks.empty()) return;
+  args.sinks = TensorView(of.sinks.data(), DType::kF32, {of.sizes.q_heads});
+}
+
+template <typename Wanted>
+void want_sinks(const Case& of, std::vector<float>& into, Wanted& gradients) {
+  if (of.sinks.empty()) return;
+  gradients.sinks = MutableTensorView(into.data(), DType::kF32, {of.sizes.q_heads});
+}
+
 // What must be, by the reference.
 void compute(const Case& of, Whole& whole) {
   const SequenceSizes& s = of.sizes;
@@ -210,12 +223,13 @@ void compute(const Case& of, Whole& whole) {
   AttentionSpec spec = of.spec;
   spec.out_dtype = DType::kF32;
   const Attention attention = Engine({.backend = Backend::kReference}).compile(spec).value();
-  const RunArgs args{.q = TensorView(whole.q.data(), spec.dtype, {s.batch, s.q_heads, s.length, d}),
-                     .k = TensorView(whole.k.data(), kv_of(of), {s.batch, s.kv_heads, s.length, d}),
-                     .v = TensorView(whole.v.data(), kv_of(of), {s.batch, s.kv_heads, s.length, dv}),
-                     .out = MutableTensorView(whole.out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
-                     .lse = MutableTensorView(whole.lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
-                     .bindings = &of.captures.bindings()};
+  RunArgs args{.q = TensorView(whole.q.data(), spec.dtype, {s.batch, s.q_heads, s.length, d}),
+               .k = TensorView(whole.k.data(), kv_of(of), {s.batch, s.kv_heads, s.length, d}),
+               .v = TensorView(whole.v.data(), kv_of(of), {s.batch, s.kv_heads, s.length, dv}),
+               .out = MutableTensorView(whole.out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
+               .lse = MutableTensorView(whole.lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
+               .bindings = &of.captures.bindings()};
+  give_sinks(of, args);
   static_cast<void>(attention.run_reference(args).value());
   Gradients gradients{.out = TensorView(whole.d_out.data(), DType::kF32, {s.batch, s.q_heads, s.length, dv}),
                       .lse = TensorView(whole.d_lse.data(), DType::kF32, {s.batch, s.q_heads, s.length}),
@@ -229,6 +243,7 @@ void compute(const Case& of, Whole& whole) {
                              std::span(bound.shape).first(static_cast<std::size_t>(bound.rank)));
     gradients.buffers[of.gradients[i]] = view;
   }
+  want_sinks(of, whole.d_sinks, gradients);
   static_cast<void>(run_backward_reference(attention, args, gradients).value());
 }
 
@@ -242,7 +257,7 @@ std::vector<Case> cases() {
   add(with_options({all[0], all[4], all[6]}, "gathered", {.exchange = Exchange::kAllGather}));
   add(with_options({all[0], all[1]}, "dealt", {.dealing = Dealing::kDealt}));
   if (world_size() % 2 == 0) {
-    add(with_options({all[0], all[4], all[6]}, "heads shared by two", {.head_ranks = 2}));
+    add(with_options({all[0], all[4], all[6], all[7]}, "heads shared by two", {.head_ranks = 2}));
   }
   return made;
 }
@@ -271,8 +286,10 @@ Whole whole_of(const Case& of) {
       size *= static_cast<std::size_t>(of.captures.bindings().buffers.at(name).shape[static_cast<std::size_t>(i)]);
     whole.d_buffers.emplace_back(size);
   }
+  whole.d_sinks.resize(of.sinks.size());
   if (world_rank() == 0) compute(of, whole);
-  for (std::vector<float>* values : {&whole.out, &whole.lse, &whole.dq, &whole.dk, &whole.dv}) broadcast(*values);
+  for (std::vector<float>* values : {&whole.out, &whole.lse, &whole.dq, &whole.dk, &whole.dv, &whole.d_sinks})
+    broadcast(*values);
   for (std::vector<float>& values : whole.d_buffers) broadcast(values);
   return whole;
 }
@@ -298,18 +315,21 @@ Part part_of(const Case& of, const Whole& whole, const ShardedAttention& attenti
   part.dk = poisoned(kv_planes, of.spec.head_dim);
   part.dv = poisoned(kv_planes, of.spec.v_head_dim);
   for (const auto& values : whole.d_buffers) part.d_buffers.emplace_back(values.size(), nan);
+  part.d_sinks.assign(whole.d_sinks.size(), nan);
   return part;
 }
 
 ShardArgs args_of(const Case& of, Part& part) {
   const SequenceSizes& s = of.sizes;
-  return {
+  ShardArgs made{
       .q = TensorView(data_or_null(part.q), of.spec.dtype, {s.batch, s.q_heads, part.tokens, of.spec.head_dim}),
       .k = TensorView(data_or_null(part.k), kv_of(of), {s.batch, s.kv_heads, part.tokens, of.spec.head_dim}),
       .v = TensorView(data_or_null(part.v), kv_of(of), {s.batch, s.kv_heads, part.tokens, of.spec.v_head_dim}),
       .out = MutableTensorView(data_or_null(part.out), of.spec.dtype, {s.batch, s.q_heads, part.tokens, of.spec.v_head_dim}),
       .lse = MutableTensorView(data_or_null(part.lse), DType::kF32, {s.batch, s.q_heads, part.tokens}),
       .bindings = &of.captures.bindings()};
+  give_sinks(of, made);
+  return made;
 }
 
 ShardGradients gradients_of(const Case& of, Part& part) {
@@ -325,6 +345,7 @@ ShardGradients gradients_of(const Case& of, Part& part) {
     made.buffers[of.gradients[i]] = MutableTensorView(part.d_buffers[i].data(), DType::kF32,
                                                       std::span(bound.shape).first(static_cast<std::size_t>(bound.rank)));
   }
+  want_sinks(of, part.d_sinks, made);
   return made;
 }
 
@@ -348,6 +369,7 @@ testing::AssertionResult is_backward(const Case& of, const Whole& whole, const S
   if (auto found = close("dq", part.dq, rows(whole.dq, of.sizes.q_heads), of.tolerance); !found) return found;
   if (auto found = close("dk", part.dk, rows(whole.dk, of.sizes.kv_heads), of.tolerance); !found) return found;
   if (auto found = close("dv", part.dv, rows(whole.dv, of.sizes.kv_heads), of.tolerance); !found) return found;
+  if (auto found = close("gradient of sinks", part.d_sinks, whole.d_sinks, 4 * of.tolerance); !found) return found;
   // Many rows add to an element.
   for (std::size_t i = 0; i < of.gradients.size(); ++i)
     if (auto found = close("gradient of " + of.gradients[i], part.d_buffers[i], whole.d_buffers[i], 4 * of.tolerance); !found)

@@ -59,15 +59,18 @@ struct ShardArgs {
   TensorView q, k, v;
   MutableTensorView out;
   MutableTensorView lse{};  // data == nullptr: not wanted; run_backward() needs it
+  TensorView sinks{};       // f32 (q_heads), the same on all ranks; data == nullptr: none
   const Bindings* bindings = nullptr;
 };
 
-// As flexjit::Gradients: of out (given, its type or f32), of q, k and v (each its type or f32), and of captured buffers, dense
-// f32, of which every rank gets the sum over all ranks. What has no data is not computed; on all ranks alike.
+// As flexjit::Gradients: of out (given, its type or f32), of q, k and v (each its type or f32), and of sinks, f32 (q_heads),
+// and captured buffers, dense f32, of which every rank gets the sum over all ranks. What has no data is not computed; on all
+// ranks alike.
 struct ShardGradients {
   TensorView out{};
   TensorView lse{};
   MutableTensorView q{}, k{}, v{};
+  MutableTensorView sinks{};
   std::map<std::string, MutableTensorView, std::less<>> buffers{};
 };
 
