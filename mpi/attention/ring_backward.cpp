@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "attention/ring.h"
+#include "attention/rows.h"
 #include "flexjit/backward.h"
 
 namespace flexjit::mpi {

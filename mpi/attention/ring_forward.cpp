@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "attention/ring.h"
+#include "attention/rows.h"
 #include "attention/shard_call.h"
 #include "flexjit/merge_states.h"
 

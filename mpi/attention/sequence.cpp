@@ -6,6 +6,7 @@
 #include "attention/checks.h"
 #include "attention/heads.h"
 #include "attention/ring.h"
+#include "attention/rows.h"
 #include "attention/sinks.h"
 #include "exchange/exchange.h"
 #include "exchange/sums.h"
