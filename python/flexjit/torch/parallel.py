@@ -26,7 +26,7 @@ class ContextParallel:
 
         def prepare():
             self.pattern = pattern_of(score_mod, mask_mod)
-            sizes = [index(size, name) for size, name in zip(self.sizes, ("batch", "q_heads", "kv_heads", "length"))]
+            self.sizes = sizes = tuple(index(size, name) for size, name in zip(self.sizes, ("batch", "q_heads", "kv_heads", "length")))
             whole = default_engine().handle(self.pattern).core
             mask = whole.create_block_mask((sizes[0], sizes[1], sizes[3], sizes[3], block_size, block_size), self.pattern.bindings, sizes[2])
             self.layout = _core.deal(mask, self.ranks, dealing)
