@@ -1,16 +1,20 @@
-// One sequence on several ranks: each makes the rows that it has, attends, and pulls a gradient back. Rank 0 compares some of
-// its rows with attention by its definition, and prints the time of the slowest rank, the balance and the bytes that travelled.
+// One sequence on several ranks: each makes the rows that it has, attends, and pulls a gradient back. Every rank compares some
+// of its rows with attention by its definition; rank 0 prints the time of the slowest rank and the bytes that travelled. With
+// `--beside-one 1` it computes the whole alone as well, by turns, and prints how many times faster all ranks are.
 #include <flexjit/mpi/sequence.h>
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -21,6 +25,7 @@ struct Options {
   std::string mask = "causal";
   std::int32_t length = 4096;
   int repeat = 3;
+  bool beside_one = false;
   flexjit::mpi::SequenceOptions sequence{};
 };
 
@@ -31,6 +36,7 @@ Options parse(int argc, char** argv) {
     if (name == "--mask") options.mask = value;
     if (name == "--length") options.length = std::atoi(value.c_str());
     if (name == "--repeat") options.repeat = std::max(1, std::atoi(value.c_str()));
+    if (name == "--beside-one") options.beside_one = value == "1";
     if (name == "--head-ranks") options.sequence.head_ranks = std::atoi(value.c_str());
     if (name == "--exchange" && value == "gather") options.sequence.exchange = flexjit::mpi::Exchange::kAllGather;
   }
@@ -101,28 +107,92 @@ flexjit::AttentionSpec spec_of(const Options& options) {
   return spec;
 }
 
-// Of the slowest rank. The first run compiles and does not count.
-template <typename Run>
-double median_milliseconds(int repeat, const Run& run) {
-  std::vector<double> seconds;
-  for (int i = 0; i <= repeat; ++i) {
-    MPI_Barrier(MPI_COMM_WORLD);
-    const double begin = MPI_Wtime();
-    run();
-    double passed = MPI_Wtime() - begin;
-    MPI_Allreduce(MPI_IN_PLACE, &passed, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-    if (i > 0) seconds.push_back(passed);
+// The rows that this rank has of a sequence that lies on the ranks of a communicator, and the two passes.
+class Shard {
+ public:
+  Shard(const Options& options, const flexjit::Bindings& bindings, MPI_Comm comm) : attention_(make(options, bindings, comm)) {
+    const std::span<const std::int32_t> at = attention_.positions();
+    q_ = rows(0, at), k_ = rows(1, at), v_ = rows(2, at), d_out_ = rows(3, at);
+    for (std::vector<float>* written : {&out_, &dq_, &dk_, &dv_}) written->resize(q_.size());
+    lse_.resize(q_.size() / kDim);
+    args_ = {.q = given(q_), .k = given(k_), .v = given(v_), .out = wanted(out_), .bindings = &bindings};
+    args_.lse = flexjit::MutableTensorView(lse_.data(), flexjit::DType::kF32, {1, kHeads, tokens()});
   }
-  std::sort(seconds.begin(), seconds.end());
-  return seconds[seconds.size() / 2] * 1e3;
+
+  std::int64_t forward() { return attention_.run(args_).value().bytes_sent; }
+  void backward() {
+    attention_.run_backward(args_, {.out = given(d_out_), .q = wanted(dq_), .k = wanted(dk_), .v = wanted(dv_)}).value();
+  }
+  // Of eight rows.
+  double error(const Options& options) const {
+    const std::span<const std::int32_t> at = attention_.positions();
+    double most = 0;
+    for (std::size_t row = 0; row < at.size(); row += std::max<std::size_t>(1, at.size() / 8))
+      most = std::max(most, largest_error(options, 1, at[row], out_.data() + (at.size() + row) * kDim));
+    return most;
+  }
+  std::string dealing() const { return std::string(flexjit::mpi::name_of(attention_.layout().dealing)); }
+
+ private:
+  static flexjit::mpi::ShardedAttention make(const Options& options, const flexjit::Bindings& bindings, MPI_Comm comm) {
+    flexjit::mpi::SequenceOptions sequence = options.sequence;
+    sequence.comm = comm;
+    if (comm == MPI_COMM_SELF) sequence.head_ranks = 1;
+    return flexjit::mpi::ShardedAttention::make(flexjit::default_engine(), spec_of(options),
+                                                {.q_heads = kHeads, .kv_heads = kHeads, .length = options.length}, sequence,
+                                                &bindings)
+        .value();
+  }
+  std::int64_t tokens() const { return static_cast<std::int64_t>(attention_.positions().size()); }
+  flexjit::TensorView given(const std::vector<float>& values) const {
+    return flexjit::TensorView(values.data(), flexjit::DType::kF32, {1, kHeads, tokens(), kDim});
+  }
+  flexjit::MutableTensorView wanted(std::vector<float>& values) const {
+    return flexjit::MutableTensorView(values.data(), flexjit::DType::kF32, {1, kHeads, tokens(), kDim});
+  }
+
+  flexjit::mpi::ShardedAttention attention_;
+  std::vector<float> q_, k_, v_, d_out_, out_, lse_, dq_, dk_, dv_;
+  flexjit::mpi::ShardArgs args_{};
+};
+
+// Milliseconds of each run.
+struct Times {
+  std::vector<double> forward{}, backward{}, both{};
+  void add(double forward_ms, double backward_ms) {
+    forward.push_back(forward_ms);
+    backward.push_back(backward_ms);
+    both.push_back(forward_ms + backward_ms);
+  }
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
 }
 
-// One that has the rows of some positions.
-flexjit::mpi::ShardedAttention attention_of(const Options& options, const flexjit::Bindings& bindings) {
-  return flexjit::mpi::ShardedAttention::make(flexjit::default_engine(), spec_of(options),
-                                              {.q_heads = kHeads, .kv_heads = kHeads, .length = options.length},
-                                              options.sequence, &bindings)
-      .value();
+// Milliseconds, of the slowest rank where all of them compute.
+template <typename Run>
+double milliseconds(MPI_Comm comm, const Run& run) {
+  MPI_Barrier(comm);
+  const double begin = MPI_Wtime();
+  run();
+  double passed = (MPI_Wtime() - begin) * 1e3;
+  MPI_Allreduce(MPI_IN_PLACE, &passed, 1, MPI_DOUBLE, MPI_MAX, comm);
+  return passed;
+}
+
+void run_once(Shard& shard, MPI_Comm comm, Times& times) {
+  const double forward = milliseconds(comm, [&] { shard.forward(); });
+  times.add(forward, milliseconds(comm, [&] { shard.backward(); }));
+}
+
+// Until all ranks are here, asleep: who computes meanwhile has the machine.
+void sleep_until_all_are_here() {
+  MPI_Request request = MPI_REQUEST_NULL;
+  MPI_Ibarrier(MPI_COMM_WORLD, &request);
+  for (int here = 0; here == 0; MPI_Test(&request, &here, MPI_STATUS_IGNORE))
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 int run(const Options& options, int rank, int ranks) {
@@ -131,40 +201,31 @@ int run(const Options& options, int rank, int ranks) {
   for (std::int32_t i = 0; i < options.length; ++i) documents.push_back(document_of(i, options.length));
   if (options.mask == "documents")
     bindings.buffers["doc"] = flexjit::TensorView(documents.data(), flexjit::DType::kI32, {options.length});
-  const auto attention = attention_of(options, bindings);
-  const auto positions = attention.positions();
-  const auto tokens = static_cast<std::int64_t>(positions.size());
-  const std::vector<float> q = rows(0, positions), k = rows(1, positions), v = rows(2, positions), d_out = rows(3, positions);
-  std::vector<float> out(q.size()), lse(q.size() / kDim), dq(q.size()), dk(q.size()), dv(q.size());
-  const auto given = [&](const std::vector<float>& values) {
-    return flexjit::TensorView(values.data(), flexjit::DType::kF32, {1, kHeads, tokens, kDim});
-  };
-  const auto wanted = [&](std::vector<float>& values) {
-    return flexjit::MutableTensorView(values.data(), flexjit::DType::kF32, {1, kHeads, tokens, kDim});
-  };
-  const flexjit::mpi::ShardArgs args{.q = given(q),
-                                     .k = given(k),
-                                     .v = given(v),
-                                     .out = wanted(out),
-                                     .lse = flexjit::MutableTensorView(lse.data(), flexjit::DType::kF32, {1, kHeads, tokens}),
-                                     .bindings = &bindings};
-  const flexjit::mpi::ShardGradients gradients{.out = given(d_out), .q = wanted(dq), .k = wanted(dk), .v = wanted(dv)};
+  Shard shard(options, bindings, MPI_COMM_WORLD);
+  std::unique_ptr<Shard> alone;
+  if (options.beside_one && rank == 0) alone = std::make_unique<Shard>(options, bindings, MPI_COMM_SELF);
 
-  std::int64_t bytes = 0;
-  const double milliseconds = median_milliseconds(options.repeat, [&] {
-    bytes = attention.run(args).value().bytes_sent;
-    attention.run_backward(args, gradients).value();
-  });
+  std::int64_t bytes = shard.forward();  // compiles; does not count
+  shard.backward();
+  if (alone) alone->forward(), alone->backward();
+  Times all, one;
+  for (int i = 0; i < options.repeat; ++i) {
+    if (alone) run_once(*alone, MPI_COMM_SELF, one);
+    sleep_until_all_are_here();
+    run_once(shard, MPI_COMM_WORLD, all);
+  }
   MPI_Allreduce(MPI_IN_PLACE, &bytes, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD);
-  double error = 0;
-  for (std::size_t row = 0; row < positions.size(); row += std::max<std::size_t>(1, positions.size() / 8))
-    error = std::max(error, largest_error(options, 1, positions[row], out.data() + (positions.size() + row) * kDim));
+  double error = shard.error(options);
   MPI_Allreduce(MPI_IN_PLACE, &error, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD);
-  if (rank == 0)
-    std::printf(
-        "%s, %d tokens, %d ranks, %s: %.1f ms forward and backward, %.2f MiB of keys and values sent, largest error %.1e\n",
-        options.mask.c_str(), options.length, ranks, std::string(flexjit::mpi::name_of(attention.layout().dealing)).c_str(),
-        milliseconds, static_cast<double>(bytes) / 0x1p20, error);
+  if (rank != 0) return error < 1e-5 ? 0 : 1;
+  std::printf(
+      "%s, %d tokens, %d ranks, %s: %.1f ms forward and backward, %.2f MiB of keys and values sent, largest error %.1e\n",
+      options.mask.c_str(), options.length, ranks, shard.dealing().c_str(), median(all.both),
+      static_cast<double>(bytes) / 0x1p20, error);
+  if (alone)
+    std::printf("  one rank: forward %.1f ms, backward %.1f, both %.1f; %d ranks are %.2f, %.2f and %.2f times as fast\n",
+                median(one.forward), median(one.backward), median(one.both), ranks, median(one.forward) / median(all.forward),
+                median(one.backward) / median(all.backward), median(one.both) / median(all.both));
   return error < 1e-5 ? 0 : 1;
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
+#include <vector>
 
 #include "layout/failure.h"
 
@@ -38,6 +40,21 @@ Wanted statistic(const ShardedAttention::Impl& impl, std::string name) {
 std::vector<DType> or_f32(DType dtype) {
   if (dtype == DType::kF32) return {dtype};
   return {dtype, DType::kF32};
+}
+
+// Of every block once, each rank's ascending.
+bool is_layout_of(const Layout& layout, const SequenceSizes& sizes, int ranks) {
+  if (layout.length != sizes.length || layout.block != sizes.block || layout.ranks() != ranks) return false;
+  std::vector<std::int32_t> all;
+  for (const std::vector<std::int32_t>& blocks : layout.blocks) {
+    if (!std::ranges::is_sorted(blocks)) return false;
+    all.insert(all.end(), blocks.begin(), blocks.end());
+  }
+  std::ranges::sort(all);
+  if (static_cast<std::int64_t>(all.size()) != layout.block_count()) return false;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (all[i] != static_cast<std::int32_t>(i)) return false;
+  return true;
 }
 
 }  // namespace
@@ -77,6 +94,12 @@ Diagnostics check_sizes(const SequenceSizes& sizes, const SequenceOptions& optio
                           "head_ranks is " + std::to_string(options.head_ranks) + "; it must divide the " +
                               std::to_string(ranks) + " ranks and the " + std::to_string(sizes.kv_heads) + " kv_heads",
                           "make"));
+  else if (options.layout != nullptr && !is_layout_of(*options.layout, sizes, ranks / options.head_ranks))
+    append(wrong, failure("bad-option",
+                          "layout is not one of " + std::to_string(sizes.length) + " tokens in blocks of " +
+                              std::to_string(sizes.block) + " over " + std::to_string(ranks / options.head_ranks) +
+                              " ranks, with every block once and those of a rank ascending",
+                          "make"));
   return wrong;
 }
 
@@ -105,6 +128,7 @@ Diagnostics check_run(const ShardedAttention::Impl& impl, const ShardArgs& args)
   check_tensor(wanted(impl, "v", {*spec.kv_dtype}, impl.sizes.kv_heads, spec.v_head_dim), args.v, wrong);
   check_tensor(wanted(impl, "out", {*spec.out_dtype}, impl.sizes.q_heads, spec.v_head_dim), args.out, wrong);
   if (args.lse.data != nullptr) check_tensor(statistic(impl, "lse"), args.lse, wrong);
+  if (args.sinks.data != nullptr) check_tensor({"sinks", {DType::kF32}, {impl.sizes.q_heads}}, args.sinks, wrong);
   return wrong;
 }
 
@@ -123,6 +147,9 @@ Diagnostics check_backward(const ShardedAttention::Impl& impl, const ShardArgs& 
   check(wanted(impl, "the gradient of q", or_f32(spec.dtype), sizes.q_heads, spec.head_dim), gradients.q);
   check(wanted(impl, "the gradient of k", or_f32(*spec.kv_dtype), sizes.kv_heads, spec.head_dim), gradients.k);
   check(wanted(impl, "the gradient of v", or_f32(*spec.kv_dtype), sizes.kv_heads, spec.v_head_dim), gradients.v);
+  check({"the gradient of sinks", {DType::kF32}, {sizes.q_heads}}, gradients.sinks);
+  if (gradients.sinks.data != nullptr && forward.sinks.data == nullptr)
+    append(wrong, failure("bad-option", "a gradient of sinks is wanted where there are none", "run_backward"));
   for (const auto& [name, view] : gradients.buffers) {
     std::int64_t step = 1;
     bool dense = view.dtype == DType::kF32 && view.rank >= 1 && view.rank <= kMaxRank && view.data != nullptr;
@@ -170,6 +197,12 @@ std::uint64_t hash_of(const SequenceSizes& sizes, const SequenceOptions& options
                                     std::int64_t{sizes.length}, std::int64_t{sizes.block}, std::int64_t{options.head_ranks},
                                     std::int64_t(options.exchange), std::int64_t(options.dealing), options.message_bytes})
     hash.add(number);
+  if (options.layout != nullptr) {
+    for (const std::vector<std::int32_t>& blocks : options.layout->blocks) {
+      hash.add(static_cast<std::int64_t>(blocks.size()));
+      for (const std::int32_t block : blocks) hash.add(block);
+    }
+  }
   return hash.value();
 }
 

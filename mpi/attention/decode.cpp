@@ -9,9 +9,9 @@
 
 #include "attention/checks.h"
 #include "attention/rows.h"
+#include "attention/shard_call.h"
 #include "exchange/exchange.h"
 #include "flexjit/merge_states.h"
-#include "flexjit/shard_names.h"
 #include "flexjit/shards.h"
 #include "layout/failure.h"
 
@@ -21,6 +21,7 @@ struct ShardedDecoder::Impl {
   Attention attention;  // of compile_shard(), with f32 output
   AttentionSpec spec;
   Communicator world;
+  mutable Pool pool{};  // of calls, of which there is one at a time
 };
 
 namespace {
@@ -81,21 +82,15 @@ Diagnostics run_part(const Attention& attention, const DecodeArgs& args, const M
   if (args.k.shape[2] == 0 || args.q.shape[2] == 0) return {};
   const Result<BlockMask> mask = undecided(args);
   if (!mask) return mask.diagnostics();
-  Bindings bindings = args.bindings == nullptr ? Bindings{} : *args.bindings;
   std::vector<std::int32_t> rows(static_cast<std::size_t>(args.q.shape[2]));
   std::iota(rows.begin(), rows.end(), 0);
-  const auto positions = [&](std::string_view name, std::span<const std::int32_t> of) {
-    bindings.buffers[std::string(name)] = TensorView(of.data(), DType::kI32, {static_cast<std::int64_t>(of.size())});
-  };
-  const auto number = [&](std::string_view name, std::int64_t value) {
-    bindings.params[std::string(name)] = static_cast<std::int32_t>(value);
-  };
-  positions(shard::kQPositions, rows);
-  positions(shard::kKvPositions, args.kv_positions);
-  number(shard::kQLen, args.q.shape[2]);
-  number(shard::kKvLen, args.kv_len);
-  number(shard::kHeads, args.q.shape[1]);
-  number(shard::kKvHeads, args.k.shape[1]);
+  const Bindings bindings = bindings_of({.q_positions = rows,
+                                         .kv_positions = args.kv_positions,
+                                         .q_len = args.q.shape[2],
+                                         .kv_len = args.kv_len,
+                                         .heads = args.q.shape[1],
+                                         .kv_heads = args.k.shape[1]},
+                                        args.bindings);
   const Result<RunStats> done = attention.run(
       {.q = args.q, .k = args.k, .v = args.v, .out = out, .lse = lse, .bindings = &bindings, .block_mask = &*mask});
   return done ? Diagnostics{} : done.diagnostics();
@@ -132,7 +127,7 @@ Result<ShardedDecoder> ShardedDecoder::make(Engine& engine, const AttentionSpec&
   Result<Attention> attention = compile_shard(engine, partial);
   const Diagnostics wrong = attention ? Diagnostics{} : attention.diagnostics();
   if (Diagnostics all = agree(world, wrong, {}, "make"); !all.empty()) return all;
-  return ShardedDecoder(std::make_shared<const Impl>(Impl{std::move(*attention), spec, world}));
+  return ShardedDecoder(std::make_shared<const Impl>(Impl{std::move(*attention), spec, world, {}}));
 }
 
 Status ShardedDecoder::run(const DecodeArgs& args) const {
@@ -142,7 +137,7 @@ Status ShardedDecoder::run(const DecodeArgs& args) const {
   exchange_or_abort(impl_->world, [&] {
     const auto& q = args.q.shape;
     const std::int64_t dim = args.out.shape[3];
-    Rows state(DType::kF32, q[0], q[1], q[2], dim + 1);  // a row of out and its lse
+    Rows state(impl_->pool, DType::kF32, {q[0], q[1], q[2], dim + 1});  // a row of out and its lse
     MutableTensorView out = state.view(), lse = state.view();
     out.shape[3] = dim;
     lse.data = static_cast<float*>(lse.data) + dim;

@@ -13,8 +13,8 @@ std::int64_t tokens_of(const ShardedAttention::Impl& impl, int member) {
   return impl.layout.tokens(impl.ring.rank() * impl.heads.size() + member);
 }
 
-Rows rows_like(const TensorView& view, std::int64_t heads, std::int64_t tokens) {
-  return {view.dtype, view.shape[0], heads, tokens, view.shape[3]};
+Rows rows_like(const ShardedAttention::Impl& impl, const TensorView& view, std::int64_t heads, std::int64_t tokens) {
+  return {impl.pool, view.dtype, {view.shape[0], heads, tokens, view.shape[3]}};
 }
 
 void exchange(const ShardedAttention::Impl& impl, std::vector<Rows>& sent, std::vector<Rows>& received, Traffic& traffic) {
@@ -37,12 +37,12 @@ Rows to_heads(const ShardedAttention::Impl& impl, const TensorView& from, Traffi
   std::vector<Rows> sent, received;
   std::int64_t all = 0;
   for (int member = 0; member < impl.heads.size(); ++member) {
-    copy(heads_of(from, heads * member, heads), sent.emplace_back(rows_like(from, heads, from.shape[2])).view());
-    received.push_back(rows_like(from, heads, tokens_of(impl, member)));
+    copy(heads_of(from, heads * member, heads), sent.emplace_back(rows_like(impl, from, heads, from.shape[2])).view());
+    received.push_back(rows_like(impl, from, heads, tokens_of(impl, member)));
     all += tokens_of(impl, member);
   }
   exchange(impl, sent, received, traffic);
-  Rows to = rows_like(from, heads, all);
+  Rows to = rows_like(impl, from, heads, all);
   std::int64_t row = 0;
   for (const Rows& part : received) {
     const std::int64_t count = part.view().shape[2];
@@ -58,8 +58,8 @@ void to_tokens(const ShardedAttention::Impl& impl, const TensorView& from, const
   std::int64_t row = 0;
   for (int member = 0; member < impl.heads.size(); ++member) {
     const std::int64_t count = tokens_of(impl, member);
-    copy(rows_of(from, row, count), sent.emplace_back(rows_like(from, heads, count)).view());
-    received.push_back(rows_like(from, heads, to.shape[2]));
+    copy(rows_of(from, row, count), sent.emplace_back(rows_like(impl, from, heads, count)).view());
+    received.push_back(rows_like(impl, from, heads, to.shape[2]));
     row += count;
   }
   exchange(impl, sent, received, traffic);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "attention/impl.h"
+#include "attention/rows.h"
 
 namespace flexjit::mpi {
 

@@ -4,11 +4,12 @@
 #include <string>
 #include <vector>
 
-#include "attention/steps.h"
+#include "attention/pool.h"
 #include "exchange/agreement.h"
 #include "exchange/communicator.h"
 #include "flexjit/attention.h"
 #include "flexjit/mpi/sequence.h"
+#include "flexjit/mpi/steps.h"
 
 namespace flexjit::mpi {
 
@@ -24,6 +25,7 @@ struct ShardedAttention::Impl {
   Layout ring_layout;  // of `ring`: a rank has what its `heads` have together
   std::vector<std::int32_t> positions;
   Steps steps;
+  mutable Pool pool{};  // of calls, of which there is one at a time
 
   std::int64_t tokens() const { return static_cast<std::int64_t>(positions.size()); }
   std::int32_t q_heads() const { return sizes.q_heads / options.head_ranks; }  // that this rank computes

@@ -10,8 +10,8 @@ KeyStream::KeyStream(const ShardedAttention::Impl& impl, const KeyViews& own, Tr
 
 KeyStream::Pair KeyStream::make(std::int64_t tokens) const {
   const DType dtype = impl_.kv_dtype();
-  return {.k = Rows(dtype, impl_.sizes.batch, impl_.kv_heads(), tokens, impl_.spec.head_dim),
-          .v = Rows(dtype, impl_.sizes.batch, impl_.kv_heads(), tokens, impl_.spec.v_head_dim)};
+  return {.k = Rows(impl_.pool, dtype, {impl_.sizes.batch, impl_.kv_heads(), tokens, impl_.spec.head_dim}),
+          .v = Rows(impl_.pool, dtype, {impl_.sizes.batch, impl_.kv_heads(), tokens, impl_.spec.v_head_dim})};
 }
 
 void KeyStream::post(std::size_t transfer, Pair& sent, Pair& received) {

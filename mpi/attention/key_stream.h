@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "attention/impl.h"
+#include "attention/rows.h"
 #include "exchange/messages.h"
 
 namespace flexjit::mpi {

@@ -52,7 +52,9 @@ Diagnostics prepare(Engine& engine, Impl& impl, const Bindings* bindings, std::u
   if (!mask) return mask.diagnostics();
   const std::vector<std::uint8_t> bytes = mask->to_bytes();
   mask_hash = Hash().add(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size())).value();
-  Result<Layout> ring = deal({&*mask, 1}, {.ranks = impl.ring.size(), .dealing = impl.options.dealing});
+  const Layout* given = std::exchange(impl.options.layout, nullptr);
+  Result<Layout> ring = given != nullptr ? Result<Layout>(*given)
+                                         : deal({&*mask, 1}, {.ranks = impl.ring.size(), .dealing = impl.options.dealing});
   if (!ring) return ring.diagnostics();
   impl.ring_layout = std::move(*ring);
   impl.layout = with_members(impl.ring_layout, impl.heads.size());

@@ -16,7 +16,8 @@ struct RingForward {
 };
 Diagnostics ring_forward(const ShardedAttention::Impl& impl, const RingForward& call, Traffic& traffic);
 
-// out, lse, which are read, and the gradient d_out are f32; dq, dk, dv and buffers, f32, are sums that this adds to.
+// out, lse, which are read, and the gradient d_out are f32; dq, dk and dv, f32, are written; buffers, f32, are sums that this
+// adds to.
 struct RingBackward {
   TensorView q;
   KeyViews keys;

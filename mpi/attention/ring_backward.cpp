@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "attention/ring.h"
+#include "attention/rows.h"
 #include "flexjit/backward.h"
 
 namespace flexjit::mpi {
@@ -13,12 +14,18 @@ namespace {
 
 using Impl = ShardedAttention::Impl;
 
-// dK and dV of some keys.
+// Where dK and dV of some keys go.
+struct KeyGradients {
+  MutableTensorView k, v;
+};
+
+// dK and dV of some keys, not set.
 struct Share {
   Rows k, v;
   Share(const Impl& impl, std::int64_t tokens)
-      : k(DType::kF32, impl.sizes.batch, impl.kv_heads(), tokens, impl.spec.head_dim),
-        v(DType::kF32, impl.sizes.batch, impl.kv_heads(), tokens, impl.spec.v_head_dim) {}
+      : k(impl.pool, DType::kF32, {impl.sizes.batch, impl.kv_heads(), tokens, impl.spec.head_dim}),
+        v(impl.pool, DType::kF32, {impl.sizes.batch, impl.kv_heads(), tokens, impl.spec.v_head_dim}) {}
+  KeyGradients views() { return {k.view(), v.view()}; }
   std::int64_t bytes() const { return k.bytes() + v.bytes(); }
 };
 
@@ -76,23 +83,22 @@ class Backward {
 
   Diagnostics operator()() {
     const std::vector<Computation>& computations = impl_.steps.computations;
+    begun_.assign(computations[0].slices.size(), false);
     for (std::size_t i = 0; i < computations.size(); ++i) {
       const KeyViews keys = stream_.begin(i);
-      Share share(impl_, static_cast<std::int64_t>(computations[i].positions.size()));
-      fill(share.k.view(), 0);
-      fill(share.v.view(), 0);
-      for (const Slice& slice : computations[i].slices) {
-        compute(computations[i], slice, keys, share);
-        stream_.poll();
-        home_.poll();
+      if (impl_.options.exchange == Exchange::kRing && i == 0) {
+        compute_slices(computations[i], keys, {call_.dk, call_.dv});
+        continue;
       }
-      if (impl_.options.exchange == Exchange::kAllGather)
-        send_parts(share);
-      else if (i == 0)
-        add_own(share.k.view(), share.v.view());
-      else
+      Share share(impl_, static_cast<std::int64_t>(computations[i].positions.size()));
+      compute_slices(computations[i], keys, share.views());
+      if (impl_.options.exchange == Exchange::kRing)
         home_.post(i - 1, std::move(share));
+      else
+        send_parts(share);
     }
+    for (std::size_t s = 0; s < begun_.size(); ++s)
+      if (!begun_[s]) fill(rows_of(call_.dq, computations[0].slices[s].row, computations[0].slices[s].rows), 0);
     home_.finish();
     return wrong_;
   }
@@ -104,11 +110,6 @@ class Backward {
     return count;
   }
 
-  void add_own(const TensorView& k, const TensorView& v) {
-    add(k, call_.dk);
-    add(v, call_.dv);
-  }
-
   // Of gathered keys: ours first, then those of each transfer in their order.
   void send_parts(const Share& share) {
     std::vector<std::int64_t> begins(impl_.steps.transfers.size() + 1);
@@ -117,7 +118,8 @@ class Backward {
       begins[static_cast<std::size_t>(source + 1)] = at;
       at += source < 0 ? impl_.steps.tokens : impl_.steps.transfers[static_cast<std::size_t>(source)].received_tokens;
     }
-    add_own(rows_of(share.k.view(), begins[0], impl_.steps.tokens), rows_of(share.v.view(), begins[0], impl_.steps.tokens));
+    copy(rows_of(share.k.view(), begins[0], impl_.steps.tokens), call_.dk);
+    copy(rows_of(share.v.view(), begins[0], impl_.steps.tokens), call_.dv);
     for (std::size_t s = 0; s < impl_.steps.transfers.size(); ++s) {
       const std::int64_t count = impl_.steps.transfers[s].received_tokens;
       Share part(impl_, count);
@@ -127,8 +129,32 @@ class Backward {
     }
   }
 
-  void compute(const Computation& computation, const Slice& slice, const KeyViews& keys, Share& share) {
-    if (!slice.any || !wrong_.empty()) return;
+  // What comes first is computed where its sum goes, what comes later is added.
+  void compute_slices(const Computation& computation, const KeyViews& keys, const KeyGradients& sum) {
+    bool begun = false;
+    for (std::size_t s = 0; s < begun_.size(); ++s) {
+      const Slice& slice = computation.slices[s];
+      if (slice.any && wrong_.empty()) {
+        std::optional<Rows> dq;
+        if (begun_[s]) dq.emplace(impl_.pool, DType::kF32, rows_of(call_.dq, slice.row, slice.rows).shape);
+        std::optional<Share> part;
+        if (begun) part.emplace(impl_, keys.k.shape[2]);
+        const MutableTensorView q_sum = rows_of(call_.dq, slice.row, slice.rows);
+        compute(computation, slice, keys, dq ? dq->view() : q_sum, part ? part->views() : sum);
+        if (dq) add(dq->view(), q_sum);
+        if (part) add(part->k.view(), sum.k), add(part->v.view(), sum.v);
+        begun_[s] = begun = true;
+      }
+      stream_.poll();
+      home_.poll();
+    }
+    if (begun) return;
+    fill(sum.k, 0);
+    fill(sum.v, 0);
+  }
+
+  void compute(const Computation& computation, const Slice& slice, const KeyViews& keys, const MutableTensorView& dq,
+               const KeyGradients& of_keys) {
     const Bindings bindings = slice_bindings(impl_, call_.bindings, slice, computation);
     const auto rows = [&](auto view) { return rows_of(view, slice.row, slice.rows); };
     const auto statistics = [&](auto view) {
@@ -141,22 +167,17 @@ class Backward {
                           .lse = statistics(call_.lse),
                           .bindings = &bindings,
                           .block_mask = &slice.mask};
-    Rows dq(DType::kF32, impl_.sizes.batch, impl_.q_heads(), slice.rows, impl_.spec.head_dim);
-    Share part(impl_, keys.k.shape[2]);
     const Result<RunStats> done = run_backward(impl_.attention, forward,
                                                {.out = rows(call_.d_out),
                                                 .lse = statistics(call_.d_lse),
-                                                .q = dq.view(),
-                                                .k = part.k.view(),
-                                                .v = part.v.view(),
+                                                .q = dq,
+                                                .k = of_keys.k,
+                                                .v = of_keys.v,
                                                 .buffers = buffers_});
     if (!done) {
       wrong_ = done.diagnostics();
       return;
     }
-    add(dq.view(), rows(call_.dq));
-    add(part.k.view(), share.k.view());
-    add(part.v.view(), share.v.view());
     for (const auto& [name, sum] : call_.buffers) {
       const auto* values = static_cast<const float*>(buffers_.find(name)->second.data);
       auto* sums = static_cast<float*>(sum.data);
@@ -170,6 +191,7 @@ class Backward {
   Homecoming home_;
   std::vector<std::vector<float>> buffer_memory_;
   std::map<std::string, MutableTensorView, std::less<>> buffers_;  // of one run
+  std::vector<bool> begun_;                                        // by slice: its dQ has a summand
   Diagnostics wrong_;
 };
 

@@ -5,8 +5,9 @@
 #include <vector>
 
 #include "attention/ring.h"
+#include "attention/rows.h"
+#include "attention/shard_call.h"
 #include "flexjit/merge_states.h"
-#include "flexjit/shard_names.h"
 
 namespace flexjit::mpi {
 
@@ -56,8 +57,8 @@ class Forward {
       begun_[number] = true;
       return run(computation, slice, keys, sum);
     }
-    Rows out(DType::kF32, sum.out.shape[0], sum.out.shape[1], slice.rows, sum.out.shape[3]);
-    Rows lse(DType::kF32, sum.out.shape[0], sum.out.shape[1], slice.rows, 1);
+    Rows out(impl_.pool, DType::kF32, sum.out.shape);
+    Rows lse(impl_.pool, DType::kF32, as_rows(sum.lse).shape);
     run(computation, slice, keys, {out.view(), as_statistic(lse.view())});
     if (!wrong_.empty()) return;
     const std::vector<AttentionState> states{{.v = sum.out, .lse = sum.lse},
@@ -89,20 +90,17 @@ class Forward {
 
 Bindings slice_bindings(const ShardedAttention::Impl& impl, const Bindings* given, const Slice& slice,
                         const Computation& keys) {
-  Bindings made = given == nullptr ? Bindings{} : *given;
-  const auto positions = [&](std::string_view name, const std::int32_t* data, std::int64_t count) {
-    made.buffers[std::string(name)] = TensorView(data, DType::kI32, {count});
-  };
-  const auto number = [&](std::string_view name, std::int32_t value) { made.params[std::string(name)] = value; };
-  positions(shard::kQPositions, impl.steps.positions.data() + slice.row, slice.rows);
-  positions(shard::kKvPositions, keys.positions.data(), static_cast<std::int64_t>(keys.positions.size()));
-  number(shard::kQLen, impl.sizes.length);
-  number(shard::kKvLen, impl.sizes.length);
-  number(shard::kHeads, impl.sizes.q_heads);
-  number(shard::kKvHeads, impl.sizes.kv_heads);
-  number(shard::kFirstHead, impl.first_head());
-  number(shard::kFirstKvHead, impl.first_kv_head());
-  return made;
+  return bindings_of(
+      {.q_positions =
+           std::span(impl.steps.positions).subspan(static_cast<std::size_t>(slice.row), static_cast<std::size_t>(slice.rows)),
+       .kv_positions = keys.positions,
+       .q_len = impl.sizes.length,
+       .kv_len = impl.sizes.length,
+       .heads = impl.sizes.q_heads,
+       .kv_heads = impl.sizes.kv_heads,
+       .first_head = impl.first_head(),
+       .first_kv_head = impl.first_kv_head()},
+      given);
 }
 
 Diagnostics ring_forward(const ShardedAttention::Impl& impl, const RingForward& call, Traffic& traffic) {

@@ -28,10 +28,9 @@ void for_rows(const TensorView& from, const MutableTensorView& to, const Visit& 
 
 }  // namespace
 
-Rows::Rows(DType dtype, std::int64_t batch, std::int64_t heads, std::int64_t length, std::int64_t dim)
-    : view_(nullptr, dtype, {batch, heads, length, dim}) {
+Rows::Rows(Pool& pool, DType dtype, const std::array<std::int64_t, 4>& shape) : view_(nullptr, dtype, shape) {
   // One element at least, so that a tensor without rows has an address, as one with rows has.
-  memory_.reset(new std::byte[static_cast<std::size_t>(std::max<std::int64_t>(bytes(), 16))]);
+  memory_ = pool.take(static_cast<std::size_t>(std::max<std::int64_t>(bytes(), 16)));
   view_.data = memory_.get();
 }
 

@@ -1,27 +1,29 @@
 // Rows of tensors (batch, heads, length, dim): memory for them, and rows from one place to another.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
+#include "attention/pool.h"
+#include "flexjit/mpi/steps.h"
 #include "flexjit/tensor.h"
 
 namespace flexjit::mpi {
 
-// Owns a dense tensor; its elements are not set.
+// Owns a dense tensor, in memory of a pool; its elements are not set.
 class Rows {
  public:
   Rows() = default;
-  Rows(DType dtype, std::int64_t batch, std::int64_t heads, std::int64_t length, std::int64_t dim);
+  Rows(Pool& pool, DType dtype, const std::array<std::int64_t, 4>& shape);
 
   MutableTensorView view() { return view_; }
   TensorView view() const { return view_; }
   std::int64_t bytes() const;
 
  private:
-  std::unique_ptr<std::byte[]> memory_;
+  Pool::Block memory_;
   MutableTensorView view_{};
 };
 
@@ -66,10 +68,6 @@ void fill(const MutableTensorView& to, float value);  // f32
 // Elements of `from` as those of the type of `to`, each rounded once.
 void convert(const TensorView& from, const MutableTensorView& to);
 
-// Neighbouring rows of a shard that travel together.
-struct RowRun {
-  std::int64_t begin = 0, count = 0;
-};
 // The rows of the runs of `from`, one run behind the other.
 void gather(const TensorView& from, std::span<const RowRun> runs, const MutableTensorView& to);
 // to += from, the other way, both f32.

@@ -1,10 +1,13 @@
 // The two passes as a caller sees them: agreement, heads shared out, the ring, results in the caller's types, agreement.
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "attention/checks.h"
 #include "attention/heads.h"
 #include "attention/ring.h"
+#include "attention/rows.h"
+#include "attention/sinks.h"
 #include "exchange/exchange.h"
 #include "exchange/sums.h"
 
@@ -21,7 +24,7 @@ class InRing {
   InRing(const Impl& impl, const View& given, DType dtype, Traffic& traffic) : view_(given) {
     if (given.data == nullptr && impl.tokens() > 0) return;
     if (given.dtype != dtype) {
-      converted_ = Rows(dtype, given.shape[0], given.shape[1], given.shape[2], given.shape[3]);
+      converted_ = Rows(impl.pool, dtype, given.shape);
       convert(given, converted_.view());
       view_ = converted_.view();
     }
@@ -43,7 +46,7 @@ class FromRing {
       : impl_(impl), wanted_(wanted), view_(wanted) {
     direct_ = impl.heads.size() == 1 && wanted.data != nullptr && wanted.dtype == DType::kF32;
     if (direct_) return;
-    memory_ = Rows(DType::kF32, impl.sizes.batch, heads / impl.heads.size(), impl.steps.tokens, dim);
+    memory_ = Rows(impl.pool, DType::kF32, {impl.sizes.batch, heads / impl.heads.size(), impl.steps.tokens, dim});
     view_ = memory_.view();
   }
   const MutableTensorView& view() const { return view_; }
@@ -53,7 +56,8 @@ class FromRing {
     if (direct_) return;
     Rows all;
     if (impl_.heads.size() > 1) {
-      all = Rows(DType::kF32, view_.shape[0], view_.shape[1] * impl_.heads.size(), impl_.tokens(), view_.shape[3]);
+      all =
+          Rows(impl_.pool, DType::kF32, {view_.shape[0], view_.shape[1] * impl_.heads.size(), impl_.tokens(), view_.shape[3]});
       to_tokens(impl_, view_, all.view(), traffic);
       view_ = all.view();
     }
@@ -68,14 +72,18 @@ class FromRing {
 };
 
 // What a call is: the same on all ranks, or some would wait for messages that nobody sends.
-Fact fact_of(const char* call, const ShardGradients& gradients) {
+Fact fact_of(const Impl& impl, const char* call, const ShardArgs& args, const ShardGradients& gradients) {
   Hash hash;
-  hash.add(call);
+  hash.add(call).add(args.sinks.data == nullptr ? 0 : 1).add(gradients.sinks.data == nullptr ? 0 : 1);
+  const bool sinks = args.sinks.data != nullptr && args.sinks.dtype == DType::kF32 && args.sinks.rank == 1 &&
+                     args.sinks.shape[0] == impl.sizes.q_heads;
+  for (std::int64_t h = 0; sinks && h < args.sinks.shape[0]; ++h)
+    hash.add(std::bit_cast<std::int32_t>(static_cast<const float*>(args.sinks.data)[h * args.sinks.strides[0]]));
   for (const auto& [name, view] : gradients.buffers) {
     hash.add(name);
     for (int d = 0; d < view.rank && d < kMaxRank; ++d) hash.add(view.shape[static_cast<std::size_t>(d)]);
   }
-  return {"calls or gradients of buffers", hash.value()};
+  return {"calls, sinks or gradients of buffers", hash.value()};
 }
 
 std::int64_t count_of(const MutableTensorView& view) {
@@ -96,6 +104,7 @@ void pass_forward(const Impl& impl, const ShardArgs& args, Traffic& traffic, Dia
                         .lse = as_statistic(lse.view()),
                         .bindings = args.bindings},
                        traffic);
+  if (wrong.empty()) add_sinks(impl, args.sinks, out.view(), as_statistic(lse.view()));
   out.finish(traffic);
   lse.finish(traffic);
 }
@@ -110,7 +119,7 @@ void pass_backward(const Impl& impl, const ShardArgs& forward, const ShardGradie
   Rows zeros;
   TensorView given_d_lse = as_rows(gradients.lse);
   if (gradients.lse.data == nullptr) {
-    zeros = Rows(DType::kF32, impl.sizes.batch, impl.sizes.q_heads, impl.tokens(), 1);
+    zeros = Rows(impl.pool, DType::kF32, {impl.sizes.batch, impl.sizes.q_heads, impl.tokens(), 1});
     fill(zeros.view(), 0);
     given_d_lse = zeros.view();
   }
@@ -118,7 +127,6 @@ void pass_backward(const Impl& impl, const ShardArgs& forward, const ShardGradie
   FromRing dq(impl, gradients.q, impl.sizes.q_heads, impl.spec.head_dim);
   FromRing dk(impl, gradients.k, impl.sizes.kv_heads, impl.spec.head_dim);
   FromRing dv(impl, gradients.v, impl.sizes.kv_heads, impl.spec.v_head_dim);
-  for (const FromRing* sum : {&dq, &dk, &dv}) fill(sum->view(), 0);
   for (const auto& [name, sum] : gradients.buffers) std::fill_n(static_cast<float*>(sum.data), count_of(sum), 0.0F);
   wrong = ring_backward(impl,
                         {.q = q.view(),
@@ -136,6 +144,12 @@ void pass_backward(const Impl& impl, const ShardArgs& forward, const ShardGradie
   for (FromRing* sum : {&dq, &dk, &dv}) sum->finish(traffic);
   for (const auto& [name, sum] : gradients.buffers)
     sum_in_order(impl.world, static_cast<float*>(sum.data), count_of(sum), impl.options.message_bytes);
+  if (gradients.sinks.data == nullptr) return;
+  std::vector<float> sums =
+      sink_gradients(impl, forward.sinks, {.out = out.view(), .lse = lse.view(), .d_out = d_out.view(), .d_lse = d_lse.view()});
+  sum_in_order(impl.world, sums.data(), impl.sizes.q_heads, impl.options.message_bytes);
+  for (std::int64_t h = 0; h < impl.sizes.q_heads; ++h)
+    static_cast<float*>(gradients.sinks.data)[h * gradients.sinks.strides[0]] = sums[static_cast<std::size_t>(h)];
 }
 
 // Agreement before the first message and behind the last.
@@ -153,12 +167,13 @@ Result<Traffic> collectively(const Impl& impl, const std::string& call, const Di
 }  // namespace
 
 Result<Traffic> ShardedAttention::run(const ShardArgs& args) const {
-  return collectively(*impl_, "run", check_run(*impl_, args), fact_of("run", {}),
+  return collectively(*impl_, "run", check_run(*impl_, args), fact_of(*impl_, "run", args, {}),
                       [&](Traffic& traffic, Diagnostics& wrong) { pass_forward(*impl_, args, traffic, wrong); });
 }
 
 Result<Traffic> ShardedAttention::run_backward(const ShardArgs& forward, const ShardGradients& gradients) const {
-  return collectively(*impl_, "run_backward", check_backward(*impl_, forward, gradients), fact_of("run_backward", gradients),
+  return collectively(*impl_, "run_backward", check_backward(*impl_, forward, gradients),
+                      fact_of(*impl_, "run_backward", forward, gradients),
                       [&](Traffic& traffic, Diagnostics& wrong) { pass_backward(*impl_, forward, gradients, traffic, wrong); });
 }
 

@@ -65,16 +65,20 @@ std::int32_t length_of(std::span<const std::int32_t> blocks, std::int32_t length
 
 }  // namespace
 
-std::int32_t Layout::tokens(std::int32_t rank) const noexcept {
+std::int32_t Layout::tokens(std::int32_t rank) const noexcept { return tokens_in(blocks[at(rank)]); }
+
+std::vector<std::int32_t> Layout::positions(std::int32_t rank) const { return positions_of(blocks[at(rank)]); }
+
+std::int32_t Layout::tokens_in(std::span<const std::int32_t> some_blocks) const noexcept {
   std::int32_t sum = 0;
-  for (const std::int32_t index : blocks[at(rank)]) sum += tokens_of(index);
+  for (const std::int32_t index : some_blocks) sum += tokens_of(index);
   return sum;
 }
 
-std::vector<std::int32_t> Layout::positions(std::int32_t rank) const {
+std::vector<std::int32_t> Layout::positions_of(std::span<const std::int32_t> some_blocks) const {
   std::vector<std::int32_t> result;
-  result.reserve(at(tokens(rank)));
-  for (const std::int32_t index : blocks[at(rank)])
+  result.reserve(at(tokens_in(some_blocks)));
+  for (const std::int32_t index : some_blocks)
     for (std::int32_t i = 0; i < tokens_of(index); ++i) result.push_back(index * block + i);
   return result;
 }

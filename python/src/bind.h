@@ -12,6 +12,7 @@ void bind_known_call(nanobind::module_& module);
 void bind_texts(nanobind::module_& module);
 void bind_flash_attention(nanobind::module_& module);
 void bind_flex_flash_infer(nanobind::module_& module);
+void bind_shards(nanobind::module_& module);
 void bind_variants(nanobind::module_& module);
 
 }  // namespace flexjit::python

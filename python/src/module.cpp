@@ -14,5 +14,6 @@ NB_MODULE(_core, module) {
   flexjit::python::bind_texts(module);
   flexjit::python::bind_flash_attention(module);
   flexjit::python::bind_flex_flash_infer(module);
+  flexjit::python::bind_shards(module);
   flexjit::python::bind_variants(module);
 }

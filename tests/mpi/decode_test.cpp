@@ -68,9 +68,16 @@ testing::AssertionResult decodes(const std::string& mask, std::int32_t q_len, st
   return testing::AssertionSuccess();
 }
 
-TEST(ShardedDecoder, IsAttentionOverTheWholeCache) {
+// Positions and lengths are those of the whole, also where tokens of a step were refused and the cache is shorter again.
+TEST(Pitfall, C12StripesOfACache) {
   const std::string causal = "mask = q_idx + kv_len - q_len >= kv_idx";
   EXPECT_TRUE(everywhere(decodes(causal, 2, 7, 1)));
+  EXPECT_TRUE(everywhere(decodes(causal, 2, 5, 1)));
+  EXPECT_TRUE(everywhere(decodes(causal, 2, 6, 1)));
+}
+
+TEST(ShardedDecoder, IsAttentionOverTheWholeCache) {
+  const std::string causal = "mask = q_idx + kv_len - q_len >= kv_idx";
   EXPECT_TRUE(everywhere(decodes(causal, 1, 500, 16)));
   EXPECT_TRUE(everywhere(
       decodes("let d = q_idx + kv_len - q_len - kv_idx\nscore = score - 0.1 * d\nmask = d >= 0 && d < 40", 3, 300, 64)));

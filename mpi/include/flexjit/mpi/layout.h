@@ -44,6 +44,9 @@ struct Layout {
   FLEXJIT_API std::int32_t tokens(std::int32_t rank) const noexcept;
   // Of each of the rank's rows, its position in the sequence; ascending.
   FLEXJIT_API std::vector<std::int32_t> positions(std::int32_t rank) const;
+  // Of the rows of some blocks, one block behind the other.
+  FLEXJIT_API std::int32_t tokens_in(std::span<const std::int32_t> some_blocks) const noexcept;
+  FLEXJIT_API std::vector<std::int32_t> positions_of(std::span<const std::int32_t> some_blocks) const;
 };
 
 // Pairs of query and key that a kernel visits for each block of queries, over all planes: those of its blocks that are not

@@ -44,6 +44,10 @@ struct SequenceOptions {
   // number of ranks and of kv_heads. 1: none do; all ranks: no keys travel, heads do.
   std::int32_t head_ranks = 1;
   Dealing dealing = Dealing::kAuto;
+  // Instead of a dealing: a layout of the sequence in blocks of SequenceSizes::block over ranks / head_ranks, as deal() of the
+  // masks of all layers gives it; counts of blocks may differ. Of each, head_ranks neighbours have a part. Read by make()
+  // alone.
+  const Layout* layout = nullptr;
   std::int64_t message_bytes = std::int64_t{1} << 30;  // longer ones are cut, for MPI counts in ints; 1..2^31 - 1
 };
 
@@ -55,15 +59,18 @@ struct ShardArgs {
   TensorView q, k, v;
   MutableTensorView out;
   MutableTensorView lse{};  // data == nullptr: not wanted; run_backward() needs it
+  TensorView sinks{};       // f32 (q_heads), the same on all ranks; data == nullptr: none
   const Bindings* bindings = nullptr;
 };
 
-// As flexjit::Gradients: of out (given, its type or f32), of q, k and v (each its type or f32), and of captured buffers, dense
-// f32, of which every rank gets the sum over all ranks. What has no data is not computed; on all ranks alike.
+// As flexjit::Gradients: of out (given, its type or f32), of q, k and v (each its type or f32), and of sinks, f32 (q_heads),
+// and captured buffers, dense f32, of which every rank gets the sum over all ranks. What has no data is not computed; on all
+// ranks alike.
 struct ShardGradients {
   TensorView out{};
   TensorView lse{};
   MutableTensorView q{}, k{}, v{};
+  MutableTensorView sinks{};
   std::map<std::string, MutableTensorView, std::less<>> buffers{};
 };
 
@@ -81,7 +88,7 @@ class FLEXJIT_API ShardedAttention {
  public:
   // Derives the mask, deals the tokens, compiles. `bindings` as in run(): the mask reads them here, and they must be the same
   // in calls where it depends on them. Errors: those of compile_shard() and create_block_mask(); `bad-option` for sizes and
-  // options, f64 tensors, and weights other than softmax.
+  // options, a layout of other ranks or not of every block once, f64 tensors, and weights other than softmax.
   static Result<ShardedAttention> make(Engine& engine, const AttentionSpec& spec, const SequenceSizes& sizes,
                                        const SequenceOptions& options = {}, const Bindings* bindings = nullptr);
 

@@ -1,13 +1,18 @@
-// A block mask and a layout -> what a rank sends, receives and computes, in which order. Made once, used by every call.
+// A block mask and a layout -> what a rank of a ring sends, receives and computes, in which order. No MPI: whoever moves rows
+// may follow the steps, which are values, made once and used by every call.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "attention/rows.h"
 #include "flexjit/mpi/layout.h"
 
 namespace flexjit::mpi {
+
+// Neighbouring rows of a shard that travel together.
+struct RowRun {
+  std::int64_t begin = 0, count = 0;
+};
 
 // One exchange of keys with two other ranks of the ring.
 struct Transfer {
@@ -27,7 +32,6 @@ struct Slice {
 struct Computation {
   std::vector<std::int32_t> positions;  // of the keys
   std::vector<Slice> slices;            // the same rows in each computation
-  bool any() const;
 };
 
 struct Steps {
@@ -47,7 +51,8 @@ struct StepsOf {
   std::int32_t first_head = 0, heads = 1;  // that this rank computes
   std::int32_t slices = 1;                 // of our rows, at most
 };
-Result<Steps> ring_steps(const StepsOf& of);
-Result<Steps> gather_steps(const StepsOf& of);
+// Errors: those of select().
+FLEXJIT_API Result<Steps> ring_steps(const StepsOf& of);
+FLEXJIT_API Result<Steps> gather_steps(const StepsOf& of);
 
 }  // namespace flexjit::mpi

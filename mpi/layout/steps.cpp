@@ -1,5 +1,5 @@
 // Every rank knows the whole layout and the whole mask, so both sides of a transfer work out the same blocks.
-#include "attention/steps.h"
+#include "flexjit/mpi/steps.h"
 
 #include <algorithm>
 #include <iterator>
@@ -9,26 +9,20 @@ namespace flexjit::mpi {
 
 namespace {
 
-using Blocks = std::vector<std::int32_t>;
+using BlockList = std::vector<std::int32_t>;
 
-const Blocks& blocks_of(const Layout& layout, std::int32_t rank) { return layout.blocks[static_cast<std::size_t>(rank)]; }
+const BlockList& blocks_of(const Layout& layout, std::int32_t rank) { return layout.blocks[static_cast<std::size_t>(rank)]; }
 
 // Of the blocks of `owner`, those that `reader` needs.
-Blocks travelling(const StepsOf& of, std::int32_t owner, std::int32_t reader) {
-  const Blocks needed = needed_keys(of.mask, of.layout, reader);
-  Blocks both;
+BlockList travelling(const StepsOf& of, std::int32_t owner, std::int32_t reader) {
+  const BlockList needed = needed_keys(of.mask, of.layout, reader);
+  BlockList both;
   std::ranges::set_intersection(blocks_of(of.layout, owner), needed, std::back_inserter(both));
   return both;
 }
 
-std::int64_t tokens_of(const Layout& layout, const Blocks& blocks) {
-  std::int64_t sum = 0;
-  for (const std::int32_t block : blocks) sum += layout.tokens_of(block);
-  return sum;
-}
-
 // Where `blocks` lie among the rows of all of ours.
-std::vector<RowRun> runs_of(const Layout& layout, const Blocks& ours, const Blocks& blocks) {
+std::vector<RowRun> runs_of(const Layout& layout, const BlockList& ours, const BlockList& blocks) {
   std::vector<RowRun> runs;
   std::int64_t row = 0;
   std::size_t next = 0;
@@ -46,15 +40,10 @@ std::vector<RowRun> runs_of(const Layout& layout, const Blocks& ours, const Bloc
   return runs;
 }
 
-void append_positions(const Layout& layout, const Blocks& blocks, std::vector<std::int32_t>& positions) {
-  for (const std::int32_t block : blocks)
-    for (std::int32_t i = 0; i < layout.tokens_of(block); ++i) positions.push_back(block * layout.block + i);
-}
-
-Result<Computation> computation_with(const StepsOf& of, const Blocks& keys) {
-  const Blocks& ours = blocks_of(of.layout, of.rank);
+Result<Computation> computation_with(const StepsOf& of, const BlockList& keys) {
+  const BlockList& ours = blocks_of(of.layout, of.rank);
   Computation made;
-  append_positions(of.layout, keys, made.positions);
+  made.positions = of.layout.positions_of(keys);
   const auto count = static_cast<std::int32_t>(ours.size());
   const std::int32_t slices = std::min(of.slices, count);
   std::int64_t row = 0;
@@ -84,21 +73,19 @@ Steps transfers_of(const StepsOf& of) {
     Transfer& transfer = made.transfers.emplace_back();
     transfer.source = (of.rank - s + ranks) % ranks;
     transfer.dest = (of.rank + s) % ranks;
-    const Blocks sent = travelling(of, of.rank, transfer.dest);
+    const BlockList sent = travelling(of, of.rank, transfer.dest);
     transfer.sent = runs_of(of.layout, blocks_of(of.layout, of.rank), sent);
-    transfer.sent_tokens = tokens_of(of.layout, sent);
-    transfer.received_tokens = tokens_of(of.layout, travelling(of, transfer.source, of.rank));
+    transfer.sent_tokens = of.layout.tokens_in(sent);
+    transfer.received_tokens = of.layout.tokens_in(travelling(of, transfer.source, of.rank));
   }
   return made;
 }
 
 }  // namespace
 
-bool Computation::any() const { return std::ranges::any_of(slices, &Slice::any); }
-
 Result<Steps> ring_steps(const StepsOf& of) {
   Steps made = transfers_of(of);
-  const auto add = [&](const Blocks& keys) -> Diagnostics {
+  const auto add = [&](const BlockList& keys) -> Diagnostics {
     Result<Computation> computation = computation_with(of, keys);
     if (!computation) return computation.diagnostics();
     made.computations.push_back(std::move(*computation));
@@ -114,9 +101,9 @@ Result<Steps> gather_steps(const StepsOf& of) {
   Steps made = transfers_of(of);
   // The sequence's last block, which may be cut, ends the keys.
   const std::int32_t last = of.layout.block_count() - 1;
-  Blocks keys, ending;
+  BlockList keys, ending;
   std::int32_t ender = -2;
-  const auto append = [&](std::int32_t number, const Blocks& blocks) {
+  const auto append = [&](std::int32_t number, const BlockList& blocks) {
     if (!blocks.empty() && blocks.back() == last) {
       ender = number;
       ending = blocks;
