@@ -85,6 +85,8 @@ Signature signature_of(const clang::ParmVarDecl& parameter, const clang::ASTCont
 
 std::optional<ScalarType> scalar_type_of(clang::QualType type, const clang::ASTContext& context) {
   type = type.getNonReferenceType().getCanonicalType();
+  if (const auto* choices = type->getAsEnumDecl(); choices != nullptr && choices->getIntegerType()->isBooleanType())
+    return kBoolType;
   if (type->isBooleanType()) return kBoolType;
   if (type->isSpecificBuiltinType(clang::BuiltinType::Float)) return kFloatType;
   if (type->isSpecificBuiltinType(clang::BuiltinType::Double)) return kDoubleType;
@@ -126,8 +128,8 @@ ScalarType Translator::scalar_type_at(clang::QualType type, clang::SourceRange a
   refuse(Finding::kUnsupported, at, "a value of type `" + spelled(type) + "`", "");
 }
 
-void Translator::step(clang::SourceRange at) {
-  if (++steps_ > kMaxSteps || graph_.is_full()) refuse(Finding::kTooComplex, at, Graph::kMaxNodes);
+void Translator::step(const clang::Stmt& at) {
+  if (++steps_ > kMaxSteps || graph_.is_full()) refuse(Finding::kTooComplex, at.getSourceRange(), Graph::kMaxNodes);
 }
 
 void Translator::charge(std::size_t steps) {
