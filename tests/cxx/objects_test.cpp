@@ -49,7 +49,8 @@ TEST(Objects, ArraysThatArePassedAreTheCallers) {
       set(t, 1, x);
       if (x > 3) t[2] += x;
     };
-    int t[3] = {1};
+    int t[3];
+    t[2] = 0;
     set(t, 0, q_idx);
     fill(t, kv_idx);
     return t[0] * 100 + t[1] * 10 + t[2];

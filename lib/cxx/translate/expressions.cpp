@@ -72,7 +72,7 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
       return evaluate(llvm::cast<SubstNonTypeTemplateParmExpr>(expression).getReplacement());
     case Stmt::CXXDefaultArgExprClass: return evaluate(llvm::cast<CXXDefaultArgExpr>(expression).getExpr());
     case Stmt::CXXDefaultInitExprClass:
-      return initialised_by_default(llvm::cast<CXXDefaultInitExpr>(expression).getExpr(), expression);
+      return initialised_by_default(llvm::cast<CXXDefaultInitExpr>(expression).getExpr(), expression.getSourceRange());
     case Stmt::ArrayInitLoopExprClass: return copied_array(llvm::cast<ArrayInitLoopExpr>(expression));
     case Stmt::CXXStdInitializerListExprClass: {  // as a std::array
       const Location array = locate(llvm::cast<CXXStdInitializerListExpr>(expression).getSubExpr());

@@ -23,7 +23,7 @@ Value Translator::list(const clang::InitListExpr& expression) {
   constexpr unsigned kMaxParts = 4096;
   if (scalar_type(expression.getType()))
     return expression.getNumInits() > 0 ? evaluate(expression.getInit(0)) : zero_of(expression.getType(), expression);
-  require_plain(expression.getType(), expression);
+  require_plain(expression.getType(), expression.getSourceRange());
   std::uint64_t count = expression.getNumInits();
   const auto* array = context_.getAsConstantArrayType(expression.getType());
   if (array != nullptr) count = array->getSize().getLimitedValue();
@@ -36,20 +36,20 @@ Value Translator::list(const clang::InitListExpr& expression) {
 }
 
 // Without a list: members by their defaults, or else zeros, or else without a value.
-Value Translator::initialised(clang::QualType type, const clang::Expr& at, bool with_zeros) {
+Value Translator::initialised(clang::QualType type, clang::SourceRange at, bool with_zeros) {
   if (const auto scalar = scalar_type(type)) {
     if (!with_zeros) return Nothing{};
     return scalar->is_floating() ? arithmetic_.floating(*scalar, 0) : arithmetic_.integer(*scalar, 0);
   }
   require_plain(type, at);
   if (const auto* array = context_.getAsConstantArrayType(type)) {
-    if (array->getSize().getLimitedValue() > 4096) refuse_expression(at, "an array of more than 4096 elements");
+    if (array->getSize().getLimitedValue() > 4096) refuse(Finding::kUnsupported, at, "an array of more than 4096 elements", "");
     return build(array->getSize().getLimitedValue(),
                  [&](unsigned) { return initialised(array->getElementType(), at, with_zeros); });
   }
   const auto* record = type->getAsCXXRecordDecl();
-  if (record == nullptr || record->isLambda()) refuse_expression(at, "a value of this type");
-  if (record->hasUserProvidedDefaultConstructor()) refuse_expression(at, "a constructor of a struct's own");
+  if (record == nullptr || record->isLambda()) refuse(Finding::kUnsupported, at, "a value of this type", "");
+  if (record->hasUserProvidedDefaultConstructor()) refuse(Finding::kUnsupported, at, "a constructor of a struct's own", "");
   const std::vector<const clang::FieldDecl*> fields(record->field_begin(), record->field_end());
   return build(fields.size(), [&](unsigned i) {
     const clang::FieldDecl& field = *fields[i];
@@ -59,8 +59,8 @@ Value Translator::initialised(clang::QualType type, const clang::Expr& at, bool 
 }
 
 // In which `this` is the object that is being built.
-Value Translator::initialised_by_default(const clang::Expr* initialiser, const clang::Expr& at) {
-  if (initialiser == nullptr) refuse_expression(at, "a member whose initialiser is not known");
+Value Translator::initialised_by_default(const clang::Expr* initialiser, clang::SourceRange at) {
+  if (initialiser == nullptr) refuse(Finding::kUnsupported, at, "a member whose initialiser is not known", "");
   frames_.push_back({.first_slot = slots_.size(), .object = built_});
   Value value = evaluate(initialiser);
   frames_.pop_back();
@@ -70,7 +70,7 @@ Value Translator::initialised_by_default(const clang::Expr* initialiser, const c
 // Copies, and structs without constructors of their own.
 Value Translator::construct(const clang::CXXConstructExpr& expression) {
   const clang::CXXConstructorDecl& constructor = *expression.getConstructor();
-  require_plain(expression.getType(), expression);
+  require_plain(expression.getType(), expression.getSourceRange());
   if (constructor.isCopyOrMoveConstructor() && !constructor.isTrivial())
     refuse_expression(expression, "a struct that is copied by a constructor of its own");
   if (constructor.isCopyOrMoveConstructor() && expression.getNumArgs() == 1) {
@@ -79,7 +79,7 @@ Value Translator::construct(const clang::CXXConstructExpr& expression) {
   }
   if (!constructor.isDefaultConstructor() || constructor.isUserProvided())
     refuse_expression(expression, "a constructor of a struct's own");
-  return initialised(expression.getType(), expression, expression.requiresZeroInitialization());
+  return initialised(expression.getType(), expression.getSourceRange(), expression.requiresZeroInitialization());
 }
 
 // Of a lambda or a structured binding that holds it by value.

@@ -86,7 +86,11 @@ void Translator::define(const clang::VarDecl& variable) {
     return;
   }
   Value value = Nothing{};
-  if (initialiser != nullptr) value = copy(evaluate(initialiser));
+  if (initialiser != nullptr) {
+    value = copy(evaluate(initialiser));
+  } else if (type->isArrayType()) {  // whose elements are variables
+    value = initialised(type, variable.getSourceRange(), false);
+  }
   if (const Scalar* known = std::get_if<Scalar>(&value)) graph_.set_hint(known->id, variable.getName());
   variables_[&variable] = {new_slot(std::move(value)), {}};
 }

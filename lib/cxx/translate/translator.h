@@ -134,9 +134,9 @@ class Translator {
   // objects.cpp: structs and arrays as they are made, copied and assigned
   Value build(std::uint64_t count, const std::function<Value(unsigned)>& part);
   Value list(const clang::InitListExpr& expression);
-  Value zero_of(clang::QualType type, const clang::Expr& at) { return initialised(type, at, true); }
-  Value initialised(clang::QualType type, const clang::Expr& at, bool with_zeros);
-  Value initialised_by_default(const clang::Expr* initialiser, const clang::Expr& at);
+  Value zero_of(clang::QualType type, const clang::Expr& at) { return initialised(type, at.getSourceRange(), true); }
+  Value initialised(clang::QualType type, clang::SourceRange at, bool with_zeros);
+  Value initialised_by_default(const clang::Expr* initialiser, clang::SourceRange at);
   Value construct(const clang::CXXConstructExpr& expression);
   Value copied_array(const clang::ArrayInitLoopExpr& expression);
   Location assign_object(const clang::CallExpr& expression);
@@ -179,7 +179,7 @@ class Translator {
   // Types, places, refusals.
   std::optional<ScalarType> scalar_type(clang::QualType type) const;
   ScalarType scalar_type_at(clang::QualType type, clang::SourceRange at);
-  void require_plain(clang::QualType type, const clang::Stmt& at);
+  void require_plain(clang::QualType type, clang::SourceRange at);
   void require_place(const Location& location, clang::QualType type, const clang::Stmt& at);
   void require_variable(const Location& location, const clang::Expr& at);
   void add_variables(const clang::Stmt& of, std::set<SlotId>& slots) const;

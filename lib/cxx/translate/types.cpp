@@ -105,12 +105,14 @@ bool is_const(clang::QualType type, const clang::ASTContext& context) {
 }
 
 // A value is its parts, each a variable: what C++ does beside that when one is made, copied or ended has no place here.
-void Translator::require_plain(clang::QualType type, const clang::Stmt& at) {
-  if (type->isVectorType()) refuse_expression(at, "a vector");
-  if (type->isPointerType()) refuse(Finding::kPointer, at.getSourceRange(), "");
+void Translator::require_plain(clang::QualType type, clang::SourceRange at) {
+  if (type->isVectorType()) refuse(Finding::kUnsupported, at, "a vector", "");
+  if (type->isPointerType()) refuse(Finding::kPointer, at, "");
   const auto* record = type->getAsCXXRecordDecl();
   if (record == nullptr || record->isLambda() || is_of_prelude(*record) || !record->hasDefinition()) return;
-  const auto refuse_struct = [&](std::string_view what) { refuse_expression(at, fmt::format("a struct with {}", what)); };
+  const auto refuse_struct = [&](std::string_view what) {
+    refuse(Finding::kUnsupported, at, fmt::format("a struct with {}", what), "");
+  };
   if (record->getNumBases() > 0) refuse_struct("a base");
   if (!record->hasTrivialDestructor()) refuse_struct("a destructor of its own");
   for (const clang::FieldDecl* field : record->fields()) {
