@@ -55,12 +55,43 @@ class Tensor {
   std::array<std::ptrdiff_t, kRank> extents_;
 };
 
-// An element of a captured array of bf16, as its bits; it reads as a float.
+namespace detail {
+
+// `bits`: a sign, exponent bits and as many mantissa bits. With infinities, the largest exponent is theirs and of NaN, as in
+// IEEE 754; without, NaN is all bits set but the sign.
+constexpr float small_float(std::uint32_t bits, int exponent_bits, int mantissa_bits, bool has_infinities) {
+  const std::uint32_t ones = (1U << exponent_bits) - 1, last = (1U << mantissa_bits) - 1;
+  const std::uint32_t exponent = bits >> mantissa_bits & ones, mantissa = bits & last;
+  const float sign = (bits >> (exponent_bits + mantissa_bits) & 1U) != 0 ? -1.0F : 1.0F;
+  if (exponent == ones && (has_infinities || mantissa == last)) {
+    const bool is_infinity = has_infinities && mantissa == 0;
+    return is_infinity ? sign * std::numeric_limits<float>::infinity() : std::numeric_limits<float>::quiet_NaN();
+  }
+  const int bias = static_cast<int>(ones >> 1), power = static_cast<int>(exponent == 0 ? 1 : exponent) - bias - mantissa_bits;
+  const auto unit = std::bit_cast<float>(static_cast<std::uint32_t>(127 + power) << 23);
+  return sign * static_cast<float>(exponent == 0 ? mantissa : mantissa + last + 1) * unit;
+}
+
+}  // namespace detail
+
+// Elements of captured arrays of small floats, as their bits; they read as floats. e4m3 has no infinities (OCP FP8 formats).
 struct bf16 {
   std::uint16_t bits;
   constexpr operator float() const {  // NOLINT(google-explicit-constructor)
     return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
   }
+};
+struct f16 {
+  std::uint16_t bits;
+  constexpr operator float() const { return detail::small_float(bits, 5, 10, true); }  // NOLINT(google-explicit-constructor)
+};
+struct e4m3 {
+  std::uint8_t bits;
+  constexpr operator float() const { return detail::small_float(bits, 4, 3, false); }  // NOLINT(google-explicit-constructor)
+};
+struct e5m2 {
+  std::uint8_t bits;
+  constexpr operator float() const { return detail::small_float(bits, 5, 2, true); }  // NOLINT(google-explicit-constructor)
 };
 
 // Functions of the language that C++ has not. T: float or double.

@@ -149,7 +149,18 @@ TEST(CxxDiagnostics, WhatHasNoMeaningIsRefusedAtItsPlace) {
        "A a{{1, 2}}; int n = 0; for (int e : a) n += e; return n;", "cxx-unsupported", "a"},
       {"", "static const int s = q_idx + 3; return s;", "cxx-global", "static const int s = q_idx + 3"},
       {"void end(int* p) { *p = 5; }", "[[gnu::cleanup(end)]] int v = 1; return v;", "cxx-unsupported", "int v = 1"},
-      {"struct P { int a, b = 5; };", "P p[2]; return p[1].b;", "cxx-unsupported", "p"},
+      {"", two + "const int& c = std::min(p, o); p = 100; return c;", "cxx-unsupported", "std::min(p, o)"},
+      {"int f(const int& c, int& x) { x = 100; return c; }", two + "return f(std::min(p, o), p);", "cxx-unsupported",
+       "x = 100"},
+      {"const int& id(const int& x) { return x; }", two + "const int& c = id(t[k % 3]); t[0] = 9; return c;", "cxx-unsupported",
+       "id(t[k % 3])"},
+      {"struct S { int a; int f(S& o) const { o.a = 50; return a; } };", "S s[2] = {}; return s[q_idx % 2].f(s[0]);",
+       "cxx-unsupported", "o.a = 50"},
+      {"", "int n = 0; switch (q_idx) { { case 1: n = 2; } } return n;", "cxx-unsupported", "case"},
+      {"", "int n = 0; switch (q_idx) { if (0) { default: n = 5; } } return n;", "cxx-unsupported", "default"},
+      {"", "static const float f = std::exp(1.0f * q_idx); return f;", "cxx-global",
+       "static const float f = std::exp(1.0f * q_idx)"},
+      {"", "static float f = 2; return f;", "cxx-global", "static float f = 2"},
   };
   for (const Case& one : cases) {
     const std::string text = one.before + " float score_mod(float score, int q_idx, int kv_idx) { " + one.body + " }";
@@ -162,6 +173,49 @@ TEST(CxxDiagnostics, WhatHasNoMeaningIsRefusedAtItsPlace) {
     EXPECT_EQ(text.substr(static_cast<std::size_t>(first->column) - 1, static_cast<std::size_t>(first->length)), one.place)
         << render(*first);
   }
+}
+
+// What has the name of a mod is one, or is refused: the pattern would lack it.
+TEST(CxxDiagnostics, ModsAreFunctionsOfTheirOwn) {
+  const std::string mask = " bool mask_mod(int q_idx, int kv_idx) { return q_idx >= kv_idx; }";
+  for (const std::string score :
+       {"template <class T> T score_mod(T score) { return score; }", "float score_mod(auto score) { return score; }",
+        "namespace m { float score_mod(float score) { return score; } }", "float score_mod(float score);",
+        "struct M { static float score_mod(float score) { return score; } };",
+        "struct F { float operator()(float score) const { return score; } }; constexpr F score_mod;"}) {
+    const Diagnostics found = check(cxx_spec(score + mask));
+    ASSERT_FALSE(found.empty()) << score;
+    EXPECT_EQ(found.front().kind, "cxx-no-function") << render(found);
+  }
+  const std::pair<const char*, const char*> lambdas[] = {
+      {"[](int q_idx, int kv_idx) { return q_idx >= kv_idx; }", "write `auto mask_mod = [](int q_idx, int kv_idx)"},
+      {"auto mask_mod = [w = 3](int q_idx) { return q_idx > w; };", "make it a parameter"},
+      {"int w = 3; auto mask_mod = [&](int q_idx) { return q_idx > w; };", "make others parameters"},
+      {"constexpr float x = std::sqrt(2.0f);", "make it const"}};
+  for (const auto& [text, advice] : lambdas)
+    EXPECT_NE(render(check(cxx_spec(text))).find(advice), std::string::npos) << text << render(check(cxx_spec(text)));
+  AttentionSpec alone;
+  alone.language = TextLanguage::kCxx;
+  alone.mask_mod = "[](int q_idx, int kv_idx) { return q_idx - kv_idx < window; }";
+  EXPECT_NE(render(check(alone)).find("'window'; a lambda is read alone"), std::string::npos) << render(check(alone));
+}
+
+TEST(CxxDiagnostics, ParamsThatAreNearlyBuiltinsAreAskedAbout) {
+  const auto warnings = [](const std::string& parameters) {
+    return render(check(cxx_spec("bool mask_mod(int q_idx, " + parameters + ") { return q_idx > k; }")));
+  };
+  EXPECT_NE(warnings("int k_idx, int k = 0")
+                .find("`k_idx` is no builtin value but a param, which is bound at run; did you mean `kv_idx`?"),
+            std::string::npos);
+  EXPECT_NE(warnings("int kv_index, int k = 0").find("did you mean `kv_idx`?"), std::string::npos);
+  for (const char* fine : {"int k", "int kv_min, int k = 0", "int window, int k = 0", "int kv_idx, int kv_idx2, int k = 0"})
+    EXPECT_EQ(warnings(fine).find("did you mean"), std::string::npos) << warnings(fine);
+}
+
+TEST(CxxDiagnostics, LongsThatAreRoundedTwiceLoseDigits) {
+  const std::string mod = "float score_mod(float score, int q_idx) { long v = (1L << 62) + q_idx; return ";
+  EXPECT_EQ(check(cxx_spec(mod + "static_cast<double>(v); }")).front().kind, "cxx-digits");
+  EXPECT_TRUE(check(cxx_spec(mod + "v; }")).empty());
 }
 
 // An annotation of a text's own names no function of the language.

@@ -1,36 +1,18 @@
 // What C++ means by its operations, one test a kind of pitfall of others' (D1 to D12 of the notes on C++ mods): each value is
 // that of the same function in this file, as the host's compiler has it.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <functional>
 #include <limits>
 
+#include "flexjit/mod.h"
 #include "mods.h"
 #include "support/checklist.h"
 
 namespace flexjit::cxx_test {
 namespace {
-
-// The same words twice: for the host, and as a text.
-#define MOD(...)                                             \
-  [](float score, int q_idx, int kv_idx)->float __VA_ARGS__, \
-      "float score_mod(float score, int q_idx, int "         \
-      "kv_idx) " #__VA_ARGS__
-
-void expect_same(const std::function<float(float, int, int)>& host, const std::string& text) {
-  const std::vector<float> found = scores_of(text);
-  for (int q = 0; q < 8; ++q) {
-    for (int kv = 0; kv < 8; ++kv) {
-      const float expected = host(0.0F, q, kv), value = found[static_cast<std::size_t>(q * 8 + kv)];
-      if (std::isnan(expected)) {
-        EXPECT_TRUE(std::isnan(value)) << text;
-      } else {
-        EXPECT_EQ(value, expected) << text << " at " << q << ", " << kv;
-      }
-    }
-  }
-}
 
 TEST(Meaning, D1BoolsAreOne) {
   expect_same(MOD({ return score + (q_idx == 1) + static_cast<int>(unsigned(kv_idx > q_idx) == 1); }));
@@ -246,68 +228,71 @@ TEST(Meaning, GenericLambdasConvertTheirParameters) {
   }));
 }
 
-TEST(Meaning, ReturnedReferencesNameTheirVariable) {
+TEST(Meaning, VariablesAreSetInAllCases) {
   expect_same(MOD({
-    struct S {
-      int n;
-      S& add(int x) {
-        n += x;
-        return *this;
-      }
-    };
-    S s{1};
-    s.add(q_idx).add(kv_idx);
-    auto id = [](int& x) -> int& { return x; };
-    int p = q_idx;
-    int& r = id(p);
-    r += 77;
-    id(p) += 2;
-    return s.n * 1000 + p;
-  }));
-  expect_same(MOD({
-    auto id = [](const int& x) -> const int& { return x; };
-    int p = q_idx;
-    const int& r = id(p);
-    p = 100 + kv_idx;
-    return r;
-  }));
-  expect_same(MOD({
-    int a = 1;
-    int b = 2;
-    auto larger = [](const int& x, const int& y) -> const int& { return x < y ? y : x; };
-    return larger(a + q_idx, b + kv_idx) + std::min(q_idx, kv_idx);
+    int n;
+    int m;
+    switch (q_idx % 3) {
+      int k;
+      case 0:
+        k = 4;
+        n = k + 1;
+        m = n;
+        break;
+      case 1:
+        n = 7;
+        m = n + 1;
+        if (kv_idx > 3) {
+          m += n;
+          break;
+        }
+        m *= 2;
+        break;
+      default: n = m = 1;
+    }
+    for (int i = 0;; ++i) {
+      if (i > kv_idx) break;
+      if (i > 5) break;
+      n += i;
+    }
+    return n * 10 + m;
   }));
 }
 
-TEST(Meaning, ArraysThatArePassedAreTheCallers) {
-  expect_same(MOD({
-    auto set = [](int* t, int at, int x) { t[at] = x; };
-    auto fill = [&set](int* t, int x) {
-      set(t, 1, x);
-      if (x > 3) t[2] += x;
-    };
-    int t[3] = {1};
-    set(t, 0, q_idx);
-    fill(t, kv_idx);
-    return t[0] * 100 + t[1] * 10 + t[2];
-  }));
+TEST(Meaning, ConstevalIsWhatTheCallIsNot) {
+  EXPECT_EQ(scores_of("float score_mod(float score) { if !consteval { return 1; } else { return 2; } }")[0], 1.0F);
 }
 
-TEST(Meaning, ChosenElementsAreValues) {
-  expect_same(MOD({
-    struct P {
-      int x;
-      int y;
-      int sum() const { return x + y; }
-    };
-    const P table[2] = {{1, 2}, {3, 4}};
-    P other[2] = {{5, 6}, {7, q_idx}};
-    const P& p = table[q_idx % 2];
-    int m[2][3] = {{1, 2, 3}, {4, 5, kv_idx}};
-    int n = 0;
-    for (int e : m[kv_idx % 2]) n += e;
-    return std::min(m[q_idx % 2][2], 3) + p.x * 100 + table[kv_idx % 2].sum() * 1000 + other[kv_idx % 2].sum() + n * 10000;
-  }));
+TEST(Meaning, ConstantsOfFunctionsAreComputed) {
+  const std::string text =
+      "const float kHalf = std::exp2(-1.0f); const float kQuarter = kHalf * kHalf;\n"
+      "float score_mod(float score, int q_idx) { static const float root = std::sqrt(kQuarter); return q_idx > 3 ? root : "
+      "kQuarter; }";
+  const std::vector<float> found = scores_of(text);
+  EXPECT_EQ(found[0], 0.25F);
+  EXPECT_EQ(found[7 * 8], 0.5F);
+}
+
+// All bits of the small types, and one in seven of the others', as the host reads them.
+TEST(Meaning, SmallFloatsOfTheHostAreThoseOfPatterns) {
+  const auto compare = [](DType dtype, auto of_bits, std::int32_t count, int step) {
+    using Bits = decltype(of_bits({}).bits);
+    std::vector<Bits> bits;
+    for (std::int32_t i = 0; i < count; i += step) bits.push_back(static_cast<Bits>(i));
+    Bindings bindings;
+    bindings.buffers["tab"] = TensorView(bits.data(), dtype, {static_cast<std::int64_t>(bits.size())});
+    const std::string text = fmt::format(
+        "float score_mod(float score, int kv_idx, const flexjit::{}* tab) {{ return tab[kv_idx]; }}", name_of(dtype));
+    const std::vector<float> found = scores_of(text, {.q_len = 1, .kv_len = static_cast<std::int32_t>(bits.size())}, bindings);
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      const float expected = of_bits(bits[i]);
+      EXPECT_TRUE(std::isnan(expected) ? std::isnan(found[i]) : found[i] == expected) << name_of(dtype) << " " << int{bits[i]};
+    }
+  };
+  compare(DType::kE4M3, [](std::uint8_t bits) { return e4m3{bits}; }, 256, 1);
+  compare(DType::kE5M2, [](std::uint8_t bits) { return e5m2{bits}; }, 256, 1);
+  compare(DType::kF16, [](std::uint16_t bits) { return f16{bits}; }, 65536, 7);
+  compare(DType::kBF16, [](std::uint16_t bits) { return bf16{bits}; }, 65536, 7);
 }
 
 TEST(Meaning, FloatsBecomeLongsInAllTheirRange) {

@@ -1,5 +1,8 @@
 #include "mods.h"
 
+#include <gtest/gtest.h>
+
+#include <cmath>
 #include <stdexcept>
 
 #include "flexjit/inspect.h"
@@ -33,6 +36,20 @@ std::vector<float> scores_of(const std::string& program, Grid grid, const Bindin
   const auto scores = attention->scores(args, {.q = {0, grid.q_len}});
   if (!scores) throw std::runtime_error(render(scores.diagnostics()) + program);
   return *scores;
+}
+
+void expect_same(const std::function<float(float, int, int)>& host, const std::string& text) {
+  const std::vector<float> found = scores_of(text);
+  for (int q = 0; q < 8; ++q) {
+    for (int kv = 0; kv < 8; ++kv) {
+      const float expected = host(0.0F, q, kv), value = found[static_cast<std::size_t>(q * 8 + kv)];
+      if (std::isnan(expected)) {
+        EXPECT_TRUE(std::isnan(value)) << text;
+      } else {
+        EXPECT_EQ(value, expected) << text << " at " << q << ", " << kv;
+      }
+    }
+  }
 }
 
 std::string simplified(const AttentionSpec& spec) {

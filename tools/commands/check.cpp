@@ -25,9 +25,10 @@ struct Checked {
 };
 
 Checked check_one(const PatternOptions& pattern, Output output) {
-  const Result<AttentionSpec> spec = load_pattern(pattern);
+  const Result<AttentionSpec> spec = read_pattern(pattern);
   if (!spec) return {pattern.file, spec.diagnostics()};
   Diagnostics found = check(*spec);
+  print_warnings(found);
   if (output == Output::kTable && !has_error(found))
     fmt::print("{}: {}\n", spec->program_name, coloured("ok", Ink::kGood, stdout));
   return {spec->program_name, std::move(found)};

@@ -34,13 +34,6 @@ Result<std::string> read_text(const std::string& path) {
   return text;
 }
 
-// Only where nothing is wrong: errors are reported where the pattern is used.
-void print_warnings(const AttentionSpec& spec) {
-  const Diagnostics found = check(spec);
-  const bool wrong = std::ranges::any_of(found, [](const Diagnostic& d) { return d.severity == Severity::kError; });
-  if (!wrong) fmt::print(stderr, "{}", coloured_diagnostics(render(found), stderr));
-}
-
 TextLanguage language_of(const PatternOptions& options) {
   if (options.language) return *options.language;
   constexpr std::array<std::string_view, 5> kCxx = {".cpp", ".cc", ".cxx", ".h", ".hpp"};
@@ -120,7 +113,18 @@ NameOptions with_flag_files(NameOptions names, const FlagOptions& flags) {
   return names;
 }
 
+void print_warnings(const Diagnostics& found) {
+  const bool wrong = std::ranges::any_of(found, [](const Diagnostic& d) { return d.severity == Severity::kError; });
+  if (!wrong) fmt::print(stderr, "{}", coloured_diagnostics(render(found), stderr));
+}
+
 Result<AttentionSpec> load_pattern(const PatternOptions& options, DType dtype) {
+  Result<AttentionSpec> spec = read_pattern(options, dtype);
+  if (spec) print_warnings(check(*spec));
+  return spec;
+}
+
+Result<AttentionSpec> read_pattern(const PatternOptions& options, DType dtype) {
   std::vector<std::string> given;
   if (!options.file.empty()) given.push_back(fmt::format("FILE `{}`", options.file));
   if (!options.statements.empty()) given.emplace_back("-e");
@@ -137,7 +141,6 @@ Result<AttentionSpec> load_pattern(const PatternOptions& options, DType dtype) {
   if (spec) spec = with_flags(std::move(*spec), options.flags);
   if (!spec) return spec;
   spec->dtype = dtype;
-  print_warnings(*spec);
   return spec;
 }
 

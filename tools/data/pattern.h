@@ -11,6 +11,12 @@ namespace flexjit::tools {
 // `unreadable-file`, `unknown-preset`, those of with_flags; those of the text are left to whoever compiles it.
 Result<AttentionSpec> load_pattern(const PatternOptions& options, DType dtype = DType::kF32);
 
+// The same for whoever looks for warnings itself, as check() of a text takes as long as to read it.
+Result<AttentionSpec> read_pattern(const PatternOptions& options, DType dtype = DType::kF32);
+
+// What was found of a text, to stderr, where nothing of it is an error: errors are reported where the pattern is used.
+void print_warnings(const Diagnostics& found);
+
 // The spec with these flags set. Errors: `usage` for sinks with sigmoid weights; `unreadable-file` for the
 // tensors' files; those of read_npy, for the mask tensor.
 Result<AttentionSpec> with_flags(AttentionSpec spec, const FlagOptions& flags);

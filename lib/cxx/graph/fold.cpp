@@ -71,6 +71,8 @@ std::optional<NodeId> Graph::folded(Operator op, NodeId a, NodeId b) {
 
 std::optional<NodeId> Graph::folded_logic(Operator op, NodeId a, NodeId b) {
   const auto x = bool_value(a), y = bool_value(b);
+  const bool are_opposite = unary(Operator::kNot, a) == b;
+  if (are_opposite && (op == Operator::kAnd || op == Operator::kOr)) return constant(op == Operator::kOr);
   if (op == Operator::kAnd) {
     if (x) return *x ? b : a;
     if (y) return *y ? a : b;

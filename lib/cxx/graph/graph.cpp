@@ -145,6 +145,21 @@ std::optional<double> Graph::float_value(NodeId id) const {
   return std::bit_cast<double>(at.bits);
 }
 
+bool Graph::depends_on_call(NodeId id) const {
+  std::vector<bool> seen(id.index + 1);
+  std::vector<NodeId> open = {id};
+  while (!open.empty()) {
+    const Node& at = node(open.back());
+    open.pop_back();
+    if (at.kind == NodeKind::kName || at.kind == NodeKind::kRead) return true;
+    for (const NodeId operand : at.operands) {
+      if (!seen[operand.index]) open.push_back(operand);
+      seen[operand.index] = true;
+    }
+  }
+  return false;
+}
+
 // The first name sticks: a copy of a variable is called as the variable.
 void Graph::set_hint(NodeId id, std::string_view hint) {
   Node& at = nodes_[id.index];

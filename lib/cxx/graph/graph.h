@@ -71,6 +71,7 @@ class Graph {
   std::optional<std::int64_t> int_value(NodeId id) const;  // of an int or an int64
   std::optional<bool> bool_value(NodeId id) const;
   std::optional<double> float_value(NodeId id) const;
+  bool depends_on_call(NodeId id) const;  // whether it is computed from a builtin value, a param or a buffer
   bool is_full() const { return nodes_.size() >= kMaxNodes; }
   void set_hint(NodeId id, std::string_view hint);
 

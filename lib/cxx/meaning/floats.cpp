@@ -135,7 +135,9 @@ Scalar Arithmetic::to_floating(Scalar value, ScalarType to) {
   const bool exact =
       graph_.range(value.id).is_inside(is_fp64 ? kExactInFp64 : kExactInFp32) && (!is_unsigned || is_nonnegative(value.id));
   if (is_native(to) || exact) return {made, to};
-  if (is_fp64) lost_("float");
+  // A long that no double is would be rounded twice.
+  const bool rounds_twice = !graph_.range(value.id).is_inside(kExactInFp64) || (is_unsigned && value.type.bits == 64);
+  if (is_fp64 || rounds_twice) lost_(is_fp64 ? "float" : "double");
   return {made, to, is_fp64 ? Digits::kExact : Digits::kRounded};
 }
 

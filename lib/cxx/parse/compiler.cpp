@@ -2,6 +2,7 @@
 #include "cxx/parse/compiler.h"
 
 #include <clang/AST/ASTContext.h>
+#include <clang/Basic/Builtins.h>
 #include <clang/Basic/TargetInfo.h>
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Lex/HeaderSearchOptions.h>
@@ -63,6 +64,8 @@ std::unique_ptr<clang::CompilerInstance> make_compiler(const CompilerRequest& re
   sources.setMainFileID(sources.createFileID(llvm::MemoryBuffer::getMemBuffer(request.code, request.name)));
   compiler.createPreprocessor(clang::TU_Complete);
   compiler.getPreprocessor().setPredefines("");
+  // The builtin that Clang itself calls, where it defines how structs that hold arrays are assigned.
+  compiler.getPreprocessor().getIdentifierInfo("__builtin_memcpy")->setBuiltinID(clang::Builtin::BI__builtin_memcpy);
   compiler.getDiagnosticClient().BeginSourceFile(compiler.getLangOpts(), &compiler.getPreprocessor());
   compiler.createASTContext();
   // What is written and read by one build of one Clang needs no comparison of options.

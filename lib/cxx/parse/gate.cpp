@@ -17,9 +17,10 @@ namespace {
 using clang::Token;
 namespace tok = clang::tok;
 
-constexpr std::array<std::string_view, 20> kHeaders = {
-    "flexjit/mod.h", "algorithm", "array",  "bit",     "cfloat", "climits",  "cmath",    "cstddef",  "cstdint",     "cstdlib",
-    "functional",    "limits",    "math.h", "numbers", "span",   "stddef.h", "stdint.h", "stdlib.h", "type_traits", "utility"};
+constexpr std::array<std::string_view, 21> kHeaders = {
+    "flexjit/mod.h", "algorithm", "array",    "bit",        "cfloat",           "climits",     "cmath",
+    "cstddef",       "cstdint",   "cstdlib",  "functional", "initializer_list", "limits",      "math.h",
+    "numbers",       "span",      "stddef.h", "stdint.h",   "stdlib.h",         "type_traits", "utility"};
 
 // Words that Clang would accept, and why a mod has none of them.
 constexpr std::pair<std::string_view, std::string_view> kWords[] = {
@@ -65,6 +66,7 @@ class Gate {
 
   void run() {
     std::size_t count = 0, operators = 0;
+    if (unit_.is_program() && begins_with_lambda()) findings_.add(Finding::kLambdaAlone, unit_.place(0, 1));
     for (Token token = next(); !token.is(tok::eof); token = next()) {
       if (++count > kMaxTokens) {
         findings_.add(Finding::kTooLong, place(token), fmt::format("more than {} tokens", kMaxTokens), kMaxTokens);
@@ -114,6 +116,11 @@ class Gate {
     constexpr std::array<std::string_view, 4> kWordsOfPrefixes = {"not", "compl", "sizeof", "alignof"};
     if (token.is(tok::raw_identifier)) return std::ranges::find(kWordsOfPrefixes, word_of(token)) != kWordsOfPrefixes.end();
     return token.isOneOf(tok::exclaim, tok::tilde, tok::minus, tok::plus, tok::star, tok::amp, tok::minusminus, tok::plusplus);
+  }
+
+  bool begins_with_lambda() const {  // and not with an attribute
+    const std::size_t first = code_.find_first_not_of(" \t\r\n");
+    return first != code_.npos && code_[first] == '[' && code_.substr(first, 2) != "[[";
   }
 
   void check_word(const Token& token) {
@@ -191,7 +198,8 @@ class Gate {
   template <typename Refuse>
   void check_definition(const std::vector<Token>& line, const Refuse& refuse) {
     const bool is_call = line.size() > 2 && line[2].is(tok::l_paren) && begin_of(line[2]) == end_of(line[1]);
-    if (line.size() > 3 || is_call) return refuse("nothing but a name for one number or word; write a constexpr or a function");
+    if (line.size() > 3 || is_call)
+      return refuse("a macro may be a name for one number or word: write a constexpr or a function");
     for (const Token& token : line) {
       if (token.is(tok::raw_identifier)) check_word(token);
     }

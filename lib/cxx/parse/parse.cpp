@@ -2,6 +2,7 @@
 #include "cxx/parse/parse.h"
 
 #include <clang/AST/ASTContext.h>
+#include <clang/Basic/DiagnosticSema.h>
 #include <clang/Frontend/CompilerInstance.h>
 #include <clang/Lex/Lexer.h>
 #include <clang/Parse/ParseAST.h>
@@ -42,12 +43,28 @@ class Listener : public clang::DiagnosticConsumer {
       message = fmt::format("what is wrong here is of a type whose name has more than {} parts", kMaxNamedParts);
     } else {
       info.FormatDiagnostic(message);
+      message += advice(info.getID());
     }
     findings_.add_foreign(wrong ? "cxx-error" : "cxx-warning", wrong ? Severity::kError : Severity::kWarning, place(info),
                           message.str().str());
   }
 
  private:
+  // What to do, where a mod has another way than C++ elsewhere.
+  llvm::StringRef advice(unsigned id) const {
+    switch (id) {
+      case clang::diag::err_capture_default_non_local:
+      case clang::diag::err_capture_non_automatic_variable:
+        return "; name constexpr values without a capture, and make others parameters, which are bound at run";
+      case clang::diag::err_constexpr_var_requires_const_init:
+        return "; make it const where it calls functions of floats, which are computed by the pattern";
+      case clang::diag::err_undeclared_var_use:
+        return unit_.is_program() ? ""
+                                  : "; a lambda is read alone: make what it needs of the program a parameter, bound at run";
+      default: return "";
+    }
+  }
+
   dsl::Span place(const clang::Diagnostic& info) const {
     if (!info.hasSourceManager() || info.getLocation().isInvalid() || language_ == nullptr) return {};
     const clang::SourceManager& sources = info.getSourceManager();

@@ -22,9 +22,18 @@ template <bool kHolds, class T> struct enable_if {};
 template <class T> struct enable_if<true, T> { using type = T; };
 template <bool kHolds, class T = void> using enable_if_t = typename enable_if<kHolds, T>::type;
 template <class T> using of_int = enable_if_t<__is_integral(T), double>;
-template <class T> FLEXJIT_NAMED("min") constexpr T min(const T& a, const T& b) { return b < a ? b : a; }
-template <class T> FLEXJIT_NAMED("max") constexpr T max(const T& a, const T& b) { return a < b ? b : a; }
-template <class T> FLEXJIT_NAMED("clamp") constexpr T clamp(const T& x, const T& lo, const T& hi) { return x < lo ? lo : hi < x ? hi : x; }
+template <class T> FLEXJIT_NAMED("min") constexpr const T& min(const T& a, const T& b) { return b < a ? b : a; }
+template <class T> FLEXJIT_NAMED("max") constexpr const T& max(const T& a, const T& b) { return a < b ? b : a; }
+template <class T> FLEXJIT_NAMED("clamp") constexpr const T& clamp(const T& x, const T& lo, const T& hi) { return x < lo ? lo : hi < x ? hi : x; }
+template <class T> class initializer_list {
+  const T* elements;
+  size_t count;
+ public:
+  constexpr const T* begin() const { return elements; }
+  constexpr const T* end() const { return elements + count; }
+};
+template <class T> constexpr T min(initializer_list<T> all) { T least{}; bool any = false; for (const T& one : all) { least = any ? min(least, one) : one; any = true; } return least; }
+template <class T> constexpr T max(initializer_list<T> all) { T most{}; bool any = false; for (const T& one : all) { most = any ? max(most, one) : one; any = true; } return most; }
 template <class T> constexpr void swap(T& a, T& b) { T kept = a; a = b; b = kept; }
 FLEXJIT_NAMED("abs") constexpr int abs(int x) { return x < 0 ? -x : x; }
 FLEXJIT_NAMED("abs") constexpr long abs(long x) { return x < 0 ? -x : x; }
@@ -88,6 +97,8 @@ template <class T, size_t kSize> struct array {
   FLEXJIT_NAMED("item") constexpr T& operator[](size_t index) { return elements[index]; }
   constexpr const T* begin() const { return elements; }
   constexpr const T* end() const { return elements + kSize; }
+  constexpr T* begin() { return elements; }
+  constexpr T* end() { return elements + kSize; }
   constexpr size_t size() const { return kSize; }
 };
 }

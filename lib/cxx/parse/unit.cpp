@@ -4,7 +4,8 @@
 
 namespace flexjit::cxx {
 
-Unit::Unit(const std::vector<dsl::SourceText>& texts, const std::vector<std::string>& names) : texts_(texts) {
+Unit::Unit(const std::vector<dsl::SourceText>& texts, const std::vector<std::string>& names)
+    : texts_(texts), is_program_(names.empty()) {
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (!names.empty()) code_ += "constexpr auto " + names[i] + " =\n";
     const std::size_t begin = code_.size();

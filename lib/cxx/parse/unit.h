@@ -15,6 +15,7 @@ class Unit {
   Unit(const std::vector<dsl::SourceText>& texts, const std::vector<std::string>& names);
 
   const std::vector<dsl::SourceText>& texts() const { return texts_; }
+  bool is_program() const { return is_program_; }
   const std::string& code() const { return code_; }
   void blank(std::size_t begin, std::size_t end);  // replaces bytes by spaces, lines stay
   // Bytes [begin, end) of code(), cut to the text that `begin` lies in; the nearest place where it lies in none.
@@ -25,6 +26,7 @@ class Unit {
     std::size_t begin = 0, end = 0;
   };
   const std::vector<dsl::SourceText>& texts_;
+  bool is_program_;
   std::string code_;
   std::vector<Chunk> chunks_;  // by text
 };

@@ -42,7 +42,7 @@ std::optional<Operator> operator_of(clang::BinaryOperatorKind opcode) {
 }  // namespace
 
 Value Translator::evaluate(const clang::Expr* expression) {
-  step(expression->getSourceRange());
+  step(*expression);
   const dsl::Span outer = graph_.place();
   dsl::Span here = outer;
   if (tree_.place(expression->getSourceRange(), here)) graph_.set_place(here);
@@ -71,7 +71,13 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
     case Stmt::SubstNonTypeTemplateParmExprClass:
       return evaluate(llvm::cast<SubstNonTypeTemplateParmExpr>(expression).getReplacement());
     case Stmt::CXXDefaultArgExprClass: return evaluate(llvm::cast<CXXDefaultArgExpr>(expression).getExpr());
-    case Stmt::CXXDefaultInitExprClass: return evaluate(llvm::cast<CXXDefaultInitExpr>(expression).getExpr());
+    case Stmt::CXXDefaultInitExprClass:
+      return initialised_by_default(llvm::cast<CXXDefaultInitExpr>(expression).getExpr(), expression.getSourceRange());
+    case Stmt::ArrayInitLoopExprClass: return copied_array(llvm::cast<ArrayInitLoopExpr>(expression));
+    case Stmt::CXXStdInitializerListExprClass: {  // as a std::array
+      const Location array = locate(llvm::cast<CXXStdInitializerListExpr>(expression).getSubExpr());
+      return build(1, [&](unsigned) { return value_at(array); });
+    }
     case Stmt::IntegerLiteralClass:
       return arithmetic_.integer(scalar_type_at(expression.getType(), expression.getSourceRange()),
                                  llvm::cast<IntegerLiteral>(expression).getValue().getSExtValue());
@@ -86,7 +92,8 @@ Value Translator::evaluate_here(const clang::Expr& expression) {
     }
     case Stmt::UnaryOperatorClass: return unary(llvm::cast<UnaryOperator>(expression));
     case Stmt::BinaryOperatorClass: return binary(llvm::cast<BinaryOperator>(expression));
-    case Stmt::CompoundAssignOperatorClass: return compound_assign(llvm::cast<CompoundAssignOperator>(expression));
+    case Stmt::CompoundAssignOperatorClass:
+      return load(compound_assign(llvm::cast<CompoundAssignOperator>(expression)), expression);
     case Stmt::ConditionalOperatorClass: {
       const auto& choice = llvm::cast<ConditionalOperator>(expression);
       return conditional(choice, condition(choice.getCond()));
@@ -123,10 +130,7 @@ Value Translator::convert(const clang::CastExpr& expression) {
     case CK_NoOp:
     case CK_ConstructorConversion:
     case CK_UserDefinedConversion: return evaluate(inner);
-    case CK_ArrayToPointerDecay: {
-      const Location array = locate(inner);
-      return array.slot.valid() ? slots_[array.slot.index] : array.value;
-    }
+    case CK_ArrayToPointerDecay: return value_at(locate(inner));
     case CK_ToVoid: evaluate(inner); return Nothing{};
     case CK_IntegralCast:
     case CK_IntegralToBoolean:
@@ -153,31 +157,16 @@ Value Translator::unary(const clang::UnaryOperator& expression) {
     case UO_PreInc:
     case UO_PreDec:
     case UO_PostInc:
-    case UO_PostDec: return increment(expression);
+    case UO_PostDec: return load(increment(expression), expression);
     case UO_AddrOf: refuse(Finding::kPointer, expression.getSourceRange(), "");
     default: refuse_expression(expression, "this operator");
   }
 }
 
-// The value before or after, by the form. Ints of fewer than 32 bits are promoted, and wrapped again.
-Value Translator::increment(const clang::UnaryOperator& expression) {
-  const Location location = locate(expression.getSubExpr());
-  const Value before = load(location, *expression.getSubExpr());
-  const Scalar* known = std::get_if<Scalar>(&before);
-  if (known == nullptr || known->type == kBoolType) refuse(Finding::kPointer, expression.getSourceRange(), "");
-  const Operator op = expression.isIncrementOp() ? Operator::kAdd : Operator::kSub;
-  const bool is_short = known->type.is_int() && known->type.bits < 32;
-  const ScalarType type = is_short ? kIntType : known->type;
-  const Scalar one = type.is_floating() ? arithmetic_.floating(type, 1) : arithmetic_.integer(type, 1);
-  const Scalar after = arithmetic_.convert(arithmetic_.binary(op, arithmetic_.convert(*known, type), one), known->type);
-  store(location, after, expression);
-  return expression.isPrefix() ? Value(after) : before;
-}
-
 Value Translator::binary(const clang::BinaryOperator& expression) {
   using namespace clang;
   if (expression.isLogicalOp()) return logical(expression);
-  if (expression.getOpcode() == BO_Assign) return assign(expression);
+  if (expression.getOpcode() == BO_Assign) return load(assign(expression), expression);
   if (expression.getOpcode() == BO_Comma) {
     evaluate(expression.getLHS());
     return evaluate(expression.getRHS());
@@ -190,25 +179,40 @@ Value Translator::binary(const clang::BinaryOperator& expression) {
   return arithmetic_.binary(*op, a, scalar(expression.getRHS()));
 }
 
-Value Translator::assign(const clang::BinaryOperator& expression) {
+Location Translator::assign(const clang::BinaryOperator& expression) {
   if (expression.getType()->isPointerType()) refuse(Finding::kPointer, expression.getSourceRange(), "");
   Value value = copy(evaluate(expression.getRHS()));  // first, as C++17 has it
-  store(locate(expression.getLHS()), value, expression);
-  return value;
+  Location location = locate(expression.getLHS());
+  store(location, std::move(value), expression);
+  return location;
 }
 
-Value Translator::compound_assign(const clang::CompoundAssignOperator& expression) {
+Location Translator::compound_assign(const clang::CompoundAssignOperator& expression) {
   const Scalar right = scalar(expression.getRHS());
-  const Location location = locate(expression.getLHS());
+  Location location = locate(expression.getLHS());
   const Value before = load(location, *expression.getLHS());
   const Scalar* left = std::get_if<Scalar>(&before);
   const auto op = operator_of(expression.getOpcode());
   if (left == nullptr || !op) refuse(Finding::kPointer, expression.getSourceRange(), "");
   const ScalarType type = scalar_type_at(expression.getComputationLHSType(), expression.getSourceRange());
   const Scalar made = arithmetic_.binary(*op, arithmetic_.convert(*left, type), right);
-  const Scalar kept = arithmetic_.convert(made, left->type);
-  store(location, kept, expression);
-  return kept;
+  store(location, arithmetic_.convert(made, left->type), expression);
+  return location;
+}
+
+// Ints of fewer than 32 bits are promoted, and wrapped again.
+Location Translator::increment(const clang::UnaryOperator& expression) {
+  Location location = locate(expression.getSubExpr());
+  Value before = load(location, *expression.getSubExpr());
+  const Scalar* known = std::get_if<Scalar>(&before);
+  if (known == nullptr || known->type == kBoolType) refuse(Finding::kPointer, expression.getSourceRange(), "");
+  const Operator op = expression.isIncrementOp() ? Operator::kAdd : Operator::kSub;
+  const bool is_short = known->type.is_int() && known->type.bits < 32;
+  const ScalarType type = is_short ? kIntType : known->type;
+  const Scalar one = type.is_floating() ? arithmetic_.floating(type, 1) : arithmetic_.integer(type, 1);
+  const Scalar after = arithmetic_.convert(arithmetic_.binary(op, arithmetic_.convert(*known, type), one), known->type);
+  store(location, after, expression);
+  return expression.isPrefix() ? location : Location{{}, std::move(before)};
 }
 
 // The right side is executed only where the left one leaves it open.
@@ -237,48 +241,6 @@ Value Translator::conditional(const clang::ConditionalOperator& expression, Node
   branch(holds, side(expression.getTrueExpr(), yes), side(expression.getFalseExpr(), no));
   if (const auto known = graph_.bool_value(holds)) return *known ? yes : no;
   return merged(holds, yes, no);
-}
-
-Value Translator::list(const clang::InitListExpr& expression) {
-  constexpr unsigned kMaxParts = 4096;
-  const bool is_scalar = scalar_type(expression.getType()).has_value();
-  if (is_scalar)
-    return expression.getNumInits() > 0 ? evaluate(expression.getInit(0)) : zero_of(expression.getType(), expression);
-  require_plain(expression.getType(), expression);
-  Aggregate made;
-  std::uint64_t count = expression.getNumInits();
-  const auto* array = context_.getAsConstantArrayType(expression.getType());
-  if (array != nullptr) count = array->getSize().getLimitedValue();
-  if (count > kMaxParts)
-    refuse(Finding::kUnsupported, expression.getSourceRange(), "an array of more than 4096 elements", "; capture it");
-  for (unsigned i = 0; i < count; ++i) {
-    const clang::Expr* part = i < expression.getNumInits() ? expression.getInit(i) : expression.getArrayFiller();
-    Value value = part != nullptr ? copy(evaluate(part)) : zero_of(array->getElementType(), expression);
-    made.parts.push_back(new_slot(std::move(value)));
-  }
-  return made;
-}
-
-Value Translator::zero_of(clang::QualType type, const clang::Expr& at) {
-  if (const auto scalar = scalar_type(type))
-    return scalar->is_floating() ? arithmetic_.floating(*scalar, 0) : arithmetic_.integer(*scalar, 0);
-  require_plain(type, at);
-  Aggregate made;
-  if (const auto* array = context_.getAsConstantArrayType(type)) {
-    if (array->getSize().getLimitedValue() > 4096) refuse_expression(at, "an array of more than 4096 elements");
-    for (std::uint64_t i = 0; i < array->getSize().getLimitedValue(); ++i) {
-      Value part = zero_of(array->getElementType(), at);
-      made.parts.push_back(new_slot(std::move(part)));
-    }
-    return made;
-  }
-  const auto* record = type->getAsCXXRecordDecl();
-  if (record == nullptr || !record->isAggregate() || record->getNumBases() > 0) refuse_expression(at, "a value of this type");
-  for (const clang::FieldDecl* field : record->fields()) {
-    Value part = zero_of(field->getType(), at);
-    made.parts.push_back(new_slot(std::move(part)));
-  }
-  return made;
 }
 
 std::optional<Value> Translator::constant(const clang::Expr& expression) {

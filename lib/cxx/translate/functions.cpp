@@ -30,7 +30,7 @@ std::optional<Location> Translator::call_named(const clang::FunctionDecl& functi
   if (name == "element") return call_element(expression);
   if (name == "item") {
     const Location array = locate(expression.getArg(0));
-    const Value whole = array.slot.valid() ? slots_[array.slot.index] : array.value;
+    const Value whole = value_at(array);
     const Aggregate* parts = std::get_if<Aggregate>(&whole);
     if (parts == nullptr || parts->parts.size() != 1) refuse_expression(expression, "this array");
     return element_at(part_of(array, parts->parts[0]), scalar(expression.getArg(1)), expression);
@@ -42,13 +42,12 @@ std::optional<Location> Translator::call_named(const clang::FunctionDecl& functi
   }
   std::vector<Scalar> x;
   for (const clang::Expr* argument : expression.arguments()) {
-    const Location location = this->argument(nullptr, argument->isGLValue() ? argument : argument);
-    const Value value = location.slot.valid() ? slots_[location.slot.index] : location.value;
+    const Value value = value_at(this->argument(nullptr, argument));
     const Scalar* known = std::get_if<Scalar>(&value);
     if (known == nullptr) return std::nullopt;  // min of structs: the function's own body
     x.push_back(*known);
   }
-  return Location{{}, call_math(name, x)};
+  return Location{{}, call_math(name, x), expression.isGLValue()};  // min and max refer to one of their operands
 }
 
 // array(i, j) or array[i], of a span or a Tensor.
@@ -60,7 +59,7 @@ Location Translator::call_element(const clang::CallExpr& expression) {
 }
 
 Value Translator::size_of(const Location& array, const clang::CallExpr& expression) {
-  const Value whole = array.slot.valid() ? slots_[array.slot.index] : array.value;
+  const Value whole = value_at(array);
   const Element* element = std::get_if<Element>(&whole);
   if (element == nullptr) refuse_expression(expression, "this size");
   const std::string& extent = element->array->extents.front();

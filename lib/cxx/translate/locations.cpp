@@ -22,7 +22,7 @@ Value Translator::copy(const Value& value) {
 }
 
 Location Translator::locate(const clang::Expr* expression) {
-  step(expression->getSourceRange());
+  step(*expression);
   const dsl::Span outer = graph_.place();
   dsl::Span here = outer;
   if (tree_.place(expression->getSourceRange(), here)) graph_.set_place(here);
@@ -55,28 +55,21 @@ Location Translator::locate_here(const clang::Expr& expression) {
     if (isa<ExplicitCastExpr>(cast) && expression.isGLValue() && is_const(from, context_) && !is_const(to, context_))
       refuse_expression(expression, "a cast that takes `const` away");
     const bool is_same = kind == CK_NoOp || kind == CK_ArrayToPointerDecay || kind == CK_LValueToRValue;
-    if (is_same && (cast->getSubExpr()->isGLValue() || kind == CK_ArrayToPointerDecay)) return locate(cast->getSubExpr());
+    const bool is_this = isa<CXXThisExpr>(cast->getSubExpr());  // of a function that reads the object only
+    if (is_same && (cast->getSubExpr()->isGLValue() || kind == CK_ArrayToPointerDecay || is_this))
+      return locate(cast->getSubExpr());
   }
   if (const auto* operation = dyn_cast<UnaryOperator>(&expression)) {
     const auto opcode = operation->getOpcode();
     if (opcode == UO_Deref && isa<CXXThisExpr>(operation->getSubExpr()->IgnoreParenImpCasts()))
       return locate(operation->getSubExpr()->IgnoreParenImpCasts());
     if (opcode == UO_Deref) return element_at(locate(operation->getSubExpr()), arithmetic_.integer(kIntType, 0), expression);
-    if (opcode == UO_PreInc || opcode == UO_PreDec) {
-      increment(*operation);
-      return locate(operation->getSubExpr());
-    }
+    if (opcode == UO_PreInc || opcode == UO_PreDec) return increment(*operation);
     if (opcode == UO_Extension) return locate(operation->getSubExpr());
   }
   if (const auto* operation = dyn_cast<BinaryOperator>(&expression)) {
-    if (operation->isAssignmentOp()) {
-      if (const auto* compound = dyn_cast<CompoundAssignOperator>(operation)) {
-        compound_assign(*compound);
-      } else {
-        assign(*operation);
-      }
-      return locate(operation->getLHS());
-    }
+    if (const auto* compound = dyn_cast<CompoundAssignOperator>(operation)) return compound_assign(*compound);
+    if (operation->isAssignmentOp()) return assign(*operation);
     if (operation->getOpcode() == BO_Comma) {
       evaluate(operation->getLHS());
       return locate(operation->getRHS());
@@ -104,8 +97,19 @@ Location Translator::variable(const clang::ValueDecl& declaration, clang::Source
     if (record != nullptr && record->isLambda()) return variables_[variable] = {new_slot(evaluate(initialiser)), {}};
     if (const clang::APValue* value = variable->evaluateValue())
       return variables_[variable] = {{}, from_constant(*value, variable->getType(), at)};
+    if (scalar_type(variable->getType())) return variables_[variable] = constant_of_functions(*variable);
   }
   refuse(Finding::kGlobal, at, declaration.getNameAsString());
+}
+
+// A constant that Clang does not compute, as functions of floats have no body: it is computed where it is used.
+Location Translator::constant_of_functions(const clang::VarDecl& variable) {
+  const SlotId slot = new_slot(Nothing{});
+  variables_[&variable] = {slot, {}};  // where its initialiser reads it, it has no value yet
+  const Scalar value = scalar(variable.getAnyInitializer());
+  if (graph_.depends_on_call(value.id)) refuse(Finding::kGlobal, variable.getSourceRange(), variable.getNameAsString());
+  slots_[slot.index] = value;
+  return {slot, {}};
 }
 
 Location Translator::member(const clang::MemberExpr& expression) {
@@ -116,7 +120,7 @@ Location Translator::member(const clang::MemberExpr& expression) {
     refuse_expression(expression, "this member");
   }
   const Location object = locate(expression.getBase());
-  const Value whole = object.slot.valid() ? slots_[object.slot.index] : object.value;
+  const Value whole = value_at(object);
   const Aggregate* parts = std::get_if<Aggregate>(&whole);
   if (parts == nullptr || field->getFieldIndex() >= parts->parts.size()) refuse_expression(expression, "this member");
   return part_of(object, parts->parts[field->getFieldIndex()]);
@@ -125,6 +129,59 @@ Location Translator::member(const clang::MemberExpr& expression) {
 // Those of a value that is chosen among variables are copies.
 Location Translator::part_of(const Location& whole, SlotId part) {
   return whole.is_chosen ? Location{{}, slots_[part.index], true} : Location{part, {}};
+}
+
+namespace {
+
+// Whether it names a variable that is declared const, or a part of one: nothing writes there.
+bool names_constant(const clang::Expr& expression, const clang::ASTContext& context) {
+  using namespace clang;
+  const Expr& at = *expression.IgnoreParenImpCasts();
+  if (const auto* name = dyn_cast<DeclRefExpr>(&at))
+    return !name->getDecl()->getType()->isReferenceType() && is_const(name->getDecl()->getType(), context);
+  if (const auto* of = dyn_cast<MemberExpr>(&at)) return !of->isArrow() && names_constant(*of->getBase(), context);
+  if (const auto* of = dyn_cast<ArraySubscriptExpr>(&at)) return names_constant(*of->getBase(), context);
+  if (const auto* of = dyn_cast<CXXOperatorCallExpr>(&at)) return names_constant(*of->getArg(0), context);
+  if (const auto* of = dyn_cast<ConditionalOperator>(&at))
+    return names_constant(*of->getTrueExpr(), context) && names_constant(*of->getFalseExpr(), context);
+  return false;
+}
+
+}  // namespace
+
+// Whether it is a copy of a variable that may be written while the copy is read in its place.
+bool Translator::may_be_stale(const Location& location, const clang::Expr& of) const {
+  const bool is_copy = location.is_chosen || (location.slot.valid() && copies_.contains(location.slot));
+  return is_copy && !names_constant(of, context_);
+}
+
+// Of all variables that an expression names, those that hold numbers.
+void Translator::add_variables(const clang::Stmt& of, std::set<SlotId>& slots) const {
+  if (const auto* name = llvm::dyn_cast<clang::DeclRefExpr>(&of)) {
+    if (const auto known = variables_.find(name->getDecl()); known != variables_.end()) add_variables(known->second, slots);
+  }
+  if (llvm::isa<clang::CXXThisExpr>(&of) && !frames_.empty()) add_variables(frames_.back().object, slots);
+  for (const clang::Stmt* part : of.children()) {
+    if (part != nullptr) add_variables(*part, slots);
+  }
+}
+
+void Translator::add_variables(const Location& at, std::set<SlotId>& slots) const {
+  const Value value = value_at(at);
+  if (const Aggregate* whole = std::get_if<Aggregate>(&value)) {
+    for (const SlotId part : whole->parts) add_variables(Location{part, {}}, slots);
+  } else if (const auto* closure = std::get_if<std::shared_ptr<const Closure>>(&value)) {
+    for (const auto& [variable, slot] : (*closure)->captures) add_variables(Location{slot, {}}, slots);
+  } else if (at.slot.valid()) {
+    slots.insert(at.slot);
+  }
+}
+
+// What a reference is to name as long as it lives.
+void Translator::require_variable(const Location& location, const clang::Expr& at) {
+  if (may_be_stale(location, at))
+    refuse(Finding::kUnsupported, at.getSourceRange(), "a reference to a variable that the call of the pattern chooses",
+           "; copy its value");
 }
 
 // A reference to one of several variables is refused, but for what cannot be written: that is its value.
@@ -139,7 +196,7 @@ Location Translator::subscript(const clang::ArraySubscriptExpr& expression) {
 }
 
 Location Translator::element_at(const Location& array, Scalar index, const clang::Expr& at) {
-  const Value whole = array.slot.valid() ? slots_[array.slot.index] : array.value;
+  const Value whole = value_at(array);
   if (const Element* element = std::get_if<Element>(&whole)) {
     Element inner = *element;
     if (inner.indices.size() >= inner.array->extents.size()) refuse_expression(at, "more indices than the array has extents");
@@ -191,6 +248,10 @@ Value Translator::load(const Location& location, const clang::Expr& at) {
 
 void Translator::store(const Location& location, Value value, const clang::Expr& at) {
   if (!location.slot.valid()) refuse(Finding::kWrite, at.getSourceRange(), "this");
+  for (const Frame& frame : frames_) {
+    if (frame.frozen.contains(location.slot))
+      refuse_expression(at, "a write to a variable that a reference may name, as the call of the pattern chooses,");
+  }
   if (std::holds_alternative<Element>(slots_[location.slot.index]))
     refuse(Finding::kWrite, at.getSourceRange(), "a captured array");
   if (const Aggregate* parts = std::get_if<Aggregate>(&slots_[location.slot.index])) {

@@ -9,6 +9,7 @@
 
 #include "cxx/parse/spelling.h"
 #include "cxx/translate/translator.h"
+#include "dsl/findings/spelling.h"
 
 namespace flexjit::cxx {
 namespace {
@@ -51,6 +52,28 @@ std::vector<std::string> split(const std::string& text) {
     begin = comma + 1;
   }
   return parts;
+}
+
+bool is_inside(std::string_view part, std::string_view whole) {
+  for (const char c : whole) {
+    if (!part.empty() && part.front() == c) part.remove_prefix(1);
+  }
+  return part.empty();
+}
+
+// "; did you mean `kv_idx`?" of k_idx or kv_index, but not of names that a param may well have, such as kv_min: letters are
+// missing or too many, and the function has no other parameter of the name.
+std::string builtin_meant(const clang::ParmVarDecl& parameter) {
+  constexpr std::size_t kLeastLetters = 4;
+  const std::string name = parameter.getNameAsString();
+  const auto& function = *llvm::cast<clang::FunctionDecl>(parameter.getDeclContext());
+  std::vector<std::string_view> near;
+  for (const std::string_view builtin : dsl::value_names()) {
+    const auto is_taken = [&](const clang::ParmVarDecl* other) { return std::string_view(other->getName()) == builtin; };
+    if ((is_inside(name, builtin) || is_inside(builtin, name)) && std::ranges::none_of(function.parameters(), is_taken))
+      near.push_back(builtin);
+  }
+  return name.size() < kLeastLetters ? "" : dsl::did_you_mean(name, near);
 }
 
 // A number, a name or `?`: nothing that would read as more than an extent where it is written into a text.
@@ -122,20 +145,43 @@ const clang::FunctionDecl* Translator::find_mod(const std::string& name) {
   return found;
 }
 
+// What has the name of a mod and is none, which would otherwise be left out of the pattern without a word.
+void Translator::refuse_other(const clang::DeclContext& context, const std::string& name) {
+  for (const clang::Decl* declaration : context.noload_decls()) {
+    const auto* named = llvm::dyn_cast<clang::NamedDecl>(declaration);
+    if (named == nullptr || is_of_prelude(*named)) continue;
+    if (llvm::isa<clang::NamespaceDecl, clang::CXXRecordDecl>(named)) {
+      refuse_other(*llvm::cast<clang::DeclContext>(named), name);
+      continue;
+    }
+    if (named->getNameAsString() != name) continue;
+    const std::string_view why = llvm::isa<clang::FunctionTemplateDecl>(named)
+                                     ? "is a template: write the types of its parameters"
+                                 : !context.isTranslationUnit()          ? "stands in a namespace or a struct: write it outside"
+                                 : llvm::isa<clang::FunctionDecl>(named) ? "is declared without a body"
+                                                                         : "is no function: write one, or a lambda";
+    refuse(Finding::kNoMod, named->getSourceRange(), name, why);
+  }
+}
+
 void Translator::translate_mod(const std::string& name) {
   const bool is_score = name == "score_mod";
   const clang::FunctionDecl* mod = find_mod(name);
-  if (mod == nullptr) return;
+  if (mod == nullptr) return refuse_other(*context_.getTranslationUnitDecl(), name);
+  const auto* method = llvm::dyn_cast<clang::CXXMethodDecl>(mod);
+  if (method != nullptr && method->getParent()->capture_size() > 0)
+    refuse(Finding::kUnsupported, method->getParent()->getSourceRange(), fmt::format("a capture of `{}`", name),
+           "; make it constexpr and name it in the function, or make it a parameter, which is bound at run");
   dsl::Span place;
   if (tree_.place(mod->getSourceRange(), place)) graph_.set_place(place);
   const dsl::Span whole = graph_.place();
-  std::vector<Location> arguments;
+  Arguments arguments;
   for (const clang::ParmVarDecl* parameter : mod->parameters()) {
     if (tree_.place(parameter->getSourceRange(), place)) graph_.set_place(place);
-    arguments.push_back({new_slot(this->parameter(*parameter, is_score)), {}});
+    arguments.values.push_back({new_slot(this->parameter(*parameter, is_score)), {}});
   }
-  const Location returned = call_function(*mod, arguments, {}, mod->getSourceRange());
-  const Value value = returned.slot.valid() ? slots_[returned.slot.index] : returned.value;
+  const Location returned = call_function(*mod, arguments, mod->getSourceRange());
+  const Value value = value_at(returned);
   outputs_.push_back({is_score ? "score" : "mask", result_of(*mod, value, is_score), whole});
 }
 
@@ -201,6 +247,8 @@ Value Translator::scalar_parameter(const clang::ParmVarDecl& parameter) {
     refuse(Finding::kParameter, parameter.getSourceRange(), name, spelled(parameter.getType()),
            "is bound at run, and params are int, unsigned, float, double or bool");
   }
+  if (const std::string meant = builtin_meant(parameter); !meant.empty())
+    findings_.add(Finding::kNearMiss, graph_.place(), name, meant);
   const bool is_bool = type == kBoolType;
   const Type declared = is_bool ? Type::kBool : type.is_int() ? Type::kInt : Type::kFloat;
   std::string text = fmt::format("param {} : {}", name, dsl::type_name(declared));

@@ -14,14 +14,17 @@ Flow Translator::none() {
 
 Flow Translator::execute(const clang::Stmt* statement) {
   if (statement == nullptr) return none();
-  step(statement->getSourceRange());
+  step(*statement);
   using namespace clang;
   if (const auto* expression = dyn_cast<Expr>(statement)) {
     evaluate(expression);
     return none();
   }
   switch (statement->getStmtClass()) {
-    case Stmt::CompoundStmtClass: return execute_all(*llvm::cast<CompoundStmt>(statement));
+    case Stmt::CompoundStmtClass: {
+      const auto& block = *llvm::cast<CompoundStmt>(statement);
+      return execute_all({block.body_begin(), block.body_end()});
+    }
     case Stmt::DeclStmtClass: return execute_declarations(*llvm::cast<DeclStmt>(statement));
     case Stmt::ReturnStmtClass: return execute_return(*llvm::cast<ReturnStmt>(statement));
     case Stmt::IfStmtClass: return execute_if(*llvm::cast<IfStmt>(statement));
@@ -46,9 +49,9 @@ Flow Translator::execute(const clang::Stmt* statement) {
   }
 }
 
-Flow Translator::execute_all(const clang::CompoundStmt& block) {
+Flow Translator::execute_all(const std::vector<const clang::Stmt*>& statements) {
   Flow flow = none();
-  for (const clang::Stmt* statement : block.body()) {
+  for (const clang::Stmt* statement : statements) {
     flow = after(std::move(flow), [&] { return execute(statement); });
     if (graph_.bool_value(left(flow)) == true) break;
   }
@@ -64,8 +67,12 @@ Flow Translator::execute_declarations(const clang::DeclStmt& statement) {
 
 void Translator::define(const clang::VarDecl& variable) {
   const bool is_constant = variable.getType().isConstQualified() && variable.hasConstantInitialization();
-  if (variable.isStaticLocal() && !variable.isConstexpr() && !is_constant)
-    refuse(Finding::kGlobal, variable.getSourceRange(), variable.getNameAsString());
+  if (variable.isStaticLocal() && !variable.isConstexpr() && !is_constant) {
+    if (!variable.getType().isConstQualified() || !scalar_type(variable.getType()))
+      refuse(Finding::kGlobal, variable.getSourceRange(), variable.getNameAsString());
+    constant_of_functions(variable);
+    return;
+  }
   if (variable.hasAttr<clang::CleanupAttr>()) refuse(Finding::kUnsupported, variable.getSourceRange(), "a cleanup", "");
   const clang::Expr* initialiser = variable.getInit();
   const clang::QualType type = variable.getType();
@@ -73,13 +80,17 @@ void Translator::define(const clang::VarDecl& variable) {
   if (type->isVectorType()) refuse(Finding::kUnsupported, variable.getSourceRange(), "a vector", "");
   if (type->isReferenceType() && initialiser != nullptr) {
     Location location = locate(initialiser);
-    require_place(location, initialiser->IgnoreParenImpCasts()->getType(), *initialiser);
+    require_variable(location, *initialiser);
     if (!location.slot.valid() && !std::holds_alternative<Element>(location.value)) location = {new_slot(location.value), {}};
     variables_[&variable] = location;
     return;
   }
   Value value = Nothing{};
-  if (initialiser != nullptr) value = copy(evaluate(initialiser));
+  if (initialiser != nullptr) {
+    value = copy(evaluate(initialiser));
+  } else if (type->isArrayType()) {  // whose elements are variables
+    value = initialised(type, variable.getSourceRange(), false);
+  }
   if (const Scalar* known = std::get_if<Scalar>(&value)) graph_.set_hint(known->id, variable.getName());
   variables_[&variable] = {new_slot(std::move(value)), {}};
 }
@@ -93,7 +104,7 @@ Flow Translator::execute_return(const clang::ReturnStmt& statement) {
     const bool by_reference = frames_.back().function->getReturnType()->isReferenceType();
     if (by_reference) {
       const Location location = locate(statement.getRetValue());
-      value = location.slot.valid() ? slots_[location.slot.index] : location.value;
+      value = value_at(location);
       place = location.slot;
     } else {
       value = evaluate(statement.getRetValue());
@@ -107,6 +118,7 @@ Flow Translator::execute_return(const clang::ReturnStmt& statement) {
 Flow Translator::execute_if(const clang::IfStmt& statement) {
   execute(statement.getInit());
   if (statement.getConditionVariableDeclStmt() != nullptr) execute(statement.getConditionVariableDeclStmt());
+  if (statement.isConsteval()) return execute(statement.isNegatedConsteval() ? statement.getThen() : statement.getElse());
   if (const auto chosen = statement.getNondiscardedCase(context_)) return *chosen != nullptr ? execute(*chosen) : none();
   const NodeId holds = condition(statement.getCond());
   return branch(holds, [&] { return execute(statement.getThen()); }, [&] { return execute(statement.getElse()); });

@@ -44,12 +44,19 @@ class Translator {
   struct Frame {
     const clang::FunctionDecl* function = nullptr;
     std::size_t first_slot = 0;
-    Location object{};  // of a member function
+    Location object{};          // of a member function
+    std::set<SlotId> frozen{};  // not written: an argument is a copy of one of them
+  };
+  struct Arguments {
+    Location object{};
+    std::vector<Location> values{};
+    std::set<SlotId> frozen{};  // as the frame's
   };
 
   // mods.cpp: functions of the unit and their parameters
   void translate_mod(const std::string& name);
   const clang::FunctionDecl* find_mod(const std::string& name);
+  void refuse_other(const clang::DeclContext& context, const std::string& name);
   const clang::FunctionDecl* function_of(const clang::VarDecl& variable);
   Value parameter(const clang::ParmVarDecl& parameter, bool is_score);
   Value builtin_parameter(const clang::ParmVarDecl& parameter, dsl::Builtin builtin, bool is_score);
@@ -61,7 +68,7 @@ class Translator {
   // statements.cpp
   Flow none();
   Flow execute(const clang::Stmt* statement);
-  Flow execute_all(const clang::CompoundStmt& block);
+  Flow execute_all(const std::vector<const clang::Stmt*>& statements);
   Flow execute_declarations(const clang::DeclStmt& statement);
   void define(const clang::VarDecl& variable);
   Flow execute_return(const clang::ReturnStmt& statement);
@@ -92,7 +99,20 @@ class Translator {
   Flow repeat(const Loop& loop);
   Flow execute_turn(const clang::Stmt* body, const clang::Expr* step, const std::function<Flow()>& next);
   Flow execute_switch(const clang::SwitchStmt& statement);
-  NodeId condition_of_label(const clang::SwitchCase& label, Scalar value, const clang::SwitchStmt& statement);
+  void require_labels(const clang::SwitchStmt& statement, const std::vector<const clang::Stmt*>& parts);
+  void declare_only(const clang::Stmt& statement);
+  using Labels = std::set<const clang::SwitchCase*>;
+  struct Segment {  // of a switch: labels and what follows up to the next ones
+    std::vector<const clang::SwitchCase*> labels{};
+    std::vector<const clang::Stmt*> statements{};
+  };
+  struct Switch {
+    const clang::SwitchStmt& statement;
+    Scalar value;
+    std::vector<Segment> segments;
+  };
+  NodeId condition_of_label(const clang::SwitchCase& label, const Switch& at, const Labels& passed);
+  Flow execute_segments(const Switch& at, std::size_t number, NodeId inside, Labels entered, const Labels& passed);
 
   // expressions.cpp
   Value evaluate(const clang::Expr* expression);  // as a value
@@ -101,27 +121,40 @@ class Translator {
   Value evaluate_here(const clang::Expr& expression);
   Value convert(const clang::CastExpr& expression);
   Value unary(const clang::UnaryOperator& expression);
-  Value increment(const clang::UnaryOperator& expression);
   Value binary(const clang::BinaryOperator& expression);
-  Value assign(const clang::BinaryOperator& expression);
-  Value compound_assign(const clang::CompoundAssignOperator& expression);
+  // Each gives the place that it has written.
+  Location assign(const clang::BinaryOperator& expression);
+  Location compound_assign(const clang::CompoundAssignOperator& expression);
+  Location increment(const clang::UnaryOperator& expression);  // behind a variable, its value before
   Value logical(const clang::BinaryOperator& expression);
   Value conditional(const clang::ConditionalOperator& expression, NodeId holds);
-  Value list(const clang::InitListExpr& expression);
-  Value zero_of(clang::QualType type, const clang::Expr& at);
   std::optional<Value> constant(const clang::Expr& expression);
   Value from_constant(const clang::APValue& value, clang::QualType type, clang::SourceRange at);
+
+  // objects.cpp: structs and arrays as they are made, copied and assigned
+  Value build(std::uint64_t count, const std::function<Value(unsigned)>& part);
+  Value list(const clang::InitListExpr& expression);
+  Value zero_of(clang::QualType type, const clang::Expr& at) { return initialised(type, at.getSourceRange(), true); }
+  Value initialised(clang::QualType type, clang::SourceRange at, bool with_zeros);
+  Value initialised_by_default(const clang::Expr* initialiser, clang::SourceRange at);
+  Value construct(const clang::CXXConstructExpr& expression);
+  Value copied_array(const clang::ArrayInitLoopExpr& expression);
+  Location assign_object(const clang::CallExpr& expression);
 
   // locations.cpp
   Location locate(const clang::Expr* expression);
   Location locate_here(const clang::Expr& expression);
   Location variable(const clang::ValueDecl& declaration, clang::SourceRange at);
+  Location constant_of_functions(const clang::VarDecl& variable);
   Location member(const clang::MemberExpr& expression);
   Location subscript(const clang::ArraySubscriptExpr& expression);
   Location element_at(const Location& array, Scalar index, const clang::Expr& at);
   Location pick(const Location& array, const Aggregate& parts, Scalar index, const clang::Expr& at);
   Location part_of(const Location& whole, SlotId part);
   Value load(const Location& location, const clang::Expr& at);
+  Value value_at(const Location& location) const {
+    return location.slot.valid() ? slots_[location.slot.index] : location.value;
+  }
   void store(const Location& location, Value value, const clang::Expr& at);
   Value copy(const Value& value);  // with variables of its own
   SlotId new_slot(Value value);
@@ -129,13 +162,12 @@ class Translator {
   // calls.cpp and functions.cpp
   Value call(const clang::CallExpr& expression);
   Location call_location(const clang::CallExpr& expression);
-  Value construct(const clang::CXXConstructExpr& expression);
   Value lambda(const clang::LambdaExpr& expression);
   // The place that a function returns a reference to, else a value.
-  Location call_function(const clang::FunctionDecl& function, const std::vector<Location>& arguments, const Location& object,
-                         clang::SourceRange at);
-  Location call_closure(const Closure& closure, const clang::FunctionDecl& function, const std::vector<Location>& arguments,
+  Location call_function(const clang::FunctionDecl& function, const Arguments& arguments, clang::SourceRange at);
+  Location call_closure(const Closure& closure, const clang::FunctionDecl& function, const Arguments& arguments,
                         clang::SourceRange at);
+  Arguments arguments_of(const clang::FunctionDecl& function, const clang::CallExpr& expression);
   Location argument(const clang::ParmVarDecl* parameter, const clang::Expr* expression);
   // Of the prelude, by the name of its annotation.
   std::optional<Location> call_named(const clang::FunctionDecl& function, const clang::CallExpr& expression);
@@ -147,9 +179,13 @@ class Translator {
   // Types, places, refusals.
   std::optional<ScalarType> scalar_type(clang::QualType type) const;
   ScalarType scalar_type_at(clang::QualType type, clang::SourceRange at);
-  void require_plain(clang::QualType type, const clang::Stmt& at);
+  void require_plain(clang::QualType type, clang::SourceRange at);
   void require_place(const Location& location, clang::QualType type, const clang::Stmt& at);
-  void step(clang::SourceRange at);
+  void require_variable(const Location& location, const clang::Expr& at);
+  void add_variables(const clang::Stmt& of, std::set<SlotId>& slots) const;
+  void add_variables(const Location& at, std::set<SlotId>& slots) const;
+  bool may_be_stale(const Location& location, const clang::Expr& of) const;
+  void step(const clang::Stmt& at);
   void charge(std::size_t steps);  // of work that is no statement or expression, where the last one stands
   template <typename... Args>
   [[noreturn]] void refuse(Finding finding, clang::SourceRange at, const Args&... args) {
@@ -168,6 +204,8 @@ class Translator {
   Arithmetic arithmetic_;
   std::vector<Value> slots_;
   std::map<const clang::ValueDecl*, Location> variables_;
+  std::set<SlotId> copies_;  // variables that references name which stand for one of several others
+  Location built_{};         // the object whose members are being initialised
   std::vector<Frame> frames_;
   std::vector<std::unique_ptr<Captured>> captured_;
   std::vector<Declaration> declarations_;

@@ -85,6 +85,8 @@ Signature signature_of(const clang::ParmVarDecl& parameter, const clang::ASTCont
 
 std::optional<ScalarType> scalar_type_of(clang::QualType type, const clang::ASTContext& context) {
   type = type.getNonReferenceType().getCanonicalType();
+  if (const auto* choices = type->getAsEnumDecl(); choices != nullptr && choices->getIntegerType()->isBooleanType())
+    return kBoolType;
   if (type->isBooleanType()) return kBoolType;
   if (type->isSpecificBuiltinType(clang::BuiltinType::Float)) return kFloatType;
   if (type->isSpecificBuiltinType(clang::BuiltinType::Double)) return kDoubleType;
@@ -103,12 +105,14 @@ bool is_const(clang::QualType type, const clang::ASTContext& context) {
 }
 
 // A value is its parts, each a variable: what C++ does beside that when one is made, copied or ended has no place here.
-void Translator::require_plain(clang::QualType type, const clang::Stmt& at) {
-  if (type->isVectorType()) refuse_expression(at, "a vector");
-  if (type->isPointerType()) refuse(Finding::kPointer, at.getSourceRange(), "");
+void Translator::require_plain(clang::QualType type, clang::SourceRange at) {
+  if (type->isVectorType()) refuse(Finding::kUnsupported, at, "a vector", "");
+  if (type->isPointerType()) refuse(Finding::kPointer, at, "");
   const auto* record = type->getAsCXXRecordDecl();
   if (record == nullptr || record->isLambda() || is_of_prelude(*record) || !record->hasDefinition()) return;
-  const auto refuse_struct = [&](std::string_view what) { refuse_expression(at, fmt::format("a struct with {}", what)); };
+  const auto refuse_struct = [&](std::string_view what) {
+    refuse(Finding::kUnsupported, at, fmt::format("a struct with {}", what), "");
+  };
   if (record->getNumBases() > 0) refuse_struct("a base");
   if (!record->hasTrivialDestructor()) refuse_struct("a destructor of its own");
   for (const clang::FieldDecl* field : record->fields()) {
@@ -126,8 +130,8 @@ ScalarType Translator::scalar_type_at(clang::QualType type, clang::SourceRange a
   refuse(Finding::kUnsupported, at, "a value of type `" + spelled(type) + "`", "");
 }
 
-void Translator::step(clang::SourceRange at) {
-  if (++steps_ > kMaxSteps || graph_.is_full()) refuse(Finding::kTooComplex, at, Graph::kMaxNodes);
+void Translator::step(const clang::Stmt& at) {
+  if (++steps_ > kMaxSteps || graph_.is_full()) refuse(Finding::kTooComplex, at.getSourceRange(), Graph::kMaxNodes);
 }
 
 void Translator::charge(std::size_t steps) {
