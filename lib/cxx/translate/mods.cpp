@@ -85,10 +85,10 @@ bool is_extent(const std::string& text) {
 }
 
 std::optional<std::string> extents_attribute(const clang::ParmVarDecl& parameter) {
-  constexpr std::string_view kPrefix = "flexjit::extents:";
+  constexpr std::string_view kExtents = "flexjit::extents:";
   for (const auto* annotation : parameter.specific_attrs<clang::AnnotateAttr>()) {
     const std::string_view text = annotation->getAnnotation();
-    if (text.starts_with(kPrefix)) return std::string(text.substr(kPrefix.size()));
+    if (text.starts_with(kExtents)) return std::string(text.substr(kExtents.size()));
   }
   return std::nullopt;
 }
