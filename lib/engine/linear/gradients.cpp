@@ -3,9 +3,9 @@
 #include <vector>
 
 #include "call/linear/linear_kernels.h"
+#include "engine/backward/unowned_rows.h"
 #include "engine/launch_outcome.h"
 #include "engine/linear/linear.h"
-#include "engine/unowned_rows.h"
 #include "runtime/linear/backward.h"
 #include "support/elements.h"
 

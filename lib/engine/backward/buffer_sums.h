@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "call/backward_call.h"
-#include "engine/dense_sums.h"
+#include "engine/backward/dense_sums.h"
 #include "ir/evaluate/interpreter.h"
 
 namespace flexjit::engine {

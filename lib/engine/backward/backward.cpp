@@ -5,8 +5,8 @@
 #include "call/linear/linear_call.h"
 #include "diagnostics/guard.h"
 #include "diagnostics/report.h"
+#include "engine/backward/unowned_rows.h"
 #include "engine/linear/linear.h"
-#include "engine/unowned_rows.h"
 #include "ir/passes/passes.h"
 #include "runtime/traced.h"
 

@@ -1,6 +1,6 @@
 // The naive gradient of a checked call, over the interpreter: of the lowered text, differentiated.
 #include "call/backward_call.h"
-#include "engine/buffer_sums.h"
+#include "engine/backward/buffer_sums.h"
 #include "engine/row_pattern.h"
 #include "ir/passes/passes.h"
 #include "reference/reference_backward.h"

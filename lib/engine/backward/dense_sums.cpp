@@ -1,5 +1,5 @@
 // See dense_sums.h.
-#include "engine/dense_sums.h"
+#include "engine/backward/dense_sums.h"
 
 #include <algorithm>
 

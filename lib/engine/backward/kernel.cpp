@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "call/backward_call.h"
-#include "engine/dense_sums.h"
+#include "engine/backward/dense_sums.h"
+#include "engine/backward/unowned_rows.h"
 #include "engine/launch_outcome.h"
-#include "engine/unowned_rows.h"
 #include "runtime/backward/backward.h"
 #include "support/elements.h"
 

@@ -1,5 +1,5 @@
 // The rows of each entry of a tensor that its owners leave between them.
-#include "engine/unowned_rows.h"
+#include "engine/backward/unowned_rows.h"
 
 #include <algorithm>
 #include <compare>

@@ -1,6 +1,6 @@
 // One addition after the other, in the order of rows and keys. An index outside its buffer adds nothing: the read that it comes
 // from was reported, or is guarded.
-#include "engine/buffer_sums.h"
+#include "engine/backward/buffer_sums.h"
 
 #include <array>
 #include <optional>
