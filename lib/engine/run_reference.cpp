@@ -21,11 +21,11 @@ namespace {
 
 // The scores of a row that the pattern allows, after the pattern.
 void call_back(const Callbacks& callbacks, const reference::ReferenceRow& row, std::span<double> scores) {
-  constexpr double kMasked = -std::numeric_limits<double>::infinity();
+  constexpr double kNever = -std::numeric_limits<double>::infinity();
   PairPosition at{row.sequence->b, row.h, row.q_idx, 0};
   for (double& score : scores) {
-    if (score != kMasked && callbacks.mask != nullptr && !callbacks.mask(callbacks.context, at)) score = kMasked;
-    if (score != kMasked && callbacks.score != nullptr) score = callbacks.score(callbacks.context, score, at);
+    if (score != kNever && callbacks.mask != nullptr && !callbacks.mask(callbacks.context, at)) score = kNever;
+    if (score != kNever && callbacks.score != nullptr) score = callbacks.score(callbacks.context, score, at);
     ++at.kv_idx;
   }
 }

@@ -65,6 +65,24 @@ TEST(RowOrder, ChangesNothingButRounding) {
   EXPECT_TRUE(has_gradients(problem, pattern));
 }
 
+// Few rows, which without an order would be decoded.
+TEST(RowOrder, HoldsForShortSequences) {
+  for (const std::int32_t length : {1, 2, 3, 5, 8}) {
+    for (const std::int32_t heads : {1, 4}) {
+      SCOPED_TRACE(std::to_string(length) + " rows, " + std::to_string(heads) + " heads");
+      const Shape shape{.batch = 2, .q_heads = heads, .kv_heads = 1, .q_len = length, .kv_len = length, .head_dim = 16};
+      const AttentionSpec spec = spec_of("score = score - 0.3 * abs(q_idx - kv_idx)\nmask = q_idx >= kv_idx", shape);
+      Order order(static_cast<std::size_t>(length));
+      std::iota(order.rbegin(), order.rend(), 0);
+      Problem problem(shape);
+      run_in_order(compile_or_throw(engine_for("host"), in_order(spec).value()), order, problem.args()).value();
+      EXPECT_TRUE(is_attention(
+          problem, {.score = [](Real score, const Position& p) { return score - Real(0.3F) * std::abs(p.q_idx - p.kv_idx); },
+                    .mask = [](const Position& p) { return p.q_idx >= p.kv_idx; }}));
+    }
+  }
+}
+
 TEST(RowOrder, TakesTheStringForm) {
   const Shape shape{.batch = 1, .q_heads = 2, .kv_heads = 2, .q_len = 30, .kv_len = 30, .head_dim = 16};
   AttentionSpec spec = spec_of("", shape);
