@@ -8,6 +8,7 @@
 
 #include "on_backends.h"
 #include "quantized_codes.h"
+#include "support/sample.h"
 
 namespace flexjit::conformance {
 namespace {
@@ -102,9 +103,11 @@ constexpr Shape kShapes[] = {
 };
 
 TEST_P(QuantisedOn, EveryTypeAndGranularity) {
+  Sample sample;
   for (DType kv : kQuantised) {
     for (const Granularity& what : kGranularities) {
       for (const Shape& shape : kShapes) {
+        if (!sample.next()) continue;
         SCOPED_TRACE(std::string(name_of(kv)) + ", a scale a " + what.name + ", " + to_string(shape));
         QuantisedProblem problem(shape, kF32, kv, what);
         compile_or_throw(engine(), problem.spec).run(problem.args()).value();
@@ -115,9 +118,11 @@ TEST_P(QuantisedOn, EveryTypeAndGranularity) {
 }
 
 TEST_P(QuantisedOn, QueriesOfHalfTheSize) {
+  Sample sample;
   for (DType q : {kBF16, kF16}) {
     for (DType kv : kQuantised) {
       for (const Shape& shape : kShapes) {
+        if (!sample.next()) continue;
         SCOPED_TRACE(std::string(name_of(q)) + " and " + std::string(name_of(kv)) + ", " + to_string(shape));
         QuantisedProblem problem(shape, q, kv, kGranularities[3]);
         compile_or_throw(engine(), problem.spec).run(problem.args()).value();
