@@ -28,7 +28,6 @@ enum class Share : std::uint8_t {
 Share share_of(const Attention::Impl& impl, const Call& call, const plan::Sequence& sequence) {
   if (sequence.q_len == 0) return Share::kNobody;
   if (sequence.kv_len == 0) return Share::kEmpty;
-  if (sequence.order != nullptr) return Share::kPrefill;  // which packs its keys, from wherever they lie
   const std::int32_t group = call.shape.q_heads / call.shape.kv_heads;
   return suits_decode(impl.pattern->types, group, sequence.q_len, sequence.kv_len) ? Share::kDecode : Share::kPrefill;
 }
