@@ -131,6 +131,7 @@ TEST(CxxDiagnostics, WhatHasNoMeaningIsRefusedAtItsPlace) {
       {"struct S { int n; };", "S s[2] = {}; s[q_idx % 2].n = 5; return s[0].n;", "cxx-write", "s[q_idx % 2].n = 5"},
       {"", two + "m[k % 2][1] = 5; return m[0][1];", "cxx-write", "m[k % 2][1] = 5"},
       {"", two + "for (int& e : m[k % 2]) e = 9; return m[0][0];", "cxx-unsupported", "m[k % 2]"},
+      {"", two + "for (int e : m[k % 2]) m[0][1] = 7 + e; return m[0][0];", "cxx-unsupported", "m[0][1] = 7 + e"},
       {"", two + "const int& c = q_idx % 2 ? p : o; p = 100; return c;", "cxx-unsupported", "q_idx % 2 ? p : o"},
       {"int& pick(int& a, int& b, int c) { if (c) return a; return b; }", two + "pick(p, o, q_idx) = 5; return p;", "cxx-write",
        "pick(p, o, q_idx) = 5"},

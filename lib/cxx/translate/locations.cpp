@@ -250,7 +250,7 @@ void Translator::store(const Location& location, Value value, const clang::Expr&
   if (!location.slot.valid()) refuse(Finding::kWrite, at.getSourceRange(), "this");
   for (const Frame& frame : frames_) {
     if (frame.frozen.contains(location.slot))
-      refuse_expression(at, "a write to a variable that a reference may name, as the call of the pattern chooses,");
+      refuse_expression(at, "a write to a variable that a reference or a loop may name, as the call of the pattern chooses,");
   }
   if (std::holds_alternative<Element>(slots_[location.slot.index]))
     refuse(Finding::kWrite, at.getSourceRange(), "a captured array");

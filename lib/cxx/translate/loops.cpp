@@ -1,6 +1,7 @@
 // Loops, turn by turn while their condition may hold: one that is known ends them, one that is not ends them for those pairs
 // where it is false. A switch is the sequence of its statements, each where a label before it was reached.
 #include <algorithm>
+#include <utility>
 
 #include "cxx/translate/mods.h"
 #include "cxx/translate/translator.h"
@@ -84,6 +85,9 @@ Flow Translator::execute_range_for(const clang::CXXForRangeStmt& statement) {
   const clang::VarDecl& variable = *statement.getLoopVariable();
   const bool is_reference = variable.getType()->isReferenceType();
   if (is_reference) require_variable(range, *statement.getRangeInit());
+  Frame frame = frames_.empty() ? Frame{} : frames_.back();
+  if (may_be_stale(range, *statement.getRangeInit())) add_variables(*statement.getRangeInit(), frame.frozen);
+  frames_.push_back(std::move(frame));
   const std::function<Flow(std::size_t)> from = [&](std::size_t number) -> Flow {
     if (number == all.size()) return none();
     Location element{all[number], {}};
@@ -95,6 +99,7 @@ Flow Translator::execute_range_for(const clang::CXXForRangeStmt& statement) {
     return execute_turn(statement.getBody(), nullptr, [&] { return from(number + 1); });
   };
   Flow flow = from(0);
+  frames_.pop_back();
   flow.broken = graph_.constant(false);
   return flow;
 }

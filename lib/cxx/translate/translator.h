@@ -45,7 +45,7 @@ class Translator {
     const clang::FunctionDecl* function = nullptr;
     std::size_t first_slot = 0;
     Location object{};          // of a member function
-    std::set<SlotId> frozen{};  // not written: an argument is a copy of one of them
+    std::set<SlotId> frozen{};  // not written: an argument, or what a loop goes over, is a copy of one of them
   };
   struct Arguments {
     Location object{};
