@@ -96,10 +96,14 @@ TEST_P(FlexFlashInferMasks, CountAsTheChecklistSays) {
   ASSERT_TRUE(prepared) << render(prepared.diagnostics());
   const BsrBlocks bsr = handle.bsr().value();
   EXPECT_EQ(popcount(bsr), named.allowed);
-  if (named.blocks > 0) EXPECT_EQ(bsr.nnz(), named.blocks);
+  if (named.blocks > 0) {
+    EXPECT_EQ(bsr.nnz(), named.blocks);
+  }
   const BlockCounts counts = handle.block_mask().value().counts();
   EXPECT_EQ(counts.full + counts.partial, bsr.nnz());
-  if (named.full > 0) EXPECT_EQ(counts.full, named.full);
+  if (named.full > 0) {
+    EXPECT_EQ(counts.full, named.full);
+  }
   expect_bsr(bsr, named.by_definition);
 }
 
